@@ -1,0 +1,1 @@
+"""The daemon at the station, its command line and its local page."""

@@ -1,0 +1,1 @@
+"""The county side: recorder, live view, simulated fleet."""

@@ -1,0 +1,1 @@
+"""Everything that touches a device, and nothing else: one folder a device class."""

@@ -1,0 +1,52 @@
+"""A look that may block for good runs in a child process: bounded in time, and killed.
+
+A wedged camera or USB printer can hold an ioctl for ever; a thread that waits for it cannot be ended, a process can. The
+child is a module of the driver's folder that imports the standard library's lightest parts only (about 20 ms to start; so
+the `__init__.py` of a driver's folder holds a docstring and nothing else), gets its arguments as JSON in argv and prints
+one JSON object.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from typing import Any, cast
+
+from drivers.reading import CannotLook, Evidence
+
+
+async def ask_child(module: str, arguments: dict[str, Any], budget_s: float) -> dict[str, Any]:
+    """Run `python -m module '<arguments as JSON>'` and give the JSON object that it prints.
+
+    Errors: CannotLook `timed_out` after `budget_s` (the child is killed), CannotLook `driver_failed` where it ends
+    without an answer (its last line on stderr is the evidence). Cancellation kills the child too.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-c", _START, module, json.dumps(arguments),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(budget_s):
+            out, err = await process.communicate()
+    except TimeoutError:
+        raise CannotLook("timed_out", Evidence("child process", module), budget_s=budget_s) from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            with contextlib.suppress(TimeoutError):  # one stuck in the kernel is reaped when the kernel lets it go
+                async with asyncio.timeout(1):
+                    await process.wait()
+    try:
+        answer = json.loads(out)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        last = err.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1][:200]
+        raise CannotLook(
+            "driver_failed", Evidence("child process", module, process.returncode), error=last or "no answer"
+        )
+    return cast(dict[str, Any], answer)
+
+
+# -I keeps the caller's folder and environment out; the search path of this process is handed over instead.
+_START = f"import sys,runpy; sys.path[:]={sys.path!r}; m=sys.argv.pop(1); runpy.run_module(m, run_name='__main__')"
