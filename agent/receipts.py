@@ -1,0 +1,94 @@
+"""What a receipt says: everything of one outbox up to a number is stored at the county, without a gap.
+
+Pure, for both ends: the recorder finds how far the numbers reach when rows come out of order (live first, the backlog
+behind), the terminal finds what a receipt means for the rows that it still holds.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from agent.messages import Receipt
+
+
+class Contiguous:
+    """The numbers that have come: `upto` without a gap from 1, and the closed intervals beyond the first gap.
+
+    Memory grows with the number of gaps, not with the number of rows.
+    """
+
+    def __init__(self, upto: int = 0, seqs: Iterable[int] = ()) -> None:
+        self._first = [
+            1
+        ]  # starts and ends of disjoint intervals that do not touch; the first begins at 1 and may be empty
+        self._last = [upto]
+        for seq in seqs:
+            self.add(seq)
+
+    @property
+    def upto(self) -> int:
+        """Every number from 1 to this one has come."""
+        return self._last[0]
+
+    @property
+    def beyond(self) -> tuple[tuple[int, int], ...]:
+        """What came behind the first gap, as closed intervals in order."""
+        return tuple(zip(self._first[1:], self._last[1:], strict=True))
+
+    def __contains__(self, seq: int) -> bool:
+        at = bisect_right(self._first, seq) - 1
+        return at >= 0 and seq <= self._last[at]
+
+    def add(self, seq: int) -> bool:
+        """Note that `seq` (1 or more) has come. False where it had come before."""
+        if seq < 1:
+            raise ValueError(f"a place in the sequence is 1 or more, not {seq}")
+        at = bisect_right(self._first, seq) - 1
+        if seq <= self._last[at]:
+            return False
+        joins_left = self._last[at] == seq - 1
+        joins_right = at + 1 < len(self._first) and self._first[at + 1] == seq + 1
+        if joins_left and joins_right:
+            self._last[at] = self._last.pop(at + 1)
+            del self._first[at + 1]
+        elif joins_left:
+            self._last[at] = seq
+        elif joins_right:
+            self._first[at + 1] = seq
+        else:
+            self._first.insert(at + 1, seq)
+            self._last.insert(at + 1, seq)
+        return True
+
+
+class Standing(NamedTuple):
+    """What a terminal holds to be stored of one of its outboxes."""
+
+    outbox: str
+    store: str | None = None  # the store that said so; None before the first receipt
+    upto: int = 0
+
+
+class Answer(NamedTuple):
+    """What a receipt changes at the terminal."""
+
+    standing: Standing
+    send_again: (
+        bool  # the store holds less than was thought: what lies above `standing.upto` goes again, archive included
+    )
+
+
+def answer(known: Standing, receipt: Receipt, last_seq: int, retained: bool = False) -> Answer:
+    """What `receipt` means to a terminal that knows `known` and has given out numbers up to `last_seq`.
+
+    Another outbox's receipt changes nothing. A number above `last_seq` counts as `last_seq`: nobody can have stored what was
+    never given out. A lower number (a store restored from a backup, or a new one) makes the terminal send again, but not
+    where the broker delivers it as `retained`: a broker that died may come back with an old one, and the recorder answers
+    every birth with a fresh one.
+    """
+    if receipt.outbox != known.outbox:
+        return Answer(known, False)
+    upto = min(receipt.upto, last_seq)
+    if upto < known.upto and retained:
+        return Answer(known, False)
+    return Answer(Standing(known.outbox, receipt.store, upto), upto < known.upto)
