@@ -1,0 +1,54 @@
+"""Plug and unplug, as udev tells it after its rules have run (permissions are ready, links are made)."""
+
+import asyncio
+import errno
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, cast
+
+from drivers.reading import CannotLook
+
+_BUFFER_BYTES = 1 << 20  # a hub with everything on it makes hundreds of events at once
+
+
+class Plug(NamedTuple):
+    """One event; `subsystem` empty: events were lost, look at everything."""
+
+    action: str  # add, remove, change, bind, unbind
+    subsystem: str
+    path: str
+
+
+async def watch_hotplug(subsystems: Iterable[str], tell: Callable[[Plug], None]) -> None:
+    """Call `tell` for every event of the subsystems, until cancelled.
+
+    Raises CannotLook `no_hotplug` where this machine has no udev (a container): devices are then found by looking.
+    """
+    import pyudev  # imported here: 2 MB that a machine without hotplug does not need
+
+    try:
+        monitor = cast(Any, pyudev.Monitor.from_netlink(pyudev.Context()))
+        for subsystem in subsystems:
+            monitor.filter_by(subsystem)
+        monitor.set_receive_buffer_size(_BUFFER_BYTES)
+        monitor.start()
+    except (OSError, ImportError, ValueError) as error:
+        raise CannotLook("no_hotplug", error=str(error)) from error
+
+    def read() -> None:
+        while True:
+            try:
+                device = monitor.poll(timeout=0)
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:
+                    tell(Plug("overflow", "", ""))
+                return
+            if device is None:
+                return
+            tell(Plug(str(device.action), str(device.subsystem), str(device.sys_path)))
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(monitor.fileno(), read)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        loop.remove_reader(monitor.fileno())
