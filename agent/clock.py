@@ -4,11 +4,12 @@ Nobody else reads a clock (ruff TID251 says so); tests hand in a clock that they
 """
 
 import asyncio
-import ctypes
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
+
+from drivers.timesync import kernel_time_sync
 
 ClockQuality: TypeAlias = Literal["synced", "unsynced"]
 
@@ -54,7 +55,8 @@ class SystemClock:
     def quality(self) -> ClockQuality:
         """`synced` once the kernel has said so in this boot: a terminal that loses its time server drifts by seconds a day."""
         if not self._synced_once:
-            self._synced_once = _kernel_says_synced()
+            sync = kernel_time_sync()
+            self._synced_once = sync is not None and sync.synced
         return "synced" if self._synced_once else "unsynced"
 
     async def sleep(self, seconds: float) -> None:
@@ -64,21 +66,3 @@ class SystemClock:
 def rfc3339(moment: datetime) -> str:
     """RFC 3339 with offset and milliseconds."""
     return moment.isoformat(timespec="milliseconds")
-
-
-_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
-_STA_UNSYNC = 0x0040
-
-
-class _Timex(ctypes.Structure):
-    """The beginning of struct timex (adjtimex(2)); the rest is room for what the kernel writes."""
-
-    _fields_ = (("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long),
-                ("maxerror", ctypes.c_long), ("esterror", ctypes.c_long), ("status", ctypes.c_int),
-                ("room", ctypes.c_byte * 256))  # fmt: skip
-
-
-def _kernel_says_synced() -> bool:
-    timex = _Timex()
-    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
-    return 0 <= state < _TIME_ERROR and not timex.status & _STA_UNSYNC
