@@ -1,0 +1,110 @@
+"""What is believed of a device, from what was seen of it: hysteresis, pure.
+
+    reading → seen the same often enough? → believed → (on change) message and verdict
+
+A change is believed after 3 equal readings, after 2 where it is a recovery, after 1 where a hotplug event caused the
+look; the very first reading at once. Equal means the same condition for the same reason code, so 'paper out' turning
+into 'toner empty' is a change as well. Measures are no part of that: a reading that agrees replaces the believed one and
+brings its newest measures. The state is a struct that serialises; it is stored in the transaction of the message.
+"""
+
+import msgspec
+
+from drivers.reading import Condition, Reading
+
+READINGS_TO_BELIEVE = 3
+READINGS_TO_RECOVER = 2  # from TROUBLE to HEALTHY
+FLAP_WINDOW_MS = 3_600_000
+FLAPS_KEPT = 120  # a look every 10 s that alternates gives 180 an hour; beyond this the number says nothing more
+
+HEALTHY = frozenset({Condition.WORKING, Condition.IN_USE})
+TROUBLE = frozenset({Condition.ATTENTION, Condition.FAULTY, Condition.UNREACHABLE, Condition.ABSENT, Condition.UNKNOWN})
+NEVER_LOOKED = frozenset({"not_looked_at", "table_wrong"})  # reasons of a reading that stands for no look at all
+TABLE_WRONG = "table_wrong"  # read from the configuration: nothing in it can flicker
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen last and is not believed yet."""
+
+    condition: Condition
+    code: str
+    readings: int  # equal ones in a row
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of one device's judgement; `judge` makes the next one."""
+
+    believed: Reading
+    previous: Condition | None = None  # believed before the last change; None until there was one
+    since_mono_ms: int  # of the reading with which it was believed, in `since_boot`
+    since_boot: str
+    boot: str  # that `flap_mono_ms` and `candidate` belong to
+    candidate: Candidate | None = None
+    flap_mono_ms: tuple[int, ...] = ()  # when a condition that had been seen was given up unbelieved; last hour only
+
+    @property
+    def flaps(self) -> int:
+        """Changes of condition seen in the last hour that were not believed (at most FLAPS_KEPT)."""
+        return len(self.flap_mono_ms)
+
+
+def judge(state: Judged | None, reading: Reading, mono_ms: int, boot: str, event: bool = False) -> tuple[Judged, bool]:
+    """The next state, and whether what is believed (condition or reason code) changed.
+
+    `mono_ms` and `boot` are of the reading; `event` is True where a hotplug event of the device caused the look. What was
+    seen before a reboot but not believed is forgotten: monotonic times of two boots do not compare.
+    """
+    if state is None or (state.believed.reason.code in NEVER_LOOKED and not _agrees(state.believed, reading)):
+        return _believing(state, reading, mono_ms, boot, ()), True
+    state = _in_this_boot(state, mono_ms, boot)
+    if _agrees(state.believed, reading):
+        flaps = _flaps_given_up(state, None, mono_ms)
+        return msgspec.structs.replace(state, believed=reading, candidate=None, flap_mono_ms=flaps), False
+    candidate = _counted(state.candidate, reading)
+    flaps = _flaps_given_up(state, candidate, mono_ms)
+    certain = event or reading.reason.code == TABLE_WRONG
+    if certain or candidate.readings >= readings_needed(state.believed.condition, reading.condition):
+        return _believing(state, reading, mono_ms, boot, flaps), True
+    return msgspec.structs.replace(state, candidate=candidate, flap_mono_ms=flaps), False
+
+
+def readings_needed(believed: Condition, seen: Condition) -> int:
+    """Equal readings in a row until a change is believed."""
+    return READINGS_TO_RECOVER if believed in TROUBLE and seen in HEALTHY else READINGS_TO_BELIEVE
+
+
+def _agrees(believed: Reading, reading: Reading) -> bool:
+    return believed.condition is reading.condition and believed.reason.code == reading.reason.code
+
+
+def _believing(state: Judged | None, reading: Reading, mono_ms: int, boot: str, flaps: tuple[int, ...]) -> Judged:
+    return Judged(
+        believed=reading,
+        previous=state.believed.condition if state else None,
+        since_mono_ms=mono_ms,
+        since_boot=boot,
+        boot=boot,
+        flap_mono_ms=flaps,
+    )
+
+
+def _in_this_boot(state: Judged, mono_ms: int, boot: str) -> Judged:
+    if state.boot != boot:
+        return msgspec.structs.replace(state, boot=boot, candidate=None, flap_mono_ms=())
+    recent = tuple(at for at in state.flap_mono_ms if at > mono_ms - FLAP_WINDOW_MS)
+    return msgspec.structs.replace(state, flap_mono_ms=recent)
+
+
+def _counted(candidate: Candidate | None, reading: Reading) -> Candidate:
+    before = 0
+    if candidate and candidate.condition is reading.condition and candidate.code == reading.reason.code:
+        before = candidate.readings
+    return Candidate(condition=reading.condition, code=reading.reason.code, readings=before + 1)
+
+
+def _flaps_given_up(state: Judged, now: Candidate | None, mono_ms: int) -> tuple[int, ...]:
+    """The flaps with one more where a condition other than the believed one had been seen and is not seen any more."""
+    was = state.candidate
+    if was is None or was.condition is state.believed.condition or (now and now.condition is was.condition):
+        return state.flap_mono_ms
+    return (*state.flap_mono_ms, mono_ms)[-FLAPS_KEPT:]
