@@ -1,0 +1,1 @@
+"""The LED screen: is a display connected, and how large is it."""
