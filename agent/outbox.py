@@ -9,7 +9,8 @@ task: `agent.writer` owns it in a thread of its own.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,6 +87,23 @@ class Outbox:
         return self._boxes[-1].outbox
 
     @property
+    def db(self) -> sqlite3.Connection:
+        """The open file, for `agent.spill`."""
+        return self._db
+
+    @contextmanager
+    def transaction(self) -> Generator[sqlite3.Connection]:
+        """All or nothing, also where the commit itself fails (a full disk)."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    @property
     def _box(self) -> _Box:
         return self._boxes[-1]
 
@@ -112,8 +130,7 @@ class Outbox:
 
     def _append(self, drafts: Sequence[Draft], marks: Mapping[str, bytes | None]) -> list[Row]:
         rows: list[Row] = []
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self.transaction():
             for draft in drafts:
                 cursor = self._db.execute(
                     "INSERT INTO entry (kind, leaf, body, retained, at_s) VALUES (?, ?, x'', ?, ?)",
@@ -168,7 +185,7 @@ class Outbox:
         )
         if upto == box.upto and store == box.store:
             return "same"
-        with self._db:
+        with self.transaction():
             self._db.execute("UPDATE outbox SET upto = ?, store = ? WHERE id = ?", (upto, store, outbox))
         self._boxes[at] = box._replace(upto=upto, store=store)
         return "again" if again and upto < box.upto else "advanced"
@@ -191,7 +208,7 @@ class Outbox:
 
     def give_up(self, places: Sequence[int], reason: str, stamp: Journal) -> None:
         """Replace rows by `void` entries of the same place: a receipt 'without a gap' can still advance."""
-        with self._db:
+        with self.transaction():
             for box, end in self._spans():
                 for place in (p for p in places if box.base < p <= end):
                     details = {"reason": reason, "was": self._leaf(place)}
@@ -220,7 +237,7 @@ class Outbox:
 
     def _delete_archived(self, condition: str, value: int, limit: int) -> int:
         deleted = 0
-        with self._db:
+        with self.transaction():
             for box, end in self._spans():
                 deleted += self._db.execute(
                     "DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE id > ? AND id <= ? AND "
@@ -283,12 +300,11 @@ def open_outbox(path: Path, fingerprint: str, new_id: str, stamp: str) -> Outbox
 
 
 def _begin(db: sqlite3.Connection, outbox: str, fingerprint: str) -> None:
-    with db:
-        db.execute(
-            "INSERT INTO outbox (id, base, fingerprint) VALUES "
-            "(?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0), ?)",
-            (outbox, fingerprint),
-        )
+    db.execute(
+        "INSERT INTO outbox (id, base, fingerprint) VALUES "
+        "(?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0), ?)",
+        (outbox, fingerprint),
+    )
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, dict[str, str | int]]:

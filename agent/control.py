@@ -1,0 +1,86 @@
+"""The daemon's unix socket: the command line asks here instead of fighting for the devices.
+
+A request is one JSON line `{"ask": "check", …}`; the answer is JSON lines, the last one `{"answer": …}` or `{"error": …}`,
+before it any number of `{"progress": …}` or `{"capture": …}`. The socket's mode (0660, the service's group) is the permission.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import msgspec
+
+from drivers.reading import YinongError
+
+Line: TypeAlias = dict[str, Any]
+Answerer: TypeAlias = Callable[[Line], AsyncIterator[Line]]
+LONGEST_REQUEST_BYTES = 64 * 1024
+
+
+class NoDaemon(YinongError):  # noqa: N818
+    """Nobody listens at the socket: no daemon runs here."""
+
+
+async def serve(path: Path, answerers: Mapping[str, Answerer]) -> None:
+    """Answer until cancelled. A malformed request gets an error line; a client that leaves ends its answer."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async for line in _answered(await reader.readline(), answerers):
+                writer.write(msgspec.json.encode(line) + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError):  # gone, or a line longer than the limit
+            pass
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_unix_server(answer, path, limit=LONGEST_REQUEST_BYTES)
+    path.chmod(0o660)
+    async with server:
+        await server.serve_forever()
+
+
+async def _answered(request: bytes, answerers: Mapping[str, Answerer]) -> AsyncIterator[Line]:
+    try:
+        asked: object = json.loads(request)
+    except ValueError:
+        asked = None
+    if not isinstance(asked, dict):
+        yield {"error": "a request is one JSON object in one line"}
+        return
+    line = cast(Line, asked)
+    answerer = answerers.get(str(line.get("ask")))
+    if answerer is None:
+        yield {"error": f"unknown ask {line.get('ask')!r}; known: {', '.join(answerers)}"}
+        return
+    try:
+        async for part in answerer(line):
+            yield part
+    except YinongError as error:
+        yield {"error": str(error)}
+
+
+def ask(path: Path, request: Line, timeout_s: float | None = None) -> Iterator[Line]:
+    """Ask the daemon from the command line; gives its lines. Raises NoDaemon."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(timeout_s)
+        try:
+            sock.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
+            raise NoDaemon(str(path)) from error
+        except PermissionError as error:
+            raise YinongError(
+                f"没有权限访问 {path}:请用 sudo,或加入 yinong 组 / no permission for {path}: use sudo, or join the group yinong"
+            ) from error
+        sock.sendall(json.dumps(request).encode() + b"\n")
+        with sock.makefile("rb") as lines:
+            for line in lines:
+                yield cast(Line, json.loads(line))

@@ -1,0 +1,133 @@
+"""What is reported by the clock: a heartbeat every minute, telemetry every five, housekeeping once an hour.
+
+Heartbeats are the truth about 'alive' and are never kept; telemetry waits for a line, in memory first and on the disk by the
+hour, so that a quiet station writes next to nothing.
+"""
+
+import asyncio
+from typing import NamedTuple
+
+import msgspec
+
+from agent import spill
+from agent.board import Board
+from agent.clock import Clock
+from agent.link import Link
+from agent.messages import Heartbeat, Telemetry
+from agent.outbox import Depth, Outbox
+from agent.stamp import stamped
+from agent.wire import LinkLost, Refused
+from agent.writer import Writer
+
+HEARTBEAT_S = 60
+TELEMETRY_S = 300
+HOUSEKEEPING_S = 3600
+HELD_SAMPLES = 12  # an hour in memory before they go to the disk together
+LATE_AT_ONCE = 20
+
+
+class Limits(NamedTuple):
+    """Of the outbox, from its section of agent.toml."""
+
+    archive_days: int
+    telemetry_bytes: int
+
+
+class Reports:
+    """Three loops for the daemon's task group."""
+
+    def __init__(self, board: Board, writer: Writer, link: Link, clock: Clock, run_id: str, limits: Limits) -> None:
+        self._board, self._writer, self._link, self._clock = board, writer, link, clock
+        self._run_id, self._limits = run_id, limits
+        self._began_mono_ms = clock.mono_ms()
+        self._held: list[bytes] = []
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._heartbeats())
+            group.create_task(self._telemetry())
+            group.create_task(self._housekeeping())
+
+    async def heartbeat(self) -> Heartbeat:
+        """As of now; asks the outbox."""
+        depth, oldest_s = await self._writer.ask(self._depth_and_age)
+        return Heartbeat(
+            **stamped(self._clock), run=self._run_id, connection=self._link.state.connections,
+            uptime_s=(self._clock.mono_ms() - self._began_mono_ms) // 1000, waiting=depth.waiting,
+            oldest_waiting_s=oldest_s, verdicts=self._board.verdict_counts(), last_seq=depth.last_seq,
+            outbox=depth.outbox,
+        )  # fmt: skip
+
+    def _depth_and_age(self, box: Outbox) -> tuple[Depth, int | None]:
+        depth = box.depth()
+        oldest = box.waiting(0, 1)
+        if not oldest:
+            return depth, None
+        stamp = msgspec.json.decode(oldest[0].body, type=_Age)
+        if stamp.boot != self._clock.boot:
+            return depth, (self._clock.mono_ms() // 1000)  # at least as old as this boot
+        return depth, max(0, self._clock.mono_ms() - stamp.mono_ms) // 1000
+
+    async def _heartbeats(self) -> None:
+        while True:
+            await self._link.up.wait()
+            try:
+                await self._link.publish("heartbeat", msgspec.json.encode(await self.heartbeat()), qos=0)
+            except LinkLost:
+                pass  # the link says so itself
+            await self._clock.sleep(HEARTBEAT_S)
+
+    async def _telemetry(self) -> None:
+        await self._clock.sleep(30)  # the first looks are done
+        while True:
+            sample = Telemetry(**stamped(self._clock), measures=self.measures())
+            self._held.append(msgspec.json.encode(sample))
+            if self._link.up.is_set():
+                await self._send_held()
+                await self._send_spilled()
+            if len(self._held) >= HELD_SAMPLES:
+                await self.spill()
+            await self._clock.sleep(TELEMETRY_S)
+
+    def measures(self) -> dict[str, int | float]:
+        """`<class>.<id>.<measure>` of every number on the board."""
+        return {
+            f"{seen.device_class}.{seen.id}.{name}": value
+            for seen in self._board.devices.values()
+            for name, value in seen.reading.measures.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+
+    async def spill(self) -> None:
+        """Put what is held in memory on the disk: hourly without a line, and at a clean stop."""
+        held, self._held = self._held, []
+        if held:
+            await self._writer.ask(lambda box: spill.keep(box, held, self._limits.telemetry_bytes))
+
+    async def _send_held(self) -> None:
+        while self._held:
+            try:
+                await self._link.publish("telemetry", self._held[-1])  # live first
+            except (LinkLost, Refused):
+                return
+            self._held.pop()
+
+    async def _send_spilled(self) -> None:
+        for place, body in await self._writer.ask(lambda box: spill.oldest(box, LATE_AT_ONCE)):
+            try:
+                await self._link.publish("telemetry", body, late=True)
+            except (LinkLost, Refused):
+                return
+            await self._writer.ask(lambda box, place=place: spill.drop(box, place))
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await self._clock.sleep(HOUSEKEEPING_S)
+            if self._clock.quality() == "synced":  # an archive is not thrown away on a clock that may be wrong
+                before_s = int(self._clock.now().timestamp()) - self._limits.archive_days * 86_400
+                await self._writer.ask(lambda box, before_s=before_s: box.prune(before_s))
+
+
+class _Age(msgspec.Struct):
+    boot: str
+    mono_ms: int

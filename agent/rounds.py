@@ -1,0 +1,175 @@
+"""The rounds: every device is looked at in its turn, judged, and a change is committed with the message that tells of it.
+
+    driver.look -> judge (hysteresis) -> standard -> one transaction (device, standard, state marks) -> board
+
+Every look is bounded in time and cancelled when it is over; a driver that fails is `unknown`, never the end of the daemon.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from agent.board import Believed, Board, Seen, not_looked_at
+from agent.clock import Clock, rfc3339
+from agent.judgement import Judged, judge
+from agent.messages import Device, Item, Standard
+from agent.outbox import Draft, OutboxFull
+from agent.stamp import draft, placed
+from agent.writer import Writer
+from drivers.hotplug import Plug, watch_hotplug
+from drivers.reading import CannotLook, Driver, DriverError, Reading
+from drivers.table import DeviceClass
+
+log = logging.getLogger(__name__)
+
+CONFIRM_S = 5  # a change that is seen but not believed yet is looked at again soon
+REPORT_AGAIN_MS = 24 * 3_600_000
+SETTLE_S = 0.2  # a plug makes several events; the last one counts
+
+
+async def bounded_look(kind: DeviceClass, driver: Driver, root: Path, previous: Reading | None) -> Reading:
+    """One look that always gives a reading: late, failing and unable drivers are `unknown`, with the reason."""
+    try:
+        async with asyncio.timeout(kind.budget_s):
+            return await driver.look(root, previous)
+    except TimeoutError:
+        return CannotLook("timed_out", budget_s=kind.budget_s).reading
+    except DriverError as error:
+        return error.reading
+    except Exception as error:
+        log.exception("driver %s failed", kind.name)
+        return CannotLook("driver_failed", error=f"{type(error).__name__}: {error}"[:200]).reading
+
+
+class Watch:
+    """One device under watch."""
+
+    def __init__(self, kind: DeviceClass, driver: Driver | None, id: str, judged: Judged | None) -> None:
+        self.kind, self.driver, self.id = kind, driver, id
+        self.judged = judged
+        self.plugged = asyncio.Event()
+        self.busy = asyncio.Lock()
+        self.reported_mono_ms: int | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind.name}/{self.id}"
+
+
+class Rounds:
+    """`run` belongs into the daemon's task group. `verdicts` turns believed readings into items."""
+
+    def __init__(
+        self, watches: Iterable[Watch], root: Path, clock: Clock, writer: Writer, board: Board,
+        verdicts: Callable[[Believed], tuple[Item, ...]], profile: str,
+    ) -> None:  # fmt: skip
+        self._watches = {watch.key: watch for watch in watches}
+        self._root, self._clock, self._writer, self._board = root, clock, writer, board
+        self._verdicts, self._profile = verdicts, profile
+        self._items_reported_mono_ms: int | None = None
+        self._telling = asyncio.Lock()  # items are computed from the board: one change after the other
+        for watch in self._watches.values():
+            board.devices[watch.key] = Seen(
+                watch.kind.name, watch.id, not_looked_at(), rfc3339(clock.now()), clock.quality(), watch.judged
+            )
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._hotplug())
+            for watch in self._watches.values():
+                if watch.driver is not None:
+                    group.create_task(self._keep_looking(watch))
+
+    async def look_now(self, keys: Iterable[str] | None = None) -> list[Seen]:
+        """Look at these devices (or all) at once, for a person who waits; gives them as seen just now."""
+        wanted = [w for k, w in self._watches.items() if keys is None or k in set(keys)]
+        await asyncio.gather(*(self.look(watch) for watch in wanted if watch.driver is not None))
+        return [self._board.devices[watch.key] for watch in wanted]
+
+    async def look(self, watch: Watch, event: bool = False) -> None:
+        """Look, judge, commit what changed, show it on the board."""
+        if watch.driver is None:
+            return
+        async with watch.busy:
+            before = self._board.devices[watch.key].reading
+            previous = None if before.reason.code == "not_looked_at" else before
+            await self.take(watch, await bounded_look(watch.kind, watch.driver, self._root, previous), event)
+
+    async def take(self, watch: Watch, reading: Reading, event: bool = False) -> None:
+        """Take a reading in: from a look, from a measurement of the line, or one that the configuration gives."""
+        clock, now = self._clock, self._clock.mono_ms()
+        judged, changed = judge(watch.judged, reading, now, clock.boot, event)
+        seen = Seen(watch.kind.name, watch.id, reading, rfc3339(clock.now()), clock.quality(), judged)
+        async with self._telling:
+            drafts = [self._device(watch, judged)] if changed or self._due(watch.reported_mono_ms, now) else []
+            items = self._verdicts(self._board.believed(seen))
+            tell_items = items != self._board.items or (bool(drafts) and self._due(self._items_reported_mono_ms, now))
+            if tell_items:
+                drafts.append(self._standard(items))
+            if drafts:
+                try:
+                    await self._writer.commit(drafts, {f"judged:{watch.key}": msgspec.json.encode(judged)})
+                except (OutboxFull, sqlite3.Error) as error:  # not true until committed: the next look tries again
+                    log.error("%s: the outbox takes nothing: %s", watch.key, error)
+                    self._board.devices[watch.key] = seen._replace(judged=watch.judged)
+                    return
+            if drafts and drafts[0].leaf != "standard":
+                watch.reported_mono_ms = now
+            if tell_items:
+                self._items_reported_mono_ms, self._board.items = now, items
+            watch.judged = judged
+            self._board.devices[watch.key] = seen
+
+    def _due(self, reported_mono_ms: int | None, now: int) -> bool:
+        return reported_mono_ms is None or now - reported_mono_ms >= REPORT_AGAIN_MS
+
+    async def _keep_looking(self, watch: Watch) -> None:
+        event = False
+        while True:
+            await self.look(watch, event)
+            pending = watch.judged is not None and watch.judged.candidate is not None
+            event = await self._wait(watch, min(CONFIRM_S, watch.kind.every_s) if pending else watch.kind.every_s)
+
+    async def _wait(self, watch: Watch, seconds: float) -> bool:
+        """Until the next look is due (False) or a plug event of the class has settled (True)."""
+        async with asyncio.TaskGroup() as group:
+            either = [group.create_task(watch.plugged.wait()), group.create_task(self._clock.sleep(seconds))]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            for task in either:
+                task.cancel()
+        if not watch.plugged.is_set():
+            return False
+        while watch.plugged.is_set():
+            watch.plugged.clear()
+            await self._clock.sleep(SETTLE_S)
+        return True
+
+    async def _hotplug(self) -> None:
+        wanted = {subsystem for watch in self._watches.values() for subsystem in watch.kind.hotplug}
+        try:
+            await watch_hotplug(wanted, self.on_plug)
+        except CannotLook as error:
+            log.info("no hotplug events here: %s", error)
+
+    def on_plug(self, plug: Plug) -> None:
+        """Devices whose class the event concerns are looked at soon; all of them where events were lost."""
+        for watch in self._watches.values():
+            if not plug.subsystem or plug.subsystem in watch.kind.hotplug:
+                watch.plugged.set()
+
+    def _device(self, watch: Watch, judged: Judged) -> Draft:
+        reading = judged.believed
+        message = Device(
+            **placed(self._clock), device_class=watch.kind.name, id=watch.id, condition=reading.condition,
+            reason=reading.reason.code, params=reading.reason.params, measures=reading.measures,
+            evidence=reading.evidence, previous=judged.previous, flaps=judged.flaps,
+        )  # fmt: skip
+        return draft(self._clock, f"device/{watch.key}", message, retained=True)
+
+    def _standard(self, items: tuple[Item, ...]) -> Draft:
+        message = Standard(**placed(self._clock), profile=self._profile, items=items)
+        return draft(self._clock, "standard", message, retained=True)
