@@ -1,0 +1,1 @@
+"""The terminal itself: can this computer serve the counter?"""

@@ -1,0 +1,91 @@
+"""What is asked twice an hour only, because it takes a child process: systemd's units, and a write that reaches the disk."""
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+from drivers.child import ask_child
+from drivers.reading import CannotLook, Evidence
+from drivers.terminal.kept import Units
+from drivers.terminal.part import Finding, Part, as_json
+
+EVERY_S = 1800  # two children of 20 ms each twice an hour stay below 0.1 CPU seconds an hour
+_BUDGET_S = 2.0
+# The disk's own answer; anything else (no permission) says nothing about the disk.
+_BROKEN = {"EROFS", "EIO", "EUCLEAN", "ENODEV", "ENXIO", "EREMOTEIO"}
+
+
+def due(at_s: float | None, uptime_s: float) -> bool:
+    return at_s is None or uptime_s - at_s >= EVERY_S
+
+
+async def ask_units(systemctl: str = "systemctl", budget_s: float = _BUDGET_S) -> Units | None:
+    """systemd's state and the failed units; None where it does not answer."""
+    async with asyncio.TaskGroup() as group:
+        state = group.create_task(_run(budget_s, systemctl, "is-system-running"))
+        failed = group.create_task(_run(budget_s, systemctl, "--failed", "--no-legend", "--plain", "--no-pager"))
+    word, lines = state.result(), failed.result()
+    if not word or lines is None:
+        return None
+    return Units(word.split()[0], tuple(line.split()[0] for line in lines.splitlines() if line.strip())[:20])
+
+
+async def _run(budget_s: float, *command: str) -> str | None:
+    """What the command prints (systemctl's exit code repeats the answer: it is not an error); None after the time."""
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, env=environment,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+    except OSError:
+        return None
+    try:
+        async with asyncio.timeout(budget_s):
+            out, _ = await process.communicate()
+    except TimeoutError:
+        return None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await process.wait()
+    return out.decode("utf-8", "replace").strip()
+
+
+def units(answer: Units | None) -> Part:
+    """Failed units; a system that is still starting is no finding."""
+    if answer is None:
+        return Part()
+    evidence = [Evidence("systemctl --failed, is-system-running", "systemd", as_json(answer))]
+    part = Part({"failed_units": len(answer.failed)}, evidence)
+    if answer.failed:
+        named = ", ".join(answer.failed[:3])
+        part.findings.append(Finding("failed_units", {"count": len(answer.failed), "units": named}))
+    return part
+
+
+async def ask_write(folder: Path) -> str:
+    """Write and fsync in the folder: `ok`, the name of the error, or `timed out`."""
+    try:
+        answer = await ask_child("drivers.terminal.write_probe", {"folder": str(folder)}, _BUDGET_S)
+    except CannotLook as error:
+        return "timed out" if error.reading.reason.code == "timed_out" else "not asked"
+    return str(answer.get("write", "not asked"))
+
+
+def write(folder: str, answer: str | None) -> Part:
+    """What the write says of the disk."""
+    if not folder:
+        return Part(evidence=[Evidence("write and fsync", raw="switched off (state_folder is empty)")])
+    if answer is None:
+        return Part(evidence=[Evidence("write and fsync", folder, "skipped: the folder is not there")])
+    part = Part(evidence=[Evidence("write and fsync", folder, answer)])
+    if answer in _BROKEN or answer == "timed out":
+        part.findings.append(Finding("write_failed", {"folder": folder, "error": answer}))
+    elif answer in {"ENOSPC", "EDQUOT"}:
+        part.findings.append(Finding("disk_full", {"folder": folder, "free_mb": 0, "inodes_free_percent": 0}))
+    return part
