@@ -73,6 +73,32 @@ async def test_without_proc_nothing_is_said_of_the_machine(tmp_path: Path) -> No
     assert caught.value.reading.reason.code == "no_proc"
 
 
+@pytest.mark.parametrize("uptime", ["nan 1", "1e400 1", "-1 1", "", "x"])
+async def test_an_uptime_that_is_none_is_not_taken_for_one(tmp_path: Path, uptime: str) -> None:
+    with pytest.raises(CannotLook):
+        await ROOMY.look(machine(tmp_path, proc__uptime=uptime))
+
+
+@pytest.mark.parametrize(
+    ("life_time", "pre_eol_info", "worn", "used"),
+    [
+        ("0x01 0x07", "0x01", False, 70),
+        ("0x08 0x01", "0x01", True, 80),
+        ("0x0b 0x01", "0x01", True, 110),  # beyond its life
+        ("0x01 0x01", "0x02", True, 10),
+        ("0x00 0x00", "0x00", False, None),  # not defined by this chip
+        ("0xff junk", "", False, None),
+    ],
+)
+async def test_emmc_wear(tmp_path: Path, life_time: str, pre_eol_info: str, worn: bool, used: int | None) -> None:
+    device = "sys__block__mmcblk0__device__"
+    root = machine(tmp_path, **{device + "life_time": life_time, device + "pre_eol_info": pre_eol_info})
+    machine(tmp_path, sys__block__mmcblk0boot0__device__life_time="0x0b 0x0b")  # the boot area is no disk of its own
+    reading = await ROOMY.look(root)
+    assert (reading.reason.code == "disk_worn") is worn
+    assert reading.measures.get("disk_life_used_percent") == used
+
+
 @pytest.mark.parametrize(
     ("super_options", "meant", "expected"),
     [
