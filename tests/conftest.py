@@ -1,1 +1,21 @@
 """Shared fixtures of all tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from broker import Broker
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A running mosquitto on loopback, without passwords (`tests/broker.py`)."""
+    with Broker(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def secured_broker(tmp_path: Path) -> Iterator[Broker]:
+    """A running mosquitto that holds everybody to the shipped ACL file; `add_user` first."""
+    with Broker(tmp_path, secured=True) as running:
+        yield running

@@ -1,0 +1,61 @@
+"""Opening the county's database: durable, of the newest schema, and known by its id."""
+
+import secrets
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from center import schema
+from drivers.reading import YinongError
+
+
+class StoreError(YinongError):
+    """The store cannot be opened, or could not commit now (disk full, locked, gone): try again; nothing was kept."""
+
+
+class StoreRefused(StoreError):  # noqa: N818
+    """The database takes other rows, but not one of these: trying again is in vain."""
+
+
+def opened(url: str, now: str) -> tuple[Engine, str]:
+    """The engine and the id of its store; made or migrated where needed (`now` stamps a new one). Raises StoreError."""
+    try:
+        engine = create_engine(url)
+        if engine.dialect.name not in ("sqlite", "postgresql"):
+            raise StoreError(f"the store is SQLite or PostgreSQL, not {engine.dialect.name}")
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _durable)
+            event.listen(engine, "begin", _begin)
+        with engine.begin() as connection:
+            return engine, _ready(connection, now)
+    except (SQLAlchemyError, ImportError) as error:
+        raise StoreError(f"{url.rpartition('@')[2]}: {error}") from error  # what stands before @ may be a password
+
+
+def _durable(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun here, not guessed by the driver
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA busy_timeout=5000")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _ready(connection: Connection, now: str) -> str:
+    """Migrate to the newest version; the store's id."""
+    table = schema.schema_version
+    there = inspect(connection).has_table(table.name)
+    version = connection.scalar(select(table.c.version)) or 0 if there else 0
+    if version > len(schema.MIGRATIONS):
+        raise StoreError(f"the store is of version {version}, this program knows up to {len(schema.MIGRATIONS)}")
+    for migrate in schema.MIGRATIONS[version:]:
+        migrate(connection)
+    if not version:
+        connection.execute(table.insert(), {"version": len(schema.MIGRATIONS)})
+        connection.execute(schema.store.insert(), {"id": secrets.token_hex(8), "made_at": now})
+    elif version < len(schema.MIGRATIONS):
+        connection.execute(update(table).values(version=len(schema.MIGRATIONS)))
+    return connection.execute(select(schema.store.c.id)).scalar_one()

@@ -1,0 +1,186 @@
+"""What a message of a terminal is worth: rows to store, rows to set aside, last values. Pure: bytes in, facts out.
+
+The terminal is the one that the topic names (the broker's ACL vouches for it), never one that a payload names. Nothing
+here raises for what a terminal sent: what does not keep to the contract is set aside whole, with the reason.
+"""
+
+from functools import cache
+from hashlib import sha256
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from agent.messages import ROOT, TOPICS, Capture, Message, OutboxId, Receipted, State, type_of
+from agent.station import BadStation, Terminal
+
+MOST = 2**63 - 1  # what a database's integer holds
+LONGEST_LEAF = 200
+OWN_LEAVES = tuple(line.leaf for line in TOPICS if line.by == "terminal")
+
+
+class Arrived(NamedTuple):
+    """A message as the broker delivered it."""
+
+    topic: str
+    payload: bytes
+    retained: bool = False
+    late: bool = False
+    simulated: bool = False
+
+
+class Row(NamedTuple):
+    """A receipted message: its place, and its bytes as the terminal committed them."""
+
+    terminal: Terminal
+    outbox: str
+    seq: int
+    leaf: str
+    body: bytes
+    late: bool
+    simulated: bool
+    rejected: bool = False  # holds its place only: the bytes are among what was set aside
+
+    @property
+    def kind(self) -> str:
+        return "rejected" if self.rejected else self.leaf.partition("/")[0]
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes: the same place with another digest is a conflict."""
+        return sha256(self.body).digest()
+
+
+class SetAside(NamedTuple):
+    """What does not keep to the contract, whole, and why."""
+
+    name: str  # of the terminal as the topic has it; not checked
+    leaf: str
+    body: bytes
+    why: str
+    simulated: bool
+
+    @property
+    def digest(self) -> bytes:
+        """Of all that tells one from another; a topic holds no NUL."""
+        return sha256(b"\0".join((self.name.encode(), self.leaf.encode(), self.body))).digest()
+
+
+class Value(NamedTuple):
+    """A last value: what stands for the present of a leaf."""
+
+    terminal: Terminal
+    leaf: str
+    body: bytes
+    simulated: bool
+    outbox: str | None = None
+    seq: int | None = None
+
+
+class Taken(NamedTuple):
+    """All that one message gave."""
+
+    rows: tuple[Row, ...] = ()
+    set_aside: tuple[SetAside, ...] = ()
+    values: tuple[Value, ...] = ()
+    state: tuple[Terminal, State] | None = None
+
+
+def split(topic: str) -> tuple[str, str] | None:
+    """Name and leaf of a topic below the root; None where it is not of ours."""
+    head = ROOT + "/"
+    name, slash, leaf = topic[len(head) :].partition("/")
+    return (name, leaf) if topic.startswith(head) and slash else None
+
+
+def take(arrived: Arrived) -> Taken:
+    """The worth of one message."""
+    name, leaf = split(arrived.topic) or ("", arrived.topic)
+    try:
+        terminal = Terminal.parse(name)
+    except BadStation as error:
+        return Taken(set_aside=(SetAside(name, leaf, arrived.payload, str(error), arrived.simulated),))
+    kind = type_of(leaf)
+    if kind is None or not issubclass(kind, Message) or len(leaf) > LONGEST_LEAF:
+        return _rejected(terminal, leaf, arrived, arrived.payload, "the contract has no such topic")
+    if leaf == "scan":
+        return _scan(terminal, arrived)
+    message = _decoded(kind, arrived.payload)
+    if isinstance(message, str):
+        return _rejected(terminal, leaf, arrived, arrived.payload, message)
+    if isinstance(message, Receipted):
+        row = Row(terminal, message.outbox, message.seq, leaf, arrived.payload, arrived.late, arrived.simulated)
+        if leaf == "journal":
+            return Taken(rows=(row,))
+        return Taken((row,), values=(Value(terminal, leaf, row.body, row.simulated, row.outbox, row.seq),))
+    return _unreceipted(terminal, leaf, arrived, message)
+
+
+def _unreceipted(terminal: Terminal, leaf: str, arrived: Arrived, message: Message) -> Taken:
+    if not isinstance(message, State):
+        return Taken(values=(Value(terminal, leaf, arrived.payload, arrived.simulated),))
+    named = (message.division, message.number, message.terminal)
+    if named != (terminal.division, str(terminal.number), terminal.terminal):
+        return _rejected(terminal, leaf, arrived, arrived.payload, f"the state names another terminal: {named}")
+    value = Value(terminal, leaf, arrived.payload, arrived.simulated or message.simulated, message.outbox)
+    return Taken(values=(value,), state=(terminal, message))
+
+
+class _Batch(Message, frozen=True, kw_only=True):
+    """A Scan whose captures stay the bytes that the terminal committed."""
+
+    outbox: OutboxId
+    captures: tuple[msgspec.Raw, ...]
+
+
+def _scan(terminal: Terminal, arrived: Arrived) -> Taken:
+    batch = _decoded(_Batch, arrived.payload)
+    if isinstance(batch, str):
+        return _rejected(terminal, "scan", arrived, arrived.payload, batch)
+    rows: list[Row] = []
+    aside: list[SetAside] = []
+    for raw in batch.captures:
+        body = bytes(raw)
+        capture = _decoded(Capture, body)
+        if isinstance(capture, str):
+            bad = _rejected(terminal, "scan", arrived, body, capture)
+            rows += bad.rows
+            aside += bad.set_aside
+        else:
+            rows.append(Row(terminal, capture.outbox, capture.seq, "scan", body, arrived.late, arrived.simulated))
+    return Taken(tuple(rows), tuple(aside))
+
+
+class _Place(msgspec.Struct):
+    """All that is needed to count a rejected message as received."""
+
+    outbox: OutboxId
+    seq: Annotated[int, Meta(ge=1, le=MOST)]
+
+
+def _rejected(terminal: Terminal, leaf: str, arrived: Arrived, body: bytes, why: str) -> Taken:
+    """Set aside; holds its place in the sequence where that can be read."""
+    aside = SetAside(terminal.name, leaf, body, why.replace("\0", "\\0"), arrived.simulated)
+    place = _decoded(_Place, body)
+    if isinstance(place, str):
+        return Taken(set_aside=(aside,))
+    row = Row(terminal, place.outbox, place.seq, leaf, body, arrived.late, arrived.simulated, rejected=True)
+    return Taken((row,), (aside,))
+
+
+@cache
+def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def _decoded(kind: type[Any], payload: bytes) -> Any | str:
+    """The message, or in words why it is none."""
+    try:
+        message = _decoder(kind).decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return str(error)
+    except RecursionError:
+        return "nested too deep"
+    if isinstance(message, Receipted) and message.seq > MOST:
+        return f"seq is above {MOST}"
+    return message

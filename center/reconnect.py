@@ -1,0 +1,42 @@
+"""A connection after the other, with full jitter between the tries."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+from center.wire import Broker, Ears, LinkLost, Session, Wire
+
+
+class Retry(NamedTuple):
+    """Full jitter: before try n, wait anything from 0 to min(cap, first * 2**n)."""
+
+    first_s: float = 1
+    cap_s: float = 30
+
+
+async def stay_connected(
+    broker: Broker, session: Callable[[], Session], ears: Ears, chance: random.Random, retry: Retry = Retry(),
+    failed: Callable[[str], None] = lambda _why: None,
+) -> None:  # fmt: skip
+    """Until cancelled (the connection then goes with DISCONNECT): a connection after the other.
+
+    `failed` is told why no connection came about. One that lasted half a minute begins the waits anew; one that was taken
+    over by another client of the same id waits the longest, so that two of them do not kick each other each second.
+    """
+    failures = 0
+    while True:
+        wire = Wire(broker, session(), ears)
+        try:
+            await wire.open()
+            began = asyncio.get_running_loop().time()
+            await asyncio.shield(wire.closed)
+            lasted = asyncio.get_running_loop().time() - began
+            failures = 0 if lasted > retry.cap_s else failures + 1
+        except LinkLost as error:
+            failures += 1
+            failed(str(error))
+        finally:
+            wire.close()
+        longest = retry.cap_s if wire.taken_over else min(retry.cap_s, retry.first_s * 2 ** min(failures, 16))
+        await asyncio.sleep(chance.uniform(retry.cap_s / 2 if wire.taken_over else 0, longest))

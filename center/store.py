@@ -1,0 +1,264 @@
+"""The county's store: what arrived, committed before anybody is told; stored once however often it is sent.
+
+    Arrived -> intake.take -> Store.keep (one transaction) -> heads -> receipts
+
+One writer. SQLite (WAL, synchronous=FULL) by default, PostgreSQL by its URL.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Engine, Table, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+
+from agent.clock import Clock
+from agent.messages import State
+from agent.receipts import Contiguous
+from agent.station import Terminal
+from center import schema
+from center.database import StoreError, StoreRefused, opened
+from center.intake import Row, SetAside, Taken, Value
+from center.presence import newer_state
+
+_PAGE = 500
+Place = tuple[str, str, str, str, int]
+HeadKey = tuple[str, str, str, str]
+
+
+class Head(NamedTuple):
+    """How far an outbox's numbers reach: what a receipt says."""
+
+    terminal: Terminal
+    outbox: str
+    upto: int
+
+
+class Kept(NamedTuple):
+    """What one `keep` did."""
+
+    stored: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    set_aside: int = 0
+    heads: tuple[
+        Head, ...
+    ] = ()  # of every outbox that a row came from, also where it was a duplicate: it missed the receipt
+
+
+class Store:
+    """See the module. Synchronous; `keep` takes milliseconds."""
+
+    def __init__(self, engine: Engine, clock: Clock, store_id: str) -> None:
+        self._engine, self._clock = engine, clock
+        self.id = store_id
+
+    @classmethod
+    def open(cls, url: str, clock: Clock) -> "Store":
+        """Made or migrated where needed. Raises StoreError: no such database, or one of a newer program."""
+        engine, store_id = opened(url, _utc(clock))
+        return cls(engine, clock, store_id)
+
+    def keep(self, batch: Sequence[Taken]) -> Kept:
+        """Store all of it in one transaction. Raises StoreError (nothing was kept) or StoreRefused."""
+        now = _utc(self._clock)
+        try:
+            with self._engine.begin() as connection:
+                rows = [row for taken in batch for row in taken.rows]
+                aside = [one for taken in batch for one in taken.set_aside]
+                values = [value for taken in batch for value in taken.values]
+                kept = self._rows(connection, rows, now)
+                self._set_aside(connection, aside, now)
+                self._heard(connection, [*rows, *values], now)
+                self._latest(connection, values, now)
+                return kept._replace(set_aside=len(aside))
+        except (DataError, IntegrityError, OverflowError, TypeError, ValueError) as error:
+            raise StoreRefused(str(error)) from error
+        except SQLAlchemyError as error:
+            raise StoreError(str(error)) from error
+
+    def head(self, terminal: Terminal, outbox: str) -> Head:
+        """How far this outbox's numbers reach; 0 where nothing of it is stored."""
+        key = (*_who(terminal), outbox)
+        try:
+            with self._engine.begin() as connection:
+                return Head(terminal, outbox, _heads(connection, [key]).get(key, 0))
+        except SQLAlchemyError as error:
+            raise StoreError(str(error)) from error
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _insert(self, table: Table) -> Any:
+        return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(table)
+
+    def _rows(self, connection: Connection, rows: Sequence[Row], now: str) -> Kept:
+        first: dict[Place, Row] = {}
+        again: list[tuple[Place, Row]] = []
+        for row in rows:
+            place = (*_who(row.terminal), row.outbox, row.seq)
+            if place in first:
+                again.append((place, row))
+            else:
+                first[place] = row
+        inserted = self._insert_new(connection, first, now)
+        again += [(place, row) for place, row in first.items() if place not in inserted]
+        digests = {place: first[place].digest for place in inserted} | _digests(
+            connection, [place for place, _ in again if place not in inserted]
+        )
+        conflicts = [(place, row) for place, row in again if digests[place] != row.digest]
+        if conflicts:
+            connection.execute(
+                self._insert(schema.conflict).on_conflict_do_nothing(),
+                [_named(place) | {"digest": row.digest, "leaf": row.leaf, "body": row.body, "received_at": now}
+                 for place, row in conflicts],
+            )  # fmt: skip
+        heads = self._advance(connection, first, inserted)
+        return Kept(len(inserted), len(again) - len(conflicts), len(conflicts), 0, heads)
+
+    def _insert_new(self, connection: Connection, rows: dict[Place, Row], now: str) -> set[Place]:
+        if not rows:
+            return set()
+        columns = schema.entry.c
+        statement = (
+            self._insert(schema.entry)
+            .on_conflict_do_nothing(index_elements=[columns[name] for name in _PLACE])
+            .returning(*(columns[name] for name in _PLACE))
+        )
+        values = [
+            _named(place) | {
+                "kind": row.kind, "leaf": row.leaf, "body": b"" if row.rejected else row.body, "digest": row.digest,
+                "received_at": now, "late": row.late, "simulated": row.simulated,
+            }
+            for place, row in rows.items()
+        ]  # fmt: skip
+        return {tuple(found) for found in connection.execute(statement, values)}  # type: ignore[misc]
+
+    def _advance(self, connection: Connection, rows: dict[Place, Row], inserted: set[Place]) -> tuple[Head, ...]:
+        """The next number of an outbox is never stored yet: so only one that came now can advance its head."""
+        came: defaultdict[HeadKey, list[int]] = defaultdict(list)
+        who: dict[HeadKey, Terminal] = {}
+        for place, row in rows.items():
+            key = place[:4]
+            who[key] = row.terminal
+            came[key] += [place[4]] if place in inserted else []
+        before = _heads(connection, list(who))
+        after = {key: _reach(connection, key, before.get(key, 0), came[key]) for key in who}
+        advanced = [_named((*key, 0)) | {"upto": upto} for key, upto in after.items() if upto > before.get(key, 0)]
+        if advanced:
+            insert = self._insert(schema.head)
+            for line in advanced:
+                del line["seq"]
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=list(_PLACE[:4]), set_={"upto": insert.excluded.upto}),
+                advanced,
+            )
+        return tuple(Head(who[key], key[3], upto) for key, upto in after.items())
+
+    def _set_aside(self, connection: Connection, aside: Iterable[SetAside], now: str) -> None:
+        values = [one._asdict() | {"digest": one.digest, "received_at": now} for one in aside]
+        if values:
+            connection.execute(self._insert(schema.set_aside).on_conflict_do_nothing(), values)
+
+    def _heard(self, connection: Connection, things: Iterable[Row | Value], now: str) -> None:
+        heard = {thing.terminal: thing.simulated for thing in things}
+        values = [
+            dict(zip(_PLACE[:3], _who(terminal), strict=True))
+            | {"first_heard": now, "last_heard": now, "simulated": simulated}
+            for terminal, simulated in heard.items()
+        ]
+        if values:
+            insert = self._insert(schema.terminal)
+            new = {"last_heard": insert.excluded.last_heard, "simulated": insert.excluded.simulated}
+            connection.execute(insert.on_conflict_do_update(index_elements=list(_PLACE[:3]), set_=new), values)
+
+    def _latest(self, connection: Connection, values: Sequence[Value], now: str) -> None:
+        columns = schema.latest.c
+        keys = {(*_who(value.terminal), value.leaf) for value in values}
+        found: dict[tuple[str, ...], Any] = {}
+        for page in _pages([*keys, *{(*key[:3], "state") for key in keys}]):
+            there = tuple_(columns.division, columns.station, columns.terminal, columns.leaf).in_(page)
+            found |= {tuple(line[:4]): line for line in connection.execute(select(schema.latest).where(there))}
+        present = {key: (line.outbox, line.seq, line.body) for key, line in found.items()}
+        changed: dict[tuple[str, ...], dict[str, Any]] = {}
+        for value in values:
+            key = (*_who(value.terminal), value.leaf)
+            born = present.get((*key[:3], "state"))
+            if _stands(present.get(key), value, born[0] if born else None):
+                present[key] = (value.outbox, value.seq, value.body)
+                changed[key] = {
+                    **dict(zip((*_PLACE[:3], "leaf"), key, strict=True)), "outbox": value.outbox, "seq": value.seq,
+                    "body": value.body, "received_at": now, "simulated": value.simulated,
+                }  # fmt: skip
+        if changed:
+            insert = self._insert(schema.latest)
+            new = {name: insert.excluded[name] for name in ("outbox", "seq", "body", "received_at", "simulated")}
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=[*_PLACE[:3], "leaf"], set_=new), list(changed.values())
+            )
+
+
+_PLACE = ("division", "station", "terminal", "outbox", "seq")
+
+
+def _who(terminal: Terminal) -> tuple[str, str, str]:
+    return terminal.division, terminal.number.ascii, terminal.terminal
+
+
+def _named(place: Place) -> dict[str, Any]:
+    return dict(zip(_PLACE, place, strict=True))
+
+
+def _utc(clock: Clock) -> str:
+    return clock.now().astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _pages(keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    return (keys[start : start + _PAGE] for start in range(0, len(keys), _PAGE))
+
+
+def _digests(connection: Connection, places: Sequence[Place]) -> dict[Place, bytes]:
+    columns = [schema.entry.c[name] for name in _PLACE]
+    found: dict[Place, bytes] = {}
+    for page in _pages(places):
+        for line in connection.execute(select(*columns, schema.entry.c.digest).where(tuple_(*columns).in_(page))):
+            found[tuple(line[:5])] = line.digest  # type: ignore[index]
+    return found
+
+
+def _heads(connection: Connection, keys: Sequence[HeadKey]) -> dict[HeadKey, int]:
+    columns = [schema.head.c[name] for name in _PLACE[:4]]
+    found: dict[HeadKey, int] = {}
+    for page in _pages(keys):
+        for line in connection.execute(select(*columns, schema.head.c.upto).where(tuple_(*columns).in_(page))):
+            found[tuple(line[:4])] = line.upto  # type: ignore[index]
+    return found
+
+
+def _reach(connection: Connection, key: HeadKey, upto: int, came: Sequence[int]) -> int:
+    """How far the numbers reach now: over what came, then over what had come before and waited behind a gap."""
+    numbers = Contiguous(upto, came)
+    columns = schema.entry.c
+    here = [columns[name] == value for name, value in zip(_PLACE[:4], key, strict=True)]
+    while numbers.upto > upto:
+        upto = numbers.upto
+        waited = select(columns.seq).where(*here, columns.seq > upto).order_by(columns.seq).limit(_PAGE)
+        for seq in connection.scalars(waited):
+            numbers.add(seq)
+    return upto
+
+
+def _stands(present: tuple[str | None, int | None, bytes] | None, value: Value, born: str | None) -> bool:
+    """The highest seq is the present, never the latest to arrive; a new outbox is, once a birth has named it."""
+    if present is None:
+        return True
+    outbox, seq, body = present
+    if value.leaf == "state":
+        decode = msgspec.json.Decoder(State).decode
+        return body != value.body and newer_state(decode(body), decode(value.body))
+    if value.seq is None or seq is None:
+        return True
+    return value.seq > seq if value.outbox == outbox else value.outbox == born
