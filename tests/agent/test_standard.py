@@ -303,6 +303,7 @@ any_reading = st.builds(
     seen,
     st.sampled_from(list(Condition)),
     st.sampled_from(["x", "edid_lost", "no_address", "connected_check_size"]),
+    st.just({"connector": "HDMI-A-1", "name": "TV", "diagonal_in": 65.0, "area_m2": 1.2}),
     can_copy=st.sampled_from([True, False, None]),
     area_m2=st.none() | st.floats(0, 3),
     line_mbps=st.none() | st.floats(0, 20),
