@@ -80,14 +80,15 @@ class Store:
         except SQLAlchemyError as error:
             raise StoreError(str(error)) from error
 
-    def head(self, terminal: Terminal, outbox: str) -> Head:
-        """How far this outbox's numbers reach; 0 where nothing of it is stored."""
-        key = (*_who(terminal), outbox)
+    def heads(self, outboxes: Iterable[tuple[Terminal, str]]) -> tuple[Head, ...]:
+        """How far these outboxes' numbers reach; 0 where nothing of one is stored. Raises StoreError."""
+        keys = {(*_who(terminal), outbox): terminal for terminal, outbox in outboxes}
         try:
-            with self._engine.begin() as connection:
-                return Head(terminal, outbox, _heads(connection, [key]).get(key, 0))
+            with self._engine.connect() as connection:
+                found = _heads(connection, list(keys))
         except SQLAlchemyError as error:
             raise StoreError(str(error)) from error
+        return tuple(Head(terminal, key[3], found.get(key, 0)) for key, terminal in keys.items())
 
     def close(self) -> None:
         self._engine.dispose()

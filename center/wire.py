@@ -66,7 +66,7 @@ class Ears(Protocol):
 
     def connected(self, wire: "Wire", resumed: bool) -> None: ...
     def heard(self, wire: "Wire", message: paho.MQTTMessage) -> None: ...
-    def acknowledged(self, wire: "Wire", mid: int, reason: ReasonCode) -> None: ...
+    def acknowledged(self, mid: int, reason: ReasonCode) -> None: ...
     def lost(self, why: str) -> None: ...
 
 
@@ -280,7 +280,7 @@ class Wire:
 
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _props: Any) -> None:
         if self._unacked.pop(mid, None) is not None:
-            self._ears.acknowledged(self, mid, reason)
+            self._ears.acknowledged(mid, reason)
 
     def _on_socket_close(self, _client: paho.Client, _data: Any, sock: Any) -> None:
         if sock.fileno() >= 0:

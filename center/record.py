@@ -1,0 +1,262 @@
+"""`yinong-center record`: what the terminals send is stored, and only then acknowledged and receipted.
+
+    broker -> heard -> [batch: 200 messages or 50 ms] -> intake -> Store.keep, commit -> PUBACK -> receipt (retained)
+
+The broker keeps a persistent session for the recorder's fixed client id; a PUBACK goes out after the commit, so that a
+recorder that dies gets what it had not stored again. Stored twice is stored once.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+import paho.mqtt.client as paho
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.clock import Clock, rfc3339
+from agent.messages import LATE, ROOT, SIMULATED, Receipt, topic
+from agent.station import Terminal
+from center.database import StoreError, StoreRefused
+from center.intake import Arrived, SetAside, Taken, split, take
+from center.reconnect import Retry, stay_connected
+from center.store import Head, Store
+from center.wire import Broker, Session, Wire
+
+log = logging.getLogger("yinong.record")
+
+BATCH = 200  # messages in one commit, at most
+BATCH_S = 0.05  # and no message waits longer for the others
+BEATS_S = 10  # last values of heartbeats are worth a commit of their own so often
+RECEIPT_S = 1.0  # a terminal gets one receipt in so long, at most
+RECEIPTS_UNDER_WAY = 20
+LEAVES = ("state", "heartbeat", "device/#", "standard", "journal", "scan", "telemetry", "reply")
+RECEIVE_MAXIMUM = 2 * BATCH
+
+
+class _Held(NamedTuple):
+    """A message that is not committed yet, and where its PUBACK goes."""
+
+    wire: Wire
+    mid: int
+    arrived: Arrived
+
+
+class Recorder:
+    """Listens on its connections (`center.wire.Ears`); `run` is all that is called."""
+
+    def __init__(self, store: Store, clock: Clock, *, simulated: bool = False) -> None:
+        self._store, self._clock, self._take_simulated = store, clock, simulated
+        self._wire: Wire | None = None
+        self._held: list[_Held] = []
+        self._beats: dict[str, Arrived] = {}  # by topic: a newer one replaces the older, as none is a row
+        self._some, self._full, self._closing = asyncio.Event(), asyncio.Event(), False
+        self._due: dict[tuple[Terminal, str], int] = {}
+        self._any_due = asyncio.Event()
+        self._not_before: dict[Terminal, float] = {}
+        self._under_way: dict[int, Head] = {}
+        self._simulated: set[str] = set()
+        self.counts: Counter[str] = Counter()
+
+    async def run(self, broker: Broker, client_id: str, session_expiry_s: int, stop: asyncio.Event) -> None:
+        """Until `stop`; then what was heard is committed and receipted, within 5 s."""
+        session = Session(
+            client_id, clean_start=False, expiry_s=session_expiry_s, receive_maximum=RECEIVE_MAXIMUM, manual_ack=True
+        )
+        connected = stay_connected(
+            broker, lambda: session, self, random.Random(), Retry(), lambda why: log.warning("no connection: %s", why)
+        )
+        async with asyncio.TaskGroup() as group:
+            loops = [group.create_task(loop) for loop in (connected, self._keep(), self._receipt(), self._report())]
+            await stop.wait()
+            await self._finish()
+            for loop in loops:
+                loop.cancel()
+
+    # ears
+
+    def connected(self, wire: Wire, resumed: bool) -> None:
+        log.info("connected, the session %s", "goes on" if resumed else "is new")
+        self._wire = wire
+        wire.subscribe([f"{ROOT}/+/{leaf}" for leaf in LEAVES], retain_handling=1)
+        self._any_due.set()
+
+    def lost(self, why: str) -> None:
+        log.warning("connection lost: %s", why)
+        self._wire = None
+        for head in self._under_way.values():  # nobody knows whether these arrived
+            self._due.setdefault((head.terminal, head.outbox), head.upto)
+        self._under_way.clear()
+
+    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:
+        if self._closing:
+            return  # not acknowledged: it comes again
+        try:
+            where = message.topic
+        except UnicodeDecodeError:
+            where = ""
+        user: list[tuple[str, str]] = getattr(message.properties, "UserProperty", [])
+        arrived = Arrived(where, bytes(message.payload), message.retain, LATE in user, SIMULATED in user)
+        if message.qos == 0:
+            self._beats[where] = arrived
+            return
+        self._held.append(_Held(wire, message.mid, arrived))
+        self._some.set()
+        if len(self._held) >= BATCH:
+            self._full.set()
+
+    def acknowledged(self, mid: int, reason: ReasonCode) -> None:
+        head = self._under_way.pop(mid, None)
+        if head is not None and reason.is_failure:
+            log.error("the broker refused a receipt for %s: %s", head.terminal.name, reason)
+            self._not_before[head.terminal] = self._now_s() + 30
+            self._due.setdefault((head.terminal, head.outbox), head.upto)
+        self._any_due.set()
+
+    # storing
+
+    async def _keep(self) -> None:
+        beats_at = self._now_s() + BEATS_S
+        while True:
+            try:
+                async with asyncio.timeout(max(0.0, beats_at - self._now_s())):
+                    await self._some.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(BATCH_S):
+                        await self._full.wait()
+            except TimeoutError:
+                pass
+            beats = self._now_s() >= beats_at
+            await self._commit(beats)
+            if beats:
+                beats_at = self._now_s() + BEATS_S
+
+    async def _commit(self, beats: bool) -> None:
+        """Store the next batch, however long the store needs; then acknowledge it."""
+        batch, self._held = self._held[:BATCH], self._held[BATCH:]
+        quiet, self._beats = (self._beats, {}) if beats else ({}, self._beats)
+        if not self._held:
+            self._some.clear()
+        if len(self._held) < BATCH:
+            self._full.clear()
+        worth = [
+            taken for arrived in (*quiet.values(), *(held.arrived for held in batch)) if (taken := self._worth(arrived))
+        ]
+        if worth:
+            await self._stored(worth)
+        for held in batch:  # in the order of arrival, as MQTT 5 wants it (4.6)
+            held.wire.acknowledge(held.mid)
+
+    def _worth(self, arrived: Arrived) -> Taken | None:
+        """None for a simulated station, where none is wanted."""
+        name, _ = split(arrived.topic) or ("", "")
+        taken = take(arrived)
+        if arrived.simulated or name in self._simulated or (taken.state and taken.state[1].simulated):
+            if taken.state and taken.state[1].simulated:
+                self._simulated.add(name)
+            if not self._take_simulated:
+                self.counts["simulated, ignored"] += 1
+                return None
+        return taken
+
+    async def _stored(self, worth: list[Taken]) -> None:
+        wait_s = 0.5
+        while True:
+            try:
+                try:
+                    self._keep_now(worth)
+                except StoreRefused:
+                    self._one_by_one(worth)
+                return
+            except StoreError as error:
+                log.error("nothing can be stored, and nothing is acknowledged: %s", error)
+            await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
+            wait_s = min(30.0, wait_s * 2)
+
+    def _keep_now(self, worth: list[Taken]) -> None:
+        kept = self._store.keep(worth)
+        born = [
+            (terminal, state.outbox)
+            for terminal, state in (t.state for t in worth if t.state)
+            if state.state == "online"
+        ]
+        for head in (*kept.heads, *(self._store.heads(born) if born else ())):
+            self._due[(head.terminal, head.outbox)] = head.upto
+            self._any_due.set()
+        self.counts.update(
+            stored=kept.stored, duplicates=kept.duplicates, conflicts=kept.conflicts, set_aside=kept.set_aside
+        )
+
+    def _one_by_one(self, worth: list[Taken]) -> None:
+        """The database takes all but some: those are set aside as bytes, so that nothing stands still for them."""
+        for taken in worth:
+            try:
+                self._keep_now([taken])
+            except StoreRefused as error:
+                log.error("the store refuses a message: %s", error)
+                self._keep_now([Taken(set_aside=tuple(_bytes_of(taken, str(error)[:500])))])
+
+    # receipts
+
+    async def _receipt(self) -> None:
+        while True:
+            await self._any_due.wait()
+            self._any_due.clear()
+            self._send_receipts()
+            await asyncio.sleep(0.1)
+            if self._due and self._wire:
+                self._any_due.set()
+
+    def _send_receipts(self, at_once: bool = False) -> None:
+        now_s = self._now_s()
+        for (terminal, outbox), upto in list(self._due.items()):
+            wire = self._wire
+            if wire is None or len(self._under_way) >= min(RECEIPTS_UNDER_WAY, wire.receive_maximum):
+                return
+            if not at_once and now_s < self._not_before.get(terminal, 0):
+                continue
+            receipt = Receipt(at=rfc3339(self._clock.now()), store=self._store.id, outbox=outbox, upto=upto)
+            mid = wire.publish(topic(terminal.name, "receipt"), msgspec.json.encode(receipt), retain=True)
+            if mid is None:
+                return
+            del self._due[(terminal, outbox)]
+            self._under_way[mid] = Head(terminal, outbox, upto)
+            self._not_before[terminal] = now_s + RECEIPT_S
+            self.counts["receipts"] += 1
+
+    async def _finish(self) -> None:
+        self._closing = True
+        try:
+            async with asyncio.timeout(5):
+                while self._held or self._beats:
+                    await self._commit(True)
+                while self._wire and (self._due or self._under_way):
+                    self._send_receipts(at_once=True)
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            log.warning("stopped before every receipt was acknowledged: the terminals ask again")
+        log.info("stopped; %s", self._words())
+
+    async def _report(self) -> None:
+        said: Counter[str] = Counter()
+        while True:
+            await asyncio.sleep(60)
+            if said != self.counts:
+                said = self.counts.copy()
+                log.info("%s", self._words())
+
+    def _words(self) -> str:
+        return ", ".join(f"{name} {count}" for name, count in self.counts.items() if count) or "nothing came"
+
+    def _now_s(self) -> float:
+        return self._clock.mono_ms() / 1000
+
+
+def _bytes_of(taken: Taken, why: str) -> Iterator[SetAside]:
+    yield from taken.set_aside
+    for thing in (*taken.rows, *taken.values):
+        yield SetAside(thing.terminal.name, thing.leaf, thing.body, why, thing.simulated)
