@@ -1,0 +1,327 @@
+"""Outbox, link and delivery against a real mosquitto: live first, backlog late and in order, again where no receipt comes."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+import pytest
+from broker import Broker
+from county import County
+
+from agent.clock import SystemClock
+from agent.delivery import Delivery, Pace
+from agent.link import Link, LinkState
+from agent.messages import Journal, Receipt
+from agent.outbox import Draft, Outbox, open_outbox
+from agent.stamp import draft, journal, placed
+from agent.wire import Call, Incoming, LinkLost, Refused, Will, Wire
+from agent.writer import Writer
+
+NAME = "450225-GXBRS0001B-1"
+
+
+class Station:
+    """Outbox, writer, link and delivery, as the daemon puts them together."""
+
+    def __init__(self, outbox: Outbox, broker: Broker, *, password: str | None = None, pace: Pace | None = None,
+                 acknowledge_broker: bool = False, no_ack_s: float = 5) -> None:  # fmt: skip
+        self.clock = SystemClock()
+        self.outbox = outbox
+        self.writer = Writer(outbox)
+        self.states: list[LinkState] = []
+        self.incoming: asyncio.Queue[Incoming] = asyncio.Queue()
+
+        def call(connection: int) -> Call:
+            return Call(
+                broker.host, broker.port, f"{NAME}.f00d", NAME if password else None, password, None, 30, 300, 5, no_ack_s,
+                Will(f"yinong/1/{NAME}/state", b'{"state":"lost"}', 2),
+            )  # fmt: skip
+
+        self.link = Link(
+            NAME, self.clock, call, self._born, self.incoming.put_nowait, self._changed,
+            backoff_first_s=0.05, backoff_cap_s=0.2, chance=random.Random(1),
+        )  # fmt: skip
+        self.delivery = Delivery(
+            self.writer, self.link, self.clock, broker_is_enough=acknowledge_broker, pace=pace or Pace(10_000_000)
+        )
+        self.writer.committed = self.delivery.on_rows
+
+    async def _born(self, link: Link) -> None:
+        await link.publish("state", b'{"state":"online"}', retain=True)
+
+    async def _changed(self, state: LinkState) -> None:
+        self.states.append(state)
+
+    async def tell(self, *texts: str) -> None:
+        await self.writer.commit([journal(self.clock, "x", n=text) for text in texts])
+
+    async def _take_receipts(self) -> None:
+        while True:
+            packet = await self.incoming.get()
+            if packet.topic.endswith("/receipt"):
+                await self.delivery.on_receipt(msgspec.json.decode(packet.payload, type=Receipt))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            loops = (self.writer.run(), self.link.run(), self.delivery.run(), self._take_receipts())
+            tasks = [group.create_task(loop) for loop in loops]
+            yield
+            for task in tasks:
+                task.cancel()
+        await self.link.close(b'{"state":"closing"}')
+
+
+@asynccontextmanager
+async def station(outbox: Outbox, broker: Broker, **options: object) -> AsyncIterator[Station]:
+    one = Station(outbox, broker, **options)  # type: ignore[arg-type]
+    async with one.running():
+        yield one
+
+
+async def until(fits: Callable[[], object], timeout_s: float = 20) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not fits():  # noqa: ASYNC110  what is waited for has no event of its own
+            await asyncio.sleep(0.01)
+
+
+def numbers(county: County) -> list[str]:
+    return [one.json["details"]["n"] for one in county.of("journal")]
+
+
+async def test_what_is_committed_on_a_live_link_arrives_in_order_and_not_late(outbox: Outbox, broker: Broker) -> None:
+    with County(broker.host, broker.port) as county:
+        async with station(outbox, broker) as one:
+            await until(one.link.up.is_set)
+            for n in range(30):
+                await one.tell(str(n))
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) >= 30)
+    assert numbers(county) == [str(n) for n in range(30)]
+    assert not any(heard.late for heard in county.of("journal"))
+
+
+async def test_records_of_the_time_without_a_broker_arrive_late_in_order_and_complete(
+    outbox: Outbox, broker: Broker
+) -> None:
+    broker.stop()
+    async with station(outbox, broker) as one:
+        await one.tell(*[str(n) for n in range(120)])
+        broker.start()
+        with County(broker.host, broker.port) as county:
+            await asyncio.to_thread(county.wait_for, lambda c: len(set(numbers(c))) == 120)
+    assert numbers(county)[:120] == [str(n) for n in range(120)]
+    assert all(heard.late and not heard.retained for heard in county.of("journal"))
+
+
+async def test_a_live_row_overtakes_the_backlog(outbox: Outbox, broker: Broker) -> None:
+    broker.stop()
+    async with station(outbox, broker, pace=Pace(4000)) as one:
+        await one.tell(*[str(n) for n in range(100)])
+        broker.start()
+        with County(broker.host, broker.port) as county:
+            await until(one.link.up.is_set)
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) >= 2)
+            await one.tell("live")
+            await asyncio.to_thread(county.wait_for, lambda c: "live" in numbers(c))
+    assert len(numbers(county)) < 100
+    assert not next(heard for heard in county.of("journal") if heard.json["details"]["n"] == "live").late
+
+
+async def test_captures_of_the_backlog_travel_together_with_their_bytes_unchanged(
+    outbox: Outbox, broker: Broker
+) -> None:
+    from agent.messages import Capture
+
+    broker.stop()
+    async with station(outbox, broker) as one:
+        captures = [
+            Capture(
+                **placed(one.clock), gun="g", identity="i", number=n, source="serial", text=f"6901234{n:06d}", raw="",
+                charset="ascii", charset_because="ascii", symbology=None, start_mono_ms=1, end_mono_ms=2,
+            )
+            for n in range(1, 121)
+        ]  # fmt: skip
+        rows = await one.writer.commit([draft(one.clock, "scan", capture) for capture in captures])
+        broker.start()
+        with County(broker.host, broker.port) as county:
+            await asyncio.to_thread(
+                county.wait_for, lambda c: sum(len(h.json["captures"]) for h in c.of("scan")) >= 120
+            )
+    assert len(county.of("scan")) == 3
+    assert b"".join(row.body for row in rows[:1]) in county.of("scan")[0].payload
+    texts = [capture["text"] for heard in county.of("scan") for capture in heard.json["captures"]]
+    assert texts == [capture.text for capture in captures]
+
+
+async def test_a_puback_alone_removes_nothing_and_a_receipt_does(outbox: Outbox, broker: Broker) -> None:
+    with County(broker.host, broker.port) as county:
+        async with station(outbox, broker) as one:
+            await until(one.link.up.is_set)
+            await one.tell("a", "b")
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) == 2)
+            assert (await one.writer.ask(lambda box: box.depth())).waiting == 2
+            await asyncio.to_thread(county.receipt, NAME, outbox.id, 2)
+            await until(lambda: outbox.depth().waiting == 0)
+
+
+async def test_where_the_county_runs_no_recorder_the_brokers_puback_counts(outbox: Outbox, broker: Broker) -> None:
+    with County(broker.host, broker.port):
+        async with station(outbox, broker, acknowledge_broker=True) as one:
+            await one.tell("before", "the link")
+            await until(one.link.up.is_set)
+            await one.tell("live")
+            await until(lambda: outbox.depth().waiting == 0)
+
+
+async def test_a_restored_recorder_gets_everything_again_from_the_archive(outbox: Outbox, broker: Broker) -> None:
+    with County(broker.host, broker.port) as county:
+        async with station(outbox, broker) as one:
+            await until(one.link.up.is_set)
+            await one.tell("a", "b", "c")
+            await asyncio.to_thread(county.receipt, NAME, outbox.id, 3)
+            await until(lambda: outbox.depth().waiting == 0)
+            await asyncio.to_thread(county.receipt, NAME, outbox.id, 1, "restored")
+            await asyncio.to_thread(county.wait_for, lambda c: numbers(c) == ["a", "b", "c", "b", "c"])
+
+
+async def test_a_killed_broker_loses_nothing_of_what_it_had_acknowledged(outbox: Outbox, broker: Broker) -> None:
+    async with station(outbox, broker) as one:
+        await until(one.link.up.is_set)
+        await one.tell(*[str(n) for n in range(40)])
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(broker.restart, kill=True)
+        with County(broker.host, broker.port) as county:
+            await asyncio.to_thread(county.wait_for, lambda c: len(set(numbers(c))) == 40)
+        assert [up for up, _ in groupby(state.up for state in one.states)] == [True, False, True]
+
+
+async def test_a_denied_topic_is_said_and_the_row_stays(outbox: Outbox, secured_broker: Broker) -> None:
+    secured_broker.add_user(NAME, "secret")
+    async with station(outbox, secured_broker, password="secret") as one:
+        await until(one.link.up.is_set)
+        await one.writer.commit([Draft("receipt", Journal(**placed(one.clock), event="forged"))])
+        await until(lambda: "Not authorized" in one.link.state.warning)
+        assert outbox.depth().waiting == 1
+
+
+async def test_a_wrong_password_is_a_refusal_that_is_shown(outbox: Outbox, secured_broker: Broker) -> None:
+    secured_broker.add_user(NAME, "secret")
+    async with station(outbox, secured_broker, password="wrong") as one:
+        await until(lambda: "authorized" in one.link.state.why.lower())
+        assert not one.link.up.is_set()
+
+
+async def test_nobody_subscribed_is_said(outbox: Outbox, broker: Broker) -> None:
+    async with station(outbox, broker) as one:
+        await until(one.link.up.is_set)
+        await one.tell("a")
+        await until(lambda: one.link.state.warning == "no subscribers")
+
+
+async def test_a_clean_stop_says_closing_and_the_will_stays_unsaid(outbox: Outbox, broker: Broker) -> None:
+    with County(broker.host, broker.port) as county:
+        async with station(outbox, broker) as one:
+            await until(one.link.up.is_set)
+        await asyncio.to_thread(county.wait_for, lambda c: c.of("state")[-1].json["state"] == "closing")
+        await asyncio.sleep(2.5)  # longer than the will delay: the absence of a message can only be waited for
+    assert [heard.json["state"] for heard in county.of("state")] == ["online", "closing"]
+
+
+async def test_a_station_that_vanishes_is_told_of_by_its_will(broker: Broker) -> None:
+    with County(broker.host, broker.port) as county:
+        call = Call(
+            broker.host,
+            broker.port,
+            "c",
+            None,
+            None,
+            None,
+            30,
+            300,
+            5,
+            5,
+            Will(f"yinong/1/{NAME}/state", b'{"state":"lost"}', 1),
+        )
+        wire = await Wire.connect(call, lambda _: None)
+        wire._shut("pulled")  # the socket goes without DISCONNECT
+        await asyncio.to_thread(county.wait_for, lambda c: [h.json["state"] for h in c.of("state")] == ["lost"])
+
+
+async def test_no_broker_at_all_is_a_clear_reason() -> None:
+    call = Call("127.0.0.1", 9, "c", None, None, None, 30, 300, 2, 5, Will("t", b"", 1))
+    with pytest.raises(LinkLost, match="refused"):
+        await Wire.connect(call, lambda _: None)
+
+
+async def test_a_broker_that_takes_the_connection_and_says_nothing_is_given_up() -> None:
+    gone = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        gone.set()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    call = Call("127.0.0.1", port, "c", None, None, None, 30, 300, 0.3, 5, Will("t", b"", 1))
+    async with server:
+        with pytest.raises(LinkLost, match="no answer"):
+            await Wire.connect(call, lambda _: None)
+        await gone.wait()
+
+
+async def test_a_half_open_connection_is_ended_by_the_missing_acknowledgement(broker: Broker) -> None:
+    """The broker is stopped (SIGSTOP): the TCP connection stands, nothing answers."""
+    import os
+    import signal
+
+    call = Call(broker.host, broker.port, "c", None, None, None, 30, 300, 5, 0.5, Will("t", b"", 1))
+    wire = await Wire.connect(call, lambda _: None)
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(LinkLost, match="no acknowledgement"):
+            await wire.publish("yinong/1/x/journal", b"{}", qos=1)
+        assert wire.closed.done()
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+
+
+async def test_refused_and_lost_are_told_apart(secured_broker: Broker) -> None:
+    secured_broker.add_user(NAME, "secret")
+    call = Call(
+        secured_broker.host,
+        secured_broker.port,
+        "c",
+        NAME,
+        "secret",
+        None,
+        30,
+        300,
+        5,
+        5,
+        Will(f"yinong/1/{NAME}/state", b"", 1),
+    )
+    wire = await Wire.connect(call, lambda _: None)
+    with pytest.raises(Refused) as refused:
+        await wire.publish("yinong/1/450225-GXBRS0002B-1/scan", b"{}", qos=1)
+    assert refused.value.code == 0x87
+    wire.close()
+
+
+async def test_a_receive_maximum_of_the_broker_is_honoured(tmp_path: Path) -> None:
+    narrow = Broker(tmp_path)
+    conf = narrow.folder / "mosquitto.conf"
+    conf.write_text(conf.read_text("utf-8").replace("max_inflight_messages 20", "max_inflight_messages 3"), "utf-8")
+    with narrow as broker:
+        box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
+        async with station(box, broker) as one:
+            await until(one.link.up.is_set)
+            assert one.link._wire is not None
+            assert one.link._wire.receive_maximum == 3
+            await one.tell(*[str(n) for n in range(50)])
+            await until(lambda: one.link.state.warning == "no subscribers")
+        box.close()
