@@ -18,14 +18,14 @@ _TITLE_LENGTH = 80
 def text_of(body: bytes, content_type: str, whole: bool) -> tuple[str, str]:
     """(text, charset): as the header says, else the page's meta, else UTF-8 where it is valid, else GB18030."""
     in_header, in_meta = _IN_HEADER.search(content_type.lower()), _IN_META.search(body[:_META_WITHIN].lower())
-    declared = [
-        _CHARSETS.get(in_header[1] if in_header else ""),
-        _CHARSETS.get(in_meta[1].decode("ascii") if in_meta else ""),
-    ]
-    for charset in (*filter(None, declared), "utf-8", "gb18030"):
+    by_header = _CHARSETS.get(in_header[1] if in_header else "")
+    by_meta = _CHARSETS.get(in_meta[1].decode("ascii") if in_meta else "")
+    if by_meta and by_meta.startswith("utf-16"):  # the meta was readable, so it is not (as browsers do)
+        by_meta = "utf-8"
+    for charset in (*filter(None, (by_header, by_meta)), "utf-8", "gb18030"):
         try:
             return codecs.getincrementaldecoder(charset)("strict").decode(body, whole).removeprefix("\ufeff"), charset
-        except UnicodeDecodeError:
+        except UnicodeError:  # also a UTF-16 without its mark
             continue
     return body.decode("utf-8", "replace"), "none"
 

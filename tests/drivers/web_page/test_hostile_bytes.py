@@ -43,7 +43,7 @@ def test_any_bytes_are_an_answer_or_our_error(data: bytes) -> None:
     assert reading.reason.code in reason_codes("web_page")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200), st.text(max_size=40), st.booleans())
 def test_any_page_has_a_text(body: bytes, content_type: str, whole: bool) -> None:
     text, _ = text_of(body, content_type, whole)

@@ -98,6 +98,9 @@ async def test_the_request_names_the_host_and_goes_to_no_proxy(serve: Any, monke
         (PAGE.encode(), "text/html; charset=iso-8859-1"),  # a server's default, not the page's word
         (PAGE.encode("gb18030"), "text/html; charset=utf-8"),  # contradicted by the bytes
         (b"<title>x</title>&#22521;&#31185;&#26449;&#x76ca;\xe5\x86\x9c", "text/html"),
+        (PAGE.replace("utf-8", "utf-16le").encode(), "text/html"),  # readable, so it is not what its meta says
+        (PAGE.encode(), "text/html; charset=utf-16"),  # without a mark
+        (PAGE.encode(), "text/html; charset=punycode"),
         ("\ufeff培科村益农".encode("utf-16"), "text/html; charset=utf-16"),
     ],
 )
