@@ -125,7 +125,7 @@ async def _headers(reader: asyncio.StreamReader) -> dict[str, str]:
         if not line:
             return headers
         size += len(line) + 2
-        if size > MAX_HEAD or len(headers) > 200:
+        if size > MAX_HEAD:
             raise BadAnswerError("headers without end")
         name, colon, value = line.partition(b":")
         if colon:
