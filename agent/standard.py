@@ -12,6 +12,8 @@ How the evidence counts (what an inspector at an acceptance would take, see the 
   of payload, and 90 % is the customary allowance (its primary source was not found, so it is an option). `down_mbps`, a
   lower bound of it, proves the line too but never disproves it. That Wi-Fi covers the station is not measured.
 - A printer must print and copy: `can_copy` true. Where it cannot be told, it is unproven.
+- A video device must see, hear and be heard; a camera alone is enough for a waiver.
+- An answer that may be another's (a login page, a wrong certificate) proves nothing.
 - Of several devices of a class the best counts: the standard asks for one.
 - A waiver is a claim by a named person. 'Promotion' waives the screen. 'Video calls' waives the video device and the scan
   gun only while a camera is also measured: without it the claim waives nothing. A county may refuse it for the scan gun.
@@ -35,9 +37,21 @@ Readings: TypeAlias = Mapping[
 ]  # device class -> (id, believed reading) of each device
 Params: TypeAlias = dict[str, str | int | float]
 
-SWITCHED_OFF = frozenset({("led_screen", "edid_lost")})
-DOUBTFUL_SIZE = frozenset({"connected_check_size"})  # a size that some sets claim whatever their size
-PAGE_NOT_SET = frozenset({"no_address", "not_configured"})  # the web page's driver has nothing to fetch
+Seen: TypeAlias = tuple[str, str]  # device class and reason code
+
+SWITCHED_OFF: frozenset[Seen] = frozenset(
+    {("led_screen", "edid_lost"), ("printer", "shut_down"), ("printer", "no_device_answer")}
+)
+PROVES_NOTHING: frozenset[Seen] = frozenset(  # something answers, but it may be something else
+    {("broadband", "captive_page"), ("web_page", "redirected_elsewhere"), ("web_page", "login_demanded")}
+    | {("web_page", f"certificate_{how}") for how in ("wrong", "expired", "not_yet_valid", "or_clock")}
+)
+SLOWER_THAN_SOLD: Seen = ("broadband", "below_8m")  # a line sold as 50M may be that and still carry 8M
+WITHOUT_SOUND: frozenset[Seen] = frozenset({("video", "no_microphone"), ("video", "no_speaker")})
+DOUBTFUL_SIZE: Seen = ("led_screen", "connected_check_size")  # a size that some sets claim whatever their size
+PAGE_NOT_SET = "no_address"  # the web page's driver has nothing to fetch
+
+_WORKS = frozenset({Condition.WORKING, Condition.ATTENTION, Condition.IN_USE})
 
 
 def verdicts(
@@ -111,7 +125,7 @@ def _attested(code: ItemCode, claim: Attestation | None) -> Item:
 
 def _no_page_is_set(readings: Readings) -> bool:
     pages = readings.get("web_page", ())
-    return all(page.reason.code in PAGE_NOT_SET for _, page in pages)
+    return all(page.reason.code == PAGE_NOT_SET for _, page in pages)
 
 
 def _with_waiver(measured: Item, waiver: Waiver, seen: _Seen) -> Item:
@@ -124,9 +138,9 @@ def _with_waiver(measured: Item, waiver: Waiver, seen: _Seen) -> Item:
         return msgspec.structs.replace(measured, because="waiver_refused", params=_who(waiver) | measured.params)
     if waiver.capability == "promotion":
         return _waived(waiver)
-    camera = seen.measured("video")
-    if camera.verdict == "met":
+    if any(reading.condition in _WORKS for _, reading in seen.readings.get("video", ())):
         return _waived(waiver)
+    camera = seen.measured("video")
     better = min(measured, camera, key=_rank).verdict
     params = _who(waiver) | {"class": "video"} | camera.params
     return Item(item=waiver.item, verdict=better, because="waiver_without_camera", params=params)
@@ -147,17 +161,20 @@ class _Judged(NamedTuple):
 
 
 def _judge(code: ItemCode, reading: Reading, rules: Rules, opening: bool) -> _Judged:
-    """One device: its condition first, then the figure that the annex asks for."""
+    """One device: what its condition proves, then the figure that the annex asks for."""
+    what = (code, reading.reason.code)
     match reading.condition:
         case Condition.UNKNOWN:
             return _Judged("unproven", "device_unknown")
         case Condition.ABSENT | Condition.UNREACHABLE | Condition.FAULTY as condition:
-            off = condition is not Condition.FAULTY or (code, reading.reason.code) in SWITCHED_OFF
-            if off and not opening:
+            if not opening and (condition is not Condition.FAULTY or what in SWITCHED_OFF):
                 return _Judged("unproven", "off_outside_hours")
-            return _Judged("not_met", f"device_{condition.value}")
+            if condition is not Condition.FAULTY or what != SLOWER_THAN_SOLD:
+                return _Judged("not_met", f"device_{condition.value}")
         case Condition.WORKING | Condition.ATTENTION | Condition.IN_USE:
             pass
+    if what in PROVES_NOTHING:
+        return _Judged("unproven", "nothing_proved")
     match code:
         case "led_screen":
             return _screen(reading, rules)
@@ -165,6 +182,8 @@ def _judge(code: ItemCode, reading: Reading, rules: Rules, opening: bool) -> _Ju
             return _line(reading, rules)
         case "printer":
             return _printer_copier(reading)
+        case "video" if what in WITHOUT_SOUND:
+            return _Judged("not_met", "video_without_sound")
         case _:
             return _Judged("met", f"device_{reading.condition.value}")
 
@@ -176,7 +195,7 @@ def _screen(reading: Reading, rules: Rules) -> _Judged:
     figures: Params = {"area_m2": area_m2, "min_area_m2": rules.min_area_m2}
     if area_m2 < rules.min_area_m2 * (1 - rules.area_tolerance):
         return _Judged("not_met", "screen_too_small", figures)
-    if reading.reason.code in DOUBTFUL_SIZE:
+    if ("led_screen", reading.reason.code) == DOUBTFUL_SIZE:
         return _Judged("unproven", "screen_area_doubtful", figures)
     return _Judged("met", "screen_large_enough", figures)
 

@@ -11,9 +11,19 @@ from agent.annex2 import ANNEX_2, EVERY_ITEM
 from agent.messages import Item
 from agent.opening_hours import BEIJING, OpeningHours, is_open
 from agent.rules import ATTESTABLE, WAIVERS, Attestation, Profiles, Rules, Waiver
-from agent.standard import standing, verdicts
+from agent.standard import (
+    DOUBTFUL_SIZE,
+    PAGE_NOT_SET,
+    PROVES_NOTHING,
+    SLOWER_THAN_SOLD,
+    SWITCHED_OFF,
+    WITHOUT_SOUND,
+    standing,
+    verdicts,
+)
 from agent.standard_words import because_codes, item_name, item_sentence, verdict_name
 from agent.station import StationType
+from drivers.catalogue import reason_codes
 from drivers.reading import Condition, Reading, Reason
 
 B, Z, J = StationType
@@ -109,6 +119,23 @@ def test_a_screen_that_stopped_answering_is_off_at_night_and_faulty_by_day():
     assert of("led_screen", seen("faulty", "edid_lost"), opening=True).because == "device_faulty"
 
 
+def test_a_printer_that_says_it_was_shut_down_is_off_at_night():
+    assert of("printer", seen("faulty", "shut_down"), opening=False).verdict == "unproven"
+    assert of("printer", seen("faulty", "paper_out"), opening=False).verdict == "not_met"
+
+
+def test_an_answer_that_may_be_anothers_proves_nothing():
+    assert verdict("web_page", seen("attention", "login_demanded")) == ("unproven", "nothing_proved")
+    assert verdict("broadband", seen("attention", "captive_page", line_mbps=20.0)) == ("unproven", "nothing_proved")
+
+
+def test_a_camera_without_a_microphone_makes_no_call_but_backs_a_waiver():
+    reading = seen("attention", "no_microphone")
+    assert verdict("video", reading) == ("not_met", "video_without_sound")
+    readings = {"scan_gun": [("g", seen("absent"))], "video": [("c", reading)]}
+    assert of("scan_gun", readings, waivers=[waive("scan_gun")]).verdict == "waived"
+
+
 def test_of_several_devices_the_best_counts():
     guns = {"scan_gun": [("a", seen("absent")), ("b", seen("working")), ("c", seen("unknown"))]}
     assert (of("scan_gun", guns).verdict, of("scan_gun", guns).params["device"]) == ("met", "b")
@@ -174,6 +201,11 @@ def test_a_large_screen_that_is_broken_is_not_met():
 )
 def test_a_line_counts_with_its_line_equivalent_rate(measures, expected):
     assert verdict("broadband", seen("working", **measures)) == expected
+
+
+def test_a_line_slower_than_it_was_sold_may_still_carry_8m():
+    assert of("broadband", seen("faulty", "below_8m", line_mbps=30.0)).verdict == "met"
+    assert verdict("broadband", seen("faulty", "below_8m", line_mbps=5.0)) == ("not_met", "line_too_slow")
 
 
 def test_a_line_that_is_down_is_not_met_although_it_was_fast():
@@ -302,7 +334,7 @@ def test_a_bare_switch_waives_nothing(missing):
 any_reading = st.builds(
     seen,
     st.sampled_from(list(Condition)),
-    st.sampled_from(["x", "edid_lost", "no_address", "connected_check_size"]),
+    st.sampled_from(["x", "edid_lost", "no_address", "connected_check_size", "below_8m", "no_speaker"]),
     st.just({"connector": "HDMI-A-1", "name": "TV", "diagonal_in": 65.0, "area_m2": 1.2}),
     can_copy=st.sampled_from([True, False, None]),
     area_m2=st.none() | st.floats(0, 3),
@@ -324,7 +356,7 @@ def test_every_answer_is_whole_consistent_and_has_words(profile, readings, claim
     for item in items:
         conditions = {r.condition for _, r in readings.get(item.item, ())}
         if item.verdict == "met":
-            assert conditions & {"working", "attention", "in_use"}
+            assert conditions & {"working", "attention", "in_use"} or item.item == "broadband"
         if item.verdict == "not_met":
             assert conditions - {"unknown"}, "not_met needs evidence"
         if item.verdict == "waived":
@@ -369,6 +401,17 @@ def test_the_words_of_a_refused_camera_are_the_cameras():
     assert says == "韦某某 于 2026-03-02 确认智能终端能视频通话,但摄像头未能证实,免配不成立:没有权限读取 /p"
 
 
+@pytest.mark.parametrize(
+    "pair",
+    sorted(
+        SWITCHED_OFF | PROVES_NOTHING | WITHOUT_SOUND | {SLOWER_THAN_SOLD, DOUBTFUL_SIZE, ("web_page", PAGE_NOT_SET)}
+    ),
+)
+def test_every_reason_that_the_standard_knows_is_one_of_the_drivers(pair):
+    device_class, code = pair
+    assert code in reason_codes(device_class)
+
+
 def test_a_code_of_a_newer_version_is_shown_as_it_is():
     assert item_sentence(Item(item="drone", verdict="met", because="flies")).says == "flies"
     assert (item_name("drone"), verdict_name("perhaps")) == ("drone", "perhaps")
@@ -392,6 +435,8 @@ def test_every_code_has_words_and_every_word_a_code():
                             given_codes.add(of(item, reading, waivers=claimed, rules=rules, opening=opening).because)
     given_codes |= {i.because for i in verdicts(Z, {}, [attest("plate")], (), RULES, True)}
     given_codes |= {i.because for i in verdicts(B, {}, (), (), RULES, True)}
+    given_codes.add(of("video", seen("attention", "no_speaker")).because)
+    given_codes.add(of("web_page", seen("attention", "login_demanded")).because)
     given_codes.add(of("led_screen", seen("working", "connected_check_size", area_m2=1.44)).because)
     assert given_codes == because_codes()
 
