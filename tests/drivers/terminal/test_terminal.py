@@ -1,6 +1,7 @@
 """Rules of the terminal that a recorded tree cannot show: thresholds, times, child processes, hostile files."""
 
 import asyncio
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -283,3 +284,10 @@ def test_no_content_of_any_file_crashes_the_look(
         assert msgspec.json.decode(msgspec.json.encode(asyncio.run(twice())), type=Reading)
     except CannotLook:
         assert contents.get("proc/uptime") is not None
+
+
+def test_the_sample_names_every_option_with_its_default() -> None:
+    table = tomllib.loads((Path(__file__).parents[3] / "drivers/terminal/sample.toml").read_text("utf-8"))["device"][0]
+    assert table.pop("class") == "terminal"
+    assert set(table) == set(Terminal.__struct_fields__)
+    assert msgspec.convert(table, Terminal) == Terminal(id=table["id"])

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import ssl
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,7 +201,8 @@ async def test_a_hostile_server_gives_a_reading(serve: Any, said: bytes) -> None
 
 async def test_headers_and_chunks_are_bounded_by_us_not_by_the_servers_patience(serve: Any) -> None:
     for name, error in [("headers without end", "headers without end"), ("tiny chunks", "chunks without end"),
-                        ("interim without end", "interim answers without end"), ("header without end", "a line without end")]:  # fmt: skip
+                        ("interim without end", "interim answers without end"),
+                        ("header without end", "a line without end")]:  # fmt: skip
         reading = await look_at(serve, {"/": HOSTILE[name] + b"<hold>"}, timeout_s=5)
         assert reading.reason.params == {"error": error}
 
@@ -316,3 +318,10 @@ def test_an_address_that_is_none_is_refused_with_its_table(address: str) -> None
 )
 def test_an_address_is_taken(address: str) -> None:
     assert msgspec.convert({"id": "village", "address": address, "timeout_s": 5}, WebPage).address == address
+
+
+def test_the_sample_names_every_option_with_its_default() -> None:
+    table = tomllib.loads((Path(__file__).parents[3] / "drivers/web_page/sample.toml").read_text("utf-8"))["device"][0]
+    assert table.pop("class") == "web_page"
+    assert set(table) == set(WebPage.__struct_fields__)
+    assert msgspec.convert(table, WebPage) == WebPage(id=table["id"])
