@@ -41,8 +41,8 @@ def build(lang: Lang) -> typer.Typer:
         name="yinong-center", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
         help=say("益农信息社县级运营中心:记录、查看、模拟。", "The county's side: record, watch, simulate."),
     )  # fmt: skip
-    Config = Annotated[Path | None, typer.Option("--config", help=say("配置文件", "settings") + f" [{DEFAULT_CONFIG}]")]  # noqa: N806
-    Address = Annotated[str | None, typer.Option("--broker", help=say("服务器 主机:端口", "the broker, host:port"))]  # noqa: N806
+    config_option = typer.Option("--config", help=say("配置文件", "settings") + f" [{DEFAULT_CONFIG}]")
+    broker_option = typer.Option("--broker", help=say("服务器 主机:端口", "the broker, host:port"))
 
     @app.callback()
     def everywhere(_lang: Annotated[str, typer.Option("--lang", help="zh | en")] = lang) -> None:  # pyright: ignore
@@ -50,8 +50,8 @@ def build(lang: Lang) -> typer.Typer:
 
     @app.command(help=say("接收各站上报,入库后回执", "store what the stations send, then receipt it"))
     def record(  # pyright: ignore
-        config: Config = None,
-        broker: Address = None,
+        config: Annotated[Path | None, config_option] = None,
+        broker: Annotated[str | None, broker_option] = None,
         store: Annotated[str | None, typer.Option(help=say("数据库地址", "URL of the database"))] = None,
         simulated: Annotated[bool, typer.Option(help=say("也接收模拟站点", "take simulated stations too"))] = False,
     ) -> None:
@@ -63,8 +63,8 @@ def build(lang: Lang) -> typer.Typer:
 
     @app.command(help=say("在终端里实时查看各站", "the stations live in the terminal"))
     def watch(  # pyright: ignore
-        config: Config = None,
-        broker: Address = None,
+        config: Annotated[Path | None, config_option] = None,
+        broker: Annotated[str | None, broker_option] = None,
         once: Annotated[
             float | None, typer.Option(help=say("几秒后打印一次就结束", "print once after so many seconds"))
         ] = None,
@@ -83,8 +83,8 @@ def build(lang: Lang) -> typer.Typer:
     def simulate(  # pyright: ignore
         stations: Annotated[int, typer.Option(min=1, max=20_000, help=say("站点数", "how many"))] = 618,
         minutes: Annotated[float, typer.Option(min=0.01, help=say("运行几分钟", "for how many minutes"))] = 10,
-        config: Config = None,
-        broker: Address = None,
+        config: Annotated[Path | None, config_option] = None,
+        broker: Annotated[str | None, broker_option] = None,
         seed: Annotated[int, typer.Option(help=say("随机种子", "seed of the lives"))] = 1,
         pace: Annotated[
             float, typer.Option(min=0.01, help=say("事件快慢倍数", "events come so many times as often"))
@@ -95,7 +95,7 @@ def build(lang: Lang) -> typer.Typer:
         register: Annotated[Path | None, typer.Option(help=say("县名册", "register of the county"))] = None,
     ) -> None:
         from agent.register import load_register
-        from center.fleet import Fleet, Plan
+        from center.simulate import Fleet, Plan
 
         county = load_register(register or _register())
         plan = Plan(stations, minutes * 60, seed, pace, drain)

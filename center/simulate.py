@@ -1,0 +1,131 @@
+"""`yinong-center simulate`: a county of simulated stations, each on a connection of its own, in one process.
+
+Marked as simulated in births and in a user property of every message; their terminal is called `sim`, so that none is ever
+mistaken for a station's real one. Every row is held until its receipt: at the end nothing may wait.
+"""
+
+import asyncio
+import random
+import resource
+from collections import Counter
+from collections.abc import Callable
+from itertools import accumulate
+from typing import NamedTuple
+
+from agent.clock import Clock
+from agent.register import County
+from agent.station import StationType, Terminal
+from center.life import Life, Pace
+from center.simulated import SimulatedStation
+from center.wire import Broker
+
+TERMINAL = "sim"
+TOWNSHIP_CUTS = 1.5  # power cuts of a whole township, in an hour of the county's life
+
+
+class Plan(NamedTuple):
+    stations: int
+    seconds: float
+    seed: int = 1
+    pace: float = 1.0  # events come so many times as often as in a believable hour
+    drain_s: float = 60.0  # at the end, wait so long for the last receipts
+
+
+class Total(NamedTuple):
+    """How the fleet stands."""
+
+    stations: int
+    connects: int
+    cuts: int  # of line and power, as their lives want it
+    reconnects: int  # connections lost, or not come about, that no life ordered
+    sent: int  # rows handed to the broker, repeats included
+    receipted: int
+    waiting: int  # rows without a receipt
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self._asdict().items())
+
+
+def terminals(county: County, stations: int) -> list[tuple[Terminal, int]]:
+    """The first stations of the county's numbers, B, Z, J in turn, each with the place of its township in the register."""
+    ends = {kind: list(accumulate(place.stations(kind) for place in county.township)) for kind in StationType}
+    found: list[tuple[Terminal, int]] = []
+    for at in range(stations):
+        kind, serial = tuple(StationType)[at % len(StationType)], at // len(StationType) + 1
+        number = f"{county.province}{county.plate}{county.initials}{serial:04d}{kind.value}"
+        township = next((i for i, end in enumerate(ends[kind]) if serial <= end), serial % len(county.township))
+        found.append((Terminal.of(county.division, number, TERMINAL), township))
+    return found
+
+
+class Fleet:
+    """`run` lives the plan and tells, through `say`, how it goes."""
+
+    def __init__(self, county: County, broker: Broker, clock: Clock, plan: Plan, say: Callable[[str], None]) -> None:
+        self._county, self._plan, self._say = county, plan, say
+        self._chance = random.Random(plan.seed)
+        self.counts: Counter[str] = Counter()
+        pace = Pace().times(plan.pace)
+        self._lives: list[tuple[Life, int]] = []
+        for terminal, township in terminals(county, plan.stations):
+            chance = random.Random(self._chance.getrandbits(64))
+            station = SimulatedStation(terminal, broker, clock, chance, self.counts)
+            self._lives.append((Life(station, pace, chance, self.counts), township))
+
+    async def run(self) -> bool:
+        """True where every row of every station is receipted at the end."""
+        _raise_limit(self._plan.stations + 100)
+        ramp_s = min(self._plan.seconds / 4, max(1.0, self._plan.stations / 100))
+        async with asyncio.TaskGroup() as group:
+            for life, _ in self._lives:
+                group.create_task(life.live(self._chance.uniform(0, ramp_s)))
+            others = [group.create_task(self._progress()), group.create_task(self._township_cuts())]
+            await asyncio.sleep(self._plan.seconds)
+            others[1].cancel()
+            await self._drain()
+            others[0].cancel()
+            total = self.total()  # before the farewells
+            for life, _ in self._lives:
+                life.end()
+        odd = {name: count for name, count in self.counts.items() if ":" in name or name.endswith("none")}
+        self._say(f"{total}{f' {odd}' if odd else ''}")
+        return total.waiting == 0
+
+    def total(self) -> Total:
+        counts = self.counts
+        return Total(
+            len(self._lives), counts["connects"], counts["line cuts"] + counts["power cuts"], counts["reconnects"],
+            counts["sent"], counts["receipted"], sum(life.station.outbox.waiting for life, _ in self._lives),
+        )  # fmt: skip
+
+    async def _drain(self) -> None:
+        for life, _ in self._lives:
+            life.settle()
+        until = asyncio.get_running_loop().time() + self._plan.drain_s
+        await asyncio.sleep(min(1.0, self._plan.drain_s))
+        while self.total().waiting and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110  # of 618 outboxes
+            await asyncio.sleep(0.2)
+
+    async def _progress(self) -> None:
+        while True:
+            await asyncio.sleep(10)
+            self._say(str(self.total()))
+
+    async def _township_cuts(self) -> None:
+        """The power of a township fails: most of its stations go dark together."""
+        while True:
+            await asyncio.sleep(self._chance.expovariate(TOWNSHIP_CUTS * self._plan.pace / 3600))
+            township = self._chance.randrange(len(self._county.township))
+            away_s = self._chance.uniform(30, 120)
+            hit = [life for life, place in self._lives if place == township and self._chance.random() < 0.8]
+            for life in hit:
+                life.power_cut(away_s * self._chance.uniform(0.9, 1.1))
+            self._say(
+                f"{self._county.township[township].name}: power cut, {len(hit)} stations for {away_s:.0f} s (simulated)"
+            )
+
+
+def _raise_limit(sockets: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < sockets:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(sockets, hard) if hard > 0 else sockets, hard))

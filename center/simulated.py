@@ -1,0 +1,295 @@
+"""One simulated station: a believable life on a real connection, marked as simulated in everything that it sends.
+
+clockwork (heartbeats, telemetry, what happens) -> MemoryOutbox -> Wire -> broker -> recorder -> receipt
+"""
+
+import random
+from collections import Counter
+from typing import Any
+
+import msgspec
+import paho.mqtt.client as paho
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.clock import Clock, rfc3339
+from agent.messages import (
+    LATE,
+    SIMULATED,
+    Capture,
+    Device,
+    Heartbeat,
+    Journal,
+    Message,
+    OutboxId,
+    Receipt,
+    Receipted,
+    Standard,
+    State,
+    Telemetry,
+    topic,
+)
+from agent.station import Terminal
+from center.memory_outbox import MemoryOutbox, Row
+from center.reconnect import Retry, stay_connected
+from center.scenes import CODES, EQUIPMENT, SCENES, standing
+from center.wire import Broker, Session, Will, Wire
+from drivers.reading import Reading
+
+WINDOW = 10
+HEARTBEAT_S, TELEMETRY_S = 60.0, 300.0
+WILL_DELAY_S, EXPIRY_S = 60, 600
+PATIENCE_S = (30.0, 600.0)  # without a receipt: hand over again after so long at first, and at most
+
+
+class _Batch(Message, frozen=True, kw_only=True):
+    """A Scan whose captures are the rows' own bytes."""
+
+    outbox: OutboxId
+    captures: tuple[msgspec.Raw, ...]
+
+
+class SimulatedStation:
+    """Listens on its own connection (`center.wire.Ears`). `counts` is shared by the fleet."""
+
+    def __init__(
+        self, terminal: Terminal, broker: Broker, clock: Clock, chance: random.Random, counts: Counter[str]
+    ) -> None:
+        self.terminal, self._broker, self._clock, self._chance = terminal, broker, clock, chance
+        self._counts = counts
+        self._boot = f"{chance.getrandbits(32):08x}"
+        self._run_id = f"{chance.getrandbits(32):08x}"
+        self._fingerprint = f"{chance.getrandbits(48):012x}"
+        self._connection = 0
+        self._boot_mono_ms = clock.mono_ms() - chance.randrange(3_600_000, 200_000_000)
+        self.outbox = MemoryOutbox(f"{chance.getrandbits(48):012x}", self._void)
+        self.readings: dict[str, Reading] = {name: SCENES[name].well for name in EQUIPMENT[terminal.number.type]}
+        self._items = standing(terminal.number.type, self.readings)
+        self._captures = 0
+        self._wire: Wire | None = None
+        self._under_way: dict[int, tuple[int, ...]] = {}  # message id -> numbers of the rows in it
+        self._progress_s, self._patience_s = 0.0, PATIENCE_S[0]
+        self._meant = False  # the next loss of the connection belongs to this life
+        self.powered, self.ends = True, False
+
+    @property
+    def under_way(self) -> int:
+        """Messages that the broker has not acknowledged."""
+        return self._wire.under_way if self._wire else 0
+
+    # life
+
+    def begin(self) -> None:
+        """The first rows: a start, every device, the standard."""
+        self.journal("start", boot=self._boot, clean=True)
+        for name in self.readings:
+            self._device(name, None)
+        self._standard()
+
+    async def connection(self) -> None:
+        """Until cancelled."""
+        retry = Retry(first_s=1, cap_s=30)
+        await stay_connected(self._broker, self._session, self, self._chance, retry, lambda _why: self._failed())
+
+    def cut_line(self) -> None:
+        """The line is gone, the station goes on: nothing is told to the broker."""
+        self._meant = True
+        if self._wire:
+            self._wire.drop("line cut")
+
+    def cut_power(self) -> None:
+        """The terminal is gone in mid-sentence; its outbox is what the disk kept."""
+        self.powered = False
+        self.cut_line()
+
+    def power_back(self, away_s: float) -> None:
+        """A new boot, which found no clean end."""
+        self.powered = True
+        self._boot, self._run_id, self._connection = (
+            f"{self._chance.getrandbits(32):08x}", f"{self._chance.getrandbits(32):08x}", 0,
+        )  # fmt: skip
+        self._boot_mono_ms = self._clock.mono_ms() - 25_000
+        self.journal("start", boot=self._boot, clean=False, away_s=round(away_s))
+
+    def journal(self, event: str, **details: Any) -> None:
+        self._row("journal", Journal(**self._placed(), event=event, details=details))
+
+    def change(self, name: str, reading: Reading) -> None:
+        """A device is seen otherwise, and believed."""
+        before, self.readings[name] = self.readings[name], reading
+        self._device(name, before)
+        items = standing(self.terminal.number.type, self.readings)
+        if [(i.item, i.verdict, i.because) for i in items] != [(i.item, i.verdict, i.because) for i in self._items]:
+            self._items = items
+            self._standard()
+
+    def scan(self) -> None:
+        """One capture."""
+        self._captures += 1
+        text = self._chance.choice(CODES)
+        mono_ms = self._mono_ms()
+        self._row("scan", Capture(
+            **self._placed(), gun="main", identity="simulated", number=self._captures, source="simulated", text=text,
+            raw=text.encode().hex(), charset="ascii", charset_because="all bytes below 0x80", symbology=None,
+            start_mono_ms=mono_ms - 40, end_mono_ms=mono_ms,
+        ))  # fmt: skip
+
+    def heartbeat(self) -> None:
+        verdicts = Counter(item.verdict for item in self._items)
+        beat = Heartbeat(
+            **self._stamped(), run=self._run_id, connection=self._connection, uptime_s=self._mono_ms() // 1000,
+            waiting=self.outbox.waiting, oldest_waiting_s=None, verdicts=dict(verdicts), last_seq=self.outbox.last_seq,
+            outbox=self.outbox.standing.outbox,
+        )  # fmt: skip
+        self._publish("heartbeat", beat, 0)
+
+    def telemetry(self) -> None:
+        measures = {
+            f"{name}.main.{measure}": round(value * self._chance.uniform(0.97, 1.03), 2)
+            for name, reading in self.readings.items()
+            for measure, value in reading.measures.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        self._publish("telemetry", Telemetry(**self._stamped(), measures=measures), 1)
+
+    def closing(self) -> None:
+        """A clean stop, said."""
+        self._meant = True
+        self._publish("state", self._state("closing"), 1, retain=True)
+
+    def look_for_receipts(self) -> None:
+        """Rows that the broker took and nobody receipts go again, more and more seldom."""
+        now_s = self._now_s()
+        if self._wire and self.outbox.waiting and now_s - self._progress_s > self._patience_s:
+            self._progress_s, self._patience_s = now_s, min(PATIENCE_S[1], self._patience_s * 2)
+            self._counts["handed over again"] += 1
+            self._again()
+
+    # ears
+
+    def connected(self, wire: Wire, resumed: bool) -> None:  # noqa: ARG002  # the session holds nothing that is needed
+        self._wire, self._meant = wire, False
+        self._counts["connects"] += 1
+        wire.subscribe([topic(self.terminal.name, "receipt"), topic(self.terminal.name, "command/+")])
+        self._publish("state", self._state("online"), 1, retain=True)
+        self.heartbeat()
+        self._under_way.clear()
+        self._progress_s, self._patience_s = self._now_s(), PATIENCE_S[0]
+        self._again()
+
+    def lost(self, why: str) -> None:
+        self._wire = None
+        self._under_way.clear()
+        if not self._meant and not self.ends:
+            self._counts["reconnects"] += 1
+            self._counts[f"lost: {why}"] += 1
+
+    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:  # noqa: ARG002
+        if not message.topic.endswith("/receipt"):
+            return
+        try:
+            receipt = msgspec.json.decode(message.payload, type=Receipt)
+        except msgspec.MsgspecError:
+            self._counts["receipts that are none"] += 1
+            return
+        before = self.outbox.standing.upto
+        again = self.outbox.receipt(receipt, message.retain)
+        gained = self.outbox.standing.upto - before
+        if gained:
+            self._progress_s, self._patience_s = self._now_s(), PATIENCE_S[0]
+            self._counts["receipted"] += gained
+        if again:
+            self._again()
+
+    def acknowledged(self, mid: int, reason: ReasonCode) -> None:
+        if self._under_way.pop(mid, None) and reason.is_failure:
+            self._counts[f"refused: {reason}"] += 1
+        self._pump()
+
+    # sending
+
+    def _again(self) -> None:
+        self.outbox.begin(seq for numbers in self._under_way.values() for seq in numbers)
+        self._pump()
+
+    def _pump(self) -> None:
+        while (wire := self._wire) and len(self._under_way) < min(WINDOW, wire.receive_maximum):
+            rows, late = self.outbox.take()
+            if not rows:
+                return
+            mid = self._hand_over(wire, rows, late)
+            if mid is None:
+                return
+            self._under_way[mid] = tuple(row.seq for row in rows)
+
+    def _hand_over(self, wire: Wire, rows: list[Row], late: bool) -> int | None:
+        first = rows[0]
+        body = first.body
+        if first.leaf == "scan":
+            batch = _Batch(
+                **self._stamped(), outbox=self.outbox.standing.outbox, captures=tuple(msgspec.Raw(r.body) for r in rows)
+            )
+            body = msgspec.json.encode(batch)
+        user = (SIMULATED, LATE) if late else (SIMULATED,)
+        self._counts["sent"] += len(rows)
+        return wire.publish(topic(self.terminal.name, first.leaf), body, 1, self.outbox.is_present(first), user)
+
+    def _publish(self, leaf: str, message: Message, qos: int, retain: bool = False) -> None:
+        if self._wire:
+            self._wire.publish(topic(self.terminal.name, leaf), msgspec.json.encode(message), qos, retain, (SIMULATED,))
+
+    def _row(self, leaf: str, message: Receipted, retained: bool = False) -> None:
+        self.outbox.add(leaf, msgspec.json.encode(message), retained, live=self._wire is not None)
+        self._counts["rows"] += 1
+        self._pump()
+
+    def _device(self, name: str, before: Reading | None) -> None:
+        reading = self.readings[name]
+        self._row(f"device/{name}/main", Device(
+            **self._placed(), device_class=name, id="main", condition=reading.condition, reason=reading.reason.code,
+            params=reading.reason.params, measures=reading.measures, evidence=reading.evidence,
+            previous=before.condition if before else None,
+        ), retained=True)  # fmt: skip
+
+    def _standard(self) -> None:
+        self._row(
+            "standard",
+            Standard(**self._placed(), profile=self.terminal.number.type.value, items=self._items),
+            retained=True,
+        )
+
+    def _void(self, seq: int) -> bytes:
+        placed: dict[str, Any] = {**self._placed(), "seq": seq}
+        return msgspec.json.encode(Journal(**placed, event="void", details={"why": "not in the archive any more"}))
+
+    def _session(self) -> Session:
+        self._connection += 1
+        will = Will(
+            topic(self.terminal.name, "state"), msgspec.json.encode(self._state("lost")), WILL_DELAY_S, (SIMULATED,)
+        )
+        client_id = f"{self.terminal.name}-{self._fingerprint}"
+        return Session(client_id, keepalive_s=30, clean_start=False, expiry_s=EXPIRY_S, will=will)
+
+    def _state(self, word: str) -> State:
+        return State(
+            **self._stamped(), state=word, connection=self._connection, run=self._run_id,  # type: ignore[arg-type]
+            outbox=self.outbox.standing.outbox, fingerprint=self._fingerprint, version="simulated",
+            division=self.terminal.division, number=str(self.terminal.number), terminal=self.terminal.terminal,
+            simulated=True,
+        )  # fmt: skip
+
+    def _failed(self) -> None:
+        self._counts["reconnects"] += 1
+
+    def _stamped(self) -> dict[str, Any]:
+        return {
+            "boot": self._boot, "at": rfc3339(self._clock.now()), "mono_ms": self._mono_ms(), "clock": "synced",
+        }  # fmt: skip
+
+    def _placed(self) -> dict[str, Any]:
+        return {**self._stamped(), "outbox": self.outbox.standing.outbox, "seq": self.outbox.last_seq + 1}
+
+    def _mono_ms(self) -> int:
+        return self._clock.mono_ms() - self._boot_mono_ms
+
+    def _now_s(self) -> float:
+        return self._clock.mono_ms() / 1000

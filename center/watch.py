@@ -1,0 +1,178 @@
+"""`yinong-center watch`: the stations live in the terminal, drawn with rich. Reads only; publishes nothing, ever."""
+
+import asyncio
+import contextlib
+import random
+import secrets
+from collections import Counter
+from datetime import datetime
+
+import paho.mqtt.client as paho
+from paho.mqtt.reasoncodes import ReasonCode
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from agent.clock import Clock
+from agent.messages import LATE, ROOT, SIMULATED, Device
+from agent.standard_words import verdict_name
+from agent.station import TYPE_NAMES
+from agent.words import CLASSES, CONDITIONS, word
+from center.board import TROUBLE, Board, Known, Moment
+from center.intake import Arrived
+from center.presence import Presence
+from center.reconnect import stay_connected
+from center.wire import Broker, Session, Wire
+from drivers.catalogue import Lang, sentence
+from drivers.reading import Condition, Reason
+
+PRESENCES = {
+    Presence.ONLINE: ("在线", "online", "green"),
+    Presence.CLAIMED: ("在线(待证实)", "online (unproved)", "cyan"),
+    Presence.SILENT: ("无心跳", "silent", "yellow"),
+    Presence.LOST: ("离线", "lost", "red"),
+    Presence.CLOSED: ("已关机", "closed", "bright_black"),
+    Presence.UNKNOWN: ("未知", "unknown", "bright_black"),
+}
+LOUD = {Condition.FAULTY: "red", Condition.ABSENT: "red", Condition.UNREACHABLE: "red", Condition.ATTENTION: "yellow"}
+VERDICTS = ("not_met", "unproven", "met", "waived", "attested", "not_required")
+LEAVES = ("state", "heartbeat", "device/#", "standard", "scan")
+
+
+class Watch:
+    """Listens on its connections (`center.wire.Ears`)."""
+
+    def __init__(self, clock: Clock, lang: Lang, wide: bool = False, console: Console | None = None) -> None:
+        self._lang: Lang = lang
+        self._clock, self._wide = clock, wide
+        self._console = console or Console()
+        self.board = Board(self._now())
+        self._why = word(("正在连接", "connecting"), lang)
+
+    async def run(self, broker: Broker, once_s: float | None) -> None:
+        """Live until interrupted; or, after `once_s` seconds, one picture of all and the end."""
+        client_id = f"yinong-watch-{secrets.token_hex(4)}"
+        async with asyncio.TaskGroup() as group:
+            connected = group.create_task(
+                stay_connected(broker, lambda: Session(client_id), self, random.Random(), failed=self.lost)
+            )
+            if once_s is not None:
+                await asyncio.sleep(once_s)
+                self._console.print(self.picture(None))
+            else:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._draw()
+            connected.cancel()
+
+    async def _draw(self) -> None:
+        with Live(console=self._console, auto_refresh=False, screen=True) as live:
+            while True:
+                live.update(self.picture(max(1, self._console.height - 6)), refresh=True)
+                await asyncio.sleep(1)
+
+    # ears
+
+    def connected(self, wire: Wire, resumed: bool) -> None:  # noqa: ARG002
+        self._why = ""
+        wire.subscribe([f"{ROOT}/+/{leaf}" for leaf in LEAVES], qos=0)
+
+    def lost(self, why: str) -> None:
+        self._why = why
+
+    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:  # noqa: ARG002
+        user: list[tuple[str, str]] = getattr(message.properties, "UserProperty", [])
+        arrived = Arrived(message.topic, bytes(message.payload), message.retain, LATE in user, SIMULATED in user)
+        self.board.take(arrived, self._now())
+
+    def acknowledged(self, mid: int, reason: ReasonCode) -> None:
+        """Nothing is ever published."""
+
+    # drawing
+
+    def picture(self, rows: int | None) -> RenderableType:
+        """One line that counts, and the stations, those that want attention first; `rows` of them, or all."""
+        now = self._now()
+        known = self.board.in_order(now)
+        table = Table(expand=True)
+        for zh, en in (
+            ("站点", "station"), ("状态", "state"), ("自", "since"), ("设备", "devices"),
+            ("建设标准", "standard"), ("待回执", "waiting"), ("最近扫码", "last scan"),
+        ):  # fmt: skip
+            table.add_column(word((zh, en), self._lang), overflow="fold", ratio=3 if en == "devices" else 1)
+        for one in known[:rows]:
+            table.add_row(*self._row(one, now))
+        left = len(known) - len(known[:rows])
+        more = word((f"还有 {left} 站", f"{left} more"), self._lang) if left else ""
+        return Group(self._headline(known, now), table, Text(more, "bright_black"))
+
+    def _headline(self, known: list[Known], now: Moment) -> Text:
+        counts = Counter(one.presence(now) for one in known)
+        line = Text(
+            word((f"{len(known)} 站", f"{len(known)} stations"), self._lang) + f" {now.wall:%Y-%m-%d %H:%M:%S}  "
+        )
+        for presence, (zh, en, colour) in PRESENCES.items():
+            if counts[presence]:
+                line.append(f"{word((zh, en), self._lang)} {counts[presence]}  ", colour)
+        troubled = sum(1 for one in known if one.troubled)
+        line.append(word((f"设备需处理 {troubled}  ", f"with device trouble {troubled}  "), self._lang))
+        if self._why:
+            line.append(word((f"与服务器断开:{self._why}", f"no broker: {self._why}"), self._lang), "bold red")
+        return line
+
+    def _row(self, one: Known, now: Moment) -> tuple[Text, ...]:
+        zh, en, colour = PRESENCES[one.presence(now)]
+        name = Text(str(one.terminal.number))
+        if one.terminal.terminal != "1":
+            name.append(f"-{one.terminal.terminal}")
+        name.append(f"\n{word(TYPE_NAMES[one.terminal.number.type], self._lang)}", "bright_black")
+        if one.simulated:
+            name.append(word((" 模拟", " simulated"), self._lang), "magenta")
+        waiting = str(one.heartbeat.waiting) if one.heartbeat else ""
+        return (
+            name, Text(word((zh, en), self._lang), colour), Text(_local(one.state_at, now.wall)), self._devices(one),
+            self._verdicts(one), Text(waiting), self._scan(one, now),
+        )  # fmt: skip
+
+    def _devices(self, one: Known) -> Text:
+        lines = [
+            self._device(device)
+            for _, device in sorted(one.devices.items())
+            if self._wide or device.condition in TROUBLE or device.condition is Condition.UNKNOWN
+        ]
+        well = len(one.devices) - len(lines)
+        if well:
+            lines.append(Text(word((f"{well} 件正常", f"{well} well"), self._lang), "green"))
+        return Text("\n").join(lines)
+
+    def _device(self, device: Device) -> Text:
+        name = word(CLASSES.get(device.device_class), self._lang, device.device_class)
+        says, remedy = sentence(device.device_class, Reason(device.reason, device.params), self._lang)
+        condition = word(CONDITIONS[device.condition], self._lang)
+        line = Text(f"{name} ") + Text(condition, LOUD.get(device.condition, "")) + Text(f": {_plain(says)}")
+        return line + Text(f" → {_plain(remedy)}", "bright_black") if remedy else line
+
+    def _verdicts(self, one: Known) -> Text:
+        counts = one.verdicts
+        return Text("  ".join(f"{verdict_name(v, self._lang)} {counts[v]}" for v in VERDICTS if counts.get(v)))
+
+    def _scan(self, one: Known, now: Moment) -> Text:
+        scan = one.last_scan
+        return Text(f"{_local(scan.at, now.wall)} {_plain(scan.text)}" if scan else "")
+
+    def _now(self) -> Moment:
+        return Moment(self._clock.mono_ms() / 1000, self._clock.now())
+
+
+def _local(at: str | None, now: datetime) -> str:
+    """A time as one reads it here: today's without the date."""
+    try:
+        moment = datetime.fromisoformat(at or "").astimezone(now.tzinfo)
+    except (ValueError, OverflowError):
+        return ""
+    return f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%m-%d %H:%M}"
+
+
+def _plain(text: str) -> str:
+    """Nothing that a terminal would obey: what a gun read is no escape sequence. GS is shown as ␝."""
+    return "".join(chr(0x2400 + ord(c)) if ord(c) < 0x20 else c if c.isprintable() else "�" for c in text[:500])
