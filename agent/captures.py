@@ -1,6 +1,6 @@
 """From the gun to the outbox: each capture gets its number, is committed, and only then shown and acknowledged.
 
-    gun's reader thread -> driver (decode, frame) -> deliver (event loop) -> queue -> one transaction -> board, live viewers
+gun's reader thread -> driver (decode, frame) -> deliver (event loop) -> queue -> one transaction -> board, live viewers
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from agent.messages import Capture
 from agent.outbox import OutboxFull
 from agent.stamp import draft, journal, placed
 from agent.writer import Writer
+from drivers.scan_gun.capture import REPEATED
 from drivers.scan_gun.capture import Capture as Read
 from drivers.scan_gun.driver import ScanGun
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
-REPEATED = "repeated"
 
 
 class _Counter(msgspec.Struct):
@@ -79,7 +79,9 @@ class Captures:
         captures = [self._capture(read, counter, again) for read, counter, again in numbered]
         drafts = [draft(self._clock, "scan", capture) for capture in captures]
         drafts += [
-            journal(self._clock, "scan_damaged", gun=c.gun, number=c.number) for c in captures if "damaged" in c.flags
+            journal(self._clock, "scan_damaged", gun=c.gun, number=c.number, damage=c.damage)
+            for c in captures
+            if c.damage
         ]
         marks = {f"gun:{read.gun}": msgspec.json.encode(counter) for read, counter, _ in numbered}
         while True:
@@ -103,6 +105,7 @@ class Captures:
             **placed(self._clock), gun=read.gun, identity=read.identity, number=counter.number, source=read.source,
             text=read.text, raw=read.raw, charset=read.charset, charset_because=read.charset_because,
             symbology=read.symbology, start_mono_ms=read.start_mono_ms, end_mono_ms=read.end_mono_ms, flags=flags,
+            seen=read.seen, damage=read.damage,
         )  # fmt: skip
 
 
@@ -118,8 +121,7 @@ def _numbered(reads: list[Read], counters: dict[str, _Counter]) -> list[_Numbere
     numbered: list[_Numbered] = []
     for read in reads:
         before = now.get(read.gun, _Counter())
-        again = bool(before.number) and before.text == read.text
-        now[read.gun] = _Counter(before.number + 1, read.text)
+        again = not read.damaged and bool(before.number) and before.text == read.text
+        now[read.gun] = _Counter(before.number + 1, None if read.damaged else read.text)
         numbered.append(_Numbered(read, now[read.gun], again))
     return numbered
-

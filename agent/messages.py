@@ -130,6 +130,8 @@ class Capture(Receipted, frozen=True, kw_only=True):
     start_mono_ms: Count
     end_mono_ms: Count
     flags: tuple[str, ...] = ()
+    seen: str = ""  # of a damaged scan: what could be made out; `text` is then empty
+    damage: str | None = None  # why it is damaged
 
 
 class Scan(Message, frozen=True, kw_only=True):

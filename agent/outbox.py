@@ -331,3 +331,16 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, dict[str, str | int]]:
 
 def _is_damage(error: sqlite3.OperationalError) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def peek(path: Path) -> Depth:
+    """The counts of a file that no daemon has open (or has: nothing is changed). Raises YinongError where there is none."""
+    if not path.is_file():
+        raise YinongError(f"没有 {path} / there is no {path}")
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    try:
+        return Outbox(db, path, Opening("kept", {})).depth()
+    except sqlite3.Error as error:
+        raise YinongError(f"{path}: {error}") from error
+    finally:
+        db.close()

@@ -7,6 +7,7 @@ Every look is bounded in time and cancelled when it is over; a driver that fails
 
 import asyncio
 import logging
+import random
 import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,10 +20,11 @@ from agent.judgement import Judged, judge
 from agent.messages import Device, Item, Standard
 from agent.outbox import Draft, OutboxFull
 from agent.stamp import draft, placed
+from agent.standard import standing
+from agent.watch import Measurer, Watch, bounded_look
 from agent.writer import Writer
 from drivers.hotplug import Plug, watch_hotplug
-from drivers.reading import CannotLook, Driver, DriverError, Reading
-from drivers.table import DeviceClass
+from drivers.reading import CannotLook, DriverError, Reading, YinongError
 
 log = logging.getLogger(__name__)
 
@@ -31,45 +33,19 @@ REPORT_AGAIN_MS = 24 * 3_600_000
 SETTLE_S = 0.2  # a plug makes several events; the last one counts
 
 
-async def bounded_look(kind: DeviceClass, driver: Driver, root: Path, previous: Reading | None) -> Reading:
-    """One look that always gives a reading: late, failing and unable drivers are `unknown`, with the reason."""
-    try:
-        async with asyncio.timeout(kind.budget_s):
-            return await driver.look(root, previous)
-    except TimeoutError:
-        return CannotLook("timed_out", budget_s=kind.budget_s).reading
-    except DriverError as error:
-        return error.reading
-    except Exception as error:
-        log.exception("driver %s failed", kind.name)
-        return CannotLook("driver_failed", error=f"{type(error).__name__}: {error}"[:200]).reading
-
-
-class Watch:
-    """One device under watch."""
-
-    def __init__(self, kind: DeviceClass, driver: Driver | None, id: str, judged: Judged | None) -> None:
-        self.kind, self.driver, self.id = kind, driver, id
-        self.judged = judged
-        self.plugged = asyncio.Event()
-        self.busy = asyncio.Lock()
-        self.reported_mono_ms: int | None = None
-
-    @property
-    def key(self) -> str:
-        return f"{self.kind.name}/{self.id}"
-
-
 class Rounds:
-    """`run` belongs into the daemon's task group. `verdicts` turns believed readings into items."""
+    """`run` belongs into the daemon's task group. `verdicts` turns believed readings into items; `plugged` hears
+    of every plug event too."""
 
     def __init__(
         self, watches: Iterable[Watch], root: Path, clock: Clock, writer: Writer, board: Board,
         verdicts: Callable[[Believed], tuple[Item, ...]], profile: str,
+        plugged: Callable[[Plug], None], chance: random.Random | None = None,
     ) -> None:  # fmt: skip
         self._watches = {watch.key: watch for watch in watches}
         self._root, self._clock, self._writer, self._board = root, clock, writer, board
         self._verdicts, self._profile = verdicts, profile
+        self._plugged, self._chance = plugged, chance or random.Random()
         self._items_reported_mono_ms: int | None = None
         self._telling = asyncio.Lock()  # items are computed from the board: one change after the other
         for watch in self._watches.values():
@@ -81,8 +57,12 @@ class Rounds:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._hotplug())
             for watch in self._watches.values():
+                if watch.instead is not None:
+                    group.create_task(self.take(watch, watch.instead))
                 if watch.driver is not None:
                     group.create_task(self._keep_looking(watch))
+                if isinstance(watch.driver, Measurer) and watch.driver.mini_url:
+                    group.create_task(self._keep_measuring(watch, watch.driver))
 
     async def look_now(self, keys: Iterable[str] | None = None) -> list[Seen]:
         """Look at these devices (or all) at once, for a person who waits; gives them as seen just now."""
@@ -99,6 +79,37 @@ class Rounds:
             previous = None if before.reason.code == "not_looked_at" else before
             await self.take(watch, await bounded_look(watch.kind, watch.driver, self._root, previous), event)
 
+    async def measure_now(self, device_class: str) -> str:
+        """Have the class's first device measure (the line: some seconds, some megabytes); gives its key.
+
+        Believed at once: it was asked for. Raises YinongError where nothing of the class measures.
+        """
+        for watch in self._watches.values():
+            if watch.kind.name == device_class and isinstance(watch.driver, Measurer):
+                await self._measure(watch, watch.driver)
+                return watch.key
+        raise YinongError(f"没有可测量的 {device_class} / no {device_class} to measure")
+
+    async def _measure(self, watch: Watch, driver: Measurer) -> None:
+        async with watch.busy:
+            previous = self._board.devices[watch.key].reading
+            try:
+                async with asyncio.timeout(watch.kind.measure_budget_s):
+                    reading = await driver.measure(self._root, previous)
+            except TimeoutError:
+                reading = CannotLook("timed_out", budget_s=watch.kind.measure_budget_s).reading
+            except DriverError as error:
+                reading = error.reading
+            await self.take(watch, reading, event=True)
+
+    async def _keep_measuring(self, watch: Watch, driver: Measurer) -> None:
+        """Never at the start, and each terminal at its own time: 618 must not measure together after a power cut."""
+        period_s = driver.measure_every_h * 3600
+        await self._clock.sleep(self._chance.uniform(600, max(600, period_s)))
+        while True:
+            await self._measure(watch, driver)
+            await self._clock.sleep(period_s)
+
     async def take(self, watch: Watch, reading: Reading, event: bool = False) -> None:
         """Take a reading in: from a look, from a measurement of the line, or one that the configuration gives."""
         clock, now = self._clock, self._clock.mono_ms()
@@ -107,7 +118,8 @@ class Rounds:
         async with self._telling:
             drafts = [self._device(watch, judged)] if changed or self._due(watch.reported_mono_ms, now) else []
             items = self._verdicts(self._board.believed(seen))
-            tell_items = items != self._board.items or (bool(drafts) and self._due(self._items_reported_mono_ms, now))
+            changed_items = standing(items) != standing(self._board.items)
+            tell_items = changed_items or (bool(drafts) and self._due(self._items_reported_mono_ms, now))
             if tell_items:
                 drafts.append(self._standard(items))
             if drafts:
@@ -157,6 +169,7 @@ class Rounds:
 
     def on_plug(self, plug: Plug) -> None:
         """Devices whose class the event concerns are looked at soon; all of them where events were lost."""
+        self._plugged(plug)
         for watch in self._watches.values():
             if not plug.subsystem or plug.subsystem in watch.kind.hotplug:
                 watch.plugged.set()

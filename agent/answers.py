@@ -1,0 +1,132 @@
+"""What the daemon answers: to the command line over the socket, and to the console's commands."""
+
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from agent.board import Board, device_json
+from agent.captures import Captures
+from agent.clock import Clock
+from agent.commands import Doer
+from agent.control import Answerer, Line
+from agent.link import Link
+from agent.log import recent_lines
+from agent.report import check_report, station_json, verdicts_now
+from agent.reports import Reports
+from agent.rounds import Rounds
+from agent.settings import Settings
+from agent.writer import Writer
+from drivers.catalogue import Lang
+from drivers.reading import Reading, YinongError
+
+LONGEST_LOG = 100
+
+
+class Parts(NamedTuple):
+    """The running parts that answers are made from."""
+
+    settings: Settings
+    version: str
+    clock: Clock
+    writer: Writer
+    link: Link
+    board: Board
+    rounds: Rounds
+    captures: Captures
+    reports: Reports
+
+
+class Answers:
+    """All of them, over the running parts."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def over_socket(self) -> dict[str, Answerer]:
+        return {
+            "status": self._status,
+            "check": self._check,
+            "scan": self._scan,
+            "outbox": self._outbox,
+            "measure": self._measure,
+        }
+
+    def over_mqtt(self) -> dict[str, Doer]:
+        return {
+            "check": self._command_check,
+            "measure": self._command_measure,
+            "log": self._command_log,
+            "status": self._command_status,
+        }
+
+    async def _status(self, asked: Line) -> AsyncIterator[Line]:
+        yield {"answer": await self._status_now(_lang(asked))}
+
+    async def _status_now(self, lang: Lang) -> dict[str, Any]:
+        parts = self._parts
+        depth = await parts.writer.ask(lambda box: box.depth())
+        return {
+            "station": station_json(parts.settings.terminal),
+            "version": parts.version,
+            "link": parts.link.state._asdict(),
+            "heartbeat": msgspec.to_builtins(await parts.reports.heartbeat()),
+            "outbox": depth._asdict(),
+            "devices": [device_json(seen, lang) for seen in parts.board.devices.values()],
+        }
+
+    async def _check(self, asked: Line) -> AsyncIterator[Line]:
+        yield {"answer": await self._check_now(asked.get("device"), _lang(asked))}
+
+    async def _check_now(self, device: object, lang: Lang) -> dict[str, Any]:
+        parts = self._parts
+        keys = [key for key in parts.board.devices if device is None or device in (key, *key.split("/"))]
+        if not keys:
+            raise YinongError(f"没有名为 {device} 的设备 / there is no device {device}")
+        seen = await parts.rounds.look_now(keys)
+        readings: dict[str, list[tuple[str, Reading]]] = {}
+        for one in parts.board.devices.values():  # what was seen now, not what is believed: a person asks and waits
+            readings.setdefault(one.device_class, []).append((one.id, one.reading))
+        items = verdicts_now(parts.settings, readings, parts.clock.now())
+        if device is not None:
+            items = tuple(item for item in items if item.item in {one.device_class for one in seen})
+        return check_report(parts.settings.terminal, seen, items, lang)
+
+    async def _scan(self, _asked: Line) -> AsyncIterator[Line]:
+        async for capture in self._parts.captures.live():
+            form: dict[str, Any] = msgspec.to_builtins(capture)
+            form["start"], form["end"] = capture.start_mono_ms / 1000, capture.end_mono_ms / 1000
+            yield {"capture": form}
+
+    async def _outbox(self, _asked: Line) -> AsyncIterator[Line]:
+        yield {"answer": (await self._parts.writer.ask(lambda box: box.depth()))._asdict()}
+
+    async def _measure(self, asked: Line) -> AsyncIterator[Line]:
+        yield {"answer": await self._measure_now(_lang(asked))}
+
+    async def _measure_now(self, lang: Lang) -> dict[str, Any]:
+        key = await self._parts.rounds.measure_now("broadband")
+        return device_json(self._parts.board.devices[key], lang)
+
+    async def _command_check(self, options: dict[str, Any]) -> dict[str, Any]:
+        report = await self._check_now(options.get("device"), "zh")
+        return {
+            "devices": {f"{d['class']}/{d['id']}": [d["condition"], d["reason"]] for d in report["devices"]},
+            "standard": {item["item"]: item["verdict"] for item in report["standard"]},
+        }
+
+    async def _command_measure(self, _options: dict[str, Any]) -> dict[str, Any]:
+        device = await self._measure_now("zh")
+        return {"condition": device["condition"], "reason": device["reason"], "measures": device["measures"]}
+
+    async def _command_log(self, options: dict[str, Any]) -> dict[str, Any]:
+        lines = options.get("lines", LONGEST_LOG)
+        return {"lines": recent_lines(min(LONGEST_LOG, lines) if isinstance(lines, int) else LONGEST_LOG)}
+
+    async def _command_status(self, _options: dict[str, Any]) -> dict[str, Any]:
+        status = await self._status_now("zh")
+        return {key: status[key] for key in ("version", "link", "outbox")}
+
+
+def _lang(asked: Line) -> Lang:
+    return "en" if asked.get("lang") == "en" else "zh"

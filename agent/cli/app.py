@@ -1,0 +1,143 @@
+"""The commands, in Chinese or English. Each does one thing in a module of its own; this one only says what there is."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from agent.cli.terms import Terms
+from agent.settings import DEFAULT_PATH, DEFAULT_SOCKET
+from agent.words import chosen_lang
+from drivers.reading import YinongError
+
+say = Terms(chosen_lang(sys.argv[1:]))
+
+Config = Annotated[
+    Path, typer.Option("--config", help=say("配置文件", "configuration file"), envvar="YINONG_AGENT_CONFIG")
+]
+Socket = Annotated[
+    Path,
+    typer.Option(
+        "--socket", help=say("运行中程序的套接字", "socket of the running daemon"), envvar="YINONG_AGENT_SOCKET"
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help=say("输出 JSON", "print JSON"))]
+OneDevice = Annotated[
+    str | None, typer.Argument(help=say("只检查这个设备(类别或编号)", "only this device (class or id)"))
+]
+
+app = typer.Typer(
+    name="yinong-agent",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=say(
+        "益农信息社终端代理:检查设备、采集扫码、上报县级运营中心。",
+        "Agent on a village service station's terminal: checks equipment, captures scans, reports to the county.",
+    ),
+)
+config_app = typer.Typer(help=say("配置文件", "the configuration file"), no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+
+def run_app() -> None:
+    """Run; our own errors are one clear line on stderr and exit code 2, never a traceback."""
+    try:
+        app()
+    except YinongError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+@app.callback()
+def everywhere(_lang: Annotated[str, typer.Option("--lang", help="zh | en")] = say.lang) -> None:
+    """`--lang` was read before the texts were made; here it is only declared."""
+
+
+@app.command(help=say("运行(由 systemd 启动)", "run the daemon (systemd starts it)"))
+def run(config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET) -> None:
+    from agent.daemon import main
+
+    raise typer.Exit(main(["--config", str(config), "--socket", str(socket)]))
+
+
+@app.command(help=say("检查一遍所有设备,对照建设标准", "look at everything once and hold it against the standard"))
+def check(
+    device: OneDevice = None, config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET, json: Json = False
+) -> None:
+    from agent.cli.check import check as do
+
+    raise typer.Exit(do(say, config, socket, device, as_json=json))
+
+
+@app.command(help=say("测一次宽带速率", "measure the line once"))
+def measure(config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET, json: Json = False) -> None:
+    from agent.cli.check import measure as do
+
+    raise typer.Exit(do(say, config, socket, as_json=json))
+
+
+@app.command(help=say("列出本机找到的设备,以及可粘贴的配置", "list the devices found here, with the TOML to paste"))
+def devices(json: Json = False) -> None:
+    from agent.cli.devices import devices as do
+
+    raise typer.Exit(do(say, as_json=json))
+
+
+@app.command(help=say("实时查看扫码(不上报)", "live view of captures (publishes nothing)"))
+def scan(
+    config: Config = DEFAULT_PATH,
+    socket: Socket = DEFAULT_SOCKET,
+    json: Json = False,
+    count: Annotated[int | None, typer.Option(help=say("收到几条后结束", "end after so many"))] = None,
+) -> None:
+    from agent.cli.scan import scan as do
+
+    raise typer.Exit(do(say, config, socket, count, as_json=json))
+
+
+@app.command(help=say("按录制文件重放扫码", "replay a recording of a gun"))
+def replay(
+    file: Path,
+    source: Annotated[Literal["evdev", "serial", "hidpos"], typer.Option(help=say("录制来源", "what was recorded"))],
+) -> None:
+    from agent.cli.scan import replay as do
+
+    raise typer.Exit(do(say, file, source))
+
+
+@app.command(help=say("运行中的程序在做什么", "what the running daemon is doing"))
+def status(socket: Socket = DEFAULT_SOCKET, json: Json = False) -> None:
+    from agent.cli.status import status as do
+
+    raise typer.Exit(do(say, socket, as_json=json))
+
+
+@app.command(help=say("待上报与已存档的记录", "what waits for the county, and what is archived"))
+def outbox(config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET, json: Json = False) -> None:
+    from agent.cli.status import outbox as do
+
+    raise typer.Exit(do(say, config, socket, as_json=json))
+
+
+@app.command(
+    help=say("解读记录下来的原始数据:screen、printer 或 scan", "read a recorded raw answer: screen, printer or scan")
+)
+def inspect(
+    what: Literal["screen", "printer", "scan"],
+    source: Annotated[str, typer.Argument(help=say("文件,或扫码文本", "a file, or the text of a scan"))],
+    json: Json = False,
+) -> None:
+    from agent.cli.inspect import inspect as do
+
+    raise typer.Exit(do(say, what, source, as_json=json))
+
+
+@config_app.command("check", help=say("一次列出所有错误", "report all mistakes at once"))
+def config_check(config: Config = DEFAULT_PATH, json: Json = False) -> None:
+    from agent.cli.config import config_check as do
+
+    raise typer.Exit(do(say, config, as_json=json))

@@ -1,0 +1,147 @@
+"""`check` and `measure`: by the running daemon where there is one, else by one look of our own."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.board import Seen, device_json
+from agent.cli.tables import console, device_table, standard_table
+from agent.cli.terms import Terms, print_json
+from agent.clock import SystemClock
+from agent.control import NoDaemon, ask
+from agent.device_tables import read_devices
+from agent.messages import Item
+from agent.onelook import look_once
+from agent.report import check_report, verdicts_now
+from agent.settings import Loaded, load
+from agent.words import CLASSES, word
+from drivers.reading import Condition, YinongError
+from drivers.table import CLASSES as TABLE
+
+LOOKED, FAILED, COULD_NOT_LOOK = 0, 1, 2  # exit codes: nothing is not_met; something is; could not look
+DAEMON_TIMEOUT_S = 40  # the slowest class's budget, a measurement of the line, and a commit
+
+
+def check(say: Terms, config: Path, socket: Path, device: str | None, *, as_json: bool) -> int:
+    """Look at everything (or one device) once."""
+    report = _asked(say, socket, {"ask": "check", "device": device, "lang": say.lang}) or _own_look(say, config, device)
+    if as_json:
+        print_json(report)
+    else:
+        _show(say, report, everything=device is None)
+    devices: list[dict[str, Any]] = report["devices"]
+    if not devices:
+        return COULD_NOT_LOOK
+    if all(one["condition"] == Condition.UNKNOWN for one in devices):
+        return COULD_NOT_LOOK
+    return FAILED if any(item["verdict"] == "not_met" for item in report["standard"]) else LOOKED
+
+
+def measure(say: Terms, config: Path, socket: Path, *, as_json: bool) -> int:
+    """Measure the line: takes some seconds and some megabytes."""
+    print(say("正在测速……", "Measuring the line …"), file=sys.stderr)
+    device = _asked(say, socket, {"ask": "measure", "lang": say.lang}) or _own_measurement(say, config)
+    if as_json:
+        print_json(device)
+    else:
+        console().print(device_table([device], say))
+        for name in ("down_mbps", "up_mbps", "line_mbps", "rtt_ms"):
+            print(f"{name}: {device['measures'].get(name)}")
+    return COULD_NOT_LOOK if device["condition"] == Condition.UNKNOWN else LOOKED
+
+
+def _asked(say: Terms, socket: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+    """The daemon's answer; None where none runs."""
+    try:
+        for line in ask(socket, request, DAEMON_TIMEOUT_S):
+            if "error" in line:
+                raise YinongError(line["error"])
+            if "answer" in line:
+                return line["answer"]
+    except NoDaemon:
+        return None
+    except TimeoutError as error:
+        raise YinongError(say("运行中的程序没有回答", "the running daemon does not answer")) from error
+    raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
+
+
+def _own_look(say: Terms, config: Path, device: str | None) -> dict[str, Any]:
+    loaded = _loaded(say, config)
+    wanted = [(kind, driver) for kind, driver in loaded.devices if device is None or device in (kind.name, driver.id)]
+    if not wanted:
+        raise YinongError(say(f"没有名为 {device} 的设备", f"there is no device {device}"))
+    clock = SystemClock()
+
+    def tell(seen: Seen) -> None:
+        print(say("已检查 ", "looked at ") + word(CLASSES.get(seen.device_class), say.lang, seen.key), file=sys.stderr)
+
+    seen = asyncio.run(look_once(wanted, Path("/"), clock, tell))
+    readings: dict[str, list[Any]] = {}
+    for one in seen:
+        readings.setdefault(one.device_class, []).append((one.id, one.reading))
+    items = verdicts_now(loaded.settings, readings, clock.now())
+    terminal = loaded.settings.terminal if loaded.settings else None
+    if device is not None:
+        classes = {one.device_class for one in seen}
+        items = tuple(item for item in items if item.item in classes)
+    return msgspec.to_builtins(check_report(terminal, seen, items, say.lang))
+
+
+def _own_measurement(say: Terms, config: Path) -> dict[str, Any]:
+    from drivers.broadband.driver import Broadband
+
+    clock = SystemClock()
+    for kind, driver in _loaded(say, config).devices:
+        if isinstance(driver, Broadband):
+            reading = asyncio.run(driver.measure(Path("/")))
+            seen = Seen(kind.name, driver.id, reading, clock.now().isoformat(), clock.quality())
+            return msgspec.to_builtins(device_json(seen, say.lang))
+    raise YinongError(say("没有配置宽带", "no broadband is configured"))
+
+
+def _loaded(say: Terms, config: Path) -> Loaded:
+    """The configuration, or (said on stderr) the defaults of a machine that has none yet."""
+    if not config.exists():
+        print(
+            say(
+                f"没有配置文件 {config}:按缺省方式查看本机,站点未知",
+                f"no {config}: this machine by default, station unknown",
+            ),
+            file=sys.stderr,
+        )
+        return Loaded(None, read_devices(None, TABLE, _ignored).configured)
+    loaded = load(config)
+    for mistake in loaded.mistakes:
+        print(mistake.text(say.lang), file=sys.stderr)
+    return loaded
+
+
+def _ignored(_path: str, _value: str, _zh: str, _en: str) -> None:
+    """Devices that find themselves have no table that could be wrong."""
+
+
+def _show(say: Terms, report: dict[str, Any], *, everything: bool) -> None:
+    screen = console()
+    station = report["station"]
+    if station:
+        screen.print(
+            say(f"站点 {station['number']}({station['name']})", f"Station {station['number']} ({station['name']})")
+        )
+    screen.print(device_table(report["devices"], say))
+    if report["standard"]:
+        items = [
+            msgspec.convert({k: row[k] for k in ("item", "verdict", "because", "params")}, Item)
+            for row in report["standard"]
+        ]
+        screen.print(standard_table(items, say))
+    if everything:
+        counts = {v: sum(row["verdict"] == v for row in report["standard"]) for v in ("not_met", "unproven")}
+        screen.print(
+            say(
+                f"不达标 {counts['not_met']} 项,待证实 {counts['unproven']} 项。",
+                f"{counts['not_met']} not met, {counts['unproven']} unproven.",
+            )
+        )

@@ -1,0 +1,66 @@
+"""`inspect`: a recorded raw answer, or the text of a scan, turned into the reading that it gives."""
+
+from pathlib import Path
+from typing import Literal
+
+from agent.board import Seen, device_json
+from agent.cli.tables import console, device_table
+from agent.cli.terms import Terms, print_json
+from agent.clock import SystemClock, rfc3339
+from drivers.reading import Reading, YinongError
+
+MOST_BYTES = 4 << 20
+
+
+def inspect(say: Terms, what: Literal["screen", "printer", "scan"], source: str, *, as_json: bool) -> int:
+    """0 read, 2 the file cannot be read."""
+    seen = _seen(say, what, source)
+    if as_json:
+        print_json(device_json(seen, say.lang))
+    else:
+        console().print(device_table([device_json(seen, say.lang)], say))
+        for name, value in seen.reading.measures.items():
+            print(f"{name}: {'—' if value is None else value}")
+    return 0
+
+
+def _seen(say: Terms, what: Literal["screen", "printer", "scan"], source: str) -> Seen:
+    if what == "screen":
+        from drivers.led_screen.driver import inspect_edid
+
+        device_class, reading = "led_screen", inspect_edid(_bytes(say, source))
+    elif what == "printer":
+        from drivers.printer.driver import inspect_ipp
+
+        device_class, reading = "printer", inspect_ipp(_bytes(say, source))
+    else:
+        from agent.meaning import inspect_scan
+
+        device_class, reading = "scan_gun", inspect_scan(_text(source))
+    return _stamped(device_class, reading)
+
+
+def _stamped(device_class: str, reading: Reading) -> Seen:
+    clock = SystemClock()
+    return Seen(device_class, "inspected", reading, rfc3339(clock.now()), clock.quality())
+
+
+def _bytes(say: Terms, source: str) -> bytes:
+    try:
+        with Path(source).open("rb") as file:
+            return file.read(MOST_BYTES)
+    except OSError as error:
+        raise YinongError(
+            say(f"无法读取 {source}:{error.strerror}", f"cannot read {source}: {error.strerror}")
+        ) from error
+
+
+def _text(source: str) -> str:
+    """The text itself; the content of a file where one of that name exists (a GS cannot be typed in a shell)."""
+    try:
+        path = Path(source)
+        if path.is_file():
+            return path.read_bytes()[:MOST_BYTES].decode("utf-8", "replace")
+    except (OSError, ValueError):
+        pass
+    return source

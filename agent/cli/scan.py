@@ -1,0 +1,88 @@
+"""`scan` (live view) and `replay`."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.cli.terms import Terms
+from agent.control import NoDaemon, ask
+from agent.settings import load
+from drivers.reading import YinongError
+from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.driver import ScanGun
+from drivers.scan_gun.replay import Source
+from drivers.scan_gun.replay import replay as replayed
+
+
+def scan(say: Terms, config: Path, socket: Path, count: int | None, *, as_json: bool) -> int:
+    """Show captures until Ctrl+C or `count`; publishes nothing. Through the daemon where one runs."""
+    print(say("请扫码(Ctrl+C 结束)……", "Scan something (Ctrl+C ends) …"), file=sys.stderr)
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            for number, capture in enumerate(_from_daemon(socket), 1):
+                _show(capture, as_json=as_json)
+                if number == count:
+                    return 0
+        except NoDaemon:
+            asyncio.run(_own_view(say, config, count, as_json=as_json))
+    return 0
+
+
+def replay(say: Terms, file: Path, source: Source) -> int:
+    """Print the captures of a recording as JSON lines."""
+    try:
+        with file.open(encoding="utf-8", newline="\n") as lines:
+            for capture in replayed(lines, source):
+                print(msgspec.json.encode(capture_json(capture)).decode())
+    except OSError as error:
+        raise YinongError(say(f"无法读取 {file}:{error.strerror}", f"cannot read {file}: {error.strerror}")) from error
+    return 0
+
+
+def capture_json(capture: Capture) -> dict[str, Any]:
+    """A capture in the documented form; `start` and `end` are seconds on the recording's (or the boot's) clock."""
+    form: dict[str, Any] = msgspec.to_builtins(capture)
+    form["start"], form["end"] = capture.start_mono_ms / 1000, capture.end_mono_ms / 1000
+    return form
+
+
+def _from_daemon(socket: Path) -> Iterator[dict[str, Any]]:
+    for line in ask(socket, {"ask": "scan"}):
+        if "error" in line:
+            raise YinongError(line["error"])
+        if "capture" in line:
+            yield line["capture"]
+
+
+async def _own_view(say: Terms, config: Path, count: int | None, *, as_json: bool) -> None:
+    guns = [driver for _, driver in load(config).devices if isinstance(driver, ScanGun)]
+    if not guns:
+        raise YinongError(
+            say(
+                f"{config} 里没有扫码枪;运行 yinong-agent devices 查看本机的扫码枪",
+                f"no scan gun in {config}; yinong-agent devices lists those of this machine",
+            )
+        )
+    queue: asyncio.Queue[Capture] = asyncio.Queue()
+    seen = 0
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(gun.listen(Path("/"), queue.put_nowait, asyncio.Event())) for gun in guns]
+        while count is None or seen < count:
+            _show(capture_json(await queue.get()), as_json=as_json)
+            seen += 1
+        for task in tasks:
+            task.cancel()
+
+
+def _show(capture: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(msgspec.json.encode(capture).decode(), flush=True)
+    else:
+        text = "".join(c if c.isprintable() else f"<{ord(c):02X}>" for c in capture["text"])
+        flags = f"  [{', '.join(capture['flags'])}]" if capture["flags"] else ""
+        print(f"{capture['gun']}  {capture['symbology'] or '-':4} {capture['charset']:8} {text}{flags}", flush=True)

@@ -1,0 +1,94 @@
+"""`status` and `outbox`."""
+
+from pathlib import Path
+from typing import Any
+
+from agent.cli.tables import console, device_table
+from agent.cli.terms import Terms, print_json
+from agent.control import NoDaemon, ask
+from agent.outbox import peek
+from agent.settings import load
+from drivers.reading import YinongError
+
+
+def status(say: Terms, socket: Path, *, as_json: bool) -> int:
+    """0 it runs and the link is up, 1 it runs without a link, 2 no daemon."""
+    try:
+        answer = _answer(socket, {"ask": "status", "lang": say.lang})
+    except NoDaemon:
+        print(say(f"没有运行中的程序({socket})", f"no daemon runs ({socket})"))
+        return 2
+    if as_json:
+        print_json(answer)
+    else:
+        _show(say, answer)
+    return 0 if answer["link"]["up"] else 1
+
+
+def outbox(say: Terms, config: Path, socket: Path, *, as_json: bool) -> int:
+    """From the daemon, or from the file where none runs."""
+    try:
+        depth = _answer(socket, {"ask": "outbox"})
+    except NoDaemon:
+        settings = load(config).settings
+        if settings is None:
+            raise YinongError(say(f"{config} 不可用", f"{config} cannot be used")) from None
+        depth = peek(Path(settings.outbox.path))._asdict()
+    if as_json:
+        print_json(depth)
+    else:
+        for line in _outbox_lines(say, depth):
+            print(line)
+    return 0
+
+
+def _answer(socket: Path, request: dict[str, Any]) -> dict[str, Any]:
+    for line in ask(socket, request, 10):
+        if "error" in line:
+            raise YinongError(line["error"])
+        if "answer" in line:
+            return line["answer"]
+    raise YinongError("no answer")
+
+
+def _outbox_lines(say: Terms, depth: dict[str, Any]) -> list[str]:
+    return [
+        say(f"待县中心签收: {depth['waiting']} 条", f"waiting for the county's receipt: {depth['waiting']}"),
+        say(f"已签收存档: {depth['archived']} 条", f"receipted, in the archive: {depth['archived']}"),
+        say(
+            f"编号: {depth['outbox']},最新 {depth['last_seq']},签收到 {depth['receipted']}",
+            f"outbox {depth['outbox']}: newest {depth['last_seq']}, receipted up to {depth['receipted']}",
+        ),
+        say(f"文件大小: {depth['file_bytes'] // 1024} KiB", f"file: {depth['file_bytes'] // 1024} KiB"),
+    ]
+
+
+def _show(say: Terms, answer: dict[str, Any]) -> None:
+    link, heartbeat = answer["link"], answer["heartbeat"]
+    station = answer["station"]
+    print(
+        say(
+            f"站点 {station['number']},终端 {station['name']}",
+            f"station {station['number']}, terminal {station['name']}",
+        )
+    )
+    minutes = heartbeat["uptime_s"] // 60
+    print(
+        say(
+            f"已运行 {minutes} 分钟,版本 {answer['version']}", f"running for {minutes} min, version {answer['version']}"
+        )
+    )
+    if link["up"]:
+        print(
+            say(
+                f"已连接县中心(第 {link['connections']} 次)",
+                f"connected to the county (connection {link['connections']})",
+            )
+        )
+    else:
+        print(say(f"未连接县中心:{link['why']}", f"not connected to the county: {link['why']}"))
+    if link["warning"]:
+        print(say(f"县中心提示:{link['warning']}", f"the broker says: {link['warning']}"))
+    for line in _outbox_lines(say, answer["outbox"]):
+        print(line)
+    console().print(device_table(answer["devices"], say))

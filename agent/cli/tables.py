@@ -1,0 +1,66 @@
+"""How devices and the standard look on the screen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.cli.terms import Terms
+from agent.device_tables import EVERY_CLASS_ID
+from agent.messages import Item
+from agent.standard_words import item_name, item_sentence, verdict_name
+from agent.words import CLASSES, CONDITIONS, word
+from drivers.reading import Condition
+
+STYLES = {
+    "working": "green", "in_use": "green", "attention": "yellow", "faulty": "red", "unreachable": "red",
+    "absent": "red", "unknown": "magenta", "met": "green", "waived": "green", "attested": "green",
+    "not_met": "bold red", "unproven": "magenta", "not_required": "dim",
+}  # fmt: skip
+MARKS = {
+    "working": "●", "in_use": "●", "attention": "▲", "faulty": "✖", "unreachable": "◆", "absent": "○", "unknown": "?",
+    "met": "●", "waived": "●", "attested": "●", "not_met": "✖", "unproven": "?", "not_required": "–",
+}  # fmt: skip
+
+
+def console() -> Console:
+    """Standard output; wide enough for the words where it is no terminal."""
+    wide = Console()
+    return wide if wide.is_terminal else Console(width=140)
+
+
+def device_table(devices: Sequence[dict[str, Any]], say: Terms) -> Table:
+    """Devices in the form of `--json`."""
+    table = Table(title=say("设备", "Devices"), title_justify="left", header_style="bold", expand=True)
+    for title in (say("设备", "device"), say("状况", "condition"), say("说明", "what"), say("怎么办", "what to do")):
+        table.add_column(title, overflow="fold", ratio=None if title in ("设备", "device", "状况", "condition") else 1)
+    for device in devices:
+        kind = word(CLASSES.get(device["class"]), say.lang, device["class"])
+        name = kind if device["id"] == EVERY_CLASS_ID else f"{kind} {device['id']}"
+        condition = device["condition"]
+        shown = word(CONDITIONS.get(Condition(condition)), say.lang, condition)
+        table.add_row(
+            name,
+            f"[{STYLES[condition]}]{MARKS[condition]} {shown}[/]",
+            escape(device["says"]),
+            escape(device["remedy"]),
+        )
+    return table
+
+
+def standard_table(items: Sequence[Item], say: Terms) -> Table:
+    """The items of the standard with their verdicts."""
+    table = Table(title=say("建设标准", "Standard"), title_justify="left", header_style="bold", expand=True)
+    for title in (say("项目", "item"), say("结论", "verdict")):
+        table.add_column(title, overflow="fold")
+    for title in (say("依据", "because"), say("怎么办", "what to do")):
+        table.add_column(title, overflow="fold", ratio=1)
+    for item in items:
+        says, remedy = item_sentence(item, say.lang)
+        shown = f"{MARKS.get(item.verdict, '?')} {verdict_name(item.verdict, say.lang)}"
+        table.add_row(
+            item_name(item.item, say.lang), f"[{STYLES.get(item.verdict, '')}]{shown}[/]", escape(says), escape(remedy)
+        )
+    return table

@@ -1,0 +1,93 @@
+"""The daemon: one task group that owns every loop.
+
+    hotplug ─┐
+    drivers ─┴─> rounds ──> judgement, standard ─┐
+    scan guns ─> captures ───────────────────────┤
+    starts, cuts, link losses (journal) ─────────┴─> writer ─> outbox ─> delivery ─> link ─> county broker
+    board ─> reports (heartbeat, telemetry) ───────────────────────────────────────────┘         │
+    commands, receipts <─────────────────────────────────────────────────────────────────────────┘
+
+Works and keeps its records from the first second without any network; stops cleanly within a few seconds also with a dead broker.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from agent.clock import Clock, SystemClock
+from agent.fingerprint import fingerprint
+from agent.log import start_logging
+from agent.notify import notify, watchdog_interval_s
+from agent.outbox import Outbox, open_outbox
+from agent.runtime import Runtime
+from agent.settings import DEFAULT_PATH, DEFAULT_SOCKET, Loaded, load
+
+log = logging.getLogger(__name__)
+
+EX_CONFIG = 78  # sysexits.h; the unit does not restart on it: a wrong file stays wrong
+FAREWELL_S = 3.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`yinong-agent run`: until SIGTERM or SIGINT. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="yinong-agent run")
+    parser.add_argument("--config", type=Path, default=Path(os.environ.get("YINONG_AGENT_CONFIG", DEFAULT_PATH)))
+    parser.add_argument("--socket", type=Path, default=Path(os.environ.get("YINONG_AGENT_SOCKET", DEFAULT_SOCKET)))
+    parser.add_argument("--lang", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    loaded = load(options.config)
+    for mistake in loaded.mistakes:
+        print(f"{options.config}: {mistake.text('zh')}\n    {mistake.text('en')}", file=sys.stderr)
+    if loaded.settings is None:
+        print("配置有错,没有启动 / not started: the configuration is wrong", file=sys.stderr)
+        notify(f"STATUS=配置有错 / configuration is wrong: {options.config}", "ERRNO=22")
+        return EX_CONFIG
+    start_logging(loaded.settings.log.level)
+    clock = SystemClock()
+    outbox = open_outbox(
+        Path(loaded.settings.outbox.path), fingerprint(), os.urandom(6).hex(), clock.now().strftime("%Y%m%dT%H%M%S")
+    )
+    asyncio.run(run(loaded, outbox, clock, options.socket))
+    return 0
+
+
+async def run(loaded: Loaded, outbox: Outbox, clock: Clock, socket: Path, root: Path = Path("/")) -> None:
+    """Until SIGTERM or SIGINT; closes the outbox."""
+    runtime = Runtime(loaded, outbox, clock, socket, root, version("yinong-agent"))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            loops = [group.create_task(work, name=name) for name, work in runtime.loops().items()]
+            loops.append(group.create_task(_watchdog(runtime), name="watchdog"))
+            await stop.wait()
+            notify("STOPPING=1", "STATUS=正在停止 / stopping")
+            log.info("stopping")
+            await runtime.note_stop()
+            for task in loops:
+                task.cancel()
+    finally:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                await runtime.farewell()
+        runtime.close()
+
+
+async def _watchdog(runtime: Runtime) -> None:
+    """READY once the daemon keeps records, then a sign of life for systemd, from the loop that does the work."""
+    await runtime.ready.wait()
+    notify("READY=1", f"STATUS={runtime.status_line()}")
+    interval_s = watchdog_interval_s() or 60.0
+    while True:
+        await asyncio.sleep(interval_s)
+        await runtime.writer.ask(lambda box: box.id)  # a hung disk is a hung agent
+        notify("WATCHDOG=1", f"STATUS={runtime.status_line()}")

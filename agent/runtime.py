@@ -1,0 +1,201 @@
+"""The daemon's parts, put together once: what owns what, and which loops run."""
+
+import asyncio
+import logging
+import os
+import sqlite3
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent.answers import Answers, Parts
+from agent.board import Believed, Board
+from agent.call import call_of, trusted
+from agent.captures import Captures
+from agent.clock import Clock
+from agent.commands import Commands
+from agent.control import serve
+from agent.delivery import Delivery, Pace
+from agent.fingerprint import fingerprint
+from agent.judgement import Judged
+from agent.life import Life, forget_what_was_believed
+from agent.link import Link
+from agent.messages import Item, Receipt, State
+from agent.outbox import Outbox
+from agent.report import verdicts_now
+from agent.reports import Limits, Reports
+from agent.rounds import Rounds
+from agent.settings import Loaded, Settings
+from agent.stamp import stamped
+from agent.watch import Watch
+from agent.wire import Call, Incoming, LinkLost, Refused
+from agent.writer import Writer
+from drivers.hotplug import Plug
+from drivers.reading import Condition, Reading
+from drivers.scan_gun.driver import ScanGun
+from drivers.table import CLASSES
+
+log = logging.getLogger(__name__)
+
+
+class Runtime:
+    """Everything that runs. `loops` go into one task group; then `farewell`, then `close`."""
+
+    def __init__(self, loaded: Loaded, outbox: Outbox, clock: Clock, socket: Path, root: Path, version: str) -> None:
+        assert loaded.settings is not None
+        self.settings: Settings = loaded.settings
+        self.clock, self.version, self._loaded, self._socket = clock, version, loaded, socket
+        self.run_id = os.urandom(4).hex()
+        self.ready = asyncio.Event()
+        self._opening, self._outbox_id = outbox.opening, outbox.id
+        self._fingerprint = fingerprint(root)
+        if outbox.opening.kind == "other_hardware":
+            forget_what_was_believed(outbox)
+        self.writer = Writer(outbox)
+        self.board = Board()
+        self.life = Life(self.writer, clock, self.run_id, version)
+        self.captures = Captures(
+            tuple(driver for _, driver in loaded.devices if isinstance(driver, ScanGun)), root, clock, self.writer
+        )
+        self.rounds = Rounds(
+            _watches(loaded, outbox), root, clock, self.writer, self.board, self._verdicts,
+            self.settings.profile.value, self._on_plug,
+        )  # fmt: skip
+        name = self.settings.terminal.name
+        self._incoming: asyncio.Queue[Incoming] = asyncio.Queue(100)
+        self.link = Link(
+            name, clock, self._call, self._born, self._on_message, self.life.link_changed,
+            backoff_cap_s=self.settings.broker.reconnect_cap_s,
+        )  # fmt: skip
+        self.delivery = Delivery(
+            self.writer, self.link, clock, broker_is_enough=self.settings.delivery.acknowledge == "broker",
+            pace=Pace(self.settings.delivery.backlog_kbit_s * 125),
+        )  # fmt: skip
+        self.writer.committed = self.delivery.on_rows
+        limits = Limits(self.settings.outbox.archive_days, self.settings.outbox.telemetry_max_mb << 20)
+        self.reports = Reports(self.board, self.writer, self.link, clock, self.run_id, limits)
+        self._answers = Answers(
+            Parts(
+                self.settings,
+                version,
+                clock,
+                self.writer,
+                self.link,
+                self.board,
+                self.rounds,
+                self.captures,
+                self.reports,
+            )
+        )
+        secrets = loaded.secrets
+        self._commands = Commands(
+            name, self._answers.over_mqtt(), clock,
+            trusted_link=trusted(self.settings, secrets.password, secrets.key_file),
+        )  # fmt: skip
+
+    def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Every loop of the daemon by name; each runs until it is cancelled."""
+        return {
+            "writer": self.writer.run(),
+            "life": self._live(),
+            "captures": self.captures.run(),
+            "rounds": self.rounds.run(),
+            "link": self.link.run(),
+            "delivery": self.delivery.run(),
+            "incoming": self._take_incoming(),
+            "reports": self.reports.run(),
+            "control": serve(self._socket, self._answers.over_socket()),
+        }
+
+    def status_line(self) -> str:
+        """One line for `systemctl status`."""
+        state = self.link.state
+        link = "已连接县中心 / connected" if state.up else f"未连接县中心 / not connected: {state.why}"
+        counts = ", ".join(f"{verdict} {count}" for verdict, count in self.board.verdict_counts().items())
+        return f"{self.settings.terminal.number} {link}; {counts}"
+
+    async def note_stop(self) -> None:
+        await self.life.end()
+
+    async def farewell(self) -> None:
+        """What is held in memory to the disk, and `closing` to the broker. Bounded by the caller."""
+        await self.writer.flush()
+        await self.reports.spill()
+        await self.link.close(msgspec.json.encode(self._state("closing")))
+
+    def close(self) -> None:
+        self.writer.close()
+        self._socket.unlink(missing_ok=True)
+
+    async def _live(self) -> None:
+        await self.life.begin(self._opening, len(self._loaded.mistakes))
+        self.ready.set()
+        await self.life.watch_clock()
+
+    def _call(self, connection: int) -> Call:
+        will = msgspec.json.encode(self._state("lost", connection))
+        secrets = self._loaded.secrets
+        return call_of(self.settings, secrets.password, secrets.key_file, self._fingerprint, will)
+
+    def _state(self, state: Any, connection: int | None = None) -> State:
+        terminal = self.settings.terminal
+        return State(
+            **stamped(self.clock), state=state, run=self.run_id, outbox=self._outbox_id, fingerprint=self._fingerprint,
+            connection=self.link.state.connections if connection is None else connection, version=self.version,
+            division=terminal.division, number=str(terminal.number), terminal=terminal.terminal,
+        )  # fmt: skip
+
+    async def _born(self, link: Link) -> None:
+        await link.publish("state", msgspec.json.encode(self._state("online")), retain=True)
+
+    def _verdicts(self, believed: Believed) -> tuple[Item, ...]:
+        return verdicts_now(self.settings, believed, self.clock.now())
+
+    def _on_plug(self, plug: Plug) -> None:
+        if not plug.subsystem or plug.subsystem in CLASSES["scan_gun"].hotplug:
+            self.captures.on_plug()
+
+    def _on_message(self, packet: Incoming) -> None:
+        try:
+            self._incoming.put_nowait(packet)
+        except asyncio.QueueFull:
+            log.warning("too many commands and receipts at once: one on %s is dropped", packet.topic)
+
+    async def _take_incoming(self) -> None:
+        while True:
+            packet = await self._incoming.get()
+            try:
+                if packet.topic.endswith("/receipt"):
+                    await self._take_receipt(packet)
+                else:
+                    await self._take_command(packet)
+            except (LinkLost, Refused, sqlite3.Error) as error:
+                log.warning("%s: %s", packet.topic, error)
+
+    async def _take_receipt(self, packet: Incoming) -> None:
+        try:
+            receipt = msgspec.json.decode(packet.payload, type=Receipt)
+        except msgspec.DecodeError as error:
+            log.warning("a receipt that is none: %s", error)
+            return
+        meaning = await self.delivery.on_receipt(receipt)
+        if meaning == "again":
+            await self.life.note("sent_again", store=receipt.store, upto=receipt.upto)
+        elif meaning == "foreign":
+            log.info("a receipt for outbox %s up to %d: not ours", receipt.outbox, receipt.upto)
+
+    async def _take_command(self, packet: Incoming) -> None:
+        if reply := await self._commands.take(packet):
+            await self.link.publish("reply", msgspec.json.encode(reply), correlation=packet.correlation)
+
+
+def _watches(loaded: Loaded, outbox: Outbox) -> list[Watch]:
+    watches: list[Watch] = []
+    for kind, driver in loaded.devices:
+        mark = outbox.mark(f"judged:{kind.name}/{driver.id}")
+        watches.append(Watch(kind, driver.id, driver, msgspec.json.decode(mark, type=Judged) if mark else None))
+    for kind, id, reason in loaded.disabled:
+        watches.append(Watch(kind, id, None, None, Reading(condition=Condition.UNKNOWN, reason=reason)))
+    return watches

@@ -1,0 +1,46 @@
+"""The words for people: conditions and device classes, in Chinese and English, and which language is spoken.
+
+Reasons have their own catalogue beside each driver (`drivers.catalogue`), items of the standard in `agent.standard_words`.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from drivers.catalogue import Lang
+from drivers.reading import Condition
+
+CONDITIONS: Mapping[Condition, tuple[str, str]] = {
+    Condition.WORKING: ("正常", "working"),
+    Condition.ATTENTION: ("需留意", "needs attention"),
+    Condition.FAULTY: ("故障", "faulty"),
+    Condition.IN_USE: ("使用中", "in use"),
+    Condition.UNREACHABLE: ("无应答", "unreachable"),
+    Condition.ABSENT: ("未连接", "absent"),
+    Condition.UNKNOWN: ("未知", "unknown"),
+}
+
+CLASSES: Mapping[str, tuple[str, str]] = {
+    "terminal": ("电脑或智能终端", "terminal"),
+    "broadband": ("宽带", "broadband"),
+    "led_screen": ("LED屏幕", "LED screen"),
+    "printer": ("打印复印一体机", "printer-copier"),
+    "scan_gun": ("扫码枪", "scan gun"),
+    "video": ("视频设备", "video device"),
+    "web_page": ("本村网页", "village web page"),
+}
+
+
+def chosen_lang(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Lang:
+    """Chinese, unless `--lang en` or an English locale says otherwise (`C` and `POSIX` say nothing)."""
+    for at, argument in enumerate(arguments):
+        if argument == "--lang" and at + 1 < len(arguments):
+            return "en" if arguments[at + 1].startswith("en") else "zh"
+        if argument.startswith("--lang="):
+            return "en" if argument.removeprefix("--lang=").startswith("en") else "zh"
+    locale = environment.get("LC_ALL") or environment.get("LC_MESSAGES") or environment.get("LANG") or ""
+    return "en" if locale.startswith("en") else "zh"
+
+
+def word(pair: tuple[str, str] | None, lang: Lang, otherwise: str = "") -> str:
+    """The pair's word in the language; `otherwise` where there is no pair (a newer agent's word)."""
+    return otherwise if pair is None else pair[0 if lang == "zh" else 1]
