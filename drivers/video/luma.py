@@ -1,0 +1,56 @@
+"""Numbers from a raw frame: how bright, how even, how different from the last. No picture leaves this module.
+
+Standard library only. A frame is sub-sampled to at most 64 x 36 points of brightness, so that a look costs milliseconds.
+"""
+
+from math import sqrt
+from typing import NamedTuple, TypeAlias
+
+from drivers.video.v4l2 import Format
+
+# Where the brightness lies: bytes from one pixel's sample to the next, and the first one's place (linux/videodev2.h).
+_LAYOUTS = {
+    "YUYV": (2, 0), "YVYU": (2, 0), "UYVY": (2, 1), "VYUY": (2, 1),
+    "NV12": (1, 0), "NV21": (1, 0), "NV16": (1, 0), "NV61": (1, 0),
+    "YU12": (1, 0), "YV12": (1, 0), "422P": (1, 0), "GREY": (1, 0),
+}  # fmt: skip
+RAW = tuple(_LAYOUTS)
+COMPRESSED = ("MJPG", "JPEG")
+
+_COLUMNS, _ROWS = 64, 36
+
+Samples: TypeAlias = bytes  # brightness, 0 to 255, of the points of the grid
+
+
+class Brightness(NamedTuple):
+    """Of one frame: mean and standard deviation on the scale 0 to 255 (black is 16 in most cameras' range)."""
+
+    mean: float
+    sigma: float
+
+
+def samples(data: memoryview, picture: Format) -> Samples:
+    """Brightness at the points of the grid; empty where the format is not raw or the frame is too short for one row."""
+    layout = _LAYOUTS.get(picture.fourcc)
+    if not layout or picture.width < 1 or picture.height < 1:
+        return b""
+    pixel, first = layout
+    line = max(picture.line_bytes, picture.width * pixel)
+    across = max(1, picture.width // _COLUMNS) * pixel
+    down = max(1, picture.height // _ROWS)
+    rows = range(down // 2, min(picture.height, len(data) // line), down)
+    return b"".join(data[row * line + first : row * line + picture.width * pixel : across].tobytes() for row in rows)
+
+
+def brightness(points: Samples) -> Brightness:
+    """Mean and standard deviation. `points` must not be empty."""
+    mean = sum(points) / len(points)
+    square = sum(value * value for value in points) / len(points)
+    return Brightness(round(mean, 2), round(sqrt(max(0.0, square - mean * mean)), 2))
+
+
+def difference(before: Samples, after: Samples) -> float | None:
+    """Mean absolute difference of two frames; None where they cannot be compared."""
+    if not before or len(before) != len(after):
+        return None
+    return round(sum(abs(a - b) for a, b in zip(before, after, strict=True)) / len(before), 3)
