@@ -1,5 +1,6 @@
 """The LED screen's driver on trees of sysfs."""
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 
 from drivers.catalogue import reason_codes, sentence
+from drivers.led_screen import driver
 from drivers.led_screen import judge as judge_module
 from drivers.led_screen.driver import LedScreen, find
 from drivers.led_screen.edid import Doubt
@@ -187,3 +189,11 @@ def test_every_reason_has_its_sentence_in_both_languages() -> None:
     for code in own:
         reason = judge_module.Reason(code)
         assert sentence("led_screen", reason, "zh").says != sentence("led_screen", reason, "en").says
+
+
+def test_the_sample_loads_and_shows_every_default() -> None:
+    text = (Path(driver.__file__).parent / "sample.toml").read_text("utf-8")
+    table = tomllib.loads(text)["device"][0]
+    assert table.pop("class") == "led_screen"
+    assert msgspec.convert(table, LedScreen) == LedScreen(id=table["id"])
+    assert all(f"{name} = " in text for name in LedScreen.__struct_fields__)

@@ -1,6 +1,7 @@
 """The video driver on trees of sysfs and procfs; the real ioctls are tried on the kernel's test camera in the lab."""
 
 import asyncio
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 
 from drivers.reading import CannotLook, Condition, Reading
+from drivers.video import driver
 from drivers.video.cameras import holders, nodes, resolve
 from drivers.video.driver import Video, find
 from drivers.video.sound import sound
@@ -161,3 +163,11 @@ async def test_closed_streams_and_a_missing_sound_system_are_not_in_use(tmp_path
     pcm(tmp_path, "card0/pcm0c", "closed\n")
     heard = await sound(tmp_path)
     assert (heard.microphones, heard.microphone_in_use) == (1, False)
+
+
+def test_the_sample_loads_and_shows_every_default() -> None:
+    text = (Path(driver.__file__).parent / "sample.toml").read_text("utf-8")
+    table = tomllib.loads(text)["device"][0]
+    assert table.pop("class") == "video"
+    assert msgspec.convert(table, Video) == Video(id=table["id"])
+    assert all(f"{name} = " in text for name in Video.__struct_fields__)
