@@ -165,7 +165,7 @@ def _measures(printer: Attributes, ink: Toner) -> dict[str, Scalar]:
 def _raw(printer: Attributes) -> dict[str, object]:
     """The attributes that decided, JSON-able and short."""
     names = [name for name in WANTED if name in printer]
-    return {name: [_plain(value) for value in printer[name][:16]] for name in names}
+    return {name: [_plain(value) for value in printer[name][:8]] for name in names}
 
 
 def _plain(value: Value) -> str | int | bool | None:
