@@ -39,7 +39,7 @@ def read_devices(given: object, classes: Mapping[str, DeviceClass], report: Repo
     second table of the same class and id is one too.
     """
     if given is None:
-        given = [{"class": name, "id": EVERY_CLASS_ID} for name in classes]
+        given = [{"class": name, "id": EVERY_CLASS_ID} for name in classes]  # in no line of the file: paths say little
     if not isinstance(given, list):
         report("device", shown(given), "应写成 [[device]]", "must be written as [[device]]")
         return Devices((), ())
