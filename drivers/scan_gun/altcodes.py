@@ -1,0 +1,109 @@
+"""Typed scans to text: characters, and Alt+keypad codes as Unicode, as GBK decimals or byte by byte.
+
+Guns in the field type Chinese as Unicode decimals (Alt+31508 is 笔), as the two GBK bytes in one decimal (Alt+49825 is 隆), or
+byte by byte (Alt+0194 Alt+0161). A decimal that is a CJK code point is Unicode, else GBK; but one scan is typed in one way, so
+a decimal that can only be GBK makes the whole scan GBK (喆 in GBK looks like another hanzi in Unicode).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Literal, TypeAlias
+
+from drivers.scan_gun.charset import ECI_CHARSETS, Decoded, Undecodable, decode, is_chinese
+
+Alt: TypeAlias = Literal["auto", "unicode", "gbk"]
+Stroke: TypeAlias = str | int  # a character, or the decimal of an Alt code from 128 up
+
+_LEADING_ECI = re.compile(r"\\(\d{6})")
+
+
+def join(strokes: Sequence[Stroke], configured: str = "auto", alt: Alt = "auto", eci_mode: bool = False) -> Decoded:
+    """The text of what was typed. Errors: Undecodable (also where Unicode and GBK decimals stand side by side)."""
+    head = "".join(c for c in strokes[:7] if isinstance(c, str))
+    leading = _LEADING_ECI.match(head) if len(head) == len(strokes[:7]) else None
+    eci = int(leading[1]) if leading and int(leading[1]) in ECI_CHARSETS else None
+    if eci is not None:
+        strokes = strokes[7:]
+    charset, because = "ascii", "keys"
+    if alt != "gbk":
+        strokes = _surrogates_joined(strokes)
+    gbk = _is_gbk([s for s in strokes if isinstance(s, int)], alt)
+    parts: list[str] = []
+    for kind, run in groupby(strokes, key=_kind):
+        if kind == "text":
+            typed = "".join(str(c) for c in run)
+            parts.append(typed.replace("\\\\", "\\") if eci is not None or eci_mode else typed)
+            continue
+        codes = [int(c) for c in run]
+        if kind == "bytes":
+            part = decode(bytes(codes), ECI_CHARSETS[eci] if eci is not None else configured)
+            charset, because = part.charset, "alt_bytes"
+        else:
+            part = _wide(codes, gbk)
+            charset, because = part.charset, part.because
+        parts.append(part.text)
+    if eci is not None:
+        charset, because = ECI_CHARSETS[eci], f"eci_{eci:06d}"
+    return Decoded("".join(parts), charset, because)
+
+
+def best_effort(strokes: Iterable[Stroke]) -> str:
+    """What can be shown of a damaged scan."""
+    return "".join(s if isinstance(s, str) else chr(s) if _is_scalar(s) and s > 0xFF else "\ufffd" for s in strokes)
+
+
+def _kind(stroke: Stroke) -> str:
+    if isinstance(stroke, str):
+        return "text"
+    return "bytes" if stroke <= 0xFF else "wide"
+
+
+def _is_scalar(code: int) -> bool:
+    return 0 <= code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF
+
+
+def _gbk(code: int) -> str | None:
+    """The character of a decimal that holds two (GBK) or four (GB18030) bytes; None where it holds none."""
+    if not 0x8140 <= code <= 0xFFFFFFFF or 0xFFFF < code < 0x81308130:
+        return None
+    try:
+        text = code.to_bytes(2 if code <= 0xFFFF else 4, "big").decode("gb18030")
+    except UnicodeDecodeError:
+        return None
+    return text if len(text) == 1 else None
+
+
+def _is_gbk(codes: list[int], alt: Alt) -> bool:
+    if alt != "auto":
+        return alt == "gbk"
+    wide = [c for c in codes if c > 0xFF]
+    only_gbk = [c for c in wide if not is_chinese(c) and _gbk(c) is not None]
+    only_unicode = [c for c in wide if (is_chinese(c) or c > 0xFFFF) and _gbk(c) is None]
+    if only_gbk and only_unicode:
+        raise Undecodable(f"Alt codes of two kinds: {only_gbk[0]} and {only_unicode[0]}")
+    return bool(only_gbk)
+
+
+def _surrogates_joined(strokes: Sequence[Stroke]) -> list[Stroke]:
+    """A rare hanzi (planes 2 and 3) typed as its two UTF-16 halves becomes one code; no GB2312 hanzi looks like such a half."""
+    joined: list[Stroke] = []
+    for stroke in strokes:
+        high = joined[-1] if joined else None
+        if (
+            isinstance(stroke, int)
+            and isinstance(high, int)
+            and 0xD840 <= high <= 0xD884
+            and 0xDC00 <= stroke <= 0xDFFF
+        ):
+            joined[-1] = 0x10000 + (high - 0xD800) * 0x400 + stroke - 0xDC00
+        else:
+            joined.append(stroke)
+    return joined
+
+
+def _wide(codes: list[int], gbk: bool) -> Decoded:
+    texts = [_gbk(c) if gbk else chr(c) if _is_scalar(c) else None for c in codes]
+    if None in texts:
+        raise Undecodable(f"no {'GBK' if gbk else 'Unicode'} character: {codes[texts.index(None)]}")
+    return Decoded("".join(t for t in texts if t), *(("gb18030", "alt_gbk") if gbk else ("unicode", "alt_unicode")))

@@ -1,0 +1,15 @@
+"""What every source gives the listener: bytes as they were read, to captures."""
+
+from typing import Protocol
+
+from drivers.scan_gun.capture import Capture, Damage
+
+
+class Decoder(Protocol):
+    """Pure: told what was read and when, gives captures. Times are CLOCK_BOOTTIME in ms."""
+
+    def feed(self, data: bytes, at_ms: int) -> list[Capture]: ...
+
+    def quiet(self, at_ms: int) -> list[Capture]: ...
+
+    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]: ...

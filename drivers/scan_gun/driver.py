@@ -1,0 +1,278 @@
+"""A scan gun as configured: is it there, and `listen`, which captures what it reads for as long as the daemon lives.
+
+    node -> reader (thread) -> decoder (keys, bytes, reports) -> framer -> Capture -> deliver
+
+Only a gun that its table names by `port`, `usb` or `usb_port` is ever opened: a person at a real keyboard is not a gun.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from drivers.reading import CannotLook, Condition, DriverError, Evidence, Found, Reading, Reason, Scalar
+from drivers.scan_gun.altcodes import Alt
+from drivers.scan_gun.capture import Capture, Source
+from drivers.scan_gun.decoder import Decoder
+from drivers.scan_gun.framing import Framer, Framing
+from drivers.scan_gun.identity import Candidate, at_path, candidates, matching, one_gun
+from drivers.scan_gun.reader import Bytes, Gone, Quiet, Reader
+
+RECHECK_S = 5.0  # without a hotplug event
+SETTLE_S, SETTLE_TRIES = 0.5, 8  # udev sets links and permissions after the event
+
+Affix = Annotated[str, Meta(max_length=32, pattern=r"^[\x00-\x7f]*$", description="ASCII")]
+
+
+class Session(msgspec.Struct):
+    """What `listen` has met since it started, for `look` to tell."""
+
+    open_node: str = ""
+    identity: str = ""
+    captures: int = 0
+    damaged: int = 0
+    openings: int = 0
+    error: OSError | None = None  # of the last try to open
+
+
+_sessions: dict[str, Session] = {}  # by gun id; a gun is listened to once in a process
+
+
+class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `[[device]]` table of a gun. With all defaults nothing is opened: `look` tells what could be configured."""
+
+    id: str
+    source: Literal["auto", "evdev", "serial", "hidpos"] = "auto"
+    port: str = "auto"  # a node or by-id / by-path link
+    usb: Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(:.+)?)?$")] = ""  # VID:PID[:SERIAL]
+    usb_port: Annotated[str, Meta(pattern=r"^([0-9]+-[0-9.]+)?$")] = ""  # socket as sysfs names it: 1-2.4
+    baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400] = 9600
+    parity: Literal["none", "even", "odd"] = "none"
+    data_bits: Literal[7, 8] = 8
+    suffix: Affix = "auto"
+    prefix: Affix = ""
+    aim: bool = False
+    multi_line: bool = False
+    caps: Literal["ignore", "host"] = "ignore"
+    charset: Annotated[str, Meta(pattern="^[0-9A-Za-z_.-]+$")] = "auto"  # a name that Python knows
+    alt: Alt = "auto"
+    silence_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    grab: Literal["exclusive", "shared"] = "exclusive"
+
+    def __post_init__(self) -> None:
+        try:
+            "".encode("ascii" if self.charset == "auto" else self.charset)
+        except LookupError as error:
+            raise ValueError(f"charset: {error}") from error
+
+    @property
+    def framing(self) -> Framing:
+        return Framing(
+            prefix=self.prefix, suffix=self.suffix, aim=self.aim, multi_line=self.multi_line, charset=self.charset,
+            alt=self.alt, silence_ms=self.silence_ms,
+        )  # fmt: skip
+
+    @property
+    def configured(self) -> bool:
+        return self.port != "auto" or bool(self.usb or self.usb_port)
+
+    async def look(self, root: Path, previous: Reading | None = None) -> Reading:  # noqa: ARG002
+        """Is the gun there, and can it be read? From sysfs and `listen`'s session; the gun itself is not touched."""
+        if not self.configured:
+            return _not_configured(candidates(root))
+        fits = self._fits(root)
+        evidence = tuple(_evidence(c) for c in fits)
+        if not fits:
+            raise DriverError(
+                Condition.ABSENT, "not_connected", Evidence("sysfs", "sys/class", self._wanted), gun=self._wanted
+            )
+        gun, session = fits[0], _sessions.get(self.id)
+        if session is None or not session.open_node:
+            _raise_if_closed(gun, session.error if session else None, evidence)
+        counts = (session.captures, session.damaged, session.openings) if session else (None, None, None)
+        measures: dict[str, Scalar] = dict(zip(("captures", "damaged_captures", "openings"), counts, strict=True))
+        name, several = gun.name or gun.node.name, not one_gun(fits)
+        code = "several_match" if several else "ready_keyboard" if gun.source == "evdev" else "ready"
+        return Reading(
+            condition=Condition.ATTENTION if several else Condition.WORKING,
+            reason=Reason(code, {"name": name, "source": gun.source, "number": len(fits)}),
+            measures=measures, evidence=evidence,
+        )  # fmt: skip
+
+    async def listen(self, root: Path, deliver: Callable[[Capture], None], changed: asyncio.Event) -> None:
+        """Capture for ever: open the gun when it is there, read it to its unplugging, and again.
+
+        `deliver` is called in the loop's thread, in order, also for damaged captures. `changed` is this gun's own: set it when
+        a device came or went; it is cleared here. What `deliver` raises ends the listening. Cancelling closes and joins
+        everything, after what had been read is delivered.
+        """
+        session = _sessions[self.id] = Session()
+        framers: dict[str, Framer] = {}  # a gun keeps what was learned of it over an unplugging
+        settling = 0
+        try:
+            while self.configured:
+                changed.clear()
+                ended = await self._session(root, deliver, session, framers)
+                settling = 0 if ended == "absent" else settling + 1 if ended == "refused" else 1
+                await self._wait(root, changed, SETTLE_S if 0 < settling <= SETTLE_TRIES else RECHECK_S, ended)
+            await asyncio.Event().wait()  # no table names it: nothing is ever opened
+        finally:
+            if _sessions.get(self.id) is session:
+                del _sessions[self.id]
+
+    async def _session(
+        self, root: Path, deliver: Callable[[Capture], None], session: Session, framers: dict[str, Framer]
+    ) -> Literal["absent", "refused", "gone"]:
+        """From plug to unplug; returns at once where there is no gun or it cannot be opened."""
+        fits = self._fits(root)
+        if not fits:
+            session.error = None
+            return "absent"
+        gun = fits[0]
+        key = f"{gun.source} {gun.identity}"
+        framer = framers.setdefault(key, Framer(self.id, gun.identity, gun.source, self.framing))
+        try:
+            fd, decoder = self._open(gun, framer)
+        except OSError as error:
+            session.error = error
+            return "refused"
+        session.error, session.open_node, session.identity = None, str(gun.node), gun.identity
+        session.openings += 1
+
+        def counted(capture: Capture) -> None:
+            session.captures += 1
+            session.damaged += capture.damaged
+            deliver(capture)
+
+        try:
+            await read_until_gone(fd, decoder, counted)
+        finally:
+            os.close(fd)
+            session.open_node = ""
+        return "gone"
+
+    async def _wait(self, root: Path, changed: asyncio.Event, seconds: float, ended: str) -> None:
+        """Until a device came or went: told by `changed`, or seen in the listings every few seconds."""
+        before = _nodes(root)
+        while not await _set_within(changed, seconds):
+            if ended != "absent" or self.port != "auto" or _nodes(root) != before:
+                return
+
+    def _open(self, gun: Candidate, framer: Framer) -> tuple[int, Decoder]:
+        """Each source is imported when a gun needs it."""
+        if gun.source == "serial":
+            from drivers.scan_gun.serial_source import open_serial
+
+            return open_serial(gun.node, framer, self.baud, self.parity, self.data_bits)
+        if gun.source == "hidpos":
+            from drivers.scan_gun.hidpos_source import open_hidpos
+
+            return open_hidpos(gun.node, framer, gun.vendor)
+        from drivers.scan_gun.evdev_source import open_evdev
+
+        return open_evdev(gun.node, framer, self.caps, self.grab)
+
+    @property
+    def _wanted(self) -> str:
+        return self.port if self.port != "auto" else " ".join(part for part in (self.usb, self.usb_port) if part)
+
+    def _fits(self, root: Path) -> list[Candidate]:
+        source: Source | None = None if self.source == "auto" else self.source
+        if self.port != "auto":
+            one = at_path(root, self.port, source)
+            return [one] if one else []
+        return matching(candidates(root), self.usb, self.usb_port, source)
+
+
+async def read_until_gone(fd: int, decoder: Decoder, deliver: Callable[[Capture], None]) -> str:
+    """Read an open device to its end and give why it ended. Cancelled: what was read is delivered first."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[str] = loop.create_future()
+
+    def take(what: Bytes | Quiet | Gone) -> None:
+        if ended.done() and not ended.cancelled():
+            return
+        try:
+            match what:
+                case Bytes(data, at_ms):
+                    captures = decoder.feed(data, at_ms)
+                case Quiet(at_ms):
+                    captures = decoder.quiet(at_ms)
+                case Gone(_, at_ms):
+                    captures = decoder.gone(at_ms)
+            for capture in captures:
+                deliver(capture)
+            if isinstance(what, Gone) and not ended.done():
+                ended.set_result(what.why)
+        except Exception as error:
+            if ended.done():
+                raise
+            ended.set_exception(error)
+
+    reader = Reader(fd, loop, take)
+    try:
+        return await ended
+    finally:
+        last_ms = reader.close()
+        if not ended.done() or ended.cancelled():
+            for capture in decoder.gone(last_ms, "stopped"):
+                deliver(capture)
+
+
+def find(root: Path) -> list[Found]:
+    """Every node that could be a gun, likely ones first, with its table; never opened."""
+    from drivers.scan_gun.advice import found
+
+    return [found(c) for c in candidates(root)]
+
+
+def _not_configured(seen: list[Candidate]) -> Reading:
+    if not seen:
+        return Reading(
+            condition=Condition.ABSENT, reason=Reason("no_gun_found"), evidence=(Evidence("sysfs", "sys/class"),)
+        )
+    return Reading(
+        condition=Condition.UNKNOWN, reason=Reason("not_configured", {"number": len(seen)}),
+        evidence=tuple(_evidence(c) for c in seen),
+    )  # fmt: skip
+
+
+def _evidence(c: Candidate) -> Evidence:
+    raw = {"name": c.name, "usb": c.usb, "usb_port": c.usb_port, "identity": c.identity, "likely": c.likely}
+    return Evidence(f"sysfs, {c.source}", str(c.node), raw)
+
+
+def _raise_if_closed(gun: Candidate, error: OSError | None, evidence: tuple[Evidence, ...]) -> None:
+    if (error and error.errno in (errno.EACCES, errno.EPERM)) or not os.access(gun.node, os.R_OK):
+        raise CannotLook("no_permission", *evidence, path=str(gun.node))
+    if error and error.errno in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK):
+        raise DriverError(Condition.ATTENTION, "held_by_other", *evidence, path=str(gun.node))
+    if error:
+        raise DriverError(
+            Condition.FAULTY, "cannot_open", *evidence, path=str(gun.node), error=error.strerror or str(error)
+        )
+
+
+def _nodes(root: Path) -> list[str]:
+    """What is plugged in, at the price of three listings."""
+    names: list[str] = []
+    for folder in ("input", "tty", "hidraw"):
+        try:
+            names += sorted(os.listdir(root / "sys/class" / folder))  # noqa: PTH208 - names only
+        except OSError:
+            continue
+    return names
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

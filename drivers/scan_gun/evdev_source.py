@@ -1,0 +1,134 @@
+"""A keyboard gun: its event node opened, grabbed, and its struct input_event to key events.
+
+Own read loop (`reader`): python-evdev's generators lose the rest of a batch when left. EV_MSC is masked (EVIOCSMASK), which
+makes 4 events of a key press instead of 6, so that a whole EAN-13 fits the kernel's ring of 64; stamps are CLOCK_BOOTTIME
+(EVIOCSCLOCKID). Source: linux/input.h, drivers/input/evdev.c.
+"""
+
+import fcntl
+import os
+import struct
+from array import array
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime_ns
+from typing import Literal, TypeAlias
+
+from evdev import ecodes as e
+
+from drivers.scan_gun.capture import Capture, Damage
+from drivers.scan_gun.framing import Framer
+from drivers.scan_gun.keys import Caps, Keys
+from drivers.scan_gun.reader import boottime_ms
+
+Grab: TypeAlias = Literal["exclusive", "shared"]
+
+EVENT = struct.Struct("@LLHHi")  # 24 bytes on 64 bits, 16 on 32
+MID_SCAN_MS = 50  # a first key so soon after opening may be the middle of a scan
+
+_EVIOCGRAB = 0x40044590
+_EVIOCSMASK = 0x40104593
+_EVIOCSCLOCKID = 0x400445A0
+_EVIOCGLED = 0x80084519  # 8 bytes
+
+
+class EvdevDecoder:
+    """Bytes of the node to captures. `behind_ms` is what its clock lacks to CLOCK_BOOTTIME."""
+
+    def __init__(self, framer: Framer, caps: Caps, opened_ms: int | None = None, behind_ms: int = 0) -> None:
+        self._framer, self._keys = framer, Keys(framer, caps)
+        self._rest = b""
+        self.when_lit: Callable[[], None] | None = None  # CapsLock or NumLock of the gun's node was switched on
+        self._opened_ms, self._behind_ms = opened_ms, behind_ms
+
+    def feed(self, data: bytes, at_ms: int) -> list[Capture]:  # noqa: ARG002 - the kernel stamps each event itself
+        data = self._rest + data
+        whole = len(data) - len(data) % EVENT.size
+        self._rest = data[whole:]
+        captures: list[Capture] = []
+        for seconds, micros, kind, code, value in EVENT.iter_unpack(data[:whole]):
+            captures += self.event(seconds * 1000 + micros // 1000 + self._behind_ms, kind, code, value)
+        return captures
+
+    def event(self, at_ms: int, kind: int, code: int, value: int) -> list[Capture]:
+        captures: list[Capture] = []
+        if self._opened_ms is not None and kind == e.EV_KEY:
+            if at_ms - self._opened_ms < MID_SCAN_MS:
+                captures = self._framer.damage("opened_mid_scan", at_ms, lost=False)
+            self._opened_ms = None
+        if kind == e.EV_LED and value and self.when_lit:
+            self.when_lit()
+        return captures + self._keys.event(at_ms, kind, code, value)
+
+    def quiet(self, at_ms: int) -> list[Capture]:
+        return self._framer.quiet(at_ms)
+
+    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
+        return self._framer.gone(at_ms, cause)
+
+
+def open_evdev(node: Path, framer: Framer, caps: Caps, grab: Grab) -> tuple[int, EvdevDecoder]:
+    """The node's descriptor, set up and grabbed, and its decoder. Errors: OSError (EBUSY: another program holds the grab)."""
+    try:
+        fd = os.open(node, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError:
+        fd = os.open(node, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if grab == "exclusive":
+            fcntl.ioctl(fd, _EVIOCGRAB, 1)
+        behind_ms = _set_clock(fd)
+        _mask_scancodes(fd)
+        decoder = EvdevDecoder(framer, caps, boottime_ms(), behind_ms)
+        for code, lit in _leds(fd):
+            decoder.event(0, e.EV_LED, code, lit)
+        if caps == "ignore" and grab == "exclusive":
+            put_out_leds(fd)
+            decoder.when_lit = partial(put_out_leds, fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd, decoder
+
+
+def put_out_leds(fd: int) -> None:
+    """CapsLock and NumLock off on the gun's own node, for guns that turn their letters round by them. Best effort."""
+    try:
+        for code in (e.LED_CAPSL, e.LED_NUML):
+            os.write(fd, EVENT.pack(0, 0, e.EV_LED, code, 0))
+        os.write(fd, EVENT.pack(0, 0, e.EV_SYN, e.SYN_REPORT, 0))
+    except OSError:  # opened for reading only, or a gun without LEDs
+        pass
+
+
+def _set_clock(fd: int) -> int:
+    """Stamps in CLOCK_BOOTTIME; where the kernel has none, what its stamps lack to it in ms."""
+    for clock in (CLOCK_BOOTTIME, CLOCK_MONOTONIC):
+        try:
+            fcntl.ioctl(fd, _EVIOCSCLOCKID, struct.pack("i", clock))
+            return _behind_ms(clock)
+        except OSError:
+            continue
+    return _behind_ms(CLOCK_REALTIME)
+
+
+def _behind_ms(clock: int) -> int:
+    return 0 if clock == CLOCK_BOOTTIME else boottime_ms() - clock_gettime_ns(clock) // 1_000_000
+
+
+def _mask_scancodes(fd: int) -> None:
+    none = array("B", bytes(8))
+    try:
+        fcntl.ioctl(fd, _EVIOCSMASK, struct.pack("IIQ", e.EV_MSC, len(none), none.buffer_info()[0]))
+    except OSError:  # before Linux 4.4: they come and are passed over
+        pass
+
+
+def _leds(fd: int) -> list[tuple[int, int]]:
+    lit = bytearray(8)
+    try:
+        fcntl.ioctl(fd, _EVIOCGLED, lit)
+    except OSError:
+        return []
+    bits = int.from_bytes(lit, "little")
+    return [(code, bits >> code & 1) for code in (e.LED_NUML, e.LED_CAPSL)]

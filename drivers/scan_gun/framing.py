@@ -1,0 +1,264 @@
+r"""Where a scan begins and ends, and what of it is the gun's own: terminator, silence, prefix, suffix, AIM identifier.
+
+Pure: it is fed items (one character or Alt code of a keyboard gun, one byte of a serial one as its latin-1 character) with their
+times and gives captures. Silence is told by the source (`quiet`) or seen in the next item's time; no clock is read.
+`str.strip()` and `splitlines()` cut at GS (0x1D) and are used nowhere here.
+"""
+
+from collections import deque
+
+import msgspec
+
+from drivers.scan_gun.altcodes import Alt, Stroke, best_effort, join
+from drivers.scan_gun.capture import DAMAGED, REPEATED, Capture, Damage, Source
+from drivers.scan_gun.charset import Decoded, Undecodable, decode
+from drivers.scan_gun.symbology import ECI_MODES
+from drivers.scan_gun.wrapping import ends_with, unwrapped
+
+LONGEST = 16_384  # items of one scan; the largest Han Xin code holds 7,827 digits
+SILENCE_FLOOR_MS, SILENCE_CEILING_MS = 250, 1500
+LINE_FLOOR_MS, LINE_CEILING_MS = 60, 250
+CUT_REMEMBERED_MS = 5000
+
+_NAMED = {"none": "", "cr": "\r", "lf": "\n", "crlf": "\r\n", "enter": "\r", "tab": "\t"}
+
+
+class Framing(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of a gun's table that say how its scans look."""
+
+    prefix: str = ""
+    suffix: str = "auto"
+    aim: bool = False
+    multi_line: bool = False
+    charset: str = "auto"
+    alt: Alt = "auto"
+    silence_ms: int = 0  # 0: measured
+
+
+class _Scan:
+    """What has come of one scan."""
+
+    def __init__(self, at_ms: int) -> None:
+        self.start_ms = self.last_ms = at_ms
+        self.item_ms: int | None = None
+        self.items: list[Stroke] = []
+        self.raw: list[str] = []
+        self.raw_ms = at_ms
+        self.damage: Damage | None = None
+        self.lost = False  # damage that counts though nothing was seen
+        self.ended = False  # by a terminator; more lines may follow (multi_line)
+
+
+class Framer:
+    """Items of one gun to captures. Methods that give captures give them in order."""
+
+    def __init__(self, gun: str, identity: str, source: Source, framing: Framing) -> None:
+        self._gun, self._identity, self._framing = gun, identity, framing
+        self._source: Source = source
+        suffix = framing.suffix.lower()
+        self._auto = suffix == "auto"
+        text = "" if self._auto else _NAMED.get(suffix, framing.suffix)
+        control = next((i for i in range(len(text), 0, -1) if text[i - 1] >= " "), 0)
+        self._tail, self._terminator = text[:control], text[control:]
+        self._terminates = self._auto or bool(self._tail)  # by any line end, as nothing else is set
+        self._learned = False
+        self._cut_ms: int | None = None
+        self._gaps: deque[int] = deque(maxlen=8)  # the longest gap between two items of each of the last scans
+        self._gap = 0
+        self._scan: _Scan | None = None
+        self._previous: str | None = None
+        self._silent = False  # this gun ends its scans by silence
+        self._held: list[Capture] = []  # ended by silence before that was known
+
+    @property
+    def scanning(self) -> bool:
+        return self._scan is not None
+
+    @property
+    def midway(self) -> bool:
+        return self._scan is not None and bool(self._scan.items)
+
+    def begin(self, at_ms: int) -> list[Capture]:
+        """Something of the gun moves (a key, also one that is no character): closes what is over, opens a scan."""
+        captures = self.quiet(at_ms)
+        if self._scan is None:
+            self._scan, self._gap = _Scan(at_ms), 0
+        self._scan.last_ms = max(at_ms, self._scan.last_ms)
+        return captures
+
+    def item(self, item: Stroke, at_ms: int) -> list[Capture]:
+        """One more character, Alt code or byte."""
+        captures = self.begin(at_ms)
+        scan = self._scan
+        assert scan is not None
+        if scan.item_ms is not None:
+            self._gap = max(self._gap, at_ms - scan.item_ms)
+        scan.item_ms = at_ms
+        scan.ended = False
+        scan.items.append(item)
+        if len(scan.items) > LONGEST:
+            scan.damage = scan.damage or "too_long"
+            del scan.items[-9]  # the newest stay, by which its end is seen
+        if self._at_terminator(item, scan):
+            if self._framing.multi_line:
+                scan.ended = True
+            else:
+                captures += self._close(terminated=True)
+        return captures
+
+    def log(self, fragment: str, at_ms: int | None = None) -> None:
+        """Raw evidence of the scan that is open: bytes as hex, or (with a time) a key with the ms since the one before."""
+        scan = self._scan
+        if scan is None or len(scan.raw) > 8 * LONGEST:
+            return
+        if at_ms is not None:
+            fragment = f"{max(0, at_ms - scan.raw_ms)}{fragment}"
+            scan.raw_ms = max(scan.raw_ms, at_ms)
+        scan.raw.append(fragment)
+
+    def damage(self, cause: Damage, at_ms: int, *, lost: bool = True) -> list[Capture]:
+        """The scan is not whole. `lost`: also a scan of which nothing was seen is then told of."""
+        captures = self.begin(at_ms)
+        scan = self._scan
+        assert scan is not None
+        scan.damage = scan.damage or cause
+        scan.lost |= lost
+        return captures
+
+    def quiet(self, at_ms: int) -> list[Capture]:
+        """Nothing more had come when it was `at_ms`."""
+        captures = self._over(at_ms)
+        if self._held and self._scan is None and at_ms - self._held[-1].end_mono_ms > SILENCE_CEILING_MS:
+            self._silent = True
+            captures += self._released()
+        return captures
+
+    def _over(self, at_ms: int) -> list[Capture]:
+        if self._scan is None or at_ms - self._scan.last_ms <= self._patience_ms(self._scan):
+            return []
+        return self._close(terminated=self._scan.ended)
+
+    def complete(self, identifier: str | None) -> list[Capture]:
+        """The gun itself says that the scan is whole (HID POS), and its AIM identifier with the bracket."""
+        return (
+            [] if self._scan is None else self._close(terminated=True, symbology=identifier[1:] if identifier else None)
+        )
+
+    def silence(self) -> list[Capture]:
+        """Nothing more will come: the end of a recording."""
+        captures = [] if self._scan is None else self._close(terminated=self._scan.ended)
+        return captures + self._released()
+
+    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
+        """The gun is not read any more; a scan that had not ended is damaged."""
+        captures = self._over(at_ms)
+        if self._scan is not None and not self._scan.ended:
+            captures += self.damage(cause, at_ms, lost=False)
+        return captures + self._released(cause) + self.silence()
+
+    def _released(self, damage: Damage | None = None) -> list[Capture]:
+        """The captures that waited for what would come next."""
+        held, self._held = self._held, []
+        return [c if damage is None or c.damaged else c.spoilt(damage) for c in held]
+
+    def _patience_ms(self, scan: _Scan) -> int:
+        if self._framing.silence_ms:
+            return self._framing.silence_ms
+        if self._source == "hidpos":
+            return SILENCE_CEILING_MS
+        slowest = max(self._gap, *self._gaps, 0)
+        if scan.ended:
+            return min(max(6 * slowest, LINE_FLOOR_MS), LINE_CEILING_MS)
+        return min(max(8 * slowest, SILENCE_FLOOR_MS), SILENCE_CEILING_MS)
+
+    def _at_terminator(self, item: Stroke, scan: _Scan) -> bool:
+        if self._source == "hidpos":
+            return False
+        if self._terminator and not (self._source == "evdev" and self._terminator in ("\r", "\n", "\r\n")):
+            return item == self._terminator[-1] and ends_with(scan.items, self._terminator)
+        return (self._terminates or bool(self._terminator)) and item in ("\r", "\n")
+
+    def _close(self, terminated: bool, symbology: str | None = None) -> list[Capture]:
+        scan, self._scan = self._scan, None
+        assert scan is not None
+        items = self._without_terminator(scan, terminated)
+        if self._source != "hidpos":  # there only the gun itself ends a scan
+            terminated = terminated or len(items) < len(scan.items)
+        if self._framing.multi_line:  # line ends before the data: none of it
+            items = items[next((i for i, c in enumerate(items) if c not in ("\r", "\n")), len(items)) :]
+        self._judge_end(scan, items, terminated)
+        items, symbology, missing = unwrapped(items, self._framing.prefix, self._tail, self._framing.aim, symbology)
+        scan.damage = scan.damage or missing
+        if scan.item_ms is not None and len(scan.items) > 1:
+            self._gaps.append(self._gap)
+        if not items and not scan.lost:
+            return []  # an empty scan is none
+        capture = self._capture(scan, items, symbology)
+        if terminated or not (self._held or self._undecided):
+            return [*self._released("no_terminator" if terminated else None), capture]
+        self._held.append(capture)
+        return []
+
+    @property
+    def _undecided(self) -> bool:
+        """Whether this gun ends its scans by a terminator or by silence alone is not known yet."""
+        return self._auto and self._source != "hidpos" and not (self._learned or self._silent)
+
+    def _without_terminator(self, scan: _Scan, terminated: bool) -> list[Stroke]:
+        items = list(scan.items)
+        last = items[-1] if items else ""
+        if self._terminator and self._source != "evdev":
+            cut = len(self._terminator) if ends_with(items, self._terminator) else 0
+        elif ends_with(items, "\r\n"):
+            cut = 2
+        elif self._terminator not in ("", "\r", "\n", "\r\n"):
+            cut = int(last == self._terminator[-1])
+        elif last in ("\r", "\n"):
+            cut = 1
+        else:
+            cut = int(
+                last == "\t" and not terminated and not self._terminator
+            )  # a gun may end with Tab and say nothing
+        return items[: len(items) - cut]
+
+    def _judge_end(self, scan: _Scan, items: list[Stroke], terminated: bool) -> None:
+        """By silence only where this gun ends its scans so."""
+        if not items:
+            return
+        if not terminated:
+            if self._source == "hidpos":
+                scan.damage = scan.damage or "bad_report"  # its last report did not come
+            elif self._terminator or self._learned:
+                scan.damage = scan.damage or "no_terminator"
+            if self._auto or self._source == "hidpos":
+                self._cut_ms = scan.last_ms
+        elif self._auto or self._source == "hidpos":
+            if self._cut_ms is not None and scan.start_ms - self._cut_ms <= CUT_REMEMBERED_MS:
+                scan.damage = scan.damage or "follows_a_cut"
+            self._cut_ms, self._learned = None, True
+
+    def _capture(self, scan: _Scan, items: list[Stroke], symbology: str | None) -> Capture:
+        try:
+            decoded = self._decoded(items, symbology)
+        except Undecodable:
+            scan.damage = scan.damage or "undecodable"
+            decoded = Decoded(best_effort(items), "unknown", "undecodable")
+        damaged = scan.damage is not None
+        repeated = not damaged and decoded.text == self._previous
+        if not damaged:
+            self._previous = decoded.text
+        return Capture(
+            gun=self._gun, identity=self._identity, source=self._source,
+            text="" if damaged else decoded.text, seen=decoded.text if damaged else "",
+            raw=("" if self._source != "evdev" else " ").join(scan.raw),
+            charset=decoded.charset, charset_because=decoded.because, symbology=symbology,
+            start_mono_ms=scan.start_ms, end_mono_ms=scan.last_ms,
+            flags=(DAMAGED,) if damaged else (REPEATED,) if repeated else (), damage=scan.damage,
+        )  # fmt: skip
+
+    def _decoded(self, items: list[Stroke], symbology: str | None) -> Decoded:
+        eci_mode = symbology in ECI_MODES
+        if self._source == "evdev":
+            return join(items, self._framing.charset, self._framing.alt, eci_mode)
+        data = "".join(c for c in items if isinstance(c, str)).encode("latin-1")
+        return decode(data, self._framing.charset, eci_mode)

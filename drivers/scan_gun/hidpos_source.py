@@ -1,0 +1,84 @@
+"""A gun in HID POS mode (hidraw, usage page 0x8C): reports of decoded data to captures. The mode that loses nothing.
+
+Input report 2, as three makers document it, byte 0 being the report id:
+
+    1        length of the data in this report
+    2 - 4    AIM identifier with its bracket, data from 5   (Honeywell, Access-IS)
+    2 -      data                                           (Newland; an AIM identifier stands in the data if it is sent)
+    63       bit 0: more follows in the next report
+
+Which of the two is seen from where the data ends: after `length` bytes the report is filled up with zeros.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from drivers.scan_gun.capture import Capture, Damage
+from drivers.scan_gun.framing import Framer
+from drivers.scan_gun.symbology import is_identifier
+
+DECODED_DATA = 2
+REPORT_BYTES = 64
+_ROOM = 56  # bytes of data in one report
+_LAST = 63
+_HIDIOCSFEATURE_2 = 0xC0024806
+_HONEYWELL = "0c2e"
+
+
+class HidposDecoder:
+    """Reports to captures: the last report of a scan ends it; one whose rest does not come is damaged."""
+
+    def __init__(self, framer: Framer) -> None:
+        self._framer = framer
+        self._identifier: str | None = None
+
+    def feed(self, data: bytes, at_ms: int) -> list[Capture]:
+        """One report, as one read of hidraw gives it."""
+        if not data or data[0] != DECODED_DATA:  # answers, triggers, button reports: no scan
+            return []
+        captures = self._framer.begin(at_ms)
+        self._framer.log(data.hex())
+        length = data[1] if len(data) > 1 else 0
+        more = len(data) > _LAST and bool(data[_LAST] & 1)
+        identifier, payload = _split(data, length)
+        if len(payload) < length or length > _ROOM or (more and length < _ROOM):
+            captures += self._framer.damage("bad_report", at_ms)
+        first = not self._framer.midway
+        if first:
+            self._identifier = identifier
+        elif identifier != self._identifier:
+            captures += self._framer.damage("bad_report", at_ms)
+        for byte in payload:
+            captures += self._framer.item(chr(byte), at_ms)
+        if not more:
+            captures += self._framer.complete(self._identifier)
+        return captures
+
+    def quiet(self, at_ms: int) -> list[Capture]:
+        return self._framer.quiet(at_ms)
+
+    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
+        return self._framer.gone(at_ms, cause)
+
+
+def _split(report: bytes, length: int) -> tuple[str | None, bytes]:
+    """The AIM identifier with its bracket, where the report has a place for it, and the data."""
+    head = report[2:5].decode("latin-1")
+    if head.startswith("]") and is_identifier(head[1:]) and any(report[2 + length : 5 + length]):
+        return head, report[5 : 5 + length]
+    return None, report[2 : 2 + length]
+
+
+def open_hidpos(node: Path, framer: Framer, vendor: str) -> tuple[int, HidposDecoder]:
+    """The node's descriptor and its decoder. Errors: OSError."""
+    try:
+        fd = os.open(node, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError:
+        fd = os.open(node, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if vendor == _HONEYWELL:  # a Honeywell that is a keyboard too sends to HID POS when told so; a pure one refuses
+        try:
+            fcntl.ioctl(fd, _HIDIOCSFEATURE_2, bytes((254, 1)))
+        except OSError:
+            pass
+    return fd, HidposDecoder(framer)

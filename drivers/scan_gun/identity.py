@@ -1,0 +1,173 @@
+"""Which gun: every node of this machine that could be one, how it is known again, and which of them a table means.
+
+Read from sysfs alone: nothing is opened. A keyboard is a gun only when it is configured: a person may sit at it. A gun changes
+its USB product id with its mode, so it is known by vendor and serial number, or by the socket that it is plugged into.
+"""
+
+import struct
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from drivers.scan_gun.capture import Source
+
+Likely: TypeAlias = Literal["gun", "maybe"]
+
+# USB vendors that make guns; QinHeng (1a86) is left out, it is in any serial cable.
+MAKERS = {
+    "05e0": "Symbol/Zebra", "05f9": "Datalogic", "065a": "Opticon", "0536": "Hand Held Products", "0c2e": "Honeywell",
+    "1eab": "Newland", "1fbb": "Cino", "23d0": "Champtek", "24ea": "Mindeo", "27dd": "Mindeo", "2745": "Unitech",
+}  # fmt: skip
+_WORDS = ("barcode", "bar code", "scanner", "scan gun", "扫码", "扫描枪", "honeywell", "newland", "symbol", "datalogic")
+_NEWLAND = "1eab"
+
+# Keys that a gun types and a power button or a remote control has not: letters, digits, Enter (linux/input-event-codes.h).
+_TYPING = sum(1 << code for code in (*range(2, 12), *range(16, 26), 28, *range(30, 39), *range(44, 51)))
+
+_WORD_BITS = 8 * struct.calcsize("L")
+
+
+class Candidate(NamedTuple):
+    """One node that a gun's data may come from."""
+
+    source: Source
+    node: Path
+    name: str
+    vendor: str = ""  # four hex digits
+    product: str = ""
+    serial: str = ""
+    usb_port: str = ""  # as sysfs names the socket: 1-2.4
+    likely: Likely = "maybe"
+
+    @property
+    def identity(self) -> str:
+        """Stable: product ids are left out, they change with the gun's mode."""
+        if self.vendor and self.serial:
+            return f"usb:{self.vendor}:{self.serial}"
+        return f"usb:{self.vendor}@{self.usb_port}" if self.vendor else f"node:{self.node}"
+
+    @property
+    def usb(self) -> str:
+        """As the option `usb` takes it."""
+        return ":".join(part for part in (self.vendor, self.product, self.serial) if part)
+
+
+def candidates(root: Path) -> list[Candidate]:
+    """Typing keyboards, USB serial ports and HID POS nodes of this machine, likely guns first."""
+    found = [*_keyboards(root), *_serial_ports(root), *_hidpos(root)]
+    return sorted(found, key=lambda c: (c.likely, c.usb_port, _PREFERRED.index(c.source), str(c.node)))
+
+
+_PREFERRED: tuple[Source, ...] = ("serial", "evdev", "hidpos")  # of one gun that shows several faces at once
+
+
+def at_path(root: Path, path: str, source: Source | None) -> Candidate | None:
+    """The node behind a configured path (also a by-id or by-path link, or a pseudo-terminal); None where none is."""
+    node = root / path.lstrip("/")
+    try:
+        real = node.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return None
+    for known in candidates(root):
+        if known.node.name == real.name and (source is None or known.source == source):
+            return known._replace(node=node)
+    kind = "evdev" if real.name.startswith("event") else "hidpos" if real.name.startswith("hidraw") else "serial"
+    return Candidate(source or kind, node, real.name)
+
+
+def matching(found: list[Candidate], usb: str, usb_port: str, source: Source | None) -> list[Candidate]:
+    """The candidates that a table means; several where it is not precise enough."""
+    vendor, product, serial = (*usb.lower().split(":", 2), "", "", "")[:3]
+    serial = usb.split(":", 2)[2] if usb.count(":") > 1 else serial
+    fits = [
+        c for c in found
+        if (source is None or c.source == source)
+        and (not usb_port or c.usb_port == usb_port)
+        and (not vendor or c.vendor == vendor)
+        and (not serial or c.serial == serial)
+    ]  # fmt: skip
+    exact = [c for c in fits if not product or c.product == product]
+    if exact or serial:
+        return exact or fits  # the serial number is the gun's own: another product id is another mode of it
+    return [c for c in fits if vendor == _NEWLAND and c.product[:2] == product[:2]]  # Newland: mode in the last byte
+
+
+def one_gun(found: list[Candidate]) -> bool:
+    """They are faces of one USB device."""
+    return len({(c.identity, c.usb_port) for c in found}) == 1
+
+
+def _keyboards(root: Path) -> list[Candidate]:
+    found: list[Candidate] = []
+    for entry in _listed(root / "sys/class/input", "event"):
+        device = entry / "device"
+        words = _text(device / "capabilities/key").split()
+        keys = sum(int(word, 16) << (_WORD_BITS * i) for i, word in enumerate(reversed(words)) if _is_hex(word))
+        if keys & _TYPING == _TYPING:
+            found.append(_candidate("evdev", root / "dev/input" / entry.name, device, _text(device / "name")))
+    return found
+
+
+def _serial_ports(root: Path) -> list[Candidate]:
+    return [
+        _candidate("serial", root / "dev" / entry.name, entry / "device", "")
+        for prefix in ("ttyACM", "ttyUSB")
+        for entry in _listed(root / "sys/class/tty", prefix)
+    ]
+
+
+def _hidpos(root: Path) -> list[Candidate]:
+    found: list[Candidate] = []
+    for entry in _listed(root / "sys/class/hidraw", "hidraw"):
+        device = entry / "device"
+        try:
+            descriptor = (device / "report_descriptor").read_bytes()
+        except OSError:
+            continue
+        if descriptor.startswith(b"\x05\x8c") or b"\xc0\x05\x8c\x09" in descriptor:  # top-level usage page 0x8C
+            name = next((n[9:] for n in _text(device / "uevent").split("\n") if n.startswith("HID_NAME=")), "")
+            found.append(_candidate("hidpos", root / "dev" / entry.name, device, name)._replace(likely="gun"))
+    return found
+
+
+def _candidate(source: Source, node: Path, device: Path, name: str) -> Candidate:
+    usb = _usb_device(device)
+    if usb is None:
+        return Candidate(source, node, name, likely="gun" if _sounds_like_a_gun(name) else "maybe")
+    vendor = _text(usb / "idVendor").lower()
+    label = name or " ".join(part for part in (_text(usb / "manufacturer"), _text(usb / "product")) if part)
+    gun = vendor in MAKERS or _sounds_like_a_gun(label)
+    return Candidate(
+        source, node, label, vendor, _text(usb / "idProduct").lower(), _text(usb / "serial"), usb.name,
+        "gun" if gun else "maybe",
+    )  # fmt: skip
+
+
+def _usb_device(device: Path) -> Path | None:
+    """The USB device that a class device hangs on."""
+    try:
+        real = device.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return None
+    return next((parent for parent in (real, *real.parents) if (parent / "idVendor").is_file()), None)
+
+
+def _sounds_like_a_gun(name: str) -> bool:
+    return any(word in name.lower() for word in _WORDS)
+
+
+def _listed(folder: Path, prefix: str) -> list[Path]:
+    try:
+        return sorted((p for p in folder.iterdir() if p.name.startswith(prefix)), key=lambda p: (len(p.name), p.name))
+    except OSError:
+        return []
+
+
+def _is_hex(word: str) -> bool:
+    return bool(word) and all(c in "0123456789abcdef" for c in word)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""

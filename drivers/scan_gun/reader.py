@@ -1,0 +1,115 @@
+"""One permanent thread for each open device, from plug to unplug, that only moves bytes out of the kernel.
+
+The kernel's evdev ring holds ten characters; whoever reads it must never wait for a disk, a lock or the event loop. The thread
+blocks on the device and on its wake-up pipe and on nothing else; what it read it hands to the loop by call_soon_threadsafe.
+It also tells of silence: only who reads the device can say that nothing more had come until a certain moment.
+"""
+
+import asyncio
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import CLOCK_BOOTTIME, clock_gettime_ns
+from typing import NamedTuple
+
+QUIET_STEPS_MS = (60, 60, 130, 250, 500, 600)  # waits after the last bytes, each told; then none until the next
+
+
+class Bytes(NamedTuple):
+    """What one read gave."""
+
+    data: bytes
+    at_ms: int
+
+
+class Quiet(NamedTuple):
+    """Nothing more had come until then."""
+
+    at_ms: int
+
+
+class Gone(NamedTuple):
+    """The device is away; nothing follows."""
+
+    why: str
+    at_ms: int
+
+
+def boottime_ms() -> int:
+    """CLOCK_BOOTTIME: what the kernel stamps key events with, and the daemon's base of every interval."""
+    return clock_gettime_ns(CLOCK_BOOTTIME) // 1_000_000
+
+
+class Reader:
+    """Reads `fd` until it is gone or `close()`; `take` gets everything in order, in the loop's thread.
+
+    Resource handling: the descriptor stays the caller's; `close()` ends and joins the thread, hands over what had been read,
+    and may be called twice.
+    """
+
+    def __init__(self, fd: int, loop: asyncio.AbstractEventLoop, take: Callable[[Bytes | Quiet | Gone], None]) -> None:
+        self._fd, self._loop, self._take = fd, loop, take
+        self._inbox: deque[Bytes | Quiet | Gone] = deque()
+        self._wake_read, self._wake_write = os.pipe()
+        self._thread = threading.Thread(target=self._run, name=f"scan-gun-{fd}", daemon=True)
+        self._closed = False
+        self._thread.start()
+
+    def close(self) -> int:
+        """Ends the reading and gives when."""
+        if self._closed:
+            return boottime_ms()
+        self._closed = True
+        os.close(self._wake_write)  # the other end becomes readable
+        self._thread.join()
+        os.close(self._wake_read)
+        self._drain()
+        return boottime_ms()
+
+    def _drain(self) -> None:
+        while self._inbox:
+            self._take(self._inbox.popleft())
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        step = len(QUIET_STEPS_MS)
+        while True:
+            wait_ms = QUIET_STEPS_MS[step] if step < len(QUIET_STEPS_MS) else None
+            before_ms = boottime_ms()
+            ready = dict(poll.poll(wait_ms))
+            if self._wake_read in ready:
+                if self._fd in ready:
+                    self._tell(self._read(ready[self._fd]))
+                return
+            if not ready:
+                step += 1
+                told = self._tell(Quiet(before_ms + (wait_ms or 0)))
+            else:
+                step = 0
+                told = self._tell(self._read(ready[self._fd]))
+            if not told:
+                return
+
+    def _read(self, events: int) -> Bytes | Gone | None:
+        try:
+            data = b"" if events & select.POLLNVAL else os.read(self._fd, 24 * 64 * 4)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError as error:  # ENODEV of evdev and hidraw, EIO of a tty
+            return Gone(error.strerror or str(error), boottime_ms())
+        return Bytes(data, boottime_ms()) if data else Gone("end of file", boottime_ms())
+
+    def _tell(self, what: Bytes | Quiet | Gone | None) -> bool:
+        """Hand it over; False when nothing more is to be read."""
+        if what is None:
+            return True
+        self._inbox.append(what)
+        try:
+            self._loop.call_soon_threadsafe(self._drain)
+        except RuntimeError:  # the loop is closed
+            return False
+        return not isinstance(what, Gone)

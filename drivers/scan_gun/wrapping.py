@@ -1,0 +1,46 @@
+"""What a gun puts around the data: prefix, suffix and AIM identifier, as set in its table."""
+
+from collections.abc import Sequence
+
+from drivers.scan_gun.altcodes import Stroke
+from drivers.scan_gun.capture import Damage
+from drivers.scan_gun.symbology import is_identifier
+
+
+def unwrapped(
+    items: list[Stroke], prefix: str, tail: str, aim: bool, code: str | None
+) -> tuple[list[Stroke], str | None, Damage | None]:
+    """The data alone, the AIM identifier without its bracket, and what should have been there and was not.
+
+    `code` is the identifier where the gun told it apart (HID POS). Identifier and prefix come in either order.
+    """
+    if not items:
+        return items, code, None
+    missing: Damage | None = None
+    aim &= code is None
+    if tail and ends_with(items, tail):
+        items = items[: len(items) - len(tail)]
+    elif tail:
+        missing = "suffix_missing"
+    if aim and _identifier(items):
+        code, items = _identifier(items), items[3:]
+    if prefix and list(items[: len(prefix)]) == list(prefix):
+        items = items[len(prefix) :]
+    elif prefix:
+        missing = "prefix_missing"
+    if aim and code is None:
+        code = _identifier(items)
+        items = items[3:] if code else items
+        missing = missing if code else missing or "aim_missing"
+    return items, code, missing
+
+
+def ends_with(items: Sequence[Stroke], text: str) -> bool:
+    return bool(text) and list(items[-len(text) :]) == list(text)
+
+
+def _identifier(items: Sequence[Stroke]) -> str | None:
+    if len(items) < 3 or items[0] != "]":
+        return None
+    code = "".join(c for c in items[1:3] if isinstance(c, str))
+    return code if is_identifier(code) else None
