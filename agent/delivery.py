@@ -6,7 +6,7 @@ the connection came up is backlog: marked late, sent without the retain flag, ca
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -14,12 +14,13 @@ from agent.clock import Clock, rfc3339
 from agent.link import Link
 from agent.messages import Receipt, Scan
 from agent.outbox import Outbox, Row
-from agent.wire import LinkLost, Refused
+from agent.wire import NO_SUBSCRIBERS, LinkLost, Refused
 from agent.writer import Writer
 
 BATCH = 50  # captures in one message of the backlog
 LIVE_AT_ONCE = 4
-PATIENCE_S = (60, 3600)  # without a receipt: first, at most (doubling)
+PATIENCE_S = (60.0, 3600.0)  # without a receipt: first, at most (doubling)
+NOBODY_S = 10.0  # first patience where the broker says that nobody subscribes: the recorder is on its way
 
 
 class _ScanBatch(Scan, frozen=True, kw_only=True):
@@ -98,8 +99,11 @@ class Delivery:
         while True:
             self._backlog_again.clear()
             while rows := await self._next_backlog():
-                if await self._hand_over(rows, late=True):
+                handed = await self._hand_over(rows, late=True)
+                if handed == "taken":
                     self._cursor = max(self._cursor, rows[-1].id)
+                elif handed == "nobody":
+                    break  # the others would reach nobody either: asked again by `_ask_again`
                 await self._clock.sleep(sum(len(row.body) for row in rows) / self._pace.bytes_per_s)
             await self._backlog_again.wait()
 
@@ -115,7 +119,7 @@ class Delivery:
     async def _ask_again(self) -> None:
         """No receipt for long though the broker took the rows: hand them over again (a broker that died forgot them)."""
         while True:
-            await self._clock.sleep(30)
+            await self._clock.sleep(NOBODY_S / 2)
             if (self._clock.mono_ms() - self._progress_mono_ms) / 1000 < self._patience_s:
                 continue
             self._progress_mono_ms = self._clock.mono_ms()
@@ -123,21 +127,24 @@ class Delivery:
             if await self._writer.ask(lambda box: box.waiting(0, 1)):
                 await self._send_again()
 
-    async def _hand_over(self, rows: Sequence[Row], *, late: bool) -> bool:
-        """Publish and wait for the PUBACK; False where the row has to go again."""
+    async def _hand_over(self, rows: Sequence[Row], *, late: bool) -> Literal["taken", "nobody", "again"]:
+        """Publish and wait for the PUBACK: taken by the broker, taken but nobody subscribes, or to be sent again."""
         first = rows[0]
         body = self._scan(rows) if first.leaf == "scan" else first.body
         try:
-            await self._link.publish(first.leaf, body, retain=first.retained and not late, late=late)
+            code = await self._link.publish(first.leaf, body, retain=first.retained and not late, late=late)
         except Refused:
             await self._clock.sleep(5)  # shown in the link's state; the row stays
-            return False
+            return "again"
         except LinkLost:
-            return False
+            return "again"
         if self._broker_is_enough:
             self._taken.update(row.id for row in rows)
             await self._writer.ask(self._acknowledge_taken)
-        return True
+        elif code == NO_SUBSCRIBERS:
+            self._patience_s = min(self._patience_s, NOBODY_S)
+            return "nobody"
+        return "taken"
 
     def _acknowledge_taken(self, box: Outbox) -> None:
         """Forget, without a gap, what the broker took (in the outbox's thread)."""

@@ -119,7 +119,8 @@ class Rounds:
             drafts = [self._device(watch, judged)] if changed or self._due(watch.reported_mono_ms, now) else []
             items = self._verdicts(self._board.believed(seen))
             changed_items = standing(items) != standing(self._board.items)
-            tell_items = changed_items or (bool(drafts) and self._due(self._items_reported_mono_ms, now))
+            due_items = bool(drafts) and self._due(self._items_reported_mono_ms, now)
+            tell_items = self._all_looked_at(watch) and (changed_items or due_items)
             if tell_items:
                 drafts.append(self._standard(items))
             if drafts:
@@ -135,6 +136,12 @@ class Rounds:
                 self._items_reported_mono_ms, self._board.items = now, items
             watch.judged = judged
             self._board.devices[watch.key] = seen
+
+    def _all_looked_at(self, now: Watch) -> bool:
+        """Verdicts are told when every device was looked at once in this run: half a picture is no news."""
+        return all(
+            key == now.key or seen.reading.reason.code != "not_looked_at" for key, seen in self._board.devices.items()
+        )
 
     def _due(self, reported_mono_ms: int | None, now: int) -> bool:
         return reported_mono_ms is None or now - reported_mono_ms >= REPORT_AGAIN_MS

@@ -100,8 +100,8 @@ class Runtime:
         return {
             "writer": self.writer.run(),
             "life": self._live(),
-            "captures": self.captures.run(),
-            "rounds": self.rounds.run(),
+            "captures": self._once_ready(self.captures.run()),
+            "rounds": self._once_ready(self.rounds.run()),
             "link": self.link.run(),
             "delivery": self.delivery.run(),
             "incoming": self._take_incoming(),
@@ -133,6 +133,15 @@ class Runtime:
         await self.life.begin(self._opening, len(self._loaded.mistakes))
         self.ready.set()
         await self.life.watch_clock()
+
+    async def _once_ready(self, loop: Coroutine[Any, Any, None]) -> None:
+        """The journal's start entry comes first."""
+        try:
+            await self.ready.wait()
+        except asyncio.CancelledError:
+            loop.close()
+            raise
+        await loop
 
     def _call(self, connection: int) -> Call:
         will = msgspec.json.encode(self._state("lost", connection))

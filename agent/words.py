@@ -41,6 +41,18 @@ def chosen_lang(arguments: Sequence[str], environment: Mapping[str, str] = os.en
     return "en" if locale.startswith("en") else "zh"
 
 
+def without_lang(arguments: Sequence[str]) -> list[str]:
+    """The arguments less `--lang`, which may stand anywhere."""
+    left: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--lang":
+            next(rest, None)
+        elif not argument.startswith("--lang="):
+            left.append(argument)
+    return left
+
+
 def word(pair: tuple[str, str] | None, lang: Lang, otherwise: str = "") -> str:
     """The pair's word in the language; `otherwise` where there is no pair (a newer agent's word)."""
     return otherwise if pair is None else pair[0 if lang == "zh" else 1]

@@ -22,7 +22,7 @@ async def ask_child(module: str, arguments: dict[str, Any], budget_s: float) -> 
     without an answer (its last line on stderr is the evidence). Cancellation kills the child too.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-c", _START, module, json.dumps(arguments),
+        sys.executable, "-I", "-S", "-c", _START, module, json.dumps(arguments),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

@@ -8,7 +8,7 @@ import typer
 
 from agent.cli.terms import Terms
 from agent.settings import DEFAULT_PATH, DEFAULT_SOCKET
-from agent.words import chosen_lang
+from agent.words import chosen_lang, without_lang
 from drivers.reading import YinongError
 
 say = Terms(chosen_lang(sys.argv[1:]))
@@ -44,7 +44,7 @@ app.add_typer(config_app, name="config")
 def run_app() -> None:
     """Run; our own errors are one clear line on stderr and exit code 2, never a traceback."""
     try:
-        app()
+        app(args=without_lang(sys.argv[1:]))
     except YinongError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -54,7 +54,7 @@ def run_app() -> None:
 
 @app.callback()
 def everywhere(_lang: Annotated[str, typer.Option("--lang", help="zh | en")] = say.lang) -> None:
-    """`--lang` was read before the texts were made; here it is only declared."""
+    """`--lang` may stand anywhere and was read before the texts were made; here it is only declared."""
 
 
 @app.command(help=say("运行(由 systemd 启动)", "run the daemon (systemd starts it)"))

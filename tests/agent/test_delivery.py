@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from broker import Broker
-from county import County
+from county_client import County
 
 from agent.clock import SystemClock
 from agent.delivery import Delivery, Pace

@@ -1,0 +1,70 @@
+# The two commands: `make run` (try it on this machine) and `make test` (check everything that needs no virtual machine).
+# Each does its own set-up on a fresh Debian 12: packages by apt where missing (with sudo where not root), a virtual environment.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+STAMP := .venv/.set-up
+
+APT_RUN := mosquitto mosquitto-clients gcc libc6-dev linux-libc-dev
+APT_TEST := cups-ipp-utils dbus avahi-daemon edid-decode
+APT_LAB := qemu-system-x86 qemu-utils mmdebstrap
+
+.PHONY: run test check lab lab-shell proof bench format clean apt-run apt-test apt-lab
+
+run: $(STAMP) apt-run
+	@$(BIN)/python -m center.demo --folder .cache/run
+
+test: check apt-test
+	@echo "== 测试(约 5 分钟)/ tests (about 5 minutes)"
+	$(BIN)/pytest
+
+check: $(STAMP)
+	@echo "== 检查格式、类型、结构 / checking format, types, structure"
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/pyright --warnings
+	$(BIN)/lint-imports
+
+lab: $(STAMP) apt-run apt-lab
+	$(BIN)/python -m tests.lab
+
+lab-shell: $(STAMP) apt-lab
+	$(BIN)/python -m tests.lab shell
+
+proof: $(STAMP) apt-run
+	$(BIN)/python tests/benchmarks/fleet.py --stations 618 --minutes 10
+
+bench: $(STAMP) apt-run
+	$(BIN)/python tests/benchmarks/footprint.py
+	$(BIN)/python tests/benchmarks/check_time.py
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis
+
+$(STAMP): pyproject.toml config/constraints.txt | apt-build
+	@echo "== 建立虚拟环境 .venv / making the virtual environment .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint config/constraints.txt --editable '.[center,dev]'
+	@touch $@
+
+.PHONY: apt-build
+apt-build:
+	@$(call apt,gcc libc6-dev linux-libc-dev python3-venv)
+apt-run:
+	@$(call apt,$(APT_RUN))
+apt-test:
+	@$(call apt,$(APT_RUN) $(APT_TEST))
+apt-lab:
+	@$(call apt,$(APT_LAB))
+
+# Install what is missing, and say so; nothing is asked of apt where everything is there.
+define apt
+missing=$$(for p in $(1); do dpkg-query -W -f='$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || echo $$p; done); \
+if [ -n "$$missing" ]; then echo "== 用 apt 安装 / installing by apt:" $$missing; \
+$(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+endef
