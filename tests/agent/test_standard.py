@@ -1,6 +1,8 @@
 """The standard: readings, attestations and waivers to verdicts, and verdicts to words."""
 
+import re
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -331,11 +333,12 @@ def test_a_bare_switch_waives_nothing(missing):
 
 # --- all together
 
+DRIVERS_WORDS = "".join(f.read_text("utf-8") for f in (Path(__file__).parents[2] / "drivers").glob("**/reasons.toml"))
 any_reading = st.builds(
     seen,
     st.sampled_from(list(Condition)),
     st.sampled_from(["x", "edid_lost", "no_address", "connected_check_size", "below_8m", "no_speaker"]),
-    st.just({"connector": "HDMI-A-1", "name": "TV", "diagonal_in": 65.0, "area_m2": 1.2}),
+    st.just(dict.fromkeys(re.findall(r"\{([a-z0-9_]+)\}", DRIVERS_WORDS), 1.2)),
     can_copy=st.sampled_from([True, False, None]),
     area_m2=st.none() | st.floats(0, 3),
     line_mbps=st.none() | st.floats(0, 20),
