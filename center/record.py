@@ -61,6 +61,7 @@ class Recorder:
         self._under_way: dict[int, Head] = {}
         self._simulated: set[str] = set()
         self.counts: Counter[str] = Counter()
+        self.up = asyncio.Event()  # connected, and subscribed
 
     async def run(self, broker: Broker, client_id: str, session_expiry_s: int, stop: asyncio.Event) -> None:
         """Until `stop`; then what was heard is committed and receipted, within 5 s."""
@@ -84,10 +85,13 @@ class Recorder:
         self._wire = wire
         wire.subscribe([f"{ROOT}/+/{leaf}" for leaf in LEAVES], retain_handling=1)
         self._any_due.set()
+        self.counts["connects"] += 1
+        self.up.set()
 
     def lost(self, why: str) -> None:
         log.warning("connection lost: %s", why)
         self._wire = None
+        self.up.clear()
         for head in self._under_way.values():  # nobody knows whether these arrived
             self._due.setdefault((head.terminal, head.outbox), head.upto)
         self._under_way.clear()

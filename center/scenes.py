@@ -44,7 +44,7 @@ SCENES: dict[str, Scene] = {
         ),
     ),
     "broadband": Scene(
-        _seen(C.WORKING, "rate_ok", _LINE, line_mbps=19.4, needed_mbps=7.2),
+        _seen(C.WORKING, "rate_ok", _LINE, line_mbps=19.4, wanted_mbps=7.2),
         (
             (2, 6, _seen(C.UNREACHABLE, "internet_unreachable")),
             (2, 10, _seen(C.UNREACHABLE, "access_line_down")),
@@ -79,8 +79,8 @@ SCENES: dict[str, Scene] = {
         ),
     ),
     "web_page": Scene(
-        _seen(C.WORKING, "page_answers", {"status": 200, "answer_ms": 180}),
-        ((1, 10, _seen(C.UNREACHABLE, "no_answer")),),
+        _seen(C.WORKING, "page_answers", {"status": 200, "answer_ms": 180}, title="融水益农"),
+        ((1, 10, _seen(C.UNREACHABLE, "no_answer", timeout_s=8)),),
     ),
 }  # fmt: skip
 

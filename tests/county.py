@@ -1,90 +1,155 @@
-"""A county for the agent's tests: a real MQTT client that keeps what arrives and publishes what it is told to."""
+"""For tests of the county side: messages as the contract wants them, a listener on a real connection, a recorder."""
 
+import asyncio
+import contextlib
 import json
-import queue
-import threading
-import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any, NamedTuple
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.subscribeoptions import SubscribeOptions
+from broker import Broker
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.clock import SystemClock
+from agent.messages import topic
+from center.record import Recorder
+from center.store import Store
+from center.wire import Broker as Address
+from center.wire import Session, UserProperties, Will, Wire
+
+NAME = "450225-GXBRS0001B-1"
+OTHER = "450225-GXBRS0002B-1"
+OUTBOX = "0123456789ab"
+STAMP = {"v": 1, "boot": "01234567", "at": "2026-11-24T08:00:00.000+08:00", "mono_ms": 5000, "clock": "synced"}
 
 
-class Heard(NamedTuple):
-    leaf: str
-    payload: bytes
-    retained: bool
-    late: bool
-    correlation: bytes | None
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return json.loads(self.payload)
+def journal(seq: int, event: str = "start", outbox: str = OUTBOX, **details: Any) -> bytes:
+    return json.dumps({**STAMP, "outbox": outbox, "seq": seq, "event": event, "details": details}).encode()
 
 
-class County:
-    """Subscribes to everything; `heard` holds what came, in order."""
+def device(seq: int, condition: str = "working", outbox: str = OUTBOX, reason: str = "ok", **params: Any) -> bytes:
+    return json.dumps({
+        **STAMP, "outbox": outbox, "seq": seq, "class": "printer", "id": "main", "condition": condition,
+        "reason": reason, "params": params, "measures": {}, "evidence": [],
+    }).encode()  # fmt: skip
 
-    def __init__(self, host: str, port: int, username: str | None = None, password: str | None = None) -> None:
-        self.heard: list[Heard] = []
-        self._new = queue.Queue[Heard]()
-        self._subscribed = threading.Event()
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-        if username:
-            self.client.username_pw_set(username, password)
-        self.client.on_message = self._on_message
-        self.client.on_connect = lambda *_: self.client.subscribe(
-            "yinong/1/#", options=SubscribeOptions(qos=1, retainAsPublished=True)
-        )
-        self.client.on_subscribe = lambda *_: self._subscribed.set()
-        self.client.connect(host, port)
-        self.client.loop_start()
-        assert self._subscribed.wait(10)
 
-    def __enter__(self) -> "County":
-        return self
+def capture(seq: int, text: str = "6901234567892", outbox: str = OUTBOX) -> bytes:
+    return json.dumps({
+        **STAMP, "outbox": outbox, "seq": seq, "gun": "main", "identity": "x", "number": seq, "source": "serial",
+        "text": text, "raw": text.encode().hex(), "charset": "ascii", "charset_because": "plain", "symbology": None,
+        "start_mono_ms": 1, "end_mono_ms": 2,
+    }).encode()  # fmt: skip
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
 
-    def of(self, kind: str) -> list[Heard]:
-        return [one for one in self.heard if one.leaf.partition("/")[0] == kind]
+def scan(*captures: bytes, outbox: str = OUTBOX) -> bytes:
+    head = json.dumps({**STAMP, "outbox": outbox}).encode()[:-1]
+    return head + b', "captures": [' + b", ".join(captures) + b"]}"
 
-    def wait_for(self, fits: Callable[["County"], object], timeout_s: float = 20) -> None:
-        """Until `fits(self)` is true; fails with what was heard."""
-        until = time.monotonic() + timeout_s
-        while not fits(self):
-            left = until - time.monotonic()
-            assert left > 0, f"not heard in {timeout_s} s; heard: {[(h.leaf, h.payload[:200]) for h in self.heard]}"
-            try:
-                self._new.get(timeout=min(left, 0.2))
-            except queue.Empty:
-                continue
 
-    def receipt(self, name: str, outbox: str, upto: int, store: str = "store-1") -> None:
-        body = {"at": "2026-03-02T09:00:00.000+08:00", "store": store, "outbox": outbox, "upto": upto}
-        self.client.publish(f"yinong/1/{name}/receipt", json.dumps(body), qos=1, retain=True).wait_for_publish(10)
+def state(word: str = "online", outbox: str = OUTBOX, name: str = NAME, **other: Any) -> bytes:
+    number = "桂BRS" + name.split("-")[1][5:]
+    return json.dumps({
+        **STAMP, "state": word, "connection": 1, "run": "r1", "outbox": outbox, "fingerprint": "f", "version": "0",
+        "division": "450225", "number": number, "terminal": "1", **other,
+    }).encode()  # fmt: skip
 
-    def command(self, name: str, command: str, payload: bytes, *, expiry_s: int | None = 30, retain: bool = False,
-                response: str | None = None) -> None:  # fmt: skip
-        properties = Properties(PacketTypes.PUBLISH)
-        properties.ResponseTopic = response or f"yinong/1/{name}/reply"
-        properties.CorrelationData = b"c-1"
-        if expiry_s is not None:
-            properties.MessageExpiryInterval = expiry_s
-        self.client.publish(f"yinong/1/{name}/command/{command}", payload, 1, retain, properties).wait_for_publish(10)
 
-    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        user = dict(getattr(message.properties, "UserProperty", []))
-        one = Heard(
-            message.topic.split("/", 3)[3], bytes(message.payload), message.retain, user.get("late") == "1",
-            getattr(message.properties, "CorrelationData", None),
-        )  # fmt: skip
-        self.heard.append(one)
-        self._new.put(one)
+def heartbeat(waiting: int = 0) -> bytes:
+    return json.dumps({
+        **STAMP, "run": "r1", "connection": 1, "uptime_s": 5, "waiting": waiting, "oldest_waiting_s": None,
+        "verdicts": {"met": 7}, "last_seq": 1, "outbox": OUTBOX,
+    }).encode()  # fmt: skip
+
+
+class Probe:
+    """A client that keeps what it hears, in order; `until` waits for a condition, not for a time."""
+
+    def __init__(self, broker: Broker, username: str | None = None) -> None:
+        self._address = Address(broker.host, broker.port, username, broker.passwords.get(username or ""))
+        self.heard_all: list[tuple[str, dict[str, Any], bool]] = []
+        self.reasons: dict[int, str] = {}
+        self._news = asyncio.Event()
+
+    @asynccontextmanager
+    async def on(self, *topics: str, will: Will | None = None, client_id: str = "") -> AsyncIterator["Probe"]:
+        self.reasons.clear()  # message ids begin anew with each connection
+        self.wire = Wire(self._address, Session(client_id or f"probe-{id(self)}", will=will), self)
+        await self.wire.open()
+        if topics:
+            self.wire.subscribe(topics)
+        try:
+            yield self
+        finally:
+            self.wire.close()
+
+    async def publish(self, where: str, payload: bytes, *, retain: bool = False, user: UserProperties = ()) -> str:
+        """QoS 1; the PUBACK's reason in words."""
+        mid = self.wire.publish(where, payload, 1, retain, user)
+        assert mid is not None, "the connection is down"
+        await self.until(lambda: mid in self.reasons)
+        return self.reasons[mid]
+
+    async def say(
+        self, leaf: str, payload: bytes, name: str = NAME, user: UserProperties = (), retain: bool = False
+    ) -> str:
+        return await self.publish(topic(name, leaf), payload, user=user, retain=retain)
+
+    def receipts(self, name: str = NAME, outbox: str = OUTBOX) -> list[int]:
+        return [m["upto"] for t, m, _ in self.heard_all if t == topic(name, "receipt") and m["outbox"] == outbox]
+
+    async def receipted(self, upto: int, name: str = NAME, outbox: str = OUTBOX) -> None:
+        await self.until(lambda: upto in self.receipts(name, outbox))
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 15) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                self._news.clear()
+                with contextlib.suppress(TimeoutError):  # not all that is waited for comes over this connection
+                    await asyncio.wait_for(self._news.wait(), 0.05)
+
+    def connected(self, wire: Wire, resumed: bool) -> None: ...
+
+    def lost(self, why: str) -> None: ...
+
+    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:
+        try:
+            body = json.loads(message.payload)
+        except ValueError:
+            body = {}
+        self.heard_all.append((message.topic, body, message.retain))
+        self._news.set()
+
+    def acknowledged(self, mid: int, reason: ReasonCode) -> None:
+        self.reasons[mid] = str(reason)
+        self._news.set()
+
+
+def url_of(folder: Path) -> str:
+    return f"sqlite:///{folder}/center.db"
+
+
+@asynccontextmanager
+async def recording(
+    broker: Broker, store: Store, *, simulated: bool = False, client_id: str = "recorder"
+) -> AsyncIterator[Recorder]:
+    """A recorder in this process, connected; stopped cleanly at the end."""
+    recorder = Recorder(store, SystemClock(), simulated=simulated)
+    username = "recorder" if broker.secured else None
+    address = Address(broker.host, broker.port, username, broker.passwords.get(username or ""))
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(recorder.run(address, client_id, 3600, stop))
+        async with asyncio.timeout(10):
+            await recorder.up.wait()
+        try:
+            yield recorder
+        finally:
+            stop.set()
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from center.cli import main; main()", *arguments]

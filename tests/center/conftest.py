@@ -1,0 +1,17 @@
+"""Fixtures of the county side's tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from county import url_of
+
+from agent.clock import SystemClock
+from center.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(url_of(tmp_path), SystemClock())
+    yield opened
+    opened.close()
