@@ -6,8 +6,9 @@ How the evidence counts (what an inspector at an acceptance would take, see the 
 - `absent` and `unreachable` are `not_met` while the station is open. Outside opening hours such a device is merely off:
   `unproven`. The same holds for a fault that is how a switched-off device looks (SWITCHED_OFF). A fault that was seen,
   paper out for instance, stays one day and night.
-- A screen counts with its lit area: at least 1 m² less 1.5 % (the rounding of what displays say of themselves; a 60-inch
-  set, 0.992 m², passes). No area, no proof.
+- A screen counts with its lit area: at least 1 m². Millimetres decide as they are (a 60-inch set, 0.992 m², is too small);
+  a size in whole centimetres that lies within 1.5 % of the limit, its rounding, cannot be told from it: unproven until
+  somebody measures. No area, no proof.
 - The line counts with its line-equivalent rate `line_mbps`, at least 90 % of 8 Mbit/s: a line sold as 8M never carries 8.0
   of payload, and 90 % is the customary allowance (its primary source was not found, so it is an option). `down_mbps`, a
   lower bound of it, proves the line too but never disproves it. That Wi-Fi covers the station is not measured.
@@ -193,8 +194,12 @@ def _screen(reading: Reading, rules: Rules) -> _Judged:
     if area_m2 is None:
         return _Judged("unproven", "screen_area_unknown")
     figures: Params = {"area_m2": area_m2, "min_area_m2": rules.min_area_m2}
-    if area_m2 < rules.min_area_m2 * (1 - rules.area_tolerance):
+    rounded = reading.measures.get("size_from") == "bytes_cm"
+    margin_m2 = rules.min_area_m2 * rules.area_tolerance if rounded else 0.0
+    if area_m2 < rules.min_area_m2 - margin_m2:
         return _Judged("not_met", "screen_too_small", figures)
+    if area_m2 < rules.min_area_m2 + margin_m2:
+        return _Judged("unproven", "screen_area_rounded", figures)
     if ("led_screen", reading.reason.code) == DOUBTFUL_SIZE:
         return _Judged("unproven", "screen_area_doubtful", figures)
     return _Judged("met", "screen_large_enough", figures)

@@ -77,7 +77,7 @@ def without_edid(
 
 
 NO_SIZE: dict[str, Scalar] = dict.fromkeys(
-    ("width_mm", "height_mm", "area_m2", "diagonal_in", "width_px", "height_px"), None
+    ("width_mm", "height_mm", "area_m2", "diagonal_in", "size_from", "width_px", "height_px"), None
 )
 
 
@@ -99,7 +99,7 @@ def _unsized(edid: Edid, mode: tuple[int, int] | None) -> dict[str, Scalar]:
 def _sized(edid: Edid, mode: tuple[int, int] | None) -> dict[str, Scalar]:
     return _unsized(edid, mode) | {
         "width_mm": edid.width_mm, "height_mm": edid.height_mm,
-        "area_m2": edid.area_m2, "diagonal_in": edid.diagonal_in,
+        "area_m2": edid.area_m2, "diagonal_in": edid.diagonal_in, "size_from": edid.size_from,
     }  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def _surveyed(survey: Survey, edid: Edid, mode: tuple[int, int] | None) -> dict[
     return {
         "width_mm": round(survey.width_mm), "height_mm": round(survey.height_mm),
         "area_m2": round(survey.width_mm * survey.height_mm / 1e6, 4), "diagonal_in": round(diagonal_mm / 25.4, 1),
-        "width_px": width_px, "height_px": height_px,
+        "width_px": width_px, "height_px": height_px, "size_from": "survey",
     }  # fmt: skip
 
 

@@ -157,9 +157,8 @@ def test_a_reading_that_could_not_be_taken_proves_nothing_whatever_its_measures_
     ("area_m2", "expected"),
     [
         (1.163, ("met", "screen_large_enough")),  # 65 inches
-        (0.992, ("met", "screen_large_enough")),  # 60 inches: within the 1.5 %
-        (0.985, ("met", "screen_large_enough")),
-        (0.984, ("not_met", "screen_too_small")),
+        (0.992, ("not_met", "screen_too_small")),  # 60 inches
+        (1.0, ("met", "screen_large_enough")),
         (0.834, ("not_met", "screen_too_small")),  # 55 inches
         (None, ("unproven", "screen_area_unknown")),
         (float("nan"), ("unproven", "screen_area_unknown")),
@@ -169,6 +168,13 @@ def test_a_reading_that_could_not_be_taken_proves_nothing_whatever_its_measures_
 def test_a_screen_counts_with_its_area(area_m2, expected):
     for condition in ("working", "attention", "in_use"):
         assert verdict("led_screen", seen(condition, area_m2=area_m2)) == expected
+
+
+@pytest.mark.parametrize(
+    ("area_m2", "expected"), [(0.984, "not_met"), (0.9975, "unproven"), (1.014, "unproven"), (1.016, "met")]
+)
+def test_a_size_in_whole_centimetres_near_the_limit_has_to_be_measured(area_m2, expected):
+    assert of("led_screen", seen("working", area_m2=area_m2, size_from="bytes_cm")).verdict == expected
 
 
 def test_a_screen_whose_size_may_be_a_mere_ratio_is_unproven():
@@ -441,6 +447,7 @@ def test_every_code_has_words_and_every_word_a_code():
     given_codes.add(of("video", seen("attention", "no_speaker")).because)
     given_codes.add(of("web_page", seen("attention", "login_demanded")).because)
     given_codes.add(of("led_screen", seen("working", "connected_check_size", area_m2=1.44)).because)
+    given_codes.add(of("led_screen", seen("working", area_m2=1.0, size_from="bytes_cm")).because)
     assert given_codes == because_codes()
 
 
