@@ -1,0 +1,73 @@
+"""What a scan's text means: the types. Pure data; the text itself is always kept."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+Kind: TypeAlias = Literal[
+    "gs1", "digital_link", "ean13", "ean8", "upca", "itf14", "pesticide", "vet_drug", "seed_label", "url", "unknown"
+]
+Verdict: TypeAlias = Literal["ok", "wrong", "unknown"]
+Note: TypeAlias = Literal[
+    "",
+    "check_digit",  # the last digit does not follow from the others
+    "date",  # no such day
+    "format",  # a character or a length that this field cannot have
+    "zero",  # all zeros: no number of anything
+    "empty",  # a field without content
+    "not_understood",  # no rule of ours reads this part
+    "maybe_joined",  # looks like two fields whose separator (GS) the gun did not send
+]
+UNPROVEN: frozenset[Note] = frozenset(("not_understood", "maybe_joined"))
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One part of the text. `ok`: True checked and right, False wrong (`note` says how), None nothing to check it by."""
+
+    name: str
+    value: str
+    ok: bool | None = None
+    note: Note = ""
+    ai: str = ""  # GS1 application identifier, of GS1 fields
+
+
+class Meaning(msgspec.Struct, frozen=True, kw_only=True):
+    """A scan's text, read. `keys` holds only what was not found wrong: a bad GTIN never becomes a key.
+
+    keys: gtin14, sscc, gln, lot, serial, expiry (YYMMDD), issuer (who gave the prefix out), host, code, platform,
+    company, date, variety, producer, registration.
+    """
+
+    text: str  # as it was scanned, untouched
+    symbology: str | None  # AIM identifier without its bracket
+    kind: Kind = "unknown"
+    verdict: Verdict = "unknown"
+    fields: tuple[Field, ...] = ()
+    keys: dict[str, str] = {}
+
+
+class UrlRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A platform's web address: which host is whose, and where its code stands. Comes from configuration."""
+
+    host: Annotated[str, Meta(min_length=1, description="host name, `*` for any characters: *.example.cn")]
+    name: Annotated[str, Meta(min_length=1)]  # of the platform, as people call it
+    parameter: str = ""  # query parameter that holds the code; empty: found by the general rule
+
+
+class Read(msgspec.Struct, frozen=True):
+    """What one of the readers made of a text: its kind, its parts, its keys."""
+
+    kind: Kind
+    fields: tuple[Field, ...]
+    keys: dict[str, str] = {}
+
+
+def verdict_of(fields: Sequence[Field]) -> Verdict:
+    """Wrong where a part is wrong, ok where parts were checked and all is understood, else unknown."""
+    if any(field.ok is False for field in fields):
+        return "wrong"
+    if any(field.note in UNPROVEN for field in fields):
+        return "unknown"
+    return "ok" if any(field.ok for field in fields) else "unknown"
