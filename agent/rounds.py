@@ -75,9 +75,9 @@ class Rounds:
         if watch.driver is None:
             return
         async with watch.busy:
-            before = self._board.devices[watch.key].reading
-            previous = None if before.reason.code == "not_looked_at" else before
-            await self.take(watch, await bounded_look(watch.kind, watch.driver, self._root, previous), event)
+            reading = await bounded_look(watch.kind, watch.driver, self._root, watch.previous)
+            watch.heard(reading)
+            await self.take(watch, reading, event)
 
     async def measure_now(self, device_class: str) -> str:
         """Have the class's first device measure (the line: some seconds, some megabytes); gives its key.
@@ -92,14 +92,14 @@ class Rounds:
 
     async def _measure(self, watch: Watch, driver: Measurer) -> None:
         async with watch.busy:
-            previous = self._board.devices[watch.key].reading
             try:
                 async with asyncio.timeout(watch.kind.measure_budget_s):
-                    reading = await driver.measure(self._root, previous)
+                    reading = await driver.measure(self._root, watch.previous)
             except TimeoutError:
                 reading = CannotLook("timed_out", budget_s=watch.kind.measure_budget_s).reading
             except DriverError as error:
                 reading = error.reading
+            watch.heard(reading)
             await self.take(watch, reading, event=True)
 
     async def _keep_measuring(self, watch: Watch, driver: Measurer) -> None:

@@ -11,6 +11,8 @@ from drivers.table import DeviceClass
 
 log = logging.getLogger(__name__)
 
+CUT_SHORT = frozenset({"timed_out", "driver_failed"})
+
 
 async def bounded_look(kind: DeviceClass, driver: Driver, root: Path, previous: Reading | None) -> Reading:
     """One look that always gives a reading: late, failing and unable drivers are `unknown`, with the reason."""
@@ -49,6 +51,12 @@ class Watch:
         self.plugged = asyncio.Event()
         self.busy = asyncio.Lock()
         self.reported_mono_ms: int | None = None
+        self.previous: Reading | None = None  # the last one that the driver itself gave: counters are differences to it
+
+    def heard(self, reading: Reading) -> None:
+        """Keep what the driver gave; a look that was cut short or failed carries no counters on."""
+        if reading.reason.code not in CUT_SHORT:
+            self.previous = reading
 
     @property
     def key(self) -> str:
