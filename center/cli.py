@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,7 +100,7 @@ def build(lang: Lang) -> typer.Typer:
 
         county = load_register(register or _register())
         plan = Plan(stations, minutes * 60, seed, pace, drain)
-        fleet = Fleet(county, _broker(_settings(config, broker)), SystemClock(), plan, print)
+        fleet = Fleet(county, _broker(_settings(config, broker)), SystemClock(), plan, partial(print, flush=True))
         raise typer.Exit(0 if _run(fleet.run()) else 1)
 
     return app

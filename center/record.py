@@ -89,7 +89,8 @@ class Recorder:
         self.up.set()
 
     def lost(self, why: str) -> None:
-        log.warning("connection lost: %s", why)
+        if not self._closing:
+            log.warning("connection lost: %s", why)
         self._wire = None
         self.up.clear()
         for head in self._under_way.values():  # nobody knows whether these arrived

@@ -67,8 +67,8 @@ SCENES: dict[str, Scene] = {
         ),
     ),
     "scan_gun": Scene(
-        _seen(C.WORKING, "ready", {"captures": 0}),
-        ((1, 5, _seen(C.ABSENT, "no_gun")),),
+        _seen(C.WORKING, "ready", {"captures": 0}, name="Newland HR22"),
+        ((1, 5, _seen(C.ABSENT, "no_gun_found")),),
     ),
     "video": Scene(
         _seen(C.WORKING, "picture", {"width": 640, "height": 480}, name="UVC Camera"),
