@@ -26,6 +26,7 @@ At: TypeAlias = Annotated[
     Meta(
         pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d$",
         description="RFC 3339 with offset; trust it as far as `clock` says",
+        extra_json_schema={"format": "date-time"},
     ),
 ]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
