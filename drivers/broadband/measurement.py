@@ -1,0 +1,239 @@
+"""What the child's testimony is worth: a rate, or a typed reason why there is none. Pure.
+
+speedtest-cli reports "19.7 Mbit/s" from an arrears page and 1.75 from a line that was cut. So a rate is given only where the
+status is 200, the file declares the exact size that the Mini protocol has for it, no read ended early, speedtest-cli and the
+witness counted the same bytes, and the interface's own counter carried them, and nobody else's beside them.
+"""
+
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from drivers.broadband.line import Access, Bar, Rate, wire_per_payload
+from drivers.reading import Condition, Evidence, Reason, YinongError
+
+Sample: TypeAlias = tuple[float, int]  # seconds since the request, bytes received until then
+
+FILE_BYTES = 31_625_365  # random4000x4000.jpg of the Speedtest Mini package
+RAMP_S = 0.3  # slow start and the shaper's bucket, not counted
+_STEADY_S = 0.5  # less than this after the ramp: the whole transfer counts
+_EDGE_S = 0.2
+_STARVED = 0.05  # share of the time without a processor from which the terminal, not the line, may be the slow part
+_NIC_LESS = 0.98  # the counter has at least what was read
+_HEADERS, _UNREAD, _OTHERS = (
+    1.08,
+    65_536,
+    0.05,
+)  # what rides on the payload, what waits in the socket; then somebody else's
+_BEFORE_MARKUP = "\u00ef\u00bb\u00bf \t\r\n"  # the UTF-8 byte order mark as Latin-1 shows it, and blanks
+_SAID = ("speedtest_down_mbps", "speedtest_bytes", "speedtest_up_mbps", "nic_settled_bytes", "ping_ms", "cpu_s")
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """One HTTP exchange as the child's witness saw it."""
+
+    step: str  # latency, index, download, upload
+    url: str
+    final_url: str
+    status: int | None
+    content_type: str
+    length: int | None
+    head: str  # first 64 bytes, Latin-1
+    received: int
+    ended: str  # whole, early, stopped, error; empty while open
+    error: str
+    answered_s: float | None
+    samples: tuple[Sample, ...]
+    nic_rx_bytes: int | None = None
+    cpu_wait_s: float | None = None  # time in which the reading thread was ready and had no processor
+
+    @property
+    def redirected(self) -> bool:
+        return urlsplit(self.final_url).netloc != urlsplit(self.url).netloc
+
+    @property
+    def captive(self) -> bool:
+        """A page for people where a file was asked for: somebody on the way answers in the server's place."""
+        if self.redirected or self.status == 511:  # RFC 6585, Network Authentication Required
+            return True
+        if self.status != 200 or self.step not in ("latency", "download"):
+            return False
+        as_meant = self.head.startswith("test=test") if self.step == "latency" else self.length == FILE_BYTES
+        html = "html" in self.content_type.lower() and not as_meant
+        return html or self.head.lstrip(_BEFORE_MARKUP).lower().startswith(("<!doctype", "<html", "<?xml", "<head"))
+
+
+class Told(msgspec.Struct, frozen=True):
+    """The child's whole testimony."""
+
+    exchanges: tuple[Exchange, ...]
+    mini: bool = False  # set_mini_server took the endpoint for one
+    ping_ms: float | None = None
+    speedtest_down_mbps: float | None = None
+    speedtest_up_mbps: float | None = None
+    speedtest_bytes: int | None = None
+    sent_bytes: int | None = None
+    nic_settled_bytes: int | None = None  # as nic_rx_bytes of the download, up to 1 s later
+    cpu_s: float | None = None
+
+    def step(self, name: str) -> Exchange | None:
+        found = [exchange for exchange in self.exchanges if exchange.step == name]
+        return found[-1] if found else None
+
+
+class BadTestimony(YinongError):  # noqa: N818
+    """The child's answer is not of its form."""
+
+
+class Outcome(NamedTuple):
+    """A rate, or why there is none."""
+
+    rate: Rate | None
+    condition: Condition
+    reason: Reason | None  # None with a rate: the judgement of the rate says it
+    evidence: tuple[Evidence, ...]
+    rtt_ms: float | None = None
+
+
+def as_told(answer: dict[str, Any]) -> Told:
+    """Checked. Raises BadTestimony."""
+    try:
+        return msgspec.convert(answer, Told)
+    except msgspec.ValidationError as error:
+        raise BadTestimony(str(error)) from None
+
+
+def weigh(told: Told, access: Access, mtu: int | None, bar: Bar, upload_bytes: int) -> Outcome:
+    """The child's testimony to a rate or a reason."""
+    evidence = _evidence(told)
+    rtt_ms = (
+        round(told.ping_ms, 2) if told.ping_ms is not None and told.ping_ms < 60_000 else None
+    )  # failed: 3600 s each
+    if refusal := _refusal(told):
+        condition, reason = refusal
+        return Outcome(None, condition, reason, evidence, rtt_ms)
+    down = told.step("download")
+    assert down is not None  # _refusal has seen it
+    down_mbps = goodput_mbps(down.samples)
+    if down_mbps is None:
+        return Outcome(None, Condition.UNKNOWN, Reason("too_short", {"bytes": down.received}), evidence, rtt_ms)
+    line_mbps = round(down_mbps * wire_per_payload(access, mtu), 3)
+    if busy := _disturbed(down, line_mbps, bar):
+        return Outcome(None, Condition.UNKNOWN, busy, evidence, rtt_ms)
+    rate = Rate(round(down_mbps, 3), _up_mbps(told, upload_bytes), line_mbps, 0.0, "measured", 0.0)
+    return Outcome(rate, Condition.WORKING, None, evidence, rtt_ms)
+
+
+def goodput_mbps(samples: tuple[Sample, ...]) -> float | None:
+    """Decimal Mbit/s of payload, the mean after the ramp; of the whole transfer where that is too short; None where nothing came.
+
+    A terminal that is busy for a moment reads late and then catches up. Both ends of the mean are therefore the sample
+    that is the least late within an edge of the window, or one stall at an edge would count as speed.
+    """
+    if not samples or samples[-1][1] <= 0 or samples[-1][0] <= 0:
+        return None
+    steady = [sample for sample in samples if sample[0] >= samples[0][0] + RAMP_S]
+    if not steady or steady[-1][0] - steady[0][0] < _STEADY_S:
+        return samples[-1][1] * 8 / samples[-1][0] / 1e6
+    crude = _slope(steady[0], steady[-1])
+    start = _least_late([sample for sample in steady if sample[0] <= steady[0][0] + _EDGE_S], crude)
+    end = _least_late([sample for sample in steady if sample[0] >= steady[-1][0] - _EDGE_S], crude)
+    return _slope(start, end) * 8 / 1e6
+
+
+def _least_late(edge: list[Sample], bytes_a_s: float) -> Sample:
+    return max(edge, key=lambda sample: sample[1] - bytes_a_s * sample[0])
+
+
+def _slope(start: Sample, end: Sample) -> float:
+    return (end[1] - start[1]) / (end[0] - start[0])
+
+
+def _refusal(told: Told) -> tuple[Condition, Reason] | None:
+    for exchange in told.exchanges:
+        if exchange.step == "upload":
+            continue
+        if exchange.captive:
+            return Condition.ATTENTION, Reason("captive_page")
+        if exchange.status is None:
+            return Condition.UNKNOWN, Reason("endpoint_unreachable", {"error": exchange.error[:120]})
+        if exchange.status != 200:
+            if exchange.step == "index" and told.mini:
+                continue  # speedtest-cli tries several upload addresses
+            return Condition.UNKNOWN, Reason("endpoint_error", {"status": exchange.status, "file": _name(exchange.url)})
+    latency, down = told.step("latency"), told.step("download")
+    if latency is None or not latency.head.startswith("test=test") or not told.mini:
+        return Condition.UNKNOWN, Reason("endpoint_not_mini")
+    if down is None:
+        return Condition.UNKNOWN, Reason("endpoint_unreachable", {"error": "no download"})
+    return _transfer_refusal(told, down)
+
+
+def _transfer_refusal(told: Told, down: Exchange) -> tuple[Condition, Reason] | None:
+    if down.length != FILE_BYTES:
+        declared = -1 if down.length is None else down.length
+        return Condition.UNKNOWN, Reason(
+            "endpoint_wrong_file", {"file": _name(down.url), "bytes": declared, "wanted_bytes": FILE_BYTES}
+        )
+    if down.ended not in ("whole", "stopped"):
+        after_s = round(down.samples[-1][0], 1) if down.samples else 0.0
+        return Condition.UNKNOWN, Reason("cut_midway", {"bytes": down.received, "after_s": after_s})
+    if told.speedtest_bytes != down.received:
+        return Condition.UNKNOWN, _disagree(down.received, told.speedtest_bytes)
+    if told.nic_settled_bytes is None:
+        return Condition.UNKNOWN, Reason("no_counters")
+    if told.nic_settled_bytes < down.received * _NIC_LESS:
+        return Condition.UNKNOWN, _disagree(down.received, told.nic_settled_bytes)
+    return None
+
+
+def _disagree(counted: int, other: int | None) -> Reason:
+    return Reason("counts_disagree", {"bytes": counted, "other_bytes": -1 if other is None else other})
+
+
+def _disturbed(down: Exchange, line_mbps: float, bar: Bar) -> Reason | None:
+    """What else held the transfer up: a rate below the bar then says nothing, one above it is proof all the same."""
+    if line_mbps >= bar.threshold_mbps or not down.samples or (seconds := down.samples[-1][0]) <= 0:
+        return None
+    if (wait_s := down.cpu_wait_s or 0.0) > _STARVED * seconds:
+        return Reason("terminal_busy", {"percent": round(100 * wait_s / seconds)})
+    others = (down.nic_rx_bytes or 0) - down.received * _HEADERS - _UNREAD
+    if others <= _OTHERS * down.received:
+        return None
+    return Reason("line_busy", {"other_mbps": round(others * 8 / seconds / 1e6, 2)})
+
+
+def _up_mbps(told: Told, upload_bytes: int) -> float | None:
+    """Upload from opening the connection to the server's answer, so what lies in the kernel's buffer is not counted as sent."""
+    up = told.step("upload")
+    if up is None or up.status != 200 or up.redirected or told.sent_bytes != upload_bytes or not up.answered_s:
+        return None
+    return round(upload_bytes * 8 / up.answered_s / 1e6, 3)
+
+
+def _evidence(told: Told) -> tuple[Evidence, ...]:
+    said = {name: getattr(told, name) for name in _SAID if getattr(told, name) is not None}
+    seen = tuple(Evidence("http " + exchange.step, exchange.url, _raw(exchange)) for exchange in told.exchanges)
+    return (*seen, Evidence("speedtest-cli", "", said)) if said else seen
+
+
+def _raw(exchange: Exchange) -> dict[str, Any]:
+    """What decided, short: the samples thinned to ten a second at most."""
+    raw: dict[str, Any] = {"status": exchange.status, "length": exchange.length, "received": exchange.received}
+    if exchange.ended in ("early", "error"):
+        raw |= {"ended": exchange.ended, "error": exchange.error}
+    if exchange.final_url != exchange.url:
+        raw["final_url"] = exchange.final_url[:200]
+    if exchange.step == "download":
+        raw |= {"nic_rx_bytes": exchange.nic_rx_bytes, "cpu_wait_s": exchange.cpu_wait_s}
+        thinned: list[Sample] = []
+        for t, n in exchange.samples:
+            if not thinned or t - thinned[-1][0] >= 0.1:
+                thinned.append((round(t, 2), n))
+        raw["samples_s_bytes"] = thinned
+    return raw
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path.rpartition("/")[2]
