@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-CONFIG = Path(__file__).parents[1] / "config"
+CONFIG = Path(__file__).resolve().parents[1] / "config"
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 

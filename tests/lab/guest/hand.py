@@ -1,0 +1,109 @@
+"""The lab's hand in the station: takes calls from the host over a virtio-serial port and does them as root.
+
+One JSON object a line: `{"id": 7, "call": "usb.plug", "with": {...}}` is answered by `{"id": 7, "gives": ...}` or
+`{"id": 7, "fails": "..."}`. Each call has its own thread, so that a scan can be typed while a command waits for it.
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import clock  # noqa: E402
+import keyboard  # noqa: E402
+import printer  # noqa: E402
+import usb  # noqa: E402
+
+_PORT = Path("/dev/virtio-ports/lab.hand")
+
+
+def run(command: str, timeout_s: float, stdin: str = "") -> dict[str, Any]:
+    """A shell line with its exit code and both outputs; 124 where it ran over its time, with what it had said by then."""
+    process = subprocess.Popen(
+        ["timeout", "-k", "3", str(timeout_s), "/bin/sh", "-c", command],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "LANG": "C.UTF-8"}, start_new_session=True,
+    )  # fmt: skip
+    out, err = process.communicate(stdin.encode())
+    return {"code": process.returncode, "out": out.decode("utf-8", "replace"), "err": err.decode("utf-8", "replace")}
+
+
+def put(path: str, data: str, mode: int, append: bool = False) -> None:
+    """A file, from base64; on the disk when this returns."""
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab" if append else "wb") as written:
+        written.write(base64.b64decode(data))
+        written.flush()
+        os.fsync(written.fileno())
+    file.chmod(mode)
+
+
+def get(path: str) -> str:
+    """A file as base64."""
+    return base64.b64encode(Path(path).read_bytes()).decode()
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "ping": lambda: "pong",
+    "run": run,
+    "put": put,
+    "get": get,
+    "usb.create": usb.create,
+    "usb.plug": usb.plug,
+    "usb.unplug": usb.unplug,
+    "usb.remove": usb.remove,
+    "usb.replug_often": usb.replug_often,
+    "keyboard.send": keyboard.send,
+    "keyboard.lights": keyboard.lights,
+    "keyboard.heard": keyboard.heard,
+    "serial.write": usb.write_serial,
+    "printer.start": printer.start,
+    "printer.show": printer.show,
+    "printer.reply": printer.reply,
+    "clock.set": clock.set_clock,
+    "clock.true": clock.set_true_time,
+    "clock.read": clock.read,
+}
+
+
+def main() -> None:
+    talking = threading.Lock()
+    while not _PORT.exists():
+        time.sleep(0.05)
+    port = os.open(_PORT, os.O_RDWR)
+    waiting = b""
+    while True:
+        data = os.read(port, 65536)
+        if not data:  # nobody at the other end: parked, or between two hosts
+            time.sleep(0.02)
+            continue
+        *lines, waiting = (waiting + data).split(b"\n")
+        for line in lines:
+            threading.Thread(target=answer, args=(line, port, talking), daemon=True).start()
+
+
+def answer(line: bytes, port: int, talking: threading.Lock) -> None:
+    number = None
+    try:
+        asked = json.loads(line)
+        number = asked["id"]
+        said = {"id": number, "gives": CALLS[asked["call"]](**asked.get("with", {}))}
+    except Exception as error:
+        said = {"id": number, "fails": f"{type(error).__name__}: {error}", "trace": traceback.format_exc(limit=4)}
+    data = json.dumps(said).encode() + b"\n"
+    with talking:
+        while data:
+            data = data[os.write(port, data) :]
+
+
+if __name__ == "__main__":
+    main()

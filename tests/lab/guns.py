@@ -1,0 +1,178 @@
+"""Scan guns: keyboard (HID boot), serial (CDC-ACM, FTDI) and HID POS."""
+
+import base64
+import re
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lab import usb
+from lab.keys import BOOT_KEYBOARD, NOTHING, recorded, typed
+
+if TYPE_CHECKING:
+    from lab.station import Station
+
+
+class KeyboardGun(usb.Gadget):
+    """A gun that types. Its device files are `by_id` (as udev names them) and `events` (as the kernel does)."""
+
+    function = "hid"
+    arrives = "*/*/input/input*/event*"
+
+    def __init__(
+        self,
+        station: "Station",
+        name: str = "gun",
+        identity: usb.Identity = usb.HONEYWELL_KEYBOARD,
+        port: int | None = None,
+    ) -> None:
+        super().__init__(
+            station, name, identity, port, protocol=1, subclass=1, report_length=8, report_desc=BOOT_KEYBOARD
+        )
+
+    @property
+    def by_id(self) -> str:
+        words = "_".join(
+            w for w in (self.identity.manufacturer, self.identity.product, self.identity.serialnumber) if w
+        )
+        return f"/dev/input/by-id/usb-{re.sub(r'[^0-9A-Za-z#+.:=@_-]', '_', words)}-event-kbd"
+
+    @property
+    def events(self) -> str:
+        return self.station.run(f"ls -d {self.sysfs}/{self.arrives} | sed 's,.*/,/dev/input/,'")
+
+    def type(
+        self,
+        text: str,
+        *,
+        pace_ms: float = 1.5,
+        end: str = "\n",
+        shift: Literal["each", "held"] = "each",
+        keypad: bool = False,
+    ) -> float:
+        """A scan, ended by Enter; the milliseconds a report that were reached."""
+        return self.send(typed(text + end, shift=shift, keypad=keypad), pace_ms=pace_ms)
+
+    def send(self, reports: Sequence[bytes], *, pace_ms: float = 1.5) -> float:
+        """Reports as they are (`keys.typed`, `keys.alt_code`, joined at will); the milliseconds a report that were reached."""
+        arguments = {"name": self.name, "reports": [each.hex() for each in reports], "pace_ms": pace_ms}
+        return self.station.hand("keyboard.send", within_s=60 + len(reports) * max(pace_ms, 10) / 500, **arguments)[
+            "per_report_ms"
+        ]
+
+    def replay(self, recording: Path, *, pace_ms: float = 1.5) -> float:
+        """A recorded sequence of boot reports (`keys.recorded`)."""
+        return self.send(recorded(recording), pace_ms=pace_ms)
+
+    def type_half(self, text: str) -> None:
+        """The gun stops in the middle: no Enter, the last key still down."""
+        self.send(typed(text)[:-1])
+
+    def let_go(self) -> None:
+        self.send([NOTHING])
+
+    def lights(self) -> str:
+        """The last light report that the terminal sent, hex; empty where there was none."""
+        return self.station.hand("keyboard.lights", name=self.name)
+
+
+class CdcGun(usb.Gadget):
+    """A gun on a serial line over USB (CDC-ACM): /dev/ttyACM*, and by-id."""
+
+    function = "acm"
+    arrives = "*/tty/tty*"
+
+    def __init__(
+        self, station: "Station", name: str = "cdc", identity: usb.Identity = usb.NEWLAND_CDC, port: int | None = None
+    ) -> None:
+        super().__init__(station, name, identity, port)
+
+    @property
+    def tty(self) -> str:
+        return "/dev/" + self.station.run(f"ls -d {self.sysfs}/{self.arrives}").rpartition("/")[2]
+
+    def send(self, data: bytes) -> None:
+        """Bytes as the gun sends them; waits until the terminal's side has taken them."""
+        self.station.hand("serial.write", name=self.name, data=base64.b64encode(data).decode())
+
+
+class FtdiGun:
+    """A gun behind an FTDI bridge (QEMU's own device, 0403:6001): /dev/ttyUSB*. Plugged by the host, not by a gadget."""
+
+    serialnumber = "FT4GUN01"
+
+    def __init__(self, station: "Station", name: str = "ftdi") -> None:
+        self.station = station
+        self.name = name
+        self._path = station.machine.folder / f"{name}.sock"
+        self._line = socket.socket(socket.AF_UNIX)
+        backend = {"addr": {"type": "unix", "data": {"path": str(self._path)}}, "server": True, "wait": False}
+        station.machine.qmp("chardev-add", id=name, backend={"type": "socket", "data": backend})
+        self._line.connect(str(self._path))
+        self.plug()
+
+    @property
+    def tty(self) -> str:
+        return "/dev/" + self.station.run("ls /sys/bus/usb-serial/devices")
+
+    def plug(self) -> None:
+        self.station.machine.qmp(
+            "device_add", driver="usb-serial", id=self.name, chardev=self.name, bus="xhci.0", serial=self.serialnumber
+        )
+        self.station.wait_for(
+            "ls /dev/serial/by-id/*FTDI* /dev/serial/by-id/*QEMU* 2>/dev/null | grep .", "the FTDI gun to be enumerated"
+        )
+        self.station.settle()
+
+    def unplug(self) -> None:
+        self.station.machine.qmp("device_del", id=self.name)
+        self.station.wait_for("! ls /sys/bus/usb-serial/devices | grep .", "the FTDI gun to go")
+        self.station.settle()
+
+    def send(self, data: bytes) -> None:
+        self._line.sendall(data)
+
+    def close(self) -> None:
+        self._line.close()
+
+
+_POS_REPORT = bytes.fromhex(
+    "058c 0902 a101"  # usage page and usage bar code scanner, an application collection
+    "8502 0912 a102 1500 26ff00 7508"  # report 2, scanned data, in bytes
+    "9501 0501 093b 8102"  # how many bytes of data
+    "9503 058c 09fb 09fc 09fd 8102"  # AIM symbology identifier
+    "9538 09fe 820201"  # 56 bytes of data
+    "9501 0666ff 0904 8102"  # the maker's own code of the symbology
+    "9501 058c 0900 8103"
+    "7501 9501 09ff 8102 7507 9501 8103"  # one bit: more of the same scan follows
+    "c0 c0"
+)
+
+
+class PosGun(usb.Gadget):
+    """A gun in HID POS mode (HID Point of Sale usage tables 1.02, 4): a hidraw device, no keyboard, nothing is lost in keys."""
+
+    function = "hid"
+    arrives = "*/*/hidraw/hidraw*"
+
+    def __init__(
+        self, station: "Station", name: str = "pos", identity: usb.Identity = usb.HONEYWELL_POS, port: int | None = None
+    ) -> None:
+        super().__init__(
+            station, name, identity, port, protocol=0, subclass=0, report_length=64, report_desc=_POS_REPORT
+        )
+
+    @property
+    def hidraw(self) -> str:
+        return "/dev/" + self.station.run(f"ls -d {self.sysfs}/{self.arrives}").rpartition("/")[2]
+
+    def scan(self, data: bytes, *, aim: str = "d1") -> None:
+        """One scan in as many reports as it takes: length, AIM identifier, 56 bytes, more-follows."""
+        pieces = [data[at : at + 56] for at in range(0, max(1, len(data)), 56)]
+        reports: list[bytes] = []
+        for number, piece in enumerate(pieces, 1):
+            head = bytes((2, len(piece))) + f"]{aim}".encode()
+            reports.append(head + piece.ljust(56, b"\0") + bytes((0, 0, int(number < len(pieces)))))
+        arguments = {"name": self.name, "reports": [each.hex() for each in reports], "pace_ms": 4.0}
+        self.station.hand("keyboard.send", **arguments)

@@ -1,0 +1,77 @@
+"""Text to the reports of a boot keyboard (HID 1.11, appendix B), as scan guns type it; and recorded reports.
+
+A report is 8 bytes: modifiers, 0, up to six keys that are down. A gun sends a report with the key and one without.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+CTRL, SHIFT, ALT = 0x01, 0x02, 0x04
+CAPS_LOCK, NUM_LOCK, ENTER, TAB = 0x39, 0x53, 0x28, 0x2B
+NOTHING = bytes(8)
+SLOWEST_MS, FASTEST_MS = 50.0, 1.5  # what guns were seen to do between two reports
+
+BOOT_KEYBOARD = bytes.fromhex(
+    "05010906a101050719e029e71500250175019508810295017508810395057501050819012905910295017503910395067508150025650507"
+    "190029658100c0"
+)
+
+_PLAIN = {c: 0x04 + i for i, c in enumerate("abcdefghijklmnopqrstuvwxyz1234567890")}
+_PLAIN |= {"\n": ENTER, "\r": ENTER, "\x1b": 0x29, "\b": 0x2A, "\t": TAB}
+_PLAIN |= {c: 0x2C + i for i, c in enumerate(" -=[]\\")} | {c: 0x33 + i for i, c in enumerate(";'`,./")}
+_SHIFTED = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ!@#$%^&*()", range(0x04, 0x28), strict=True))
+_SHIFTED |= dict(zip('_+{}|:"~<>?', [0x2D, 0x2E, 0x2F, 0x30, 0x31, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38], strict=True))
+_KEYPAD = dict(zip("1234567890", range(0x59, 0x63), strict=True))
+
+
+def report(key: int, modifiers: int = 0) -> bytes:
+    return bytes((modifiers, 0, key, 0, 0, 0, 0, 0))
+
+
+def typed(text: str, *, shift: Literal["each", "held"] = "each", keypad: bool = False) -> list[bytes]:
+    """The reports of a text of US-keyboard characters; GS and the other control characters as Ctrl combinations.
+
+    `shift="held"` keeps the modifier down between keys that share it, as some guns do; `keypad` types digits on the
+    keypad. Other characters are not on a US keyboard: see `alt_code`. Errors: ValueError.
+    """
+    strokes = [_stroke(character, keypad) for character in text]
+    reports: list[bytes] = []
+    for (key, modifiers), (_, following) in pairwise([*strokes, (0, 0)]):
+        stays = modifiers if shift == "held" and modifiers == following else 0
+        reports += [report(key, modifiers), report(0, stays)]
+    return reports
+
+
+def alt_code(number: str) -> list[bytes]:
+    """Alt held while a decimal number is typed on the keypad: how guns send what no key has (`029`, `26691`)."""
+    downs = [piece for digit in number for piece in (report(_KEYPAD[digit], ALT), report(0, ALT))]
+    return [report(0, ALT), *downs, NOTHING]
+
+
+def recorded(path: Path) -> list[bytes]:
+    """A recording: one report a line in hex, `#` begins a comment."""
+    lines = (line.partition("#")[0].strip() for line in path.read_text().splitlines())
+    return [bytes.fromhex(line) for line in lines if line]
+
+
+def evdev_codes(reports: Sequence[bytes]) -> Iterator[int]:
+    """The HID usages that go down, in order, modifiers apart: what evdev must hear as that many key presses."""
+    before: set[int] = set()
+    for each in reports:
+        now = set(each[2:]) - {0}
+        yield from sorted(now - before)
+        before = now
+
+
+def _stroke(character: str, keypad: bool) -> tuple[int, int]:
+    if keypad and character in _KEYPAD:
+        return _KEYPAD[character], 0
+    if character in _PLAIN:
+        return _PLAIN[character], 0
+    if character in _SHIFTED:
+        return _SHIFTED[character], SHIFT
+    if "\x01" <= character <= "\x1f":
+        return _PLAIN[chr(ord(character) | 0x60).replace("{", "[").replace("|", "\\").replace("}", "]")], CTRL
+    raise ValueError(f"no key of a US keyboard gives {character!r}")

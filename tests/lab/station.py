@@ -1,0 +1,173 @@
+"""A virtual station: Debian with systemd, the agent's service, and devices that are plugged, pulled and broken.
+
+A test reads as a sentence: `gun.type("6901234567892")`, `printer.shows("paper out")`, `station.power_cut()`.
+"""
+
+import base64
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lab.image import image
+from lab.machine import Frozen, Machine
+from lab.parked import put
+from lab.places import LabError
+from lab.wire import Hand
+
+PYTHON = "/opt/yinong-agent/bin/python"
+
+
+class Done(NamedTuple):
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Station:
+    """One virtual station, running. Made by `clone` (a second) or `booted` (the real boot, 15 s)."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    # commands and files
+
+    @property
+    def hand(self) -> Hand:
+        return self.machine.hand
+
+    def tried(self, command: str, *, timeout_s: float = 60, stdin: str = "") -> Done:
+        """A shell line as root, however it ends; 124 where it ran over its time."""
+        return self.later(command, timeout_s=timeout_s, stdin=stdin)()
+
+    def run(self, command: str, *, timeout_s: float = 60, stdin: str = "") -> str:
+        """What the shell line prints. Errors: LabError with its words where it fails."""
+        done = self.tried(command, timeout_s=timeout_s, stdin=stdin)
+        if done.code:
+            raise LabError(f"exit code {done.code} of {command!r} in the station:\n{done.out}{done.err}")
+        return done.out.strip()
+
+    def later(self, command: str, *, timeout_s: float = 60, stdin: str = "") -> Callable[[], Done]:
+        """Started; call what it gives to wait for the end."""
+        hand = self.hand
+        ticket = hand.start("run", command=command, timeout_s=timeout_s, stdin=stdin)
+        return lambda: Done(**hand.finish(ticket, timeout_s + 20))
+
+    def python(self, program: str, *arguments: str, timeout_s: float = 60, user: str = "root") -> str:
+        """What a Python program prints that runs in the agent's own environment."""
+        who = "" if user == "root" else f"setpriv --reuid {user} --regid {user} --init-groups "
+        return self.run(f"{who}{PYTHON} -I - {shlex.join(arguments)}", timeout_s=timeout_s, stdin=program)
+
+    def put(self, path: str, data: bytes | str | Path, mode: int = 0o644) -> None:
+        """A file in the station."""
+        content = data.read_bytes() if isinstance(data, Path) else data.encode() if isinstance(data, str) else data
+        put(self.machine, path, content, mode)
+
+    def get(self, path: str) -> bytes:
+        return base64.b64decode(self.hand("get", path=path))
+
+    def wait_for(self, command: str, what: str, *, timeout_s: float = 30) -> str:
+        """Until the shell line succeeds; what it printed. Errors: LabError `waited in vain for ...`."""
+        deadline = time.monotonic() + timeout_s
+        while (done := self.tried(command)).code:
+            if time.monotonic() > deadline:
+                raise LabError(f"waited {timeout_s} s in vain for {what}: {command}\n{done.out}{done.err}")
+            time.sleep(0.05)
+        return done.out.strip()
+
+    def settle(self) -> None:
+        """udev has dealt with all that happened."""
+        self.run("udevadm settle")
+
+    # power and time
+
+    def power_cut(self) -> None:
+        """The mains fail. Gadgets, background commands and all memory are gone; the disk keeps what was flushed."""
+        self.machine.power_cut()
+
+    def power_on(self, *, clock: str = "utc") -> None:
+        """The mains are back: a real boot from the disk; `clock` as the battery-backed clock says it."""
+        self.machine.boot(clock=clock)
+        self.hand("clock.true", unix_s=time.time())
+
+    def set_clock(self, moment: datetime) -> None:
+        """The wall clock is set by hand; the kernel goes on saying that it is not synchronised."""
+        self.hand("clock.set", unix_s=moment.timestamp())
+
+    def clock_error_s(self) -> float:
+        """How far the station's wall clock is ahead of the truth."""
+        return self.hand("clock.read")["wall_s"] - time.time()
+
+    def time_server_answers(self, *, timeout_s: float = 60) -> None:
+        """systemd-timesyncd asks the lab's time server, sets the clock and tells the kernel that it is right."""
+        self.run(
+            "mkdir -p /etc/systemd/timesyncd.conf.d; printf '[Time]\\nNTP=ntp.example\\n' > /etc/systemd/timesyncd.conf.d/lab.conf;"
+            "systemctl restart systemd-timesyncd"
+        )
+        self.wait_for(
+            "timedatectl show -p NTPSynchronized | grep -q yes", "the clock to be synchronised", timeout_s=timeout_s
+        )
+
+    # the disk
+
+    @contextmanager
+    def full_disk(self, *, leaving_kb: int = 0) -> Iterator[None]:
+        """A file takes all the room that others than root may use, but so much; it is removed at the end."""
+        self.run(f"free=$(df --output=avail -k / | tail -1); fallocate -l $((free - {leaving_kb}))K /ballast; sync")
+        try:
+            yield
+        finally:
+            self.run("rm -f /ballast; sync")
+
+    def end(self) -> None:
+        """The machine is gone and leaves nothing but its console's log."""
+        self.machine.power_cut()
+        for name in ("disk.qcow2", "qmp", "hand", "console", "vnc"):
+            (self.machine.folder / name).unlink(missing_ok=True)
+
+
+def clone(frozen: Frozen, name: str = "station") -> Station:
+    """A running copy of a frozen station, at the right time."""
+    machine = Machine(name, image())
+    station = Station(machine)
+    try:
+        machine.lay_over(frozen.disk)
+        machine.thaw(frozen)
+        now = time.time()
+        station.hand("clock.set", unix_s=now)
+        station.hand("clock.true", unix_s=now)
+    except BaseException:
+        station.end()
+        raise
+    return station
+
+
+def booted(frozen: Frozen, name: str = "station", *, clock: str = "utc") -> Station:
+    """The frozen station's disk, booted from power-off."""
+    station = Station(Machine(name, image()))
+    try:
+        station.machine.lay_over(frozen.disk)
+        station.power_on(clock=clock)
+    except BaseException:
+        station.end()
+        raise
+    return station
+
+
+def forget(station: Station) -> None:
+    """Ended, and its folder too."""
+    station.end()
+    shutil.rmtree(station.machine.folder, ignore_errors=True)
+
+
+def json_of(text: str) -> Any:
+    """The last line of an output, as JSON."""
+    import json
+
+    return json.loads(text.strip().rpartition("\n")[2])

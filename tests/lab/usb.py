@@ -1,0 +1,79 @@
+"""USB devices of a station and who they say they are: vendor and product numbers of real makes."""
+
+import base64
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from lab.station import Station
+
+
+class Identity(NamedTuple):
+    """What a device says of itself; the names are configfs' own."""
+
+    idVendor: str  # noqa: N815
+    idProduct: str  # noqa: N815
+    manufacturer: str
+    product: str
+    serialnumber: str = ""
+
+    @property
+    def vendor_product(self) -> str:
+        return f"{self.idVendor[2:]}:{self.idProduct[2:]}"
+
+
+HONEYWELL_KEYBOARD = Identity("0x0c2e", "0x0b61", "Honeywell Imaging & Mobility", "1900", "19123B0001")
+SYMBOL_KEYBOARD = Identity("0x05e0", "0x1200", "Symbol Technologies, Inc, 2008", "Symbol Bar Code Scanner", "S00001")
+# Of a make that gives its guns no serial number: two of them differ by their port alone.
+DATALOGIC_KEYBOARD = Identity("0x05f9", "0x221c", "Datalogic ADC, Inc.", "Handheld Barcode Scanner")
+NEWLAND_CDC = Identity("0x1eab", "0x1a06", "Newland Auto-ID", "NLS-HR22 CDC", "HR22-0001")
+HONEYWELL_POS = Identity("0x0c2e", "0x0b67", "Honeywell Imaging & Mobility", "1900", "19123B0002")
+PANTUM_PRINTER = Identity("0x232b", "0x3a50", "Pantum", "M6760DW series", "CK1A0001")
+
+
+def attributes(**values: int | bytes) -> dict[str, str]:
+    """Attributes of a gadget's function as the station's side takes them."""
+    texts = {name: value if isinstance(value, bytes) else str(value).encode() for name, value in values.items()}
+    return {name: base64.b64encode(value).decode() for name, value in texts.items()}
+
+
+class Gadget:
+    """A USB device made by the kernel's gadget drivers. It is created plugged in."""
+
+    function: str
+    arrives: str  # below its sysfs folder: what is there once the terminal's driver has taken it
+
+    def __init__(
+        self, station: "Station", name: str, identity: Identity, port: int | None = None, **function: int | bytes
+    ) -> None:
+        self.station = station
+        self.name = name
+        self.identity = identity
+        made = station.hand(
+            "usb.create",
+            name=name,
+            function=self.function,
+            ids=identity._asdict(),
+            attributes=attributes(**function),
+            port=port,
+        )
+        self.port: int = made["port"]
+        self.node: str = made["node"]
+        self._enumerated()
+
+    def unplug(self) -> None:
+        """The cable is out, and udev has dealt with it."""
+        self.station.hand("usb.unplug", name=self.name)
+        self.station.settle()
+
+    def plug(self, port: int | None = None) -> None:
+        """Into that port, else the one where it was; udev has dealt with it."""
+        self.port = self.station.hand("usb.plug", name=self.name, port=port)
+        self._enumerated()
+
+    def _enumerated(self) -> None:
+        self.station.wait_for(f"ls -d {self.sysfs}/{self.arrives} && udevadm settle", f"{self.name} to be enumerated")
+
+    @property
+    def sysfs(self) -> str:
+        """Where the terminal sees it, as a shell pattern."""
+        return f"/sys/devices/platform/dummy_hcd.{self.port}/usb*/*-*"
