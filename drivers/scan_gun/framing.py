@@ -69,6 +69,9 @@ class Framer:
         self._previous: str | None = None
         self._silent = False  # this gun ends its scans by silence
         self._held: list[Capture] = []  # ended by silence before that was known
+        self._bare_ms: int | None = (
+            None  # then a terminator came alone: the end of a scan cut in two, or before the next
+        )
 
     @property
     def scanning(self) -> bool:
@@ -82,7 +85,7 @@ class Framer:
         """Something of the gun moves (a key, also one that is no character): closes what is over, opens a scan."""
         captures = self.quiet(at_ms)
         if self._scan is None:
-            self._scan, self._gap = _Scan(at_ms), 0
+            self._scan, self._gap, self._bare_ms = _Scan(at_ms), 0, None
         self._scan.last_ms = max(at_ms, self._scan.last_ms)
         return captures
 
@@ -125,10 +128,25 @@ class Framer:
         scan.lost |= lost
         return captures
 
+    def dropped(self, at_ms: int) -> list[Capture]:
+        """Events were lost up to here: what seemed silence before was perhaps none, and the open scan is not whole."""
+        captures = self._released("events_dropped")
+        if self._scan is None:
+            self._scan, self._gap = _Scan(at_ms), 0
+        self._scan.last_ms = max(at_ms, self._scan.last_ms)
+        self._scan.damage, self._scan.lost, self._scan.ended = self._scan.damage or "events_dropped", True, False
+        return captures
+
     def quiet(self, at_ms: int) -> list[Capture]:
         """Nothing more had come when it was `at_ms`."""
         captures = self._over(at_ms)
-        if self._held and self._scan is None and at_ms - self._held[-1].end_mono_ms > SILENCE_CEILING_MS:
+        if self._scan is not None or not self._held:
+            return captures
+        if self._bare_ms is not None:
+            if at_ms - self._bare_ms > SILENCE_FLOOR_MS:
+                self._learned, self._cut_ms = True, None
+                captures += self._released("no_terminator")
+        elif at_ms - self._held[-1].end_mono_ms > SILENCE_CEILING_MS:
             self._silent = True
             captures += self._released()
         return captures
@@ -147,7 +165,7 @@ class Framer:
     def silence(self) -> list[Capture]:
         """Nothing more will come: the end of a recording."""
         captures = [] if self._scan is None else self._close(terminated=self._scan.ended)
-        return captures + self._released()
+        return captures + self._released("no_terminator" if self._bare_ms is not None else None)
 
     def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
         """The gun is not read any more; a scan that had not ended is damaged."""
@@ -158,7 +176,7 @@ class Framer:
 
     def _released(self, damage: Damage | None = None) -> list[Capture]:
         """The captures that waited for what would come next."""
-        held, self._held = self._held, []
+        held, self._held, self._bare_ms = self._held, [], None
         return [c if damage is None or c.damaged else c.spoilt(damage) for c in held]
 
     def _patience_ms(self, scan: _Scan) -> int:
@@ -192,6 +210,9 @@ class Framer:
         if scan.item_ms is not None and len(scan.items) > 1:
             self._gaps.append(self._gap)
         if not items and not scan.lost:
+            self._bare_ms = scan.last_ms if terminated and self._held else None
+            if terminated and self._learned:  # the end of one that fell silent
+                self._cut_ms = None
             return []  # an empty scan is none
         capture = self._capture(scan, items, symbology)
         if terminated or not (self._held or self._undecided):

@@ -62,7 +62,7 @@ class Keys:
 
     def dropped(self, at_ms: int) -> list[Capture]:
         """Events were lost: which keys are down is not known any more, and the scan is damaged until it ends."""
-        captures = self._framer.damage("events_dropped", at_ms)
+        captures = self._framer.dropped(at_ms)
         self._framer.log("!dropped", at_ms)
         self._held.clear()
         self._own_caps, self._alt_digits = False, ""

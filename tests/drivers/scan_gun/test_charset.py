@@ -1,7 +1,7 @@
 """Bytes and Alt codes to text, by the fixed rule."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.scan_gun.altcodes import join
@@ -114,6 +114,7 @@ def test_decimals_of_two_kinds_in_one_scan_are_refused():
         join([only_unicode, only_gbk])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.booleans())
 def test_hostile_bytes_give_text_or_undecodable(data: bytes, eci_mode: bool):
     try:
@@ -122,6 +123,7 @@ def test_hostile_bytes_give_text_or_undecodable(data: bytes, eci_mode: bool):
         pass
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.characters(max_codepoint=127), st.integers(128, 10**10)), max_size=40))
 def test_hostile_alt_codes_give_text_or_undecodable(strokes: list[str | int]):
     try:

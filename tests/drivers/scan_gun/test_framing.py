@@ -69,6 +69,10 @@ def test_a_first_scan_cut_by_a_stall_does_not_leave_a_good_second_half(typist, t
     assert causes(typed(gun)) == ["no_terminator", "follows_a_cut"]
 
 
+def test_a_terminator_that_comes_late_and_alone_shows_that_the_scan_was_cut(typist, typed):
+    assert causes(typed(typist().type("690123").wait(1).type("\n").wait(1).type("1\n"))) == ["no_terminator", None]
+
+
 @pytest.mark.parametrize("suffix", ["\t", "tab", "auto"])
 def test_tab_ends_a_scan(suffix: str, typist, typed, sent):
     assert texts(typed(typist().type("123\t").wait(1).type("456\t"), suffix=suffix)) == ["123", "456"]

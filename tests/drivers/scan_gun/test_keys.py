@@ -132,6 +132,11 @@ def test_events_dropped_by_the_kernel_make_the_scan_damaged_and_only_this_one(ty
     assert (second.text, second.flags) == ("4006381333931", ())
 
 
+def test_a_gap_that_ends_in_a_drop_is_no_proof_of_silence(typist, typed):
+    gun = typist().type("690123").wait(0.5).event(e.EV_SYN, e.SYN_DROPPED, 0).wait(6).type("1\n")
+    assert causes(typed(gun)) == ["events_dropped", None]
+
+
 def test_events_dropped_with_nothing_seen_are_told_of(typist, typed):
     (capture,) = typed(typist().event(e.EV_SYN, e.SYN_DROPPED, 0).wait(3))
     assert capture.damaged
