@@ -1,5 +1,6 @@
 """Simulated stations: believable, marked everywhere, on real connections, and every row receipted at the end."""
 
+import asyncio
 import random
 import re
 from collections import Counter
@@ -41,6 +42,17 @@ async def test_twenty_stations_live_some_seconds_and_every_row_is_receipted(
     assert total.receipted == fleet.counts["rows"] == recorder.counts["stored"]
     assert (recorder.counts["conflicts"], recorder.counts["set_aside"]) == (0, 0)
     assert str(total) in said[-1]
+
+
+async def test_a_broker_restarted_in_between_leaves_no_row_without_its_receipt(broker: Broker, store: Store) -> None:
+    fleet = Fleet(COUNTY, Address(broker.host, broker.port), SystemClock(), Plan(8, 5, pace=300, drain_s=60), lambda _: None)
+    async with recording(broker, store, simulated=True) as recorder, asyncio.TaskGroup() as group:
+        run = group.create_task(fleet.run())
+        await asyncio.sleep(2)
+        broker.restart()
+        assert await run
+        assert recorder.counts["connects"] == 2
+    assert fleet.total().receipted == recorder.counts["stored"]
 
 
 async def test_without_a_recorder_nothing_is_receipted_and_the_fleet_says_so(broker: Broker) -> None:
