@@ -139,7 +139,8 @@ class Scan(Message, frozen=True, kw_only=True):
     """Captures, batched when draining; stamped when sent, each capture with its own time and seq."""
 
     outbox: OutboxId
-    captures: tuple[Capture, ...]  # each the very bytes that were committed (msgspec.Raw): the recorder keeps their digest
+    # each the very bytes that were committed (msgspec.Raw): the recorder keeps their digest
+    captures: tuple[Capture, ...]
 
 
 class Telemetry(Message, frozen=True, kw_only=True):
