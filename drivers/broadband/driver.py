@@ -58,12 +58,16 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:
         """Who answers, what the interface carries, and the last measured rate with its age.
 
-        Raises DriverError `no_interface` or `interface_missing` (absent); everything else is in the reading.
+        Raises nothing of its own: also an absent interface is a reading, which carries the rate on.
         """
-        nic, evidence = self._nic(root)
         before = previous.measures if previous else {}
         now_s = uptime_s(root)
-        rate, counted = Rate.carried(before, now_s), _counted(nic, before, now_s)
+        rate = Rate.carried(before, now_s)
+        try:
+            nic, evidence = self._nic(root)
+        except DriverError as error:
+            return msgspec.structs.replace(error.reading, measures=rate.measures | {"uptime_s": now_s})
+        counted = _counted(nic, before, now_s)
         gateway_at = self._gateway_at(root, nic)
         if not nic.linked or gateway_at is None:  # no cable; or linked, but no address: the router's DHCP is silent
             return Reading(
@@ -91,12 +95,14 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """The line's rate, against the county's Mini endpoint, in a child process; about twice `measure_s`, 6 MB at most.
 
         With a rate: `working` (`rate_ok`) or `faulty` (`below_8m`). Without: a reason, never a speed; the figures in the
-        reading are then those of `previous`. Raises DriverError as `look` does. The caller bounds it by MEASURE_BUDGET_S.
+        reading are then those of `previous`. Raises nothing of its own. The caller bounds it by MEASURE_BUDGET_S.
         """
-        nic, evidence = self._nic(root)
-        before = previous.measures if previous else {}
         now_s = uptime_s(root)
-        known = Rate.carried(before, now_s)
+        known = Rate.carried(previous.measures if previous else {}, now_s)
+        try:
+            nic, evidence = self._nic(root)
+        except DriverError as error:
+            return msgspec.structs.replace(error.reading, measures=known.measures | {"uptime_s": now_s})
         try:
             outcome = await self._measured(root, nic)
         except DriverError as error:
