@@ -45,7 +45,9 @@ async def test_twenty_stations_live_some_seconds_and_every_row_is_receipted(
 
 
 async def test_a_broker_restarted_in_between_leaves_no_row_without_its_receipt(broker: Broker, store: Store) -> None:
-    fleet = Fleet(COUNTY, Address(broker.host, broker.port), SystemClock(), Plan(8, 5, pace=300, drain_s=60), lambda _: None)
+    fleet = Fleet(
+        COUNTY, Address(broker.host, broker.port), SystemClock(), Plan(8, 5, pace=300, drain_s=60), lambda _: None
+    )
     async with recording(broker, store, simulated=True) as recorder, asyncio.TaskGroup() as group:
         run = group.create_task(fleet.run())
         await asyncio.sleep(2)
