@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,9 +20,9 @@ STYLES = {
     "absent": "red", "unknown": "magenta", "met": "green", "waived": "green", "attested": "green",
     "not_met": "bold red", "unproven": "magenta", "not_required": "dim",
 }  # fmt: skip
-MARKS = {
-    "working": "●", "in_use": "●", "attention": "▲", "faulty": "✖", "unreachable": "◆", "absent": "○", "unknown": "?",
-    "met": "●", "waived": "●", "attested": "●", "not_met": "✖", "unproven": "?", "not_required": "–",
+MARKS = {  # of one column in every font: ● and the like are two columns wide in Chinese ones
+    "working": "✓", "in_use": "✓", "attention": "!", "faulty": "✗", "unreachable": "~", "absent": "-", "unknown": "?",
+    "met": "✓", "waived": "✓", "attested": "✓", "not_met": "✗", "unproven": "?", "not_required": " ",
 }  # fmt: skip
 
 
@@ -33,7 +34,7 @@ def console() -> Console:
 
 def device_table(devices: Sequence[dict[str, Any]], say: Terms) -> Table:
     """Devices in the form of `--json`."""
-    table = Table(title=say("设备", "Devices"), title_justify="left", header_style="bold", expand=True)
+    table = Table(title=say("设备", "Devices"), title_justify="left", header_style="bold", expand=True, box=SIMPLE_HEAD)
     for title in (say("设备", "device"), say("状况", "condition"), say("说明", "what"), say("怎么办", "what to do")):
         table.add_column(title, overflow="fold", ratio=None if title in ("设备", "device", "状况", "condition") else 1)
     for device in devices:
@@ -52,7 +53,9 @@ def device_table(devices: Sequence[dict[str, Any]], say: Terms) -> Table:
 
 def standard_table(items: Sequence[Item], say: Terms) -> Table:
     """The items of the standard with their verdicts."""
-    table = Table(title=say("建设标准", "Standard"), title_justify="left", header_style="bold", expand=True)
+    table = Table(
+        title=say("建设标准", "Standard"), title_justify="left", header_style="bold", expand=True, box=SIMPLE_HEAD
+    )
     for title in (say("项目", "item"), say("结论", "verdict")):
         table.add_column(title, overflow="fold")
     for title in (say("依据", "because"), say("怎么办", "what to do")):
