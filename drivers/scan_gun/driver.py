@@ -135,7 +135,8 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             return "absent"
         gun = fits[0]
         key = f"{gun.source} {gun.identity}"
-        framer = framers.setdefault(key, Framer(self.id, gun.identity, gun.source, self.framing))
+        stamped = gun.source == "evdev"
+        framer = framers.setdefault(key, Framer(self.id, gun.identity, gun.source, self.framing, stamped))
         try:
             fd, decoder = self._open(gun, framer)
         except OSError as error:

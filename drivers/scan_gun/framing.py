@@ -50,11 +50,16 @@ class _Scan:
 
 
 class Framer:
-    """Items of one gun to captures. Methods that give captures give them in order."""
+    """Items of one gun to captures. Methods that give captures give them in order.
 
-    def __init__(self, gun: str, identity: str, source: Source, framing: Framing) -> None:
+    `stamped`: the times of the items are when they happened (the kernel's stamps, a recording), so that a gap is silence. Bytes
+    are stamped when they are read, which may be late: there only `quiet` tells of silence.
+    """
+
+    def __init__(self, gun: str, identity: str, source: Source, framing: Framing, stamped: bool = True) -> None:
         self._gun, self._identity, self._framing = gun, identity, framing
         self._source: Source = source
+        self._stamped = stamped
         suffix = framing.suffix.lower()
         self._auto = suffix == "auto"
         text = "" if self._auto else _NAMED.get(suffix, framing.suffix)
@@ -83,7 +88,7 @@ class Framer:
 
     def begin(self, at_ms: int) -> list[Capture]:
         """Something of the gun moves (a key, also one that is no character): closes what is over, opens a scan."""
-        captures = self.quiet(at_ms)
+        captures = self.quiet(at_ms) if self._stamped else []
         if self._scan is None:
             self._scan, self._gap, self._bare_ms = _Scan(at_ms), 0, None
         self._scan.last_ms = max(at_ms, self._scan.last_ms)
@@ -169,7 +174,7 @@ class Framer:
 
     def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
         """The gun is not read any more; a scan that had not ended is damaged."""
-        captures = self._over(at_ms)
+        captures = self._over(at_ms) if self._stamped else []
         if self._scan is not None and not self._scan.ended:
             captures += self.damage(cause, at_ms, lost=False)
         return captures + self._released(cause) + self.silence()

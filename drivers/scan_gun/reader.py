@@ -14,7 +14,9 @@ from collections.abc import Callable
 from time import CLOCK_BOOTTIME, clock_gettime_ns
 from typing import NamedTuple
 
-QUIET_STEPS_MS = (60, 60, 130, 250, 500, 600)  # waits after the last bytes, each told; then none until the next
+# Waits after the last bytes, each told, then none until the next bytes: past the shortest patience of the framer (60 and 250 ms)
+# soon, and then finely to its longest, as silence of a serial gun is known from here alone.
+QUIET_STEPS_MS = (65, 65, 125, *(50,) * 26)
 
 
 class Bytes(NamedTuple):

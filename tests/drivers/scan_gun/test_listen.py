@@ -17,8 +17,10 @@ from drivers.scan_gun.driver import ScanGun, read_until_gone
 from drivers.scan_gun.evdev_source import EvdevDecoder
 from drivers.scan_gun.framing import Framer, Framing
 from drivers.scan_gun.reader import boottime_ms
+from drivers.scan_gun.serial_source import SerialDecoder
 
 ROOT = Path("/")
+LATER_S = boottime_ms() / 1000 + 100_000  # stamps that no silence of this machine reaches, however slowly a test runs
 
 
 class Captures(list[Capture]):
@@ -231,7 +233,7 @@ async def test_a_loop_blocked_for_two_seconds_loses_nothing_at_gun_speed(typist)
     codes = [f"69012345{n:05}" for n in range(40)]
 
     def type_at_gun_speed() -> None:
-        gun = typist(step_s=0.001)
+        gun = typist(LATER_S, step_s=0.001)
         for code in codes:
             data = gun.type(code + "\n").raw()
             gun.events.clear()
@@ -256,7 +258,7 @@ async def test_a_pipe_that_stays_full_is_emptied_while_the_loop_is_blocked(typis
     captures = Captures()
     task = asyncio.create_task(read_until_gone(read, wedge(), captures.deliver))
     await asyncio.sleep(0)
-    data = typist(step_s=0).type("6901234567892\n" * 100).raw()
+    data = typist(LATER_S, step_s=0).type("6901234567892\n" * 100).raw()
     assert len(data) > 65536  # more than the pipe holds
     deadline = time.monotonic() + 10
     while data and time.monotonic() < deadline:  # the loop does not run in here
@@ -279,7 +281,7 @@ async def test_two_wedges_at_once_do_not_mix(typist):
         for (read, _), captures in zip(pipes, found, strict=True)
     ]
     texts = ["6901111111111", "ABCDEFGHIJKLM"]
-    raws = [typist(step_s=0).type(text + "\n").raw() for text in texts]
+    raws = [typist(LATER_S, step_s=0).type(text + "\n").raw() for text in texts]
     for at in range(0, max(map(len, raws)), 24):
         for (_, write), raw in zip(pipes, raws, strict=True):
             os.write(write, raw[at : at + 24])
@@ -316,9 +318,16 @@ def test_leds_switched_on_are_put_out_again():
     assert calls == [1]
 
 
-def test_a_byte_with_a_parity_error_damages_its_scan():
-    from drivers.scan_gun.serial_source import SerialDecoder
+def test_bytes_that_were_read_late_are_not_taken_for_silence():
+    for told, texts in ((False, ["690123456"]), (True, ["690123", "456"])):
+        decoder = SerialDecoder(Framer("s", "x", "serial", Framing(suffix="none"), stamped=False))
+        captures = decoder.feed(b"690123", 1000)
+        captures += decoder.quiet(1255) if told else []
+        captures += decoder.feed(b"456", 1400) + decoder.quiet(9000)
+        assert [c.text for c in captures] == texts
 
+
+def test_a_byte_with_a_parity_error_damages_its_scan():
     decoder = SerialDecoder(Framer("s", "x", "serial", Framing()), marked=True)
     captures = decoder.feed(b"69\xff", 1) + decoder.feed(b"\0", 2) + decoder.feed(b"X1\r2\xff\xff\r", 3)
     assert [c.damage for c in captures] == ["line_error", "undecodable"]  # FF FF is one FF, which is no GB18030
