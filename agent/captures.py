@@ -13,8 +13,9 @@ from typing import NamedTuple
 import msgspec
 
 from agent.clock import Clock
+from agent.marks import read_state
 from agent.messages import Capture
-from agent.outbox import OutboxFull
+from agent.outbox import Draft, Outbox, OutboxFull
 from agent.stamp import draft, journal, placed
 from agent.writer import Writer
 from drivers.scan_gun.capture import REPEATED
@@ -40,17 +41,29 @@ class Captures:
         self._guns, self._root, self._clock, self._writer = guns, root, clock, writer
         self._queue: asyncio.Queue[Read] = asyncio.Queue()
         self._counters: dict[str, _Counter] = {}
+        self._waiting: list[Read] = []  # could not be committed, and will be tried again
         self._viewers: set[asyncio.Queue[Capture]] = set()
         self.changed = {gun.id: asyncio.Event() for gun in guns}
 
     async def run(self) -> None:
-        for gun in self._guns:
-            mark = await self._writer.ask(lambda box, key=f"gun:{gun.id}": box.mark(key))
-            self._counters[gun.id] = msgspec.json.decode(mark, type=_Counter) if mark else _Counter()
+        await self._writer.ask(self._read_counters)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._commit())
             for gun in self._guns:
-                group.create_task(gun.listen(self._root, self._queue.put_nowait, self.changed[gun.id]))
+                group.create_task(self._listen(gun))
+
+    async def flush(self) -> None:
+        """Commit what was read and not committed: for a clean stop, after `run` was cancelled and the writer flushed.
+
+        Raises OutboxFull and sqlite3.Error.
+        """
+        while not self._queue.empty():
+            self._waiting.append(self._queue.get_nowait())
+        if reads := self._waiting:
+            await self._writer.ask(self._read_counters)  # what the writer flushed has its numbers
+            _, drafts, marks = self._made(reads)
+            await self._writer.ask(lambda box: box.append(drafts, marks))
+            self._waiting = []
 
     def on_plug(self) -> None:
         for event in self.changed.values():
@@ -66,6 +79,19 @@ class Captures:
         finally:
             self._viewers.discard(mine)
 
+    def _read_counters(self, box: Outbox) -> None:
+        for gun in self._guns:
+            self._counters[gun.id] = read_state(box, f"gun:{gun.id}", _Counter) or _Counter()
+
+    async def _listen(self, gun: ScanGun) -> None:
+        """A bug met with one gun must stop neither the others nor the daemon."""
+        while True:
+            try:
+                await gun.listen(self._root, self._queue.put_nowait, self.changed[gun.id])
+            except Exception:
+                log.exception("gun %s: listening failed, beginning again", gun.id)
+            await self._clock.sleep(RETRY_S)
+
     async def _commit(self) -> None:
         """Take what has come, in order; a capture that cannot be committed is tried until it is."""
         while True:
@@ -75,29 +101,37 @@ class Captures:
             await self._commit_all(reads)
 
     async def _commit_all(self, reads: list[Read]) -> None:
-        numbered = _numbered(reads, self._counters)
-        captures = [self._capture(read, counter, again) for read, counter, again in numbered]
-        drafts = [draft(self._clock, "scan", capture) for capture in captures]
-        drafts += [
-            journal(self._clock, "scan_damaged", gun=c.gun, number=c.number, damage=c.damage)
-            for c in captures
-            if c.damage
-        ]
-        marks = {f"gun:{read.gun}": msgspec.json.encode(counter) for read, counter, _ in numbered}
+        captures, drafts, marks = self._made(reads)
         while True:
             try:
                 rows = await self._writer.commit(drafts, marks)
                 break
             except (OutboxFull, sqlite3.Error) as error:
                 log.error("a scan waits for the outbox: %s", error)
+                self._waiting = reads
                 await self._clock.sleep(RETRY_S)
-        for read, counter, _ in numbered:
-            self._counters[read.gun] = counter
+                self._waiting = []
         for row, capture in zip(rows, captures, strict=False):
             committed = msgspec.structs.replace(capture, outbox=row.outbox, seq=row.seq)
             for viewer in self._viewers:
                 if not viewer.full():
                     viewer.put_nowait(committed)
+
+    def _made(self, reads: list[Read]) -> tuple[list[Capture], list[Draft], dict[str, bytes | None]]:
+        """The captures with their numbers, what is to be committed of them, and the guns' counters after them."""
+        captures: list[Capture] = []
+        marks: dict[str, bytes | None] = {}
+        for read, counter, again in _numbered(reads, self._counters):
+            self._counters[read.gun] = counter
+            marks[f"gun:{read.gun}"] = msgspec.json.encode(counter)
+            captures.append(self._capture(read, counter, again))
+        drafts = [draft(self._clock, "scan", capture) for capture in captures]
+        drafts += [
+            journal(self._clock, "scan_damaged", gun=c.gun, number=c.number, damage=c.damage)
+            for c in captures
+            if c.damage
+        ]
+        return captures, drafts, marks
 
     def _capture(self, read: Read, counter: _Counter, again: bool) -> Capture:
         flags = (*read.flags, REPEATED) if again and REPEATED not in read.flags else read.flags

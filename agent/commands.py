@@ -53,7 +53,7 @@ class Commands:
             return None
         try:
             command = msgspec.json.decode(packet.payload, type=Command)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             log.warning("command %s refused: %s", name, error)
             return None
         if command.id in self._seen:
@@ -68,6 +68,9 @@ class Commands:
             return self._reply(command, name, answer=await doer(command.options))
         except YinongError as error:
             return self._reply(command, name, error=str(error))
+        except Exception as error:  # a bug must not let the console end the daemon
+            log.exception("command %s failed", name)
+            return self._reply(command, name, error=f"{type(error).__name__}: {error}"[:300])
 
     def _reply(self, command: Command, name: str, answer: dict[str, Any] | None = None, error: str = "") -> Reply:
         return Reply(

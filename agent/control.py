@@ -7,14 +7,17 @@ before it any number of `{"progress": …}` or `{"capture": …}`. The socket's 
 import asyncio
 import contextlib
 import json
+import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import msgspec
 
 from drivers.reading import YinongError
+
+log = logging.getLogger(__name__)
 
 Line: TypeAlias = dict[str, Any]
 Answerer: TypeAlias = Callable[[Line], AsyncIterator[Line]]
@@ -29,29 +32,45 @@ async def serve(path: Path, answerers: Mapping[str, Answerer]) -> None:
     """Answer until cancelled. A malformed request gets an error line; a client that leaves ends its answer."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
+    async with asyncio.TaskGroup() as group:
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if server.is_serving():
+                group.create_task(_answer(reader, writer, answerers))
+            else:  # it came in while we end
+                writer.transport.abort()
+
+        server = await asyncio.start_unix_server(answer, path, limit=LONGEST_REQUEST_BYTES)
+        path.chmod(0o660)
         try:
-            async for line in _answered(await reader.readline(), answerers):
+            await asyncio.Event().wait()  # not serve_forever: from Python 3.12 on its end waits for clients that stay
+        finally:
+            server.close()
+
+
+async def _answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answerers: Mapping[str, Answerer]
+) -> None:
+    try:
+        async with contextlib.aclosing(_answered(await reader.readline(), answerers)) as lines:
+            async for line in lines:
                 writer.write(msgspec.json.encode(line) + b"\n")
                 await writer.drain()
-        except (ConnectionError, ValueError):  # gone, or a line longer than the limit
-            pass
-        finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-    server = await asyncio.start_unix_server(answer, path, limit=LONGEST_REQUEST_BYTES)
-    path.chmod(0o660)
-    async with server:
-        await server.serve_forever()
+    except (ConnectionError, ValueError):  # gone, or a line longer than the limit
+        pass
+    except asyncio.CancelledError:
+        writer.transport.abort()  # a client that does not read must not hold up the end
+        raise
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
-async def _answered(request: bytes, answerers: Mapping[str, Answerer]) -> AsyncIterator[Line]:
+async def _answered(request: bytes, answerers: Mapping[str, Answerer]) -> AsyncGenerator[Line, None]:
     try:
         asked: object = json.loads(request)
-    except ValueError:
+    except (ValueError, RecursionError):
         asked = None
     if not isinstance(asked, dict):
         yield {"error": "a request is one JSON object in one line"}
@@ -66,10 +85,13 @@ async def _answered(request: bytes, answerers: Mapping[str, Answerer]) -> AsyncI
             yield part
     except YinongError as error:
         yield {"error": str(error)}
+    except Exception as error:
+        log.exception("ask %s failed", line.get("ask"))
+        yield {"error": f"程序出错 / the daemon failed: {type(error).__name__}: {error}"[:300]}
 
 
 def ask(path: Path, request: Line, timeout_s: float | None = None) -> Iterator[Line]:
-    """Ask the daemon from the command line; gives its lines. Raises NoDaemon."""
+    """Ask the daemon from the command line; gives its lines. Raises NoDaemon, and YinongError where it does not answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout_s)
         try:
@@ -80,7 +102,14 @@ def ask(path: Path, request: Line, timeout_s: float | None = None) -> Iterator[L
             raise YinongError(
                 f"没有权限访问 {path}:请用 sudo,或加入 yinong 组 / no permission for {path}: use sudo, or join the group yinong"
             ) from error
-        sock.sendall(json.dumps(request).encode() + b"\n")
-        with sock.makefile("rb") as lines:
-            for line in lines:
-                yield cast(Line, json.loads(line))
+        except OSError as error:
+            raise YinongError(f"{path}: {error}") from error
+        try:
+            sock.sendall(json.dumps(request).encode() + b"\n")
+            with sock.makefile("rb") as lines:
+                for line in lines:
+                    yield cast(Line, json.loads(line))
+        except TimeoutError as error:
+            raise YinongError("运行中的程序没有回答 / the running daemon does not answer") from error
+        except (OSError, ValueError) as error:  # it ended in the middle of its answer
+            raise YinongError(f"运行中的程序中断了回答 / the running daemon broke off its answer: {error}") from error

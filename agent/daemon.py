@@ -13,11 +13,13 @@ Works and keeps its records from the first second without any network; stops cle
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import signal
+import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,6 +34,8 @@ from agent.settings import DEFAULT_PATH, DEFAULT_SOCKET, Loaded, load
 log = logging.getLogger(__name__)
 
 EX_CONFIG = 78  # sysexits.h; the unit does not restart on it: a wrong file stays wrong
+EX_TEMPFAIL = 75  # another daemon runs
+EX_IOERR = 74  # the unit tries again: a disk may come back
 FAREWELL_S = 3.0
 
 
@@ -51,11 +55,29 @@ def main(arguments: Sequence[str]) -> int:
         return EX_CONFIG
     start_logging(loaded.settings.log.level)
     clock = SystemClock()
-    outbox = open_outbox(
-        Path(loaded.settings.outbox.path), fingerprint(), os.urandom(6).hex(), clock.now().strftime("%Y%m%dT%H%M%S")
-    )
-    asyncio.run(run(loaded, outbox, clock, options.socket))
+    path = Path(loaded.settings.outbox.path)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(_alone(path))
+            outbox = open_outbox(path, fingerprint(), os.urandom(6).hex(), clock.now().strftime("%Y%m%dT%H%M%S"))
+        except BlockingIOError:
+            print(f"{path}: 程序已在运行 / a daemon already runs on it", file=sys.stderr)
+            return EX_TEMPFAIL
+        except (OSError, sqlite3.Error) as error:
+            print(f"{path}: 打不开记录文件 / the outbox cannot be opened: {error}", file=sys.stderr)
+            notify(f"STATUS=打不开记录文件 / the outbox cannot be opened: {path}", "ERRNO=5")
+            return EX_IOERR
+        asyncio.run(run(loaded, outbox, clock, options.socket))
     return 0
+
+
+@contextlib.contextmanager
+def _alone(outbox: Path) -> Generator[None]:
+    """One daemon on an outbox: two would kick each other off the broker and fight for the guns. Raises BlockingIOError."""
+    outbox.parent.mkdir(parents=True, exist_ok=True)
+    with outbox.with_name(f"{outbox.name}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 async def run(loaded: Loaded, outbox: Outbox, clock: Clock, socket: Path, root: Path = Path("/")) -> None:
@@ -78,7 +100,7 @@ async def run(loaded: Loaded, outbox: Outbox, clock: Clock, socket: Path, root: 
     finally:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
-                await runtime.farewell()
+                await runtime.farewell(clean=stop.is_set())
         runtime.close()
 
 

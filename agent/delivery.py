@@ -5,6 +5,8 @@ the connection came up is backlog: marked late, sent without the retain flag, ca
 """
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -16,6 +18,8 @@ from agent.messages import Receipt, Scan
 from agent.outbox import Outbox, Row
 from agent.wire import NO_SUBSCRIBERS, LinkLost, Refused
 from agent.writer import Writer
+
+log = logging.getLogger(__name__)
 
 BATCH = 50  # captures in one message of the backlog
 LIVE_AT_ONCE = 4
@@ -140,7 +144,10 @@ class Delivery:
             return "again"
         if self._broker_is_enough:
             self._taken.update(row.id for row in rows)
-            await self._writer.ask(self._acknowledge_taken)
+            try:
+                await self._writer.ask(self._acknowledge_taken)
+            except sqlite3.Error as error:  # a full disk: taken is taken, said with the next row
+                log.error("what the broker took cannot be noted: %s", error)
         elif code == NO_SUBSCRIBERS:
             self._patience_s = min(self._patience_s, NOBODY_S)
             return "nobody"
@@ -151,8 +158,8 @@ class Delivery:
         next_row = box.waiting(0, 1)
         place = next_row[0].id if next_row else 0
         while place in self._taken:
-            self._taken.discard(place)
             box.acknowledge_broker(place)
+            self._taken.discard(place)
             place += 1
 
     def _scan(self, rows: Sequence[Row]) -> bytes:

@@ -11,6 +11,7 @@ import msgspec
 
 from agent.clock import Clock, rfc3339
 from agent.link import LinkState
+from agent.marks import decoded
 from agent.outbox import Opening, Outbox, OutboxFull
 from agent.stamp import journal
 from agent.writer import Writer
@@ -28,10 +29,15 @@ class _Life(msgspec.Struct):
 
 
 def previous_end(mark: bytes | None, boot: str) -> str:
-    """How the run before this one ended: `first`, `clean`, `crashed` (same boot) or `cut` (another boot)."""
+    """How the run before this one ended: `first`, `clean`, `crashed` (same boot) or `cut` (another boot).
+
+    `unknown` where its mark cannot be read (another version wrote it).
+    """
     if mark is None:
         return "first"
-    life = msgspec.json.decode(mark, type=_Life)
+    life = decoded(mark, _Life, MARK)
+    if life is None:
+        return "unknown"
     if life.stopped:
         return "clean"
     return "crashed" if life.boot == boot else "cut"
@@ -48,7 +54,7 @@ class Life:
         """The start, with how the last run ended and in what state the outbox was found."""
         before = await self._writer.ask(lambda box: box.mark(MARK))
         end = previous_end(before, self._clock.boot)
-        old = msgspec.json.decode(before, type=_Life) if before else None
+        old = decoded(before, _Life, MARK)
         details: dict[str, object] = {
             "run": self._run_id,
             "version": self._version,

@@ -22,4 +22,4 @@ def start_logging(level: str) -> None:
 
 def recent_lines(count: int) -> list[str]:
     """The newest lines, oldest first."""
-    return list(_recent)[-max(0, count) :]
+    return list(_recent)[-count:] if count > 0 else []

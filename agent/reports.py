@@ -5,6 +5,8 @@ hour, so that a quiet station writes next to nothing.
 """
 
 import asyncio
+import logging
+import sqlite3
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +20,8 @@ from agent.outbox import Depth, Outbox
 from agent.stamp import stamped
 from agent.wire import LinkLost, Refused
 from agent.writer import Writer
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 60
 TELEMETRY_S = 300
@@ -82,11 +86,15 @@ class Reports:
         while True:
             sample = Telemetry(**stamped(self._clock), measures=self.measures())
             self._held.append(msgspec.json.encode(sample))
-            if self._link.up.is_set():
-                await self._send_held()
-                await self._send_spilled()
-            if len(self._held) >= HELD_SAMPLES:
-                await self.spill()
+            try:
+                if self._link.up.is_set():
+                    await self._send_held()
+                    await self._send_spilled()
+                if len(self._held) >= HELD_SAMPLES:
+                    await self.spill()
+            except sqlite3.Error as error:  # a full disk: the newest hour stays in memory
+                log.error("telemetry: %s", error)
+                del self._held[:-HELD_SAMPLES]
             await self._clock.sleep(TELEMETRY_S)
 
     def measures(self) -> dict[str, int | float]:
@@ -99,10 +107,10 @@ class Reports:
         }
 
     async def spill(self) -> None:
-        """Put what is held in memory on the disk: hourly without a line, and at a clean stop."""
-        held, self._held = self._held, []
-        if held:
+        """Put what is held in memory on the disk: hourly without a line, and at a clean stop. Raises sqlite3.Error."""
+        if held := tuple(self._held):
             await self._writer.ask(lambda box: spill.keep(box, held, self._limits.telemetry_bytes))
+            del self._held[: len(held)]
 
     async def _send_held(self) -> None:
         while self._held:
@@ -125,7 +133,10 @@ class Reports:
             await self._clock.sleep(HOUSEKEEPING_S)
             if self._clock.quality() == "synced":  # an archive is not thrown away on a clock that may be wrong
                 before_s = int(self._clock.now().timestamp()) - self._limits.archive_days * 86_400
-                await self._writer.ask(lambda box, before_s=before_s: box.prune(before_s))
+                try:
+                    await self._writer.ask(lambda box, before_s=before_s: box.prune(before_s))
+                except sqlite3.Error as error:  # also deleting needs room
+                    log.error("the archive cannot be pruned: %s", error)
 
 
 class _Age(msgspec.Struct):

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,20 +17,22 @@ import msgspec
 from agent.board import Believed, Board, Seen, not_looked_at
 from agent.clock import Clock, rfc3339
 from agent.judgement import Judged, judge
+from agent.marks import read_state
 from agent.messages import Device, Item, Standard
 from agent.outbox import Draft, OutboxFull
 from agent.stamp import draft, placed
 from agent.standard import standing
-from agent.watch import Measurer, Watch, bounded_look
+from agent.watch import Measured, Measurer, Watch, bounded_look, bounded_measurement
 from agent.writer import Writer
 from drivers.hotplug import Plug, watch_hotplug
-from drivers.reading import CannotLook, DriverError, Reading, YinongError
+from drivers.reading import CannotLook, Reading, YinongError
 
 log = logging.getLogger(__name__)
 
 CONFIRM_S = 5  # a change that is seen but not believed yet is looked at again soon
 REPORT_AGAIN_MS = 24 * 3_600_000
 SETTLE_S = 0.2  # a plug makes several events; the last one counts
+SETTLE_AT_MOST = 25  # a loose plug makes them without end: it is looked at all the same
 
 
 class Rounds:
@@ -58,7 +60,7 @@ class Rounds:
             group.create_task(self._hotplug())
             for watch in self._watches.values():
                 if watch.instead is not None:
-                    group.create_task(self.take(watch, watch.instead))
+                    group.create_task(self._keep_telling(watch, watch.instead))
                 if watch.driver is not None:
                     group.create_task(self._keep_looking(watch))
                 if isinstance(watch.driver, Measurer) and watch.driver.mini_url:
@@ -79,28 +81,43 @@ class Rounds:
             watch.heard(reading)
             await self.take(watch, reading, event)
 
-    async def measure_now(self, device_class: str) -> str:
-        """Have the class's first device measure (the line: some seconds, some megabytes); gives its key.
+    async def measure_now(self, device_class: str) -> tuple[str, Reading]:
+        """Have the class's first device measure (the line: some seconds, some megabytes); its key, and what came of it.
 
-        Believed at once: it was asked for. Raises YinongError where nothing of the class measures.
+        Raises YinongError where nothing of the class measures.
         """
         for watch in self._watches.values():
             if watch.kind.name == device_class and isinstance(watch.driver, Measurer):
-                await self._measure(watch, watch.driver)
-                return watch.key
+                return watch.key, await self._measure(watch, watch.driver)
         raise YinongError(f"没有可测量的 {device_class} / no {device_class} to measure")
 
-    async def _measure(self, watch: Watch, driver: Measurer) -> None:
+    async def resume_measurements(self) -> None:
+        """What was measured before a restart counts on, where its age is known: in the same boot, or by a trusted clock."""
+        for watch in self._watches.values():
+            if isinstance(watch.driver, Measurer):
+                kept = await self._writer.ask(lambda box, key=watch.key: read_state(box, f"measured:{key}", Measured))
+                age_s = kept.age_s(self._clock) if kept else None
+                if kept is not None and age_s is not None:
+                    watch.previous = watch.driver.resumed(
+                        kept.reading, age_s, self._clock.mono_ms() / 1000, watch.previous
+                    )
+
+    async def _keep_telling(self, watch: Watch, reading: Reading) -> None:
+        """Of a device whose table is wrong: told once a day like the others, and again where the outbox took nothing."""
+        while True:
+            await self.take(watch, reading)
+            await self._clock.sleep(watch.kind.every_s)
+
+    async def _measure(self, watch: Watch, driver: Measurer) -> Reading:
+        """Measure and keep what came of it. The device's condition is what the look after it says, believed at once."""
         async with watch.busy:
-            try:
-                async with asyncio.timeout(watch.kind.measure_budget_s):
-                    reading = await driver.measure(self._root, watch.previous)
-            except TimeoutError:
-                reading = CannotLook("timed_out", budget_s=watch.kind.measure_budget_s).reading
-            except DriverError as error:
-                reading = error.reading
-            watch.heard(reading)
-            await self.take(watch, reading, event=True)
+            measured = await bounded_measurement(watch.kind, driver, self._root, watch.previous)
+            watch.heard(measured)
+            seen = await bounded_look(watch.kind, driver, self._root, watch.previous)
+            watch.heard(seen)
+            kept = Measured.now(measured, self._clock)
+            await self.take(watch, seen, event=True, marks={f"measured:{watch.key}": msgspec.json.encode(kept)})
+        return measured
 
     async def _keep_measuring(self, watch: Watch, driver: Measurer) -> None:
         """Never at the start, and each terminal at its own time: 618 must not measure together after a power cut."""
@@ -110,8 +127,10 @@ class Rounds:
             await self._measure(watch, driver)
             await self._clock.sleep(period_s)
 
-    async def take(self, watch: Watch, reading: Reading, event: bool = False) -> None:
-        """Take a reading in: from a look, from a measurement of the line, or one that the configuration gives."""
+    async def take(
+        self, watch: Watch, reading: Reading, event: bool = False, marks: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Take a reading in: from a look, or one that the configuration gives; `marks` are committed with it."""
         clock, now = self._clock, self._clock.mono_ms()
         judged, changed = judge(watch.judged, reading, now, clock.boot, event)
         seen = Seen(watch.kind.name, watch.id, reading, rfc3339(clock.now()), clock.quality(), judged)
@@ -123,9 +142,11 @@ class Rounds:
             tell_items = self._all_looked_at(watch) and (changed_items or due_items)
             if tell_items:
                 drafts.append(self._standard(items))
-            if drafts:
+            if drafts or marks:
                 try:
-                    await self._writer.commit(drafts, {f"judged:{watch.key}": msgspec.json.encode(judged)})
+                    await self._writer.commit(
+                        drafts, {f"judged:{watch.key}": msgspec.json.encode(judged), **(marks or {})}
+                    )
                 except (OutboxFull, sqlite3.Error) as error:  # not true until committed: the next look tries again
                     log.error("%s: the outbox takes nothing: %s", watch.key, error)
                     self._board.devices[watch.key] = seen._replace(judged=watch.judged)
@@ -162,9 +183,11 @@ class Rounds:
                 task.cancel()
         if not watch.plugged.is_set():
             return False
-        while watch.plugged.is_set():
+        for _ in range(SETTLE_AT_MOST):
             watch.plugged.clear()
             await self._clock.sleep(SETTLE_S)
+            if not watch.plugged.is_set():
+                break
         return True
 
     async def _hotplug(self) -> None:

@@ -22,8 +22,9 @@ from agent.fingerprint import fingerprint
 from agent.judgement import Judged
 from agent.life import Life, forget_what_was_believed
 from agent.link import Link
-from agent.messages import Item, Receipt, State
-from agent.outbox import Outbox
+from agent.marks import read_state
+from agent.messages import Item, Receipt, State, topic
+from agent.outbox import Outbox, OutboxFull
 from agent.report import verdicts_now
 from agent.reports import Limits, Reports
 from agent.rounds import Rounds
@@ -64,6 +65,7 @@ class Runtime:
             self.settings.profile.value, self._on_plug,
         )  # fmt: skip
         name = self.settings.terminal.name
+        self._receipts = topic(name, "receipt")
         self._incoming: asyncio.Queue[Incoming] = asyncio.Queue(100)
         self.link = Link(
             name, clock, self._call, self._born, self._on_message, self.life.link_changed,
@@ -119,11 +121,18 @@ class Runtime:
     async def note_stop(self) -> None:
         await self.life.end()
 
-    async def farewell(self) -> None:
-        """What is held in memory to the disk, and `closing` to the broker. Bounded by the caller."""
-        await self.writer.flush()
-        await self.reports.spill()
-        await self.link.close(msgspec.json.encode(self._state("closing")))
+    async def farewell(self, *, clean: bool) -> None:
+        """What is held in memory to the disk, and `closing` to the broker. Bounded by the caller.
+
+        Not `clean` (a loop failed): the will speaks, as it does of every other end.
+        """
+        for keep in (self.writer.flush, self.captures.flush, self.reports.spill):
+            try:
+                await keep()
+            except (OutboxFull, sqlite3.Error) as error:
+                log.error("at the stop: %s", error)
+        if clean:
+            await self.link.close(msgspec.json.encode(self._state("closing")))
 
     def close(self) -> None:
         self.writer.close()
@@ -131,8 +140,11 @@ class Runtime:
 
     async def _live(self) -> None:
         await self.life.begin(self._opening, len(self._loaded.mistakes))
+        await self.rounds.resume_measurements()
         self.ready.set()
-        await self.life.watch_clock()
+        if self.clock.quality() != "synced":
+            await self.life.watch_clock()
+            await self.rounds.resume_measurements()
 
     async def _once_ready(self, loop: Coroutine[Any, Any, None]) -> None:
         """The journal's start entry comes first."""
@@ -176,7 +188,7 @@ class Runtime:
         while True:
             packet = await self._incoming.get()
             try:
-                if packet.topic.endswith("/receipt"):
+                if packet.topic == self._receipts:
                     await self._take_receipt(packet)
                 else:
                     await self._take_command(packet)
@@ -186,7 +198,7 @@ class Runtime:
     async def _take_receipt(self, packet: Incoming) -> None:
         try:
             receipt = msgspec.json.decode(packet.payload, type=Receipt)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             log.warning("a receipt that is none: %s", error)
             return
         meaning = await self.delivery.on_receipt(receipt)
@@ -203,8 +215,8 @@ class Runtime:
 def _watches(loaded: Loaded, outbox: Outbox) -> list[Watch]:
     watches: list[Watch] = []
     for kind, driver in loaded.devices:
-        mark = outbox.mark(f"judged:{kind.name}/{driver.id}")
-        watches.append(Watch(kind, driver.id, driver, msgspec.json.decode(mark, type=Judged) if mark else None))
+        judged = read_state(outbox, f"judged:{kind.name}/{driver.id}", Judged)
+        watches.append(Watch(kind, driver.id, driver, judged))
     for kind, id, reason in loaded.disabled:
         watches.append(Watch(kind, id, None, None, Reading(condition=Condition.UNKNOWN, reason=reason)))
     return watches

@@ -89,7 +89,10 @@ class Wire:
     @classmethod
     async def connect(cls, call: Call, on_message: Callable[[Incoming], None]) -> "Wire":
         """Raises LinkLost (no broker, no answer) or Refused (not authorized, banned, …)."""
-        wire = cls(call, on_message)
+        try:
+            wire = cls(call, on_message)
+        except YinongError as error:  # a certificate file that cannot be used
+            raise LinkLost(str(error)) from error
         try:
             async with asyncio.timeout(call.connect_timeout_s * 2):
                 await _in_daemon_thread(wire._dial)
@@ -97,7 +100,7 @@ class Wire:
         except TimeoutError:
             wire._shut("no answer to CONNECT")
             raise LinkLost("no answer to CONNECT") from None
-        except OSError as error:  # refused, unreachable, no such name, TLS
+        except (OSError, ValueError) as error:  # refused, unreachable, no such name (or none that can be), TLS
             wire._shut(str(error))
             raise LinkLost(f"{type(error).__name__}: {error}") from error
         except BaseException:

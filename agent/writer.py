@@ -65,19 +65,30 @@ class Writer:
         commit = asyncio.get_running_loop().run_in_executor(self._thread, self._outbox.append, drafts, marks)
         try:
             rows = await asyncio.shield(commit)
-        except asyncio.CancelledError:
-            _settle(wishes, await commit)  # under way already: its wishers are told the truth
+        except asyncio.CancelledError:  # under way already: its wishers are told the truth
+            try:
+                _settle(wishes, await commit)
+            except Exception:  # nothing of it is on the disk: `flush` tries again, and tells
+                self._wish_again(wishes)
             raise
         except Exception as error:
             if len(wishes) > 1:  # one bad row must not take the others with it
-                for wish in wishes:
-                    await self._commit_all([wish])
+                for at, wish in enumerate(wishes):
+                    try:
+                        await self._commit_all([wish])
+                    except asyncio.CancelledError:
+                        self._wish_again(wishes[at + 1 :])
+                        raise
             elif not wishes[0].done.done():
                 wishes[0].done.set_exception(error)
             return
         _settle(wishes, rows)
         if rows:
             self.committed(rows)
+
+    def _wish_again(self, wishes: list[_Wish]) -> None:
+        for wish in wishes:
+            self._wishes.put_nowait(wish)
 
 
 def _settle(wishes: list[_Wish], rows: list[Row]) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from agent.board import Seen, device_json
 from agent.cli.tables import console, device_table, standard_table
 from agent.cli.terms import Terms, print_json
-from agent.clock import SystemClock
+from agent.clock import SystemClock, rfc3339
 from agent.control import NoDaemon, ask
 from agent.device_tables import read_devices
 from agent.messages import Item
@@ -18,7 +18,7 @@ from agent.onelook import look_once
 from agent.report import check_report, verdicts_now
 from agent.settings import Loaded, load
 from agent.words import CLASSES, word
-from drivers.reading import Condition, YinongError
+from drivers.reading import Condition, Reading, YinongError
 from drivers.table import CLASSES as TABLE
 
 LOOKED, FAILED, COULD_NOT_LOOK = 0, 1, 2  # exit codes: nothing is not_met; something is; could not look
@@ -63,15 +63,14 @@ def _asked(say: Terms, socket: Path, request: dict[str, Any]) -> dict[str, Any] 
                 return line["answer"]
     except NoDaemon:
         return None
-    except TimeoutError as error:
-        raise YinongError(say("运行中的程序没有回答", "the running daemon does not answer")) from error
     raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
 
 
 def _own_look(say: Terms, config: Path, device: str | None) -> dict[str, Any]:
     loaded = _loaded(say, config)
-    wanted = [(kind, driver) for kind, driver in loaded.devices if device is None or device in (kind.name, driver.id)]
-    if not wanted:
+    wanted = [(kind, driver) for kind, driver in loaded.devices if _is_meant(device, kind.name, driver.id)]
+    wrong = [one for one in loaded.disabled if _is_meant(device, one.kind.name, one.id)]
+    if device is not None and not wanted and not wrong:
         raise YinongError(say(f"没有名为 {device} 的设备", f"there is no device {device}"))
     clock = SystemClock()
 
@@ -79,6 +78,9 @@ def _own_look(say: Terms, config: Path, device: str | None) -> dict[str, Any]:
         print(say("已检查 ", "looked at ") + word(CLASSES.get(seen.device_class), say.lang, seen.key), file=sys.stderr)
 
     seen = asyncio.run(look_once(wanted, Path("/"), clock, tell))
+    for kind, id, reason in wrong:
+        reading = Reading(condition=Condition.UNKNOWN, reason=reason)
+        seen.append(Seen(kind.name, id, reading, rfc3339(clock.now()), clock.quality()))
     readings: dict[str, list[Any]] = {}
     for one in seen:
         readings.setdefault(one.device_class, []).append((one.id, one.reading))
@@ -90,6 +92,10 @@ def _own_look(say: Terms, config: Path, device: str | None) -> dict[str, Any]:
     return msgspec.to_builtins(check_report(terminal, seen, items, say.lang))
 
 
+def _is_meant(device: str | None, device_class: str, id: str) -> bool:
+    return device is None or device in (device_class, id, f"{device_class}/{id}")
+
+
 def _own_measurement(say: Terms, config: Path) -> dict[str, Any]:
     from drivers.broadband.driver import Broadband
 
@@ -97,7 +103,7 @@ def _own_measurement(say: Terms, config: Path) -> dict[str, Any]:
     for kind, driver in _loaded(say, config).devices:
         if isinstance(driver, Broadband):
             reading = asyncio.run(driver.measure(Path("/")))
-            seen = Seen(kind.name, driver.id, reading, clock.now().isoformat(), clock.quality())
+            seen = Seen(kind.name, driver.id, reading, rfc3339(clock.now()), clock.quality())
             return msgspec.to_builtins(device_json(seen, say.lang))
     raise YinongError(say("没有配置宽带", "no broadband is configured"))
 

@@ -1,0 +1,179 @@
+"""The outbox's owner: what waits is committed together, one bad row harms nobody else, and everybody is told the truth."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from agent.clock import Clock
+from agent.messages import Journal
+from agent.outbox import Draft, Outbox, OutboxFull, Row
+from agent.stamp import journal
+from agent.writer import Writer
+
+
+class Unwritable:
+    """A value that has no JSON form: its row cannot be made."""
+
+
+def bad(clock: Clock) -> Draft:
+    return journal(clock, "bad", value=Unwritable())
+
+
+def big(clock: Clock) -> Draft:
+    return journal(clock, "big", text="x" * 100_000)
+
+
+def events(outbox: Outbox) -> list[str]:
+    import msgspec
+
+    return [msgspec.json.decode(row.body, type=Journal).event for row in outbox.waiting(0, 1000)]
+
+
+class Held:
+    """Holds the outbox's thread, as a slow flash does, so that wishes gather."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer, self._let = writer, threading.Event()
+
+    async def __aenter__(self) -> "Held":
+        self._task = asyncio.create_task(self._writer.ask(lambda _: self._let.wait(20)))
+        await asyncio.sleep(0)
+        return self
+
+    def let_go(self) -> None:
+        self._let.set()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._let.set()
+        await self._task
+
+
+async def test_what_arrives_while_a_commit_is_under_way_goes_into_the_next_one_together(
+    writer: Writer, outbox: Outbox, clock: Any
+) -> None:
+    commits: list[list[Row]] = []
+    writer.committed = commits.append
+    async with Held(writer) as held:
+        first = asyncio.create_task(writer.commit([journal(clock, "first")]))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        rest = [asyncio.create_task(writer.commit([journal(clock, f"n{n}")])) for n in range(50)]
+        await asyncio.sleep(0)
+        held.let_go()
+        await asyncio.gather(first, *rest)
+    assert [len(rows) for rows in commits] == [1, 50]
+    assert [task.result()[0].seq for task in rest] == list(range(2, 52))
+    assert events(outbox) == ["first", *(f"n{n}" for n in range(50))]
+
+
+async def test_everybody_gets_his_own_rows(writer: Writer, clock: Any) -> None:
+    one, two, none = await asyncio.gather(
+        writer.commit([journal(clock, "a"), journal(clock, "b")]),
+        writer.commit([journal(clock, "c")]),
+        writer.commit([], {"mark": b"1"}),
+    )
+    assert ([row.seq for row in one], [row.seq for row in two], none) == ([1, 2], [3], [])
+
+
+async def test_one_bad_row_does_not_take_the_others_with_it(writer: Writer, outbox: Outbox, clock: Any) -> None:
+    async with Held(writer) as held:
+        await asyncio.sleep(0)
+        wishes = [journal(clock, "good"), bad(clock), journal(clock, "good too")]
+        tasks = [asyncio.create_task(writer.commit([wish])) for wish in wishes]
+        await asyncio.sleep(0)
+        held.let_go()
+        good, wrong, other = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(wrong, TypeError)
+    assert isinstance(good, list)
+    assert isinstance(other, list)
+    assert events(outbox) == ["good", "good too"]
+
+
+async def test_a_full_disk_is_told_to_those_whose_row_it_was(writer: Writer, room: Any, clock: Any) -> None:
+    room.none()
+    with pytest.raises(OutboxFull, match="磁盘已满"):
+        await writer.commit([big(clock)])
+    room.plenty()
+    assert await writer.commit([big(clock)])
+
+
+async def test_marks_and_rows_are_committed_together_or_not_at_all(writer: Writer, outbox: Outbox, clock: Any) -> None:
+    with pytest.raises(TypeError):
+        await writer.commit([bad(clock)], {"believed": b"1"})
+    assert outbox.mark("believed") is None
+
+
+async def test_a_commit_that_is_under_way_when_the_end_comes_is_told_as_done(outbox: Outbox, clock: Any) -> None:
+    writer = Writer(outbox)
+    run = asyncio.create_task(writer.run())
+    async with Held(writer) as held:
+        wish = asyncio.create_task(writer.commit([journal(clock, "under way")]))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        run.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not wish.done()
+        held.let_go()
+        assert [row.seq for row in await wish] == [1]
+        with pytest.raises(asyncio.CancelledError):
+            await run
+    assert events(outbox) == ["under way"]
+    writer._thread.shutdown()
+
+
+async def test_a_commit_that_fails_when_the_end_comes_is_not_told_as_done(
+    outbox: Outbox, room: Any, clock: Any
+) -> None:
+    writer = Writer(outbox)
+    run = asyncio.create_task(writer.run())
+    room.none()
+    async with Held(writer) as held:
+        tasks = [asyncio.create_task(writer.commit([draft])) for draft in (big(clock), bad(clock))]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        run.cancel()
+        held.let_go()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+    assert not any(task.done() for task in tasks), "the clean stop tries once more"
+    room.plenty()
+    await writer.flush()
+    assert [row.seq for row in await tasks[0]] == [1]
+    with pytest.raises(TypeError):
+        await tasks[1]
+    writer._thread.shutdown()
+
+
+async def test_what_is_still_wished_at_a_clean_stop_is_committed(outbox: Outbox, clock: Any) -> None:
+    writer = Writer(outbox)  # `run` is over, or never began
+    tasks = [asyncio.create_task(writer.commit([journal(clock, name)])) for name in ("a", "b")]
+    await asyncio.sleep(0)
+    await writer.flush()
+    await asyncio.gather(*tasks)
+    assert events(outbox) == ["a", "b"]
+    writer._thread.shutdown()
+
+
+async def test_a_wisher_who_went_away_has_his_row_committed_all_the_same(
+    writer: Writer, outbox: Outbox, clock: Any
+) -> None:
+    async with Held(writer) as held:
+        gone = asyncio.create_task(writer.commit([journal(clock, "gone")]))
+        stays = asyncio.create_task(writer.commit([journal(clock, "stays")]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        held.let_go()
+        assert [row.seq for row in await stays] == [2]
+    assert events(outbox) == ["gone", "stays"]
+
+
+async def test_an_error_of_a_question_goes_to_who_asked(writer: Writer) -> None:
+    def wrong(_box: Outbox) -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await writer.ask(wrong)
+    assert await writer.ask(lambda box: box.last_id()) == 0
