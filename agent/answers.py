@@ -105,8 +105,8 @@ class Answers:
         yield {"answer": await self._measure_now(_lang(asked))}
 
     async def _measure_now(self, lang: Lang) -> dict[str, Any]:
-        key = await self._parts.rounds.measure_now("broadband")
-        return device_json(self._parts.board.devices[key], lang)
+        key, measured = await self._parts.rounds.measure_now("broadband")
+        return device_json(self._parts.board.devices[key]._replace(reading=measured), lang)
 
     async def _command_check(self, options: dict[str, Any]) -> dict[str, Any]:
         report = await self._check_now(options.get("device"), "zh")

@@ -124,6 +124,16 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             evidence=(*evidence, *outcome.evidence),
         )
 
+    def resumed(self, measured: Reading, age_s: float, uptime_s: float, before: Reading | None) -> Reading:
+        """What a measurement of before a restart or a reboot left: to be handed to the next `look` as `previous`.
+
+        `measured` is `age_s` old now, at `uptime_s`; `before` is the newest look of this run, None where there was none.
+        """
+        given: dict[str, Scalar] = before.measures if before else {"uptime_s": uptime_s}
+        older_s = age_s - (uptime_s - (number(given, "uptime_s") or 0.0))
+        rate = Rate.of(measured.measures).older(older_s)
+        return msgspec.structs.replace(before or measured, measures={**given, **rate.measures})
+
     def _nic(self, root: Path) -> tuple[Nic, tuple[Evidence, ...]]:
         """The interface of this line, and what sysfs says of it. Raises DriverError where there is none."""
         there = interfaces(root)

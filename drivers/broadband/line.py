@@ -57,7 +57,7 @@ class Rate(NamedTuple):
     """The last measurement, as every reading carries it on; all None and empty before the first.
 
     `last` is the code of the newest attempt, also of one that gave no rate; the figures are those of the newest that did.
-    `last_age_s` and `age_s` count by `/proc/uptime`, so they do not survive a reboot.
+    `last_age_s` and `age_s` count by `/proc/uptime`: over a reboot they are carried by `Broadband.resumed`.
     """
 
     down_mbps: float | None = None
@@ -73,17 +73,25 @@ class Rate(NamedTuple):
         before_s = number(measures, "uptime_s")
         if now_s is None or before_s is None or now_s < before_s:
             return cls()
-        passed_s = now_s - before_s
-        age_s, last_age_s = number(measures, "measured_age_s"), number(measures, "attempt_age_s")
+        return cls.of(measures).older(now_s - before_s)
+
+    @classmethod
+    def of(cls, measures: dict[str, Scalar]) -> "Rate":
+        """As a reading's measures tell it."""
         last = measures.get("last_measurement")
         return cls(
             down_mbps=number(measures, "down_mbps"),
             up_mbps=number(measures, "up_mbps"),
             line_mbps=number(measures, "line_mbps"),
-            age_s=None if age_s is None else round(age_s + passed_s, 1),
+            age_s=number(measures, "measured_age_s"),
             last=last if isinstance(last, str) else "",
-            last_age_s=None if last_age_s is None else round(last_age_s + passed_s, 1),
+            last_age_s=number(measures, "attempt_age_s"),
         )
+
+    def older(self, by_s: float) -> "Rate":
+        """The same, so much later."""
+        age_s, last_age_s = (None if age is None else round(age + by_s, 1) for age in (self.age_s, self.last_age_s))
+        return self._replace(age_s=age_s, last_age_s=last_age_s)
 
     def attempted(self, code: str) -> "Rate":
         """After an attempt that gave no rate."""
