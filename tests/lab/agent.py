@@ -24,7 +24,7 @@ class Agent:
         self.configure()
 
     def configure(self, *devices: Mapping[str, Any], **sections: Mapping[str, Any]) -> None:
-        """agent.toml: the lab's station and broker, other sections, and these `[[device]]` tables (none: each class finds itself)."""
+        """agent.toml: the lab's station and broker, other sections, and these `[[device]]` tables (none: one of each)."""
         tables: dict[str, Mapping[str, Any]] = {
             "station": {"division": "450225", "number": "桂BRS0001B"},
             "broker": {

@@ -1,6 +1,6 @@
 """The station's camera (kernel driver vivid) and what goes wrong with cameras."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -52,10 +52,11 @@ class Camera:
         self._set("disconnect=1")
 
     @contextmanager
-    def in_a_conference(self) -> Iterator[None]:
+    def in_a_conference(self) -> Generator[None]:
         """Another program streams from it all the time."""
         self.station.run(
-            "systemd-run -q --collect --unit lab-conference v4l2-ctl -d0 --set-fmt-video=width=640,height=360 --stream-mmap --stream-count=0"
+            "systemd-run -q --collect --unit lab-conference"
+            " v4l2-ctl -d0 --set-fmt-video=width=640,height=360 --stream-mmap --stream-count=0"
         )
         self.station.wait_for("ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q /dev/video0", "the conference to begin")
         try:

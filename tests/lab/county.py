@@ -51,7 +51,8 @@ class County:
         command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", "from center.cli import main; main()"]
         with (self.folder / "recorder.log").open("ab") as log:
             self._recorder = subprocess.Popen(
-                [*command, "record", "--config", self.folder / "center.toml"], cwd=CHECKOUT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [*command, "record", "--config", self.folder / "center.toml"],
+                cwd=CHECKOUT, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         self._until(self.store.exists, "the recorder's store", 20)
 

@@ -174,5 +174,4 @@ class PosGun(usb.Gadget):
         for number, piece in enumerate(pieces, 1):
             head = bytes((2, len(piece))) + f"]{aim}".encode()
             reports.append(head + piece.ljust(56, b"\0") + bytes((0, 0, int(number < len(pieces)))))
-        arguments = {"name": self.name, "reports": [each.hex() for each in reports], "pace_ms": 4.0}
-        self.station.hand("keyboard.send", **arguments)
+        self.station.hand("keyboard.send", name=self.name, reports=[each.hex() for each in reports], pace_ms=4.0)

@@ -20,9 +20,11 @@ _TOOLS = {
     "mkfs.ext4": "e2fsprogs", "setpriv": "util-linux",
 }  # fmt: skip
 # Kernel drivers of hardware that no virtual station has: a third of the image.
-_LEFT_OUT = ("drivers/infiniband", "drivers/net/wireless", "drivers/net/ethernet", "drivers/gpu/drm/amd", "drivers/gpu/drm/nouveau",
-             "drivers/gpu/drm/radeon", "drivers/gpu/drm/i915", "drivers/scsi/*", "drivers/media/dvb*", "drivers/media/pci",
-             "drivers/iio", "drivers/isdn", "fs/ocfs2", "fs/btrfs", "fs/xfs")  # fmt: skip
+_LEFT_OUT = (
+    "drivers/infiniband", "drivers/net/wireless", "drivers/net/ethernet", "drivers/gpu/drm/amd",
+    "drivers/gpu/drm/nouveau", "drivers/gpu/drm/radeon", "drivers/gpu/drm/i915", "drivers/scsi/*", "drivers/media/dvb*",
+    "drivers/media/pci", "drivers/iio", "drivers/isdn", "fs/ocfs2", "fs/btrfs", "fs/xfs",
+)  # fmt: skip
 
 
 class Image(NamedTuple):

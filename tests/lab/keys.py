@@ -18,11 +18,16 @@ BOOT_KEYBOARD = bytes.fromhex(
     "190029658100c0"
 )
 
-_PLAIN = {c: 0x04 + i for i, c in enumerate("abcdefghijklmnopqrstuvwxyz1234567890")}
-_PLAIN |= {"\n": ENTER, "\r": ENTER, "\x1b": 0x29, "\b": 0x2A, "\t": TAB}
-_PLAIN |= {c: 0x2C + i for i, c in enumerate(" -=[]\\")} | {c: 0x33 + i for i, c in enumerate(";'`,./")}
-_SHIFTED = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ!@#$%^&*()", range(0x04, 0x28), strict=True))
-_SHIFTED |= dict(zip('_+{}|:"~<>?', [0x2D, 0x2E, 0x2F, 0x30, 0x31, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38], strict=True))
+_PLAIN = {"\n": ENTER, "\r": ENTER, "\x1b": 0x29, "\b": 0x2A, "\t": TAB} | {
+    character: first + place
+    for first, row in ((0x04, "abcdefghijklmnopqrstuvwxyz1234567890"), (0x2C, " -=[]\\"), (0x33, ";'`,./"))
+    for place, character in enumerate(row)
+}
+_SHIFTED = {
+    character: first + place
+    for first, row in ((0x04, "ABCDEFGHIJKLMNOPQRSTUVWXYZ!@#$%^&*()"), (0x2D, "_+{}|"), (0x33, ':"~<>?'))
+    for place, character in enumerate(row)
+}
 _KEYPAD = dict(zip("1234567890", range(0x59, 0x63), strict=True))
 
 

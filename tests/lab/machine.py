@@ -149,7 +149,7 @@ class Machine:
         if ram:
             shared = "on" if ram_shared else "off"  # off: a private copy on write, as clones have it
             memory = f"memory-backend-file,id=ram,size={MEMORY_MB}M,mem-path={ram},share={shared}"
-        words = "root=/dev/vda rw console=ttyS0 loglevel=4 net.ifnames=0 biosdevname=0 mitigations=off systemd.show_status=0 audit=0"
+        words = "root=/dev/vda rw console=ttyS0 loglevel=4 net.ifnames=0 mitigations=off systemd.show_status=0 audit=0"
         options = f"""
             -name station -M q35,memory-backend=ram -object {memory} -m {MEMORY_MB}M -smp 2 -cpu max,la57=off
             -accel tcg,thread=multi,tb-size=256 -nodefaults -no-user-config -display none -no-reboot

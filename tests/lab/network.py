@@ -51,7 +51,8 @@ class Network:
         """All of it whole again."""
         self.station.machine.qmp("set_link", name="eth0", up=True)
         self.station.run(
-            f"{_IN_ROUTER} ip link set lan up; {_IN_ROUTER} nft flush chain inet cut line; {_IN_WORLD} nft flush chain inet cut broker"
+            f"{_IN_ROUTER} ip link set lan up; {_IN_ROUTER} nft flush chain inet cut line;"
+            f"{_IN_WORLD} nft flush chain inet cut broker"
         )
         self.station.wait_for(f"ping -c1 -W1 {self.gateway}", "the gateway to answer again")
 

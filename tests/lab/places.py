@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def made(kind: str, key: str, make: Callable[[Path], None], *, what: str) -> Pat
 
 
 @contextmanager
-def _alone(shelf: Path) -> Iterator[None]:
+def _alone(shelf: Path) -> Generator[None]:
     with (shelf / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -18,8 +18,8 @@ class UsbPrinter(usb.Gadget):
     arrives = "*/usbmisc/lp*"
 
     def __init__(
-        self, station: "Station", name: str = "printer", identity: usb.Identity = usb.PANTUM_PRINTER, device_id: str | None = None,
-        port: int | None = None,
+        self, station: "Station", name: str = "printer", identity: usb.Identity = usb.PANTUM_PRINTER,
+        device_id: str | None = None, port: int | None = None,
     ) -> None:  # fmt: skip
         own = f"MFG:{identity.manufacturer};MDL:{identity.product};CMD:GDI,PJL;CLS:PRINTER;SN:{identity.serialnumber};"
         self.device_id = device_id or own

@@ -90,7 +90,7 @@ class Screen:
         self.station.run(f"echo detect > {_CONNECTOR}/status")
 
     def _resize(self, width: int, height: int) -> None:
-        """virtio-gpu takes the size of its VNC window for its monitor's, and 0 x 0 for a pulled cable (RFC 6143, SetDesktopSize)."""
+        """virtio-gpu takes its VNC window's size for its monitor's, 0 x 0 for a pulled cable (RFB's SetDesktopSize)."""
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(10)
             line.connect(str(self.station.machine.folder / "vnc"))

@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ class Microphone:
         station.run("modprobe snd-aloop; udevadm settle")
 
     @contextmanager
-    def hears_a_tone(self, hertz: int = 1000) -> Iterator[None]:
+    def hears_a_tone(self, hertz: int = 1000) -> Generator[None]:
         """Somebody is heard."""
         wave = (round(12_000 * math.sin(2 * math.pi * hertz * n / _RATE)) for n in range(_RATE))
         self.station.put("/run/lab.tone", b"".join(struct.pack("<h", each) for each in wave))
@@ -52,7 +52,7 @@ class Speaker:
         station.run("modprobe snd-dummy; udevadm settle")
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
+    def in_use(self) -> Generator[None]:
         self.station.run(
             f"systemd-run -q --collect --unit lab-music aplay -q -D {self.device} -f S16_LE -r {_RATE} /dev/zero"
         )

@@ -7,11 +7,11 @@ import base64
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lab.image import image
 from lab.machine import Frozen, Machine
@@ -107,8 +107,8 @@ class Station:
     def time_server_answers(self, *, timeout_s: float = 60) -> None:
         """systemd-timesyncd asks the lab's time server, sets the clock and tells the kernel that it is right."""
         self.run(
-            "mkdir -p /etc/systemd/timesyncd.conf.d; printf '[Time]\\nNTP=ntp.example\\n' > /etc/systemd/timesyncd.conf.d/lab.conf;"
-            "systemctl restart systemd-timesyncd"
+            "cd /etc/systemd && mkdir -p timesyncd.conf.d && printf '[Time]\\nNTP=ntp.example\\n' > timesyncd.conf.d/lab.conf"
+            " && systemctl restart systemd-timesyncd"
         )
         self.wait_for(
             "timedatectl show -p NTPSynchronized | grep -q yes", "the clock to be synchronised", timeout_s=timeout_s
@@ -117,7 +117,7 @@ class Station:
     # the disk
 
     @contextmanager
-    def full_disk(self, *, leaving_kb: int = 0) -> Iterator[None]:
+    def full_disk(self, *, leaving_kb: int = 0) -> Generator[None]:
         """A file takes all the room that others than root may use, but so much; it is removed at the end."""
         self.run(f"free=$(df --output=avail -k / | tail -1); fallocate -l $((free - {leaving_kb}))K /ballast; sync")
         try:
@@ -164,10 +164,3 @@ def forget(station: Station) -> None:
     """Ended, and its folder too."""
     station.end()
     shutil.rmtree(station.machine.folder, ignore_errors=True)
-
-
-def json_of(text: str) -> Any:
-    """The last line of an output, as JSON."""
-    import json
-
-    return json.loads(text.strip().rpartition("\n")[2])

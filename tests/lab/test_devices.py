@@ -18,8 +18,9 @@ from lab.station import Station
 from lab.usb import DATALOGIC_KEYBOARD
 
 # HID usages to the kernel's key codes (drivers/hid/hid-input.c), as far as these tests type
-_LETTERS = dict(zip(range(0x04, 0x1E), (30, 48, 46, 32, 18, 33, 34, 35, 23, 36, 37, 38, 50, 49, 24, 25, 16, 19, 31, 20, 22, 47, 17, 45, 21, 44), strict=True))  # fmt: skip
-_KEYS = _LETTERS | dict(zip(range(0x1E, 0x28), (2, 3, 4, 5, 6, 7, 8, 9, 10, 11), strict=True)) | {0x28: 28, 0x30: 27}
+_LETTER_CODES = (30, 48, 46, 32, 18, 33, 34, 35, 23, 36, 37, 38, 50, 49, 24, 25, 16, 19, 31, 20, 22, 47, 17, 45, 21, 44)
+_KEYS = dict(zip(range(0x04, 0x1E), _LETTER_CODES, strict=True)) | {0x28: 28, 0x30: 27}
+_KEYS.update(zip(range(0x1E, 0x28), range(2, 12), strict=True))
 _LPGETSTATUS = (
     "import fcntl,os,sys; b=bytearray(4); fcntl.ioctl(os.open(sys.argv[1],os.O_RDWR),0x060b,b,True); print(hex(b[0]))"
 )
@@ -108,10 +109,12 @@ def test_an_ftdi_gun_sends_bytes_and_is_pulled(station: Station, ftdi_gun: FtdiG
 
 def test_a_pos_gun_is_hidraw_and_no_keyboard(station: Station, pos_gun: PosGun) -> None:
     node = pos_gun.hidraw
-    assert (
-        station.run(f"od -An -v -tx1 -N4 /sys/class/hidraw/{Path(node).name}/device/report_descriptor").split()
-        == "05 8c 09 02".split()
-    )
+    assert station.run(f"od -An -v -tx1 -N4 /sys/class/hidraw/{Path(node).name}/device/report_descriptor").split() == [
+        "05",
+        "8c",
+        "09",
+        "02",
+    ]
     assert not station.tried("ls /dev/input/by-id/*event-kbd").out
     reading = station.later(f"timeout 8 head -c 64 {node} | od -An -v -tx1 -N 10")
     time.sleep(0.5)

@@ -70,7 +70,8 @@ def test_without_a_broker_password_it_starts_all_the_same(station: Station, agen
 
 
 def test_installing_again_changes_nothing_and_keeps_the_configuration(station: Station, agent: Agent) -> None:
-    sums = "find /etc/yinong-agent /etc/udev/rules.d /etc/systemd/system/yinong-agent.service /etc/sysctl.d -type f | sort | xargs md5sum"
+    places = "/etc/yinong-agent /etc/udev/rules.d /etc/systemd/system/yinong-agent.service /etc/sysctl.d"
+    sums = f"find {places} -type f | sort | xargs md5sum"
     before = station.run(sums)
     station.run(f"{SOURCE}/systemd/install.sh --no-start $(ls {SOURCE}/*.whl) /opt/wheelhouse", timeout_s=300)
     assert station.run(sums) == before

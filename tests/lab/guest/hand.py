@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-import clock  # noqa: E402
-import keyboard  # noqa: E402
-import printer  # noqa: E402
-import usb  # noqa: E402
+import clock
+import printer
+import typist
+import usb
 
 _PORT = Path("/dev/virtio-ports/lab.hand")
 
@@ -62,9 +62,9 @@ CALLS: dict[str, Callable[..., Any]] = {
     "usb.unplug": usb.unplug,
     "usb.remove": usb.remove,
     "usb.replug_often": usb.replug_often,
-    "keyboard.send": keyboard.send,
-    "keyboard.lights": keyboard.lights,
-    "keyboard.heard": keyboard.heard,
+    "keyboard.send": typist.send,
+    "keyboard.lights": typist.lights,
+    "keyboard.heard": typist.heard,
     "serial.write": usb.write_serial,
     "printer.start": printer.start,
     "printer.show": printer.show,

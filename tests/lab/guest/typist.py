@@ -1,10 +1,10 @@
 """Types on a gadget: HID reports at a set pace, what a gun's keyboard lights show, and what evdev heard (no library)."""
 
-import glob
 import os
 import select
 import struct
 import time
+from pathlib import Path
 
 import usb
 
@@ -43,7 +43,7 @@ def lights(name: str) -> str:
 
 def heard(pattern: str, keys: int, timeout_s: float) -> list[int]:
     """The key codes of the next `keys` key presses at the evdev device that matches; fewer where the time is over."""
-    fd = os.open(glob.glob(pattern)[0], os.O_RDONLY | os.O_NONBLOCK)
+    fd = os.open(next(Path("/").glob(pattern.lstrip("/"))), os.O_RDONLY | os.O_NONBLOCK)
     codes: list[int] = []
     end = time.monotonic() + timeout_s
     try:
