@@ -12,10 +12,11 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from agent import scan_archive
 from agent.clock import Clock, rfc3339
 from agent.link import Link
 from agent.messages import Receipt, Scan
-from agent.outbox import Outbox, Row
+from agent.outbox import Outbox, OutboxFull, Row
 from agent.wire import NO_SUBSCRIBERS, LinkLost, Refused
 from agent.writer import Writer
 
@@ -59,14 +60,18 @@ class Delivery:
             for row in rows:
                 self._live.put_nowait(row)
 
-    async def on_receipt(self, receipt: Receipt) -> str:
+    async def on_receipt(self, receipt: Receipt, retained: bool) -> str:
         """Take a receipt in: what `Outbox.receipt` says of it."""
-        meaning = await self._writer.ask(lambda box: box.receipt(receipt.store, receipt.outbox, receipt.upto))
+        meaning = await self._writer.ask(lambda box: box.receipt(receipt, retained))
         if meaning in ("advanced", "again"):
             self._progressed()
         if meaning == "again":
             await self._send_again()
         return meaning
+
+    def send_asked(self) -> None:
+        """A range was marked to be sent again (`scan_archive.resend_mark`)."""
+        self._backlog_again.set()
 
     async def run(self) -> None:
         """Until cancelled: a connection after the other."""
@@ -108,8 +113,27 @@ class Delivery:
                     self._cursor = max(self._cursor, rows[-1].id)
                 elif handed == "nobody":
                     break  # the others would reach nobody either: asked again by `_ask_again`
-                await self._clock.sleep(sum(len(row.body) for row in rows) / self._pace.bytes_per_s)
+                await self._pause(rows)
+            await self._send_asked()
             await self._backlog_again.wait()
+
+    async def _send_asked(self) -> None:
+        """Captures that were asked for again, though receipted: behind the backlog, late, until the broker took them."""
+        while again := await self._writer.ask(scan_archive.next_again):
+            rows, mark = await self._writer.ask(lambda box, again=again: scan_archive.rows_again(box, again, BATCH))
+            handed = await self._hand_over(rows, late=True, receipted=True) if rows else "taken"
+            if handed == "nobody":
+                return
+            if handed == "taken":
+                try:
+                    await self._writer.commit([], mark)
+                except (OutboxFull, sqlite3.Error) as error:
+                    log.error("what was sent again cannot be noted: %s", error)
+                    return
+            await self._pause(rows)
+
+    async def _pause(self, rows: Sequence[Row]) -> None:
+        await self._clock.sleep(sum(len(row.body) for row in rows) / self._pace.bytes_per_s)
 
     async def _next_backlog(self) -> list[Row]:
         """The next row, or the next captures that follow one another."""
@@ -130,25 +154,30 @@ class Delivery:
             self._patience_s = min(PATIENCE_S[1], self._patience_s * 2)
             if await self._writer.ask(lambda box: box.waiting(0, 1)):
                 await self._send_again()
+            elif await self._writer.ask(scan_archive.next_again):
+                self.send_asked()
 
-    async def _hand_over(self, rows: Sequence[Row], *, late: bool) -> Literal["taken", "nobody", "again"]:
+    async def _hand_over(
+        self, rows: Sequence[Row], *, late: bool, receipted: bool = False
+    ) -> Literal["taken", "nobody", "again"]:
         """Publish and wait for the PUBACK: taken by the broker, taken but nobody subscribes, or to be sent again."""
         first = rows[0]
         body = self._scan(rows) if first.leaf == "scan" else first.body
+        retain = first.retained and (not late or await self._writer.ask(lambda box: box.is_newest(first)))
         try:
-            code = await self._link.publish(first.leaf, body, retain=first.retained and not late, late=late)
+            code = await self._link.publish(first.leaf, body, retain=retain, late=late)
         except Refused:
             await self._clock.sleep(5)  # shown in the link's state; the row stays
             return "again"
         except LinkLost:
             return "again"
-        if self._broker_is_enough:
+        if self._broker_is_enough and not receipted:
             self._taken.update(row.id for row in rows)
             try:
                 await self._writer.ask(self._acknowledge_taken)
             except sqlite3.Error as error:  # a full disk: taken is taken, said with the next row
                 log.error("what the broker took cannot be noted: %s", error)
-        elif code == NO_SUBSCRIBERS:
+        elif code == NO_SUBSCRIBERS and not self._broker_is_enough:
             self._patience_s = min(self._patience_s, NOBODY_S)
             return "nobody"
         return "taken"

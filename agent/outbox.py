@@ -13,11 +13,13 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
-from agent.messages import Journal, Receipted
+from agent.messages import Journal, Receipt, Receipted
 from agent.outbox_schema import MIGRATIONS
+from agent.receipts import Standing, answer
 from drivers.reading import YinongError
 
 
@@ -153,6 +155,25 @@ class Outbox:
         found = self._db.execute("SELECT value FROM mark WHERE key = ?", (key,)).fetchone()
         return bytes(found[0]) if found else None
 
+    def marks(self, prefix: str) -> dict[str, bytes]:
+        """All state marks whose key begins so, in order of their keys (ASCII)."""
+        found = self._db.execute(
+            "SELECT key, value FROM mark WHERE key >= ? AND key < ? ORDER BY key", (prefix, f"{prefix}\x7f")
+        )
+        return {str(key): bytes(value) for key, value in found}
+
+    def place(self, outbox: str, seq: int) -> int:
+        """The place in the file that a number of an outbox id has; 0 where this file never gave it."""
+        for box, end in self._spans():
+            if box.outbox == outbox and 0 < seq <= end - box.base:
+                return box.base + seq
+        return 0
+
+    def row(self, place: int, leaf: str, body: bytes, retained: bool = False) -> tuple[Row, bool]:
+        """A row read at this place, and whether the county has receipted it."""
+        box = next(box for box, end in self._spans() if box.base < place <= end)
+        return Row(place, box.outbox, place - box.base, leaf, body, retained), place <= box.base + box.upto
+
     def last_id(self) -> int:
         """The newest row's place (0 where there never was one), also where all rows are gone."""
         found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entry'").fetchone()
@@ -171,30 +192,38 @@ class Outbox:
                 rows += [Row(i, box.outbox, i - box.base, leaf, bytes(b), bool(r)) for i, leaf, b, r in found]
         return rows
 
-    def receipt(self, store: str, outbox: str, upto: int) -> str:
-        """Take a receipt in. Gives what it meant: `advanced`, `same`, `again` (another store or a lower number: what is in
-        the archive is sent again from there), or `foreign` (an outbox id or a number that this file never gave)."""
-        at = next((i for i, box in enumerate(self._boxes) if box.outbox == outbox), None)
-        if at is None:
+    def receipt(self, receipt: Receipt, retained: bool = False) -> str:
+        """Take a receipt in. Gives what it meant: `advanced`, `same`, `again` (a restored or new store holds less: what is
+        above goes again, from the archive), or `foreign` (an outbox id or a number that this file never gave).
+
+        `retained`: the broker's stored one, which may be older than what is known (`agent.receipts.answer`).
+        """
+        boxes = enumerate(self._spans())
+        found = next(((at, box, end - box.base) for at, (box, end) in boxes if box.outbox == receipt.outbox), None)
+        if found is None or receipt.upto > found[2]:
             return "foreign"
-        box, end = self._boxes[at], list(self._spans())[at][1]
-        if upto > end - box.base:
-            return "foreign"
-        again = box.upto > 0 and (
-            upto < box.upto or (box.store is not None and store != box.store and upto != box.upto)
-        )
-        if upto == box.upto and store == box.store:
+        at, box, last_seq = found
+        known = Standing(box.outbox, box.store, box.upto)
+        standing, again = answer(known, receipt, last_seq, retained)
+        if standing == known:
             return "same"
         with self.transaction():
-            self._db.execute("UPDATE outbox SET upto = ?, store = ? WHERE id = ?", (upto, store, outbox))
-        self._boxes[at] = box._replace(upto=upto, store=store)
-        return "again" if again and upto < box.upto else "advanced"
+            self._db.execute(
+                "UPDATE outbox SET upto = ?, store = ? WHERE id = ?", (standing.upto, standing.store, box.outbox)
+            )
+        self._boxes[at] = box._replace(upto=standing.upto, store=standing.store)
+        return "again" if again else "advanced"
 
     def acknowledge_broker(self, place: int) -> None:
         """`[delivery] acknowledge = "broker"`: everything up to this row was taken by the broker, which is as good as it gets."""
         for box, end in self._spans():
             if box.base < place <= end:
-                self.receipt("broker", box.outbox, place - box.base)
+                self.receipt(Receipt(at="", store="broker", outbox=box.outbox, upto=place - box.base))
+
+    def is_newest(self, row: Row) -> bool:
+        """Whether no later row tells of the same leaf: what is retained of it must be this one."""
+        found = self._db.execute("SELECT 1 FROM entry WHERE id > ? AND leaf = ? LIMIT 1", (row.id, row.leaf)).fetchone()
+        return found is None
 
     def depth(self) -> Depth:
         """Counts for heartbeat, status and `yinong-agent outbox`."""
@@ -335,12 +364,21 @@ def _is_damage(error: sqlite3.OperationalError) -> bool:
 
 def peek(path: Path) -> Depth:
     """The counts of a file that no daemon has open (or has: nothing is changed). Raises YinongError where there is none."""
+    with read_only(path) as box:
+        return box.depth()
+
+
+@contextmanager
+def read_only(path: Path) -> Generator[Outbox]:
+    """The file to read from, whether a daemon has it open or not. Raises YinongError where it cannot be read."""
     if not path.is_file():
         raise YinongError(f"没有 {path} / there is no {path}")
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    db = None
     try:
-        return Outbox(db, path, Opening("kept", {})).depth()
+        db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
+        yield Outbox(db, path, Opening("kept", {}))
     except sqlite3.Error as error:
         raise YinongError(f"{path}: {error}") from error
     finally:
-        db.close()
+        if db is not None:
+            db.close()

@@ -81,14 +81,13 @@ class Answer(NamedTuple):
 def answer(known: Standing, receipt: Receipt, last_seq: int, retained: bool = False) -> Answer:
     """What `receipt` means to a terminal that knows `known` and has given out numbers up to `last_seq`.
 
-    Another outbox's receipt changes nothing. A number above `last_seq` counts as `last_seq`: nobody can have stored what was
-    never given out. A lower number (a store restored from a backup, or a new one) makes the terminal send again, but not
+    Another outbox's receipt changes nothing, and neither does a number above `last_seq`: nobody can have stored what was
+    never given out, so the terminal's file went back in time, and nothing is held to be stored on its word. A lower number (a store restored from a backup, or a new one) makes the terminal send again, but not
     where the broker delivers it as `retained`: a broker that died may come back with an old one, and the recorder answers
     every birth with a fresh one.
     """
-    if receipt.outbox != known.outbox:
+    if receipt.outbox != known.outbox or receipt.upto > last_seq:
         return Answer(known, False)
-    upto = min(receipt.upto, last_seq)
-    if upto < known.upto and retained:
+    if receipt.upto < known.upto and retained:
         return Answer(known, False)
-    return Answer(Standing(known.outbox, receipt.store, upto), upto < known.upto)
+    return Answer(Standing(known.outbox, receipt.store, receipt.upto), receipt.upto < known.upto)

@@ -201,7 +201,7 @@ class Runtime:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             log.warning("a receipt that is none: %s", error)
             return
-        meaning = await self.delivery.on_receipt(receipt)
+        meaning = await self.delivery.on_receipt(receipt, packet.retained)
         if meaning == "again":
             await self.life.note("sent_again", store=receipt.store, upto=receipt.upto)
         elif meaning == "foreign":

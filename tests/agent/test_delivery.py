@@ -15,7 +15,7 @@ from county_client import County
 from agent.clock import SystemClock
 from agent.delivery import Delivery, Pace
 from agent.link import Link, LinkState
-from agent.messages import Journal, Receipt
+from agent.messages import Journal, Receipt, Standard
 from agent.outbox import Draft, Outbox, open_outbox
 from agent.stamp import draft, journal, placed
 from agent.wire import Call, Incoming, LinkLost, Refused, Will, Wire
@@ -63,7 +63,7 @@ class Station:
         while True:
             packet = await self.incoming.get()
             if packet.topic.endswith("/receipt"):
-                await self.delivery.on_receipt(msgspec.json.decode(packet.payload, type=Receipt))
+                await self.delivery.on_receipt(msgspec.json.decode(packet.payload, type=Receipt), packet.retained)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -115,6 +115,21 @@ async def test_records_of_the_time_without_a_broker_arrive_late_in_order_and_com
             await asyncio.to_thread(county.wait_for, lambda c: len(set(numbers(c))) == 120)
     assert numbers(county)[:120] == [str(n) for n in range(120)]
     assert all(heard.late and not heard.retained for heard in county.of("journal"))
+
+
+async def test_the_newest_late_row_of_a_retained_topic_is_retained_and_no_older_one(
+    outbox: Outbox, broker: Broker
+) -> None:
+    broker.stop()
+    async with station(outbox, broker) as one:
+        items = [Standard(**placed(one.clock), profile=profile, items=()) for profile in "BZJ"]
+        await one.writer.commit([draft(one.clock, "standard", item, retained=True) for item in items])
+        broker.start()
+        with County(broker.host, broker.port) as county:
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("standard")) == 3)
+    assert [(heard.json["profile"], heard.retained, heard.late) for heard in county.of("standard")] == [
+        ("B", False, True), ("Z", False, True), ("J", True, True),
+    ]  # fmt: skip
 
 
 async def test_a_live_row_overtakes_the_backlog(outbox: Outbox, broker: Broker) -> None:

@@ -13,10 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.messages import Journal
+from agent.messages import Journal, Receipt
 from agent.outbox import Outbox, open_outbox
 from agent.spill import drop, held_bytes, keep, oldest
 from agent.stamp import journal, placed
+
+
+def said(store: str, outbox: str, upto: int) -> Receipt:
+    return Receipt(at="2026-03-02T09:00:00.000+08:00", store=store, outbox=outbox, upto=upto)
 
 
 def texts(rows: object) -> list[str]:
@@ -32,42 +36,49 @@ def test_a_row_has_its_place_in_its_own_bytes(outbox: Outbox, clock) -> None:
 
 def test_a_receipted_row_waits_no_more_and_stays_in_the_archive(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(5)])
-    assert outbox.receipt("store", outbox.id, 3) == "advanced"
+    assert outbox.receipt(said("store", outbox.id, 3)) == "advanced"
     assert texts(outbox.waiting(0, 10)) == ["3", "4"]
     assert (outbox.depth().waiting, outbox.depth().archived) == (2, 3)
 
 
 def test_the_same_receipt_again_changes_nothing(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n="a")])
-    outbox.receipt("store", outbox.id, 1)
-    assert outbox.receipt("store", outbox.id, 1) == "same"
+    outbox.receipt(said("store", outbox.id, 1))
+    assert outbox.receipt(said("store", outbox.id, 1)) == "same"
 
 
 def test_a_lower_receipt_of_a_restored_recorder_sends_the_archive_again(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(5)])
-    outbox.receipt("store", outbox.id, 5)
-    assert outbox.receipt("store", outbox.id, 2) == "again"
+    outbox.receipt(said("store", outbox.id, 5))
+    assert outbox.receipt(said("store", outbox.id, 2)) == "again"
     assert texts(outbox.waiting(0, 10)) == ["2", "3", "4"]
+
+
+def test_an_old_receipt_that_a_broker_had_retained_sends_nothing_again(outbox: Outbox, clock) -> None:
+    outbox.append([journal(clock, "x", n=str(n)) for n in range(5)])
+    outbox.receipt(said("store", outbox.id, 5))
+    assert outbox.receipt(said("store", outbox.id, 2), retained=True) == "same"
+    assert outbox.depth().waiting == 0
 
 
 def test_a_new_store_sends_everything_again(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(3)])
-    outbox.receipt("old", outbox.id, 3)
-    assert outbox.receipt("new", outbox.id, 0) == "again"
+    outbox.receipt(said("old", outbox.id, 3))
+    assert outbox.receipt(said("new", outbox.id, 0)) == "again"
     assert outbox.depth().waiting == 3
 
 
 @pytest.mark.parametrize(("outbox_id", "upto"), [("ffffffffffff", 1), ("0123456789ab", 99)])
 def test_a_receipt_for_what_was_never_sent_is_foreign(outbox: Outbox, clock, outbox_id: str, upto: int) -> None:
     outbox.append([journal(clock, "x", n="a")])
-    assert outbox.receipt("store", outbox_id, upto) == "foreign"
+    assert outbox.receipt(said("store", outbox_id, upto)) == "foreign"
     assert outbox.depth().waiting == 1
 
 
 def test_a_number_is_never_given_twice_also_when_every_row_is_gone(tmp_path: Path, clock) -> None:
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
     box.append([journal(clock, "x", n="a"), journal(clock, "x", n="b")])
-    box.receipt("store", box.id, 2)
+    box.receipt(said("store", box.id, 2))
     assert box.prune(2**40) == 2
     box.close()
     box = open_outbox(tmp_path / "o.db", "hw", "ffffffffffff", "t")
@@ -77,7 +88,7 @@ def test_a_number_is_never_given_twice_also_when_every_row_is_gone(tmp_path: Pat
 
 def test_unreceipted_rows_are_never_pruned(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(4)])
-    outbox.receipt("store", outbox.id, 1)
+    outbox.receipt(said("store", outbox.id, 1))
     assert outbox.prune(2**40) == 1
     assert texts(outbox.waiting(0, 10)) == ["1", "2", "3"]
 
@@ -102,7 +113,7 @@ def test_another_machine_with_the_same_disk_begins_a_new_outbox_and_keeps_the_ol
     assert (box.opening.kind, box.id) == ("other_hardware", "bbbbbbbbbbbb")
     box.append([journal(clock, "x", n="new")])
     assert [(row.outbox, row.seq) for row in box.waiting(0, 10)] == [("aaaaaaaaaaaa", 1), ("bbbbbbbbbbbb", 1)]
-    assert box.receipt("store", "aaaaaaaaaaaa", 1) == "advanced"
+    assert box.receipt(said("store", "aaaaaaaaaaaa", 1)) == "advanced"
     assert texts(box.waiting(0, 10)) == ["new"]
     box.close()
 
@@ -152,7 +163,7 @@ def test_a_full_disk_gives_up_archived_readings_before_anything_else(tmp_path: P
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
     rows = box.append([journal(clock, "x", n="j" * 2000) for _ in range(50)])
     box.db.execute("UPDATE entry SET kind = 'device' WHERE id <= 40")
-    box.receipt("store", box.id, rows[-1].seq)
+    box.receipt(said("store", box.id, rows[-1].seq))
     box.db.execute(f"PRAGMA max_page_count = {box.db.execute('PRAGMA page_count').fetchone()[0]}")
     box.append([journal(clock, "x", n="s" * 2000) for _ in range(5)])
     kinds = dict(box.db.execute("SELECT kind, count(*) FROM entry WHERE id <= 50 GROUP BY kind"))

@@ -64,4 +64,4 @@ def test_an_old_receipt_that_the_broker_kept_makes_nobody_send_again() -> None:
 
 
 def test_nothing_is_receipted_that_was_never_given_out() -> None:
-    assert answer(Standing(OUTBOX), receipt(100), last_seq=9).standing.upto == 9
+    assert answer(Standing(OUTBOX), receipt(100), last_seq=9) == (Standing(OUTBOX), False)
