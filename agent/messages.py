@@ -133,6 +133,7 @@ class Capture(Receipted, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     seen: str = ""  # of a damaged scan: what could be made out; `text` is then empty
     damage: str | None = None  # why it is damaged
+    context: dict[str, str] = {}  # as control cards said before: step (CBV business step), product, batch
 
 
 class Scan(Message, frozen=True, kw_only=True):
