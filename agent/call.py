@@ -6,22 +6,30 @@ from pathlib import Path
 
 from agent.messages import topic
 from agent.settings import Settings
-from agent.wire import Call, Will
+from agent.wire import Broker, Session, Will
 from drivers.reading import YinongError
+
+LARGEST_PACKET = 65536  # commands and receipts are small
 
 
 class BadTls(YinongError):  # noqa: N818
     """A certificate file cannot be used."""
 
 
-def call_of(settings: Settings, password: str | None, key_file: Path | None, fingerprint: str, will: bytes) -> Call:
-    """One connection's call. The client id begins with the terminal's name and holds the fingerprint, so that two terminals
-    cloned from one disk never kick each other off the broker."""
+def broker_of(settings: Settings, password: str | None, key_file: Path | None) -> Broker:
+    """Where the broker is. The user name is the terminal's name."""
+    tls = _context(settings, key_file) if settings.broker.tls else None
+    return Broker(settings.broker.host, settings.broker.port, settings.terminal.name, password, tls)
+
+
+def session_of(settings: Settings, fingerprint: str, will: bytes) -> Session:
+    """What one connection asks for. The client id begins with the terminal's name and holds the fingerprint, so that two
+    terminals cloned from one disk never kick each other off the broker. The session is resumed: within the will delay a
+    reconnect keeps the will unsaid."""
     broker, name = settings.broker, settings.terminal.name
-    return Call(
-        host=broker.host, port=broker.port, client_id=f"{name}.{fingerprint[:8]}", username=name, password=password,
-        tls=_context(settings, key_file) if broker.tls else None, keepalive_s=broker.keepalive_s,
-        session_expiry_s=broker.session_expiry_s, connect_timeout_s=broker.connect_timeout_s,
+    return Session(
+        client_id=f"{name}.{fingerprint[:8]}", keepalive_s=broker.keepalive_s, clean_start=False,
+        expiry_s=broker.session_expiry_s, largest_packet=LARGEST_PACKET, connect_timeout_s=broker.connect_timeout_s,
         no_ack_s=broker.acknowledge_timeout_s, will=Will(topic(name, "state"), will, broker.will_delay_s),
     )  # fmt: skip
 

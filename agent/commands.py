@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from agent.clock import Clock
+from agent.connection import Incoming
 from agent.messages import Command, Reply, topic
 from agent.stamp import stamped
-from agent.wire import Incoming
 from drivers.reading import YinongError
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from agent.clock import Clock
+from agent.connection import Connection, Incoming
 from agent.messages import topic
-from agent.wire import NO_SUBSCRIBERS, Call, Incoming, LinkLost, Refused, Wire
+from agent.wire import NO_SUBSCRIBERS, Broker, LinkLost, Refused, Session
 
 WINDOW = 10
 
@@ -31,15 +32,17 @@ class Link:
     """`run` belongs into the daemon's task group; `publish` may be called by any loop while the link is up."""
 
     def __init__(
-        self, name: str, clock: Clock, call: Callable[[int], Call], born: Callable[["Link"], Awaitable[None]],
+        self, name: str, clock: Clock, broker: Broker, session: Callable[[int], Session],
+        born: Callable[["Link"], Awaitable[None]],
         on_message: Callable[[Incoming], None], changed: Callable[[LinkState], Awaitable[None]], *,
         backoff_cap_s: float = 120, backoff_first_s: float = 2, chance: random.Random | None = None,
     ) -> None:  # fmt: skip
-        self._name, self._clock, self._call, self._born = name, clock, call, born
+        self._name, self._clock, self._born = name, clock, born
+        self._broker, self._session = broker, session
         self._on_message, self._changed = on_message, changed
         self._cap_s, self._first_s = backoff_cap_s, backoff_first_s
         self._chance = chance or random.Random()  # from the kernel: two cloned terminals draw differently
-        self._wire: Wire | None = None
+        self._connection: Connection | None = None
         self._window = asyncio.Semaphore(WINDOW)
         self.state = LinkState(False, 0, clock.mono_ms(), "not connected yet")
         self.up, self.down = asyncio.Event(), asyncio.Event()
@@ -50,12 +53,14 @@ class Link:
         failures = 0
         while True:
             try:
-                wire = await Wire.connect(self._call(self.state.connections + 1), self._on_message)
+                connection = await Connection.connect(
+                    self._broker, self._session(self.state.connections + 1), self._on_message
+                )
             except (LinkLost, Refused) as error:
                 failures += 1
                 await self._set(up=False, why=str(error))
             else:
-                lasted_ms = await self._live(wire)
+                lasted_ms = await self._live(connection)
                 failures = 1 if lasted_ms > 30_000 else failures + 1
             await self._clock.sleep(self._chance.uniform(0, min(self._cap_s, self._first_s * 2 ** min(failures, 16))))
 
@@ -64,16 +69,18 @@ class Link:
         user: tuple[tuple[str, str], ...] = (), correlation: bytes | None = None,
     ) -> int:  # fmt: skip
         """Publish below the own branch; returns the PUBACK's reason code. Raises LinkLost, Refused."""
-        wire = self._wire
-        if wire is None:
+        connection = self._connection
+        if connection is None:
             raise LinkLost(self.state.why)
         user = (*user, ("late", "1")) if late else user
         where = topic(self._name, leaf)
         if qos == 0:
-            return await wire.publish(where, payload, qos=0, retain=retain, user=user)
+            return await connection.publish(where, payload, qos=0, retain=retain, user=user)
         async with self._window:
             try:
-                code = await wire.publish(where, payload, qos=qos, retain=retain, user=user, correlation=correlation)
+                code = await connection.publish(
+                    where, payload, qos=qos, retain=retain, user=user, correlation=correlation
+                )
             except Refused as error:
                 self._warn(f"{leaf}: {error}")
                 raise
@@ -82,30 +89,30 @@ class Link:
 
     async def close(self, farewell: bytes) -> None:
         """Clean stop: say `closing` (retained) and disconnect, so that the will stays unsaid. Bounded by the caller."""
-        wire, self._wire = self._wire, None
-        if wire is None:
+        connection, self._connection = self._connection, None
+        if connection is None:
             return
         try:
-            await wire.publish(topic(self._name, "state"), farewell, qos=1, retain=True)
+            await connection.publish(topic(self._name, "state"), farewell, qos=1, retain=True)
         except (LinkLost, Refused):
             pass
         finally:
-            wire.close()
+            connection.close()
 
-    async def _live(self, wire: Wire) -> int:
+    async def _live(self, connection: Connection) -> int:
         began = self._clock.mono_ms()
-        self._wire = wire
-        self._window = asyncio.Semaphore(min(WINDOW, wire.receive_maximum))
+        self._connection = connection
+        self._window = asyncio.Semaphore(min(WINDOW, connection.receive_maximum))
         self.state = self.state._replace(connections=self.state.connections + 1)
         try:
-            await wire.subscribe((topic(self._name, "command/+"), topic(self._name, "receipt")))
+            await connection.subscribe((topic(self._name, "command/+"), topic(self._name, "receipt")))
             await self._born(self)
             await self._set(up=True, why="")
-            why = await asyncio.shield(wire.closed)
+            why = await asyncio.shield(connection.closed)
         except (LinkLost, Refused) as error:
             why = str(error)
-        self._wire = None
-        wire.close()
+        self._connection = None
+        connection.close()
         await self._set(up=False, why=why)
         return self._clock.mono_ms() - began
 

@@ -12,10 +12,11 @@ import msgspec
 
 from agent.answers import Answers, Parts
 from agent.board import Believed, Board
-from agent.call import call_of, trusted
+from agent.call import broker_of, session_of, trusted
 from agent.captures import Captures
 from agent.clock import Clock
 from agent.commands import Commands
+from agent.connection import Incoming
 from agent.control import serve
 from agent.delivery import Delivery, Pace
 from agent.fingerprint import fingerprint
@@ -31,7 +32,7 @@ from agent.rounds import Rounds
 from agent.settings import Loaded, Settings
 from agent.stamp import stamped
 from agent.watch import Watch
-from agent.wire import Call, Incoming, LinkLost, Refused
+from agent.wire import LinkLost, Refused, Session
 from agent.writer import Writer
 from drivers.hotplug import Plug
 from drivers.reading import Condition, Reading
@@ -68,7 +69,7 @@ class Runtime:
         self._receipts = topic(name, "receipt")
         self._incoming: asyncio.Queue[Incoming] = asyncio.Queue(100)
         self.link = Link(
-            name, clock, self._call, self._born, self._on_message, self.life.link_changed,
+            name, clock, broker_of(self.settings, loaded.secrets.password, loaded.secrets.key_file), self._session, self._born, self._on_message, self.life.link_changed,
             backoff_cap_s=self.settings.broker.reconnect_cap_s,
         )  # fmt: skip
         self.delivery = Delivery(
@@ -155,10 +156,8 @@ class Runtime:
             raise
         await loop
 
-    def _call(self, connection: int) -> Call:
-        will = msgspec.json.encode(self._state("lost", connection))
-        secrets = self._loaded.secrets
-        return call_of(self.settings, secrets.password, secrets.key_file, self._fingerprint, will)
+    def _session(self, connection: int) -> Session:
+        return session_of(self.settings, self._fingerprint, msgspec.json.encode(self._state("lost", connection)))
 
     def _state(self, state: Any, connection: int | None = None) -> State:
         terminal = self.settings.terminal

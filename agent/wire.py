@@ -1,7 +1,10 @@
 """One MQTT 5 connection: paho as a dumb wire, driven by the event loop, given up after the first trouble.
 
+    Wire (one connection) -> Ears (who listens: the agent's link, the recorder, the live view, a simulated station)
+
 paho floods on reconnect, ignores Receive Maximum, reconnects without jitter and its own queue loses order: so a client lives
-for one connection only, never holds more than the window, and everything that must not be lost lies in the outbox.
+for one connection only, the window is kept above it, and everything that must not be lost lies in an outbox. Dialling (name
+lookup, TCP, TLS) is in a daemon thread: one that hangs holds up no clean stop. Agent and center use the same wire.
 """
 
 import asyncio
@@ -9,8 +12,8 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -21,105 +24,121 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from drivers.reading import YinongError
 
-T = TypeVar("T")
 NO_SUBSCRIBERS = 0x10  # MQTT 5, 3.4.2.1: PUBACK "No matching subscribers"
+TAKEN_OVER = 0x8E  # MQTT 5, 2.4: another client came with this client id
+UserProperties = Sequence[tuple[str, str]]
 
 
 class LinkLost(YinongError):  # noqa: N818
-    """The connection is gone (or never came); says why."""
+    """The connection is gone, or never came about, or was refused; says why."""
 
 
 class Refused(YinongError):  # noqa: N818
-    """The broker took the packet and said no (PUBACK or SUBACK reason >= 0x80)."""
+    """The broker took the packet and said no (CONNACK, PUBACK or SUBACK reason of 0x80 and up)."""
 
     def __init__(self, reason: str, code: int) -> None:
         super().__init__(f"{reason} (0x{code:02X})")
         self.reason, self.code = reason, code
 
 
+class Broker(NamedTuple):
+    """Where the broker is and who we are to it."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = None
+    tls: Callable[[], ssl.SSLContext] | None = None
+
+
 class Will(NamedTuple):
     topic: str
     payload: bytes
     delay_s: int
+    user: UserProperties = ()
 
 
-class Call(NamedTuple):
-    """How to reach the broker."""
+class Session(NamedTuple):
+    """What a connection asks of the broker."""
 
-    host: str
-    port: int
     client_id: str
-    username: str | None
-    password: str | None
-    tls: Callable[[], ssl.SSLContext] | None
-    keepalive_s: int
-    session_expiry_s: int
-    connect_timeout_s: float
-    no_ack_s: float  # a QoS 1 packet that is not acknowledged for so long ends the connection
-    will: Will
+    keepalive_s: int = 30
+    clean_start: bool = True
+    expiry_s: int = 0
+    receive_maximum: int = 20
+    manual_ack: bool = False
+    largest_packet: int | None = None  # bytes that we take; None: any
+    connect_timeout_s: float = 7.5
+    no_ack_s: float = (
+        20  # a QoS 1 packet unacknowledged for so long: half open, or the broker is stuck; the connection ends
+    )
+    will: Will | None = None
 
 
-class Incoming(NamedTuple):
-    """A message to us."""
+class Ears(Protocol):
+    """Who listens on a connection. Called in the loop; none of these may raise or block."""
 
-    topic: str
-    payload: bytes
-    retained: bool
-    response_topic: str | None
-    correlation: bytes | None
-    expiry_s: int | None
+    def connected(self, wire: "Wire", resumed: bool) -> None: ...
+    def heard(self, wire: "Wire", message: paho.MQTTMessage) -> None: ...
+    def acknowledged(self, mid: int, reason: ReasonCode) -> None: ...
+    def lost(self, why: str) -> None: ...
 
 
 class Wire:
-    """A connection that is up. Made by `connect`; `closed` is done when it is down, with the reason."""
+    """One connection. `closed` is done when it is down, with the reason in words."""
 
-    def __init__(self, call: Call, on_message: Callable[[Incoming], None]) -> None:
+    def __init__(self, broker: Broker, session: Session, ears: Ears) -> None:
         self._loop = asyncio.get_running_loop()
-        self._loop_thread = threading.get_ident()
-        self._call = call
-        self._on_message = on_message
-        self._acks: dict[int, asyncio.Future[ReasonCode]] = {}
-        self._connack: asyncio.Future[ReasonCode] = self._loop.create_future()
-        self._socket: socket.socket | None = None
-        self._misc: asyncio.TimerHandle | None = None
-        self.closed: asyncio.Future[str] = self._loop.create_future()
-        self.receive_maximum = 65535
+        self._ears, self._session, self._broker = ears, session, broker
         self._client = self._made()
+        self._unacked: dict[int, float] = {}
+        self._tick_handle: asyncio.TimerHandle | None = None
+        self._connack: asyncio.Future[tuple[ReasonCode, bool]] = self._loop.create_future()
+        self.closed: asyncio.Future[str] = self._loop.create_future()
+        self.receive_maximum = 65535  # of the broker
+        self.taken_over = False
+        self._told = False  # the ears know that we are up
 
-    @classmethod
-    async def connect(cls, call: Call, on_message: Callable[[Incoming], None]) -> "Wire":
-        """Raises LinkLost (no broker, no answer) or Refused (not authorized, banned, …)."""
+    @property
+    def up(self) -> bool:
+        return self._told and not self.closed.done()
+
+    @property
+    def under_way(self) -> int:
+        """QoS 1 messages that the broker has not acknowledged."""
+        return len(self._unacked)
+
+    async def open(self) -> None:
+        """Connect; `Ears.connected` is called before this returns. Raises LinkLost, or Refused where the broker says no."""
         try:
-            wire = cls(call, on_message)
-        except YinongError as error:  # a certificate file that cannot be used
-            raise LinkLost(str(error)) from error
-        try:
-            async with asyncio.timeout(call.connect_timeout_s * 2):
-                await _in_daemon_thread(wire._dial)
-                code = await wire._connack
+            async with asyncio.timeout(2 * self._session.connect_timeout_s):
+                await self._dial()
+                self._attach()
+                reason, resumed = await self._connack
         except TimeoutError:
-            wire._shut("no answer to CONNECT")
+            self._shut("no answer to CONNECT")
             raise LinkLost("no answer to CONNECT") from None
-        except (OSError, ValueError) as error:  # refused, unreachable, no such name (or none that can be), TLS
-            wire._shut(str(error))
+        except OSError as error:  # refused, unreachable, no such name (or none that can be), TLS
+            self._shut(str(error))
             raise LinkLost(f"{type(error).__name__}: {error}") from error
         except BaseException:
-            wire._shut("cancelled")
+            self._shut("cancelled")
             raise
-        if code.is_failure:
-            wire._shut(str(code))
-            raise Refused(str(code), code.value)
-        return wire
+        if reason.is_failure:
+            self._shut(str(reason))
+            raise Refused(str(reason), reason.value)
+        if self.closed.done():
+            raise LinkLost(self.closed.result())
+        self._told = True
+        self._ears.connected(self, resumed)
 
-    async def publish(
-        self, topic: str, payload: bytes, *, qos: int, retain: bool = False, user: tuple[tuple[str, str], ...] = (),
+    def publish(
+        self, topic: str, payload: bytes, qos: int = 1, retain: bool = False, user: UserProperties = (),
         correlation: bytes | None = None,
-    ) -> int:  # fmt: skip
-        """Send; with QoS 1 returns the PUBACK's reason code (0, or NO_SUBSCRIBERS) when it has come.
-
-        Raises Refused for a reason of 0x80 and up, LinkLost where the connection ends first or no acknowledgement
-        comes for `no_ack_s` (a half-open connection: it is closed).
-        """
+    ) -> int | None:  # fmt: skip
+        """The message id, acknowledged later through `Ears.acknowledged` (QoS 1); None where the connection is down."""
+        if not self.up:
+            return None
         properties = Properties(PacketTypes.PUBLISH)
         if user:
             properties.UserProperty = list(user)
@@ -127,205 +146,184 @@ class Wire:
             properties.CorrelationData = correlation
         info = self._client.publish(topic, payload, qos, retain, properties)
         if info.rc != paho.MQTT_ERR_SUCCESS:
-            self._shut(paho.error_string(info.rc))
-            raise LinkLost(paho.error_string(info.rc))
-        return 0 if qos == 0 else await self._acknowledged(info.mid)
+            self.drop(paho.error_string(info.rc))
+            return None
+        if qos:
+            self._unacked[info.mid] = self._loop.time()
+        return info.mid
 
-    async def subscribe(self, topics: tuple[str, ...]) -> None:
-        """QoS 1. Raises Refused (one of them not authorized), LinkLost."""
-        rc, mid = self._client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in topics])
-        if rc != paho.MQTT_ERR_SUCCESS or mid is None:
-            raise LinkLost(paho.error_string(rc))
-        await self._acknowledged(mid)
+    def subscribe(self, topics: Sequence[str], qos: int = 1, retain_handling: int = 0) -> int | None:
+        """The id under which `Ears.acknowledged` tells of the SUBACK (the worst of its reasons); None where it is down.
+
+        `retain_handling` 1: retained messages come only where the subscription is new (MQTT 5, 3.8.3.1).
+        """
+        if not self.up:
+            return None
+        _, mid = self._client.subscribe([(t, SubscribeOptions(qos, retainHandling=retain_handling)) for t in topics])
+        if mid is not None:
+            self._unacked[mid] = self._loop.time()
+        return mid
+
+    def acknowledge(self, mid: int) -> None:
+        """PUBACK of a message heard on this connection; nothing where it is down: the broker delivers it again."""
+        if self.up:
+            self._client.ack(mid, 1)
+
+    def drop(self, why: str = "dropped") -> None:
+        """Cut the connection without DISCONNECT, as a power cut does: the broker publishes the will."""
+        sock = self._client.socket()
+        if isinstance(sock, socket.socket):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._shut(why)
 
     def close(self) -> None:
-        """Send DISCONNECT (the will is not published) and let go."""
-        if not self.closed.done():
+        """DISCONNECT, and let go: no will."""
+        if self.up:
             self._client.disconnect()
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(OSError):
                 self._client.loop_write()
         self._shut("closed by us")
 
-    async def _acknowledged(self, mid: int) -> int:
-        ack = self._acks.setdefault(mid, self._loop.create_future())
-        try:
-            async with asyncio.timeout(self._call.no_ack_s):
-                code = await ack
-        except TimeoutError:
-            self._shut("no acknowledgement")
-            raise LinkLost("no acknowledgement") from None
-        finally:
-            self._acks.pop(mid, None)
-        if code.is_failure:
-            raise Refused(str(code), code.value)
-        return code.value
-
     def _made(self) -> paho.Client:
-        call = self._call
+        session = self._session
         client = paho.Client(
-            CallbackAPIVersion.VERSION2, call.client_id, protocol=paho.MQTTv5, reconnect_on_failure=False
-        )
-        if call.username:
-            client.username_pw_set(call.username, call.password)
-        if call.tls:
-            client.tls_set_context(call.tls())
-        will = Properties(PacketTypes.WILLMESSAGE)
-        will.WillDelayInterval = call.will.delay_s
-        client.will_set(call.will.topic, call.will.payload, qos=1, retain=True, properties=will)
-        client.connect_timeout = call.connect_timeout_s
-        client.on_socket_open = self._on_socket_open
-        client.on_socket_close = self._on_socket_close
-        client.on_socket_register_write = self._on_want_write
-        client.on_socket_unregister_write = self._on_no_write
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_ack
-        client.on_subscribe = self._on_suback
-        client.on_message = self._on_paho_message
+            CallbackAPIVersion.VERSION2, session.client_id, protocol=paho.MQTTv5,
+            reconnect_on_failure=False, manual_ack=session.manual_ack,
+        )  # fmt: skip
+        if self._broker.username:
+            client.username_pw_set(self._broker.username, self._broker.password)
+        if self._broker.tls:
+            client.tls_set_context(self._broker.tls())
+        if will := session.will:
+            properties = Properties(PacketTypes.WILLMESSAGE)
+            properties.WillDelayInterval = will.delay_s
+            if will.user:
+                properties.UserProperty = list(will.user)
+            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+        client.max_inflight_messages = 0  # the window is kept above
+        client.connect_timeout = session.connect_timeout_s
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_message, client.on_publish = self._on_message, self._on_publish
+        client.on_subscribe = self._on_subscribe
         return client
 
-    def _dial(self) -> None:  # in a thread of its own: name lookup, TCP and TLS may take long
+    async def _dial(self) -> None:
+        """Name lookup, TCP and TLS, which block, in a thread of their own."""
         properties = Properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = self._call.session_expiry_s
-        properties.ReceiveMaximum = 20
-        properties.MaximumPacketSize = 65536  # commands and receipts are small
-        self._client.connect(
-            self._call.host, self._call.port, self._call.keepalive_s, clean_start=False, properties=properties
-        )
+        properties.SessionExpiryInterval = self._session.expiry_s
+        properties.ReceiveMaximum = self._session.receive_maximum
+        if self._session.largest_packet:
+            properties.MaximumPacketSize = self._session.largest_packet
+        done: asyncio.Future[None] = self._loop.create_future()
 
-    # paho's callbacks: during `_dial` in its thread, later in the loop's
+        def settle(error: BaseException | None) -> None:
+            if done.done():
+                self._shut("given up while dialling")
+            elif error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
 
-    def _on_socket_open(self, _client: paho.Client, _data: Any, sock: Any) -> None:
-        raw: socket.socket = sock
-        with contextlib.suppress(OSError):
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
-        self._in_loop(self._watch, raw)
+        def dial() -> None:
+            error: BaseException | None = None
+            try:
+                self._client.connect(
+                    self._broker.host, self._broker.port, self._session.keepalive_s,
+                    clean_start=self._session.clean_start, properties=properties,
+                )  # fmt: skip
+            except (OSError, ValueError) as caught:
+                error = caught if isinstance(caught, OSError) else OSError(str(caught))
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                self._loop.call_soon_threadsafe(settle, error)
 
-    def _on_socket_close(self, _client: paho.Client, _data: Any, sock: Any) -> None:
-        fd = sock.fileno()
-        self._in_loop(self._unwatch, fd)
+        threading.Thread(target=dial, name="dial", daemon=True).start()
+        await done
 
-    def _on_want_write(self, _client: paho.Client, _data: Any, sock: Any) -> None:
-        self._in_loop(self._watch_write, sock.fileno())
-
-    def _on_no_write(self, _client: paho.Client, _data: Any, sock: Any) -> None:
-        self._in_loop(self._unwatch_write, sock.fileno())
-
-    def _on_connect(self, _client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
-        self.receive_maximum = getattr(properties, "ReceiveMaximum", 65535) if properties else 65535
-        if not self._connack.done():
-            self._connack.set_result(code)
-
-    def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
-        self._shut(str(code))
-
-    def _on_ack(self, _client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
-        ack = self._acks.setdefault(mid, self._loop.create_future())
-        if not ack.done():
-            ack.set_result(code)
-
-    def _on_suback(self, _client: paho.Client, _data: Any, mid: int, codes: list[ReasonCode], _properties: Any) -> None:
-        worst = max(codes, key=lambda code: code.value)
-        self._on_ack(_client, _data, mid, worst, None)
-
-    def _on_paho_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        properties = message.properties
-        self._on_message(
-            Incoming(
-                message.topic,
-                bytes(message.payload),
-                message.retain,
-                getattr(properties, "ResponseTopic", None),
-                getattr(properties, "CorrelationData", None),
-                getattr(properties, "MessageExpiryInterval", None),
-            )
-        )
-
-    def _in_loop(self, do: Callable[..., object], *arguments: object) -> None:
-        if threading.get_ident() == self._loop_thread:
-            do(*arguments)
-        else:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the daemon ended while this was dialling
-                self._loop.call_soon_threadsafe(do, *arguments)
-
-    def _watch(self, sock: socket.socket) -> None:
-        if self.closed.done():  # given up while it was dialled
-            sock.close()
-            return
-        self._socket = sock
+    def _attach(self) -> None:
+        sock = self._client.socket()
+        if sock is None:
+            raise OSError("the connection ended at once")
+        with contextlib.suppress(OSError, AttributeError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)  # type: ignore[attr-defined]
+        self._client.on_socket_close = self._on_socket_close
+        self._client.on_socket_register_write = self._on_want_write
+        self._client.on_socket_unregister_write = self._on_no_write
         self._loop.add_reader(sock.fileno(), self._readable)
+        if self._client.want_write():
+            self._loop.add_writer(sock.fileno(), self._client.loop_write)
         self._tick()
-
-    def _watch_write(self, fd: int) -> None:
-        if fd >= 0 and not self.closed.done():
-            self._loop.add_writer(fd, self._writable)
-
-    def _unwatch(self, fd: int) -> None:
-        if fd >= 0:
-            self._loop.remove_reader(fd)
-            self._loop.remove_writer(fd)
-
-    def _unwatch_write(self, fd: int) -> None:
-        if fd >= 0:
-            self._loop.remove_writer(fd)
 
     def _readable(self) -> None:
         self._client.loop_read()
-        sock = self._socket
+        sock = self._client.socket()
         while isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and sock.pending():  # select does not see these
             self._client.loop_read()
-
-    def _writable(self) -> None:
-        self._client.loop_write()
 
     def _tick(self) -> None:
         if self.closed.done():
             return
-        if self._client.loop_misc() != paho.MQTT_ERR_SUCCESS and self._connack.done():
+        oldest = next(iter(self._unacked.values()), None)
+        if oldest is not None and self._loop.time() - oldest > self._session.no_ack_s:
+            self.drop("no acknowledgement")
+        elif self._client.loop_misc() != paho.MQTT_ERR_SUCCESS:
             self._shut("keepalive timeout")
-            return
-        self._misc = self._loop.call_later(min(5.0, self._call.keepalive_s / 4), self._tick)
+        else:
+            pace_s = min(5.0, self._session.keepalive_s / 4, self._session.no_ack_s / 4)
+            self._tick_handle = self._loop.call_later(pace_s, self._tick)
 
     def _shut(self, why: str) -> None:
         if self.closed.done():
             return
+        was_up = self.up
         self.closed.set_result(why)
-        if self._misc:
-            self._misc.cancel()
-        self._client.on_socket_close = self._client.on_socket_unregister_write = None
-        sock = self._socket
+        if self._tick_handle:
+            self._tick_handle.cancel()
+        sock = self._client.socket()
         if sock is not None and sock.fileno() >= 0:
-            self._unwatch(sock.fileno())
+            self._loop.remove_reader(sock.fileno())
+            self._loop.remove_writer(sock.fileno())
+            self._client.on_socket_close = None
             with contextlib.suppress(OSError):
                 sock.close()
-        for ack in self._acks.values():
-            if not ack.done():
-                ack.set_exception(LinkLost(why))
         if not self._connack.done():
             self._connack.set_exception(LinkLost(why))
             self._connack.exception()  # looked at: nobody may be waiting any more
+        if was_up:
+            self._ears.lost(why)
 
+    def _on_connect(self, _client: paho.Client, _data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
+        self.receive_maximum = getattr(properties, "ReceiveMaximum", 65535)
+        if not self._connack.done():
+            self._connack.set_result((reason, bool(flags.session_present)))
 
-async def _in_daemon_thread(work: Callable[[], T]) -> T:
-    """Like asyncio.to_thread, but a name lookup that hangs holds up neither a clean stop nor the interpreter's end."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
+    def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any) -> None:
+        self.taken_over = reason.value == TAKEN_OVER
+        if self._connack.done():
+            self._shut(str(reason))
         else:
-            done.set_result(result)  # type: ignore[arg-type]
+            self._connack.set_result((reason, False))
 
-    def run() -> None:
-        try:
-            result, error = work(), None
-        except BaseException as caught:
-            result, error = None, caught
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(settle, result, error)
+    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        if self.up:
+            self._ears.heard(self, message)
 
-    threading.Thread(target=run, name="dial", daemon=True).start()
-    return await done
+    def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _props: Any) -> None:
+        if self._unacked.pop(mid, None) is not None:
+            self._ears.acknowledged(mid, reason)
+
+    def _on_subscribe(self, client: paho.Client, data: Any, mid: int, reasons: list[ReasonCode], props: Any) -> None:
+        self._on_publish(client, data, mid, max(reasons, key=lambda reason: reason.value), props)
+
+    def _on_socket_close(self, _client: paho.Client, _data: Any, sock: Any) -> None:
+        if sock.fileno() >= 0:
+            self._loop.remove_reader(sock.fileno())
+            self._loop.remove_writer(sock.fileno())
+
+    def _on_want_write(self, client: paho.Client, _data: Any, sock: Any) -> None:
+        if sock.fileno() >= 0 and not self.closed.done():
+            self._loop.add_writer(sock.fileno(), client.loop_write)
+
+    def _on_no_write(self, _client: paho.Client, _data: Any, sock: Any) -> None:
+        if sock.fileno() >= 0:
+            self._loop.remove_writer(sock.fileno())

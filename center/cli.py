@@ -13,9 +13,9 @@ import msgspec
 import typer
 
 from agent.clock import SystemClock
+from agent.wire import Broker
 from agent.words import chosen_lang
 from center.settings import BrokerSettings, Settings, SettingsError, broker_of, load
-from center.wire import Broker
 from drivers.catalogue import Lang
 from drivers.reading import YinongError
 

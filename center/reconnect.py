@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from center.wire import Broker, Ears, LinkLost, Session, Wire
+from agent.wire import Broker, Ears, LinkLost, Refused, Session, Wire
 
 
 class Retry(NamedTuple):
@@ -33,7 +33,7 @@ async def stay_connected(
             await asyncio.shield(wire.closed)
             lasted = asyncio.get_running_loop().time() - began
             failures = 0 if lasted > retry.cap_s else failures + 1
-        except LinkLost as error:
+        except (LinkLost, Refused) as error:
             failures += 1
             failed(str(error))
         finally:

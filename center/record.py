@@ -21,11 +21,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.clock import Clock, rfc3339
 from agent.messages import LATE, ROOT, SIMULATED, Receipt, topic
 from agent.station import Terminal
+from agent.wire import Broker, Session, Wire
 from center.database import StoreError, StoreRefused
 from center.intake import Arrived, SetAside, Taken, split, take
 from center.reconnect import Retry, stay_connected
 from center.store import Head, Store
-from center.wire import Broker, Session, Wire
 
 log = logging.getLogger("yinong.record")
 
@@ -47,7 +47,7 @@ class _Held(NamedTuple):
 
 
 class Recorder:
-    """Listens on its connections (`center.wire.Ears`); `run` is all that is called."""
+    """Listens on its connections (`agent.wire.Ears`); `run` is all that is called."""
 
     def __init__(self, store: Store, clock: Clock, *, simulated: bool = False) -> None:
         self._store, self._clock, self._take_simulated = store, clock, simulated

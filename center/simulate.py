@@ -15,9 +15,9 @@ from typing import NamedTuple
 from agent.clock import Clock
 from agent.register import County
 from agent.station import StationType, Terminal
+from agent.wire import Broker
 from center.life import Life, Pace
 from center.simulated import SimulatedStation
-from center.wire import Broker
 
 TERMINAL = "sim"
 TOWNSHIP_CUTS = 1.5  # power cuts of a whole township, in an hour of the county's life

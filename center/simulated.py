@@ -29,10 +29,10 @@ from agent.messages import (
     topic,
 )
 from agent.station import Terminal
+from agent.wire import Broker, Session, Will, Wire
 from center.memory_outbox import MemoryOutbox, Row
 from center.reconnect import Retry, stay_connected
 from center.scenes import CODES, EQUIPMENT, SCENES, standing
-from center.wire import Broker, Session, Will, Wire
 from drivers.reading import Reading
 
 WINDOW = 10
@@ -49,7 +49,7 @@ class _Batch(Message, frozen=True, kw_only=True):
 
 
 class SimulatedStation:
-    """Listens on its own connection (`center.wire.Ears`). `counts` is shared by the fleet."""
+    """Listens on its own connection (`agent.wire.Ears`). `counts` is shared by the fleet."""
 
     def __init__(
         self, terminal: Terminal, broker: Broker, clock: Clock, chance: random.Random, counts: Counter[str]

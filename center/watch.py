@@ -18,12 +18,12 @@ from agent.clock import Clock
 from agent.messages import LATE, ROOT, SIMULATED, Device
 from agent.standard_words import verdict_name
 from agent.station import TYPE_NAMES
+from agent.wire import Broker, Session, Wire
 from agent.words import CLASSES, CONDITIONS, word
 from center.board import TROUBLE, Board, Known, Moment
 from center.intake import Arrived
 from center.presence import Presence
 from center.reconnect import stay_connected
-from center.wire import Broker, Session, Wire
 from drivers.catalogue import Lang, sentence
 from drivers.reading import Condition, Reason
 
@@ -41,7 +41,7 @@ LEAVES = ("state", "heartbeat", "device/#", "standard", "scan")
 
 
 class Watch:
-    """Listens on its connections (`center.wire.Ears`)."""
+    """Listens on its connections (`agent.wire.Ears`)."""
 
     def __init__(self, clock: Clock, lang: Lang, wide: bool = False, console: Console | None = None) -> None:
         self._lang: Lang = lang

@@ -15,10 +15,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.clock import SystemClock
 from agent.messages import topic
+from agent.wire import Broker as Address
+from agent.wire import Session, UserProperties, Will, Wire
 from center.record import Recorder
 from center.store import Store
-from center.wire import Broker as Address
-from center.wire import Session, UserProperties, Will, Wire
 
 NAME = "450225-GXBRS0001B-1"
 OTHER = "450225-GXBRS0002B-1"

@@ -1,7 +1,9 @@
 """Outbox, link and delivery against a real mosquitto: live first, backlog late and in order, again where no receipt comes."""
 
 import asyncio
+import os
 import random
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import groupby
@@ -13,12 +15,14 @@ from broker import Broker
 from county_client import County
 
 from agent.clock import SystemClock
+from agent.connection import Connection, Incoming
 from agent.delivery import Delivery, Pace
 from agent.link import Link, LinkState
 from agent.messages import Journal, Receipt, Standard
 from agent.outbox import Draft, Outbox, open_outbox
 from agent.stamp import draft, journal, placed
-from agent.wire import Call, Incoming, LinkLost, Refused, Will, Wire
+from agent.wire import Broker as Address
+from agent.wire import LinkLost, Refused, Session, Will
 from agent.writer import Writer
 
 NAME = "450225-GXBRS0001B-1"
@@ -35,14 +39,13 @@ class Station:
         self.states: list[LinkState] = []
         self.incoming: asyncio.Queue[Incoming] = asyncio.Queue()
 
-        def call(connection: int) -> Call:
-            return Call(
-                broker.host, broker.port, f"{NAME}.f00d", NAME if password else None, password, None, 30, 300, 5, no_ack_s,
-                Will(f"yinong/1/{NAME}/state", b'{"state":"lost"}', 2),
-            )  # fmt: skip
-
+        will = Will(f"yinong/1/{NAME}/state", b'{"state":"lost"}', 2)
+        session = Session(
+            f"{NAME}.f00d", clean_start=False, expiry_s=300, connect_timeout_s=5, no_ack_s=no_ack_s, will=will
+        )
+        address = Address(broker.host, broker.port, NAME if password else None, password)
         self.link = Link(
-            NAME, self.clock, call, self._born, self.incoming.put_nowait, self._changed,
+            NAME, self.clock, address, lambda _: session, self._born, self.incoming.put_nowait, self._changed,
             backoff_first_s=0.05, backoff_cap_s=0.2, chance=random.Random(1),
         )  # fmt: skip
         self.delivery = Delivery(
@@ -246,30 +249,24 @@ async def test_a_clean_stop_says_closing_and_the_will_stays_unsaid(outbox: Outbo
     assert [heard.json["state"] for heard in county.of("state")] == ["online", "closing"]
 
 
+def session(topic: str = "t", **options: float) -> Session:
+    return Session("c", clean_start=False, expiry_s=300, will=Will(topic, b'{"state":"lost"}', 1))._replace(**options)
+
+
+async def connected(address: Address, asked: Session) -> Connection:
+    return await Connection.connect(address, asked, lambda _: None)
+
+
 async def test_a_station_that_vanishes_is_told_of_by_its_will(broker: Broker) -> None:
     with County(broker.host, broker.port) as county:
-        call = Call(
-            broker.host,
-            broker.port,
-            "c",
-            None,
-            None,
-            None,
-            30,
-            300,
-            5,
-            5,
-            Will(f"yinong/1/{NAME}/state", b'{"state":"lost"}', 1),
-        )
-        wire = await Wire.connect(call, lambda _: None)
-        wire._shut("pulled")  # the socket goes without DISCONNECT
+        connection = await connected(Address(broker.host, broker.port), session(f"yinong/1/{NAME}/state"))
+        connection.drop()
         await asyncio.to_thread(county.wait_for, lambda c: [h.json["state"] for h in c.of("state")] == ["lost"])
 
 
 async def test_no_broker_at_all_is_a_clear_reason() -> None:
-    call = Call("127.0.0.1", 9, "c", None, None, None, 30, 300, 2, 5, Will("t", b"", 1))
     with pytest.raises(LinkLost, match="refused"):
-        await Wire.connect(call, lambda _: None)
+        await connected(Address("127.0.0.1", 9), session())
 
 
 async def test_a_broker_that_takes_the_connection_and_says_nothing_is_given_up() -> None:
@@ -281,50 +278,32 @@ async def test_a_broker_that_takes_the_connection_and_says_nothing_is_given_up()
         gone.set()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    call = Call("127.0.0.1", port, "c", None, None, None, 30, 300, 0.3, 5, Will("t", b"", 1))
     async with server:
         with pytest.raises(LinkLost, match="no answer"):
-            await Wire.connect(call, lambda _: None)
+            await connected(Address(*server.sockets[0].getsockname()), session(connect_timeout_s=0.3))
         await gone.wait()
 
 
 async def test_a_half_open_connection_is_ended_by_the_missing_acknowledgement(broker: Broker) -> None:
     """The broker is stopped (SIGSTOP): the TCP connection stands, nothing answers."""
-    import os
-    import signal
-
-    call = Call(broker.host, broker.port, "c", None, None, None, 30, 300, 5, 0.5, Will("t", b"", 1))
-    wire = await Wire.connect(call, lambda _: None)
+    connection = await connected(Address(broker.host, broker.port), session(no_ack_s=0.5))
     os.kill(broker.pid, signal.SIGSTOP)
     try:
         with pytest.raises(LinkLost, match="no acknowledgement"):
-            await wire.publish("yinong/1/x/journal", b"{}", qos=1)
-        assert wire.closed.done()
+            await connection.publish("yinong/1/x/journal", b"{}", qos=1)
+        assert connection.closed.done()
     finally:
         os.kill(broker.pid, signal.SIGCONT)
 
 
 async def test_refused_and_lost_are_told_apart(secured_broker: Broker) -> None:
     secured_broker.add_user(NAME, "secret")
-    call = Call(
-        secured_broker.host,
-        secured_broker.port,
-        "c",
-        NAME,
-        "secret",
-        None,
-        30,
-        300,
-        5,
-        5,
-        Will(f"yinong/1/{NAME}/state", b"", 1),
-    )
-    wire = await Wire.connect(call, lambda _: None)
+    address = Address(secured_broker.host, secured_broker.port, NAME, "secret")
+    connection = await connected(address, session(f"yinong/1/{NAME}/state"))
     with pytest.raises(Refused) as refused:
-        await wire.publish("yinong/1/450225-GXBRS0002B-1/scan", b"{}", qos=1)
+        await connection.publish("yinong/1/450225-GXBRS0002B-1/scan", b"{}", qos=1)
     assert refused.value.code == 0x87
-    wire.close()
+    connection.close()
 
 
 async def test_a_receive_maximum_of_the_broker_is_honoured(tmp_path: Path) -> None:
@@ -335,8 +314,8 @@ async def test_a_receive_maximum_of_the_broker_is_honoured(tmp_path: Path) -> No
         box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
         async with station(box, broker) as one:
             await until(one.link.up.is_set)
-            assert one.link._wire is not None
-            assert one.link._wire.receive_maximum == 3
+            assert one.link._connection is not None
+            assert one.link._connection.receive_maximum == 3
             await one.tell(*[str(n) for n in range(50)])
             await until(lambda: one.link.state.warning == "no subscribers")
         box.close()

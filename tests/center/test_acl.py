@@ -8,7 +8,7 @@ from broker import Broker
 from county import NAME, OTHER, Probe, device, journal, state
 
 from agent.messages import TOPICS, topic
-from center.wire import LinkLost, Will
+from agent.wire import Refused, Will
 
 DENIED = "Not authorized"
 MINE = ("state", "heartbeat", "device/printer/main", "standard", "journal", "scan", "telemetry", "reply")
@@ -89,7 +89,7 @@ async def test_a_will_into_another_branch_is_never_published(county: Broker) -> 
             try:
                 async with thief.on(will=Will(topic(name, "state"), state("lost", name=name), 0)):
                     thief.wire.drop()
-            except LinkLost as refused:
+            except Refused as refused:
                 assert name == OTHER, refused  # a broker may also refuse such a connection outright
         await watch.until(lambda: bool(watch.heard_all))
         await asyncio.sleep(0.3)
@@ -101,7 +101,7 @@ async def test_nobody_comes_in_without_a_password_or_with_a_wrong_one(county: Br
         probe = Probe(county, user)
         county_password = county.passwords.get(user or "")
         probe._address = probe._address._replace(password=password)
-        with pytest.raises(LinkLost, match="Not authorized"):
+        with pytest.raises(Refused, match="Not authorized"):
             async with probe.on():
                 pytest.fail(f"{user} with {password!r} instead of {county_password!r} came in")
 
@@ -112,5 +112,5 @@ async def test_a_name_with_a_wildcard_gains_nothing(county: Broker) -> None:
         try:
             async with Probe(county, name).on() as sly:
                 assert await sly.publish(topic(OTHER, "state"), b"{}") == DENIED
-        except LinkLost:
+        except Refused:
             pass  # refused outright

@@ -15,12 +15,12 @@ from agent.clock import SystemClock
 from agent.messages import SIMULATED, Receipt, type_of
 from agent.register import load_register
 from agent.station import StationType
+from agent.wire import Broker as Address
 from center.intake import Arrived, split, take
 from center.memory_outbox import MemoryOutbox
 from center.scenes import EQUIPMENT, SCENES, standing
 from center.simulate import Fleet, Plan, terminals
 from center.store import Store
-from center.wire import Broker as Address
 from drivers.catalogue import reason_codes, sentence
 
 COUNTY = load_register(Path(__file__).parents[2] / "config/counties/450225.toml")

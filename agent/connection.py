@@ -1,0 +1,113 @@
+"""The agent's side of a wire: a publication is awaited until its PUBACK, a lost connection raises instead of hanging."""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import paho.mqtt.client as paho
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.wire import Broker, LinkLost, Refused, Session, UserProperties, Wire
+from drivers.reading import YinongError
+
+
+class Incoming(NamedTuple):
+    """A message to us."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    response_topic: str | None
+    correlation: bytes | None
+    expiry_s: int | None
+
+
+class Connection:
+    """A connection that is up, made by `connect` (it listens on its wire, `agent.wire.Ears`)."""
+
+    def __init__(self, broker: Broker, session: Session, on_message: Callable[[Incoming], None]) -> None:
+        self._on_message = on_message
+        self._acks: dict[int, asyncio.Future[ReasonCode]] = {}
+        self._wire = Wire(broker, session, self)
+
+    @classmethod
+    async def connect(cls, broker: Broker, session: Session, on_message: Callable[[Incoming], None]) -> "Connection":
+        """Raises LinkLost (no broker, no answer) or Refused (not authorized, banned, …)."""
+        try:
+            connection = cls(broker, session, on_message)
+        except YinongError as error:  # a certificate file that cannot be used
+            raise LinkLost(str(error)) from error
+        await connection._wire.open()
+        return connection
+
+    @property
+    def closed(self) -> "asyncio.Future[str]":
+        """Done when it is down, with the reason."""
+        return self._wire.closed
+
+    @property
+    def receive_maximum(self) -> int:
+        """How many QoS 1 packets the broker takes unacknowledged."""
+        return self._wire.receive_maximum
+
+    async def publish(
+        self, topic: str, payload: bytes, *, qos: int, retain: bool = False, user: UserProperties = (),
+        correlation: bytes | None = None,
+    ) -> int:  # fmt: skip
+        """Send; with QoS 1 returns the PUBACK's reason code (0, or NO_SUBSCRIBERS) when it has come.
+
+        Raises Refused for a reason of 0x80 and up, LinkLost where the connection ends first; one that acknowledges nothing
+        for the session's `no_ack_s` is ended.
+        """
+        mid = self._wire.publish(topic, payload, qos, retain, user, correlation)
+        return await self._acknowledged(mid, expected=qos > 0)
+
+    async def subscribe(self, topics: tuple[str, ...]) -> None:
+        """QoS 1. Raises Refused (one of them not authorized), LinkLost."""
+        await self._acknowledged(self._wire.subscribe(topics))
+
+    def close(self) -> None:
+        """DISCONNECT (the will is not published), and let go."""
+        self._wire.close()
+
+    def drop(self) -> None:
+        """Let go without DISCONNECT: the broker publishes the will."""
+        self._wire.drop()
+
+    async def _acknowledged(self, mid: int | None, *, expected: bool = True) -> int:
+        if mid is None:
+            raise LinkLost(self.closed.result() if self.closed.done() else "not connected")
+        if not expected:
+            return 0
+        ack = self._acks[mid] = asyncio.get_running_loop().create_future()
+        try:
+            reason = await ack
+        finally:
+            self._acks.pop(mid, None)
+        if reason.is_failure:
+            raise Refused(str(reason), reason.value)
+        return reason.value
+
+    # ears
+
+    def connected(self, wire: Wire, resumed: bool) -> None:
+        """`connect` returns; nothing else to do."""
+
+    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:
+        properties = message.properties
+        self._on_message(
+            Incoming(
+                message.topic, bytes(message.payload), message.retain, getattr(properties, "ResponseTopic", None),
+                getattr(properties, "CorrelationData", None), getattr(properties, "MessageExpiryInterval", None),
+            )
+        )  # fmt: skip
+
+    def acknowledged(self, mid: int, reason: ReasonCode) -> None:
+        ack = self._acks.get(mid)
+        if ack is not None and not ack.done():
+            ack.set_result(reason)
+
+    def lost(self, why: str) -> None:
+        for ack in self._acks.values():
+            if not ack.done():
+                ack.set_exception(LinkLost(why))

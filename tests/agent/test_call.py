@@ -1,0 +1,108 @@
+"""How the configuration reaches the broker; and that a link that cannot be made is a reason, never the end."""
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.call import BadTls, broker_of, session_of, trusted
+from agent.connection import Connection
+from agent.link import Link, LinkState
+from agent.settings import Broker, Settings, Station
+from agent.wire import Broker as Address
+from agent.wire import LinkLost, Session
+
+STATION = Station(division="450225", number="桂BRS0001B")
+NAME = "450225-GXBRS0001B-1"
+
+
+def settings(**broker: Any) -> Settings:
+    return Settings(station=STATION, broker=Broker(**{"host": "192.0.2.1", **broker}))
+
+
+def test_one_name_everywhere_and_a_client_id_that_clones_do_not_share() -> None:
+    address, session = broker_of(settings(), "secret", None), session_of(settings(), "0123456789ab", b"will")
+    assert (address.username, session.client_id) == (NAME, f"{NAME}.01234567")
+    assert session.will is not None
+    assert (session.will.topic, session.will.payload, session.will.delay_s) == (f"yinong/1/{NAME}/state", b"will", 120)
+    assert session.expiry_s >= session.will.delay_s
+    assert not session.clean_start
+
+
+@pytest.mark.parametrize(
+    ("broker", "password", "key", "yes"),
+    [
+        ({}, None, None, False),
+        ({}, "secret", None, True),
+        ({}, None, Path("/key"), True),
+        ({"tls": False}, "secret", None, False),
+        ({"tls": False, "host": "127.0.0.1"}, None, None, True),
+        ({"tls": False, "host": "localhost"}, None, None, True),
+        ({"tls": False, "host": "::1"}, None, None, True),
+        ({"tls": False, "host": "127.0.0.1.example.org"}, None, None, False),
+        ({"tls": False, "host": "localhost.example.org"}, None, None, False),
+    ],
+)
+def test_commands_are_taken_over_authenticated_tls_or_loopback_alone(
+    broker: dict[str, Any], password: str | None, key: Path | None, yes: bool
+) -> None:
+    assert trusted(settings(**broker), password, key) is yes
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate", b"\xff\xfe\0"])
+def test_a_certificate_file_that_cannot_be_used_is_one_of_our_errors(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    address = broker_of(settings(ca_file=str(file)), None, None)
+    assert address.tls is not None
+    with pytest.raises(BadTls):
+        address.tls()
+
+
+SESSION = session_of(settings(), "0123456789ab", b"")
+
+
+def _impossible(tmp_path: Path) -> list[tuple[str, Address]]:
+    bad_file = broker_of(settings(ca_file=str(tmp_path / "none")), None, None)
+    plain = broker_of(settings(tls=False), None, None)
+    return [
+        ("certificate", bad_file),
+        ("label", plain._replace(host="a..b")),
+        ("idna", plain._replace(host="x" * 64 + ".example.org")),
+        ("codec", plain._replace(host="\udcff")),
+        ("refused", plain._replace(host="127.0.0.1", port=1)),
+    ]
+
+
+async def test_what_can_never_connect_is_a_reason(tmp_path: Path) -> None:
+    for why, address in _impossible(tmp_path):
+        with pytest.raises(LinkLost, match=why):
+            await Connection.connect(address, SESSION, lambda _: None)
+
+
+async def test_the_link_says_why_and_goes_on_trying(tmp_path: Path, clock: Any, until: Any) -> None:
+    address = _impossible(tmp_path)[0][1]
+    tries: list[int] = []
+    heard: list[str] = []
+
+    def asked(connection: int) -> Session:
+        tries.append(connection)
+        return SESSION
+
+    async def changed(state: LinkState) -> None:
+        heard.append(state.why)
+
+    async def born(_link: Link) -> None: ...
+
+    link = Link(NAME, clock, address, asked, born, lambda _: None, changed, chance=random.Random(1))
+    task = asyncio.create_task(link.run())
+    for n in range(1, 4):
+        await until(lambda n=n: len(tries) >= n and clock._sleepers)
+        assert "certificate" in link.state.why
+        await clock.advance(120)
+    await until(lambda: len(tries) >= 4)
+    task.cancel()
+    assert len(heard) == 1, "the same reason is told once"
