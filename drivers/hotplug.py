@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import os
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, cast
 
@@ -29,7 +31,7 @@ async def watch_hotplug(subsystems: Iterable[str], tell: Callable[[Plug], None])
         monitor = cast(Any, pyudev.Monitor.from_netlink(pyudev.Context()))
         for subsystem in subsystems:
             monitor.filter_by(subsystem)
-        monitor.set_receive_buffer_size(_BUFFER_BYTES)
+        _widen(monitor)
         monitor.start()
     except (OSError, ImportError, ValueError) as error:
         raise CannotLook("no_hotplug", error=str(error)) from error
@@ -52,3 +54,12 @@ async def watch_hotplug(subsystems: Iterable[str], tell: Callable[[Plug], None])
         await asyncio.Event().wait()
     finally:
         loop.remove_reader(monitor.fileno())
+
+
+def _widen(monitor: Any) -> None:
+    """Room for a burst of events. More than net.core.rmem_max takes CAP_NET_ADMIN, which the service has given up."""
+    try:
+        monitor.set_receive_buffer_size(_BUFFER_BYTES)
+    except PermissionError:
+        with socket.socket(fileno=os.dup(monitor.fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)

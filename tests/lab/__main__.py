@@ -4,6 +4,7 @@ build           wheels, image, parked station (all cached by content)
 shell           a root shell on the console of a cloned station; ends with `exit` or Ctrl-]
 run COMMAND     a shell line in a fresh clone; exit code and output are its own
 boot COMMAND    the same after a real boot
+key             the key of wheels and image, for a cache between runs (.cache/lab/wheels, .cache/lab/image)
 clean           remove the cache
 """
 
@@ -19,8 +20,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from lab.image import image_key
 from lab.installed import installed
-from lab.places import CACHE, LabError, say
+from lab.places import CACHE, LabError, forget_the_dead, say
 from lab.station import Station, booted, clone, forget
 
 
@@ -28,8 +30,11 @@ def main(arguments: list[str]) -> int:
     command, *rest = arguments or ["help"]
     try:
         if command == "build":
+            forget_the_dead()
             installed()
             say("the lab is ready")
+        elif command == "key":
+            print(image_key())
         elif command == "shell":
             return _with(clone(installed(), "shell"), _shell)
         elif command in ("run", "boot") and rest:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lab import initrd
 from lab.places import CACHE, LAB, LabError, key_of, made
-from lab.wheels import wheelhouse
+from lab.wheels import wheelhouse, wheelhouse_key
 
 _RECIPE = LAB / "image"
 _SUITE = "bookworm"
@@ -42,12 +42,17 @@ def image() -> Image:
     if missing:
         raise LabError(f"the lab needs: apt-get install {' '.join(sorted(missing))}")
     wheels = wheelhouse()
-    key = key_of([_RECIPE, wheels.name, _SUITE, _DISK_SIZE, *_LEFT_OUT])
+    key = image_key()
     folder = made("image", key, lambda at: _build(at, wheels), what="image of the station")
     ramdisk = made(
         "initrd", key_of([key, LAB / "guest", LAB / "initrd.py"]), lambda at: initrd.build(at, folder), what="initrd"
     )
     return Image(ramdisk.name, folder / "disk.qcow2", folder / "vmlinuz", ramdisk / "initrd.gz")
+
+
+def image_key() -> str:
+    """Names what `.cache/lab/wheels` and `.cache/lab/image` were made from: the key for a cache between runs of CI."""
+    return key_of([_RECIPE, wheelhouse_key(), _SUITE, _DISK_SIZE, *_LEFT_OUT])
 
 
 def packages() -> list[str]:

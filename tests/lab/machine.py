@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -98,6 +99,11 @@ class Machine:
         self.qmp("system_powerdown")
         self._qemu.wait(timeout_s)
         self.power_cut()
+
+    def forget(self) -> None:
+        """Off, and its folder is gone: disk, console's log and all."""
+        self.power_cut()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def is_on(self) -> bool:

@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def parked() -> Frozen:
             run(machine, _WARM_UP, 240)
             machine.hand("usb.remove", name="warm")
             _freeze(machine, folder)
+            machine.forget()
         finally:
             machine.power_cut()
 
@@ -52,11 +54,12 @@ def frozen_after(before: Frozen, key: str, change: Callable[[Machine], None], *,
     def go_on(folder: Path) -> None:
         machine = Machine("changing", image())
         try:
-            shutil.copyfile(before.ram, folder / "ram")
+            subprocess.run(["cp", "--sparse=always", before.ram, folder / "ram"], check=True)
             machine.lay_over(before.disk)
             machine.thaw(before, ram=folder / "ram")
             change(machine)
             _freeze(machine, folder)
+            machine.forget()
         finally:
             machine.power_cut()
 

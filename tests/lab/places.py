@@ -26,6 +26,13 @@ def say(*words: object) -> None:
     print(f"lab {time.monotonic() - _started:6.1f}s ", *words, flush=True)
 
 
+def forget_the_dead() -> None:
+    """Folders of machines whose process is gone: what failed runs have left to be looked at."""
+    for folder in RUN.glob("*-*"):
+        if not Path(f"/proc/{folder.name.rpartition('-')[2]}").exists():
+            shutil.rmtree(folder)
+
+
 def key_of(parts: Iterable[str | bytes | Path]) -> str:
     """A key of contents: texts as they are, files and folders with their names, modes and bytes."""
     digest = hashlib.sha256()

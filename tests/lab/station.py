@@ -5,7 +5,6 @@ A test reads as a sentence: `gun.type("6901234567892")`, `printer.shows("paper o
 
 import base64
 import shlex
-import shutil
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -162,5 +161,4 @@ def booted(frozen: Frozen, name: str = "station", *, clock: str = "utc") -> Stat
 
 def forget(station: Station) -> None:
     """Ended, and its folder too."""
-    station.end()
-    shutil.rmtree(station.machine.folder, ignore_errors=True)
+    station.machine.forget()

@@ -35,6 +35,7 @@ def test_the_journal_is_quiet_and_has_no_traceback(station: Station, agent: Agen
     log = agent.log()
     print(log)
     assert "Traceback" not in log
+    assert "no_hotplug" not in log
     assert len(log.splitlines()) < 60
 
 

@@ -16,16 +16,19 @@ def dependencies() -> list[str]:
     return tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["dependencies"]
 
 
+def wheelhouse_key() -> str:
+    return key_of([*dependencies(), _CONSTRAINTS])
+
+
 def wheelhouse() -> Path:
     """A folder of wheels of everything the agent depends on, pinned by the constraints file."""
     if sys.version_info[:2] != (3, 11):
         raise LabError(f"the virtual station runs Python 3.11, so its wheels need 3.11, not {sys.version.split()[0]}")
-    wanted = dependencies()
 
     def build(folder: Path) -> None:
-        _pip_wheel(folder, "--constraint", _CONSTRAINTS, *wanted)
+        _pip_wheel(folder, "--constraint", _CONSTRAINTS, *dependencies())
 
-    return made("wheels", key_of([*wanted, _CONSTRAINTS]), build, what="wheels of the dependencies")
+    return made("wheels", wheelhouse_key(), build, what="wheels of the dependencies")
 
 
 def project_wheel() -> Path:
