@@ -7,7 +7,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 STAMP := .venv/.set-up
 
 APT_RUN := mosquitto mosquitto-clients gcc libc6-dev linux-libc-dev
-APT_TEST := cups-ipp-utils dbus avahi-daemon edid-decode
+APT_TEST := cups-ipp-utils dbus edid-decode
 APT_LAB := qemu-system-x86 qemu-utils mmdebstrap
 
 .PHONY: run test check lab lab-shell proof bench format clean apt-run apt-test apt-lab
@@ -27,10 +27,12 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 lab: $(STAMP) apt-run apt-lab
-	$(BIN)/python -m tests.lab
+	@echo "== 虚拟站点实验室(约 20 分钟)/ the lab of virtual stations (about 20 minutes)"
+	$(BIN)/python tests/lab build
+	$(BIN)/python -m pytest -c tests/lab/pytest.ini tests/lab
 
 lab-shell: $(STAMP) apt-lab
-	$(BIN)/python -m tests.lab shell
+	$(BIN)/python tests/lab shell
 
 proof: $(STAMP) apt-run
 	$(BIN)/python tests/benchmarks/fleet.py --stations 618 --minutes 10
