@@ -14,7 +14,7 @@ import typer
 
 from agent.clock import SystemClock
 from agent.wire import Broker
-from agent.words import chosen_lang
+from agent.words import chosen_lang, without_lang
 from center.settings import BrokerSettings, Settings, SettingsError, broker_of, load
 from drivers.catalogue import Lang
 from drivers.reading import YinongError
@@ -26,7 +26,7 @@ REGISTERS = (Path(__file__).parents[1] / "config/counties", Path("/etc/yinong-ce
 def main() -> None:
     """Entry point of the command `yinong-center`."""
     try:
-        build(chosen_lang(sys.argv[1:]))()
+        build(chosen_lang(sys.argv[1:]))(args=without_lang(sys.argv[1:]))
     except YinongError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -42,12 +42,12 @@ def build(lang: Lang) -> typer.Typer:
         name="yinong-center", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
         help=say("益农信息社县级运营中心:记录、查看、模拟。", "The county's side: record, watch, simulate."),
     )  # fmt: skip
-    config_option = typer.Option("--config", help=say("配置文件", "settings") + f" [{DEFAULT_CONFIG}]")
+    config_option = typer.Option("--config", help=say("配置文件,缺省为", "settings, by default") + f" {DEFAULT_CONFIG}")
     broker_option = typer.Option("--broker", help=say("服务器 主机:端口", "the broker, host:port"))
 
     @app.callback()
     def everywhere(_lang: Annotated[str, typer.Option("--lang", help="zh | en")] = lang) -> None:  # pyright: ignore
-        """`--lang` was read before the texts were made; here it is only declared."""
+        """`--lang` may stand anywhere and was read before the texts were made; here it is only declared."""
 
     @app.command(help=say("接收各站上报,入库后回执", "store what the stations send, then receipt it"))
     def record(  # pyright: ignore
