@@ -16,5 +16,5 @@ def config_check(say: Terms, config: Path, *, as_json: bool) -> int:
     else:
         print(say(f"{config} 有 {len(mistakes)} 处错误:", f"{config}: {len(mistakes)} mistakes:"))
         for number, mistake in enumerate(mistakes, 1):
-            print(f"{number}. {mistake.zh}\n   {mistake.en}")
+            print(f"{number}. {mistake.text('zh')}\n   {mistake.text('en')}")
     return 2 if any(m.stops_start for m in mistakes) else 1 if mistakes else 0
