@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from agent.board import Board, device_json
-from agent.captures import Captures
 from agent.clock import Clock
 from agent.commands import Doer
 from agent.control import Answerer, Line
@@ -16,6 +15,7 @@ from agent.report import check_report, station_json, verdicts_now
 from agent.reports import Reports
 from agent.rounds import Rounds
 from agent.settings import Settings
+from agent.standard_words import item_name
 from agent.writer import Writer
 from drivers.catalogue import Lang
 from drivers.reading import Reading, YinongError
@@ -33,7 +33,6 @@ class Parts(NamedTuple):
     link: Link
     board: Board
     rounds: Rounds
-    captures: Captures
     reports: Reports
 
 
@@ -47,7 +46,6 @@ class Answers:
         return {
             "status": self._status,
             "check": self._check,
-            "scan": self._scan,
             "outbox": self._outbox,
             "measure": self._measure,
         }
@@ -92,12 +90,6 @@ class Answers:
             items = tuple(item for item in items if item.item in {one.device_class for one in seen})
         return check_report(parts.settings.terminal, seen, items, lang)
 
-    async def _scan(self, _asked: Line) -> AsyncIterator[Line]:
-        async for capture in self._parts.captures.live():
-            form: dict[str, Any] = msgspec.to_builtins(capture)
-            form["start"], form["end"] = capture.start_mono_ms / 1000, capture.end_mono_ms / 1000
-            yield {"capture": form}
-
     async def _outbox(self, _asked: Line) -> AsyncIterator[Line]:
         yield {"answer": (await self._parts.writer.ask(lambda box: box.depth()))._asdict()}
 
@@ -118,6 +110,22 @@ class Answers:
     async def _command_measure(self, _options: dict[str, Any]) -> dict[str, Any]:
         device = await self._measure_now("zh")
         return {"condition": device["condition"], "reason": device["reason"], "measures": device["measures"]}
+
+    async def card_check(self) -> tuple[str, str]:
+        """The control card 自检: look at everything; Chinese and English."""
+        report = await self._check_now(None, "zh")
+        wrong = [str(row["item"]) for row in report["standard"] if row["verdict"] == "not_met"]
+        unproven = sum(row["verdict"] == "unproven" for row in report["standard"])
+        named = [(item_name(item, "zh"), item_name(item, "en")) for item in wrong]
+        zh = f"不达标 {len(named)} 项" + (f"({'、'.join(zh for zh, _ in named)})" if named else "")
+        en = f"{len(named)} not met" + (f" ({', '.join(en for _, en in named)})" if named else "")
+        return f"自检完毕:{zh},待证实 {unproven} 项", f"checked: {en}, {unproven} unproven"
+
+    async def card_measure(self) -> tuple[str, str]:
+        """The control card 测速."""
+        key, measured = await self._parts.rounds.measure_now("broadband")
+        seen = self._parts.board.devices[key]._replace(reading=measured)
+        return device_json(seen, "zh")["says"], device_json(seen, "en")["says"]
 
     async def _command_log(self, options: dict[str, Any]) -> dict[str, Any]:
         lines = options.get("lines", LONGEST_LOG)

@@ -14,6 +14,8 @@ from agent.answers import Answers, Parts
 from agent.board import Believed, Board
 from agent.call import broker_of, session_of, trusted
 from agent.captures import Captures
+from agent.card_desk import CardDesk
+from agent.card_key import NoKey, card_key
 from agent.clock import Clock
 from agent.commands import Commands
 from agent.connection import Incoming
@@ -29,6 +31,7 @@ from agent.outbox import Outbox, OutboxFull
 from agent.report import verdicts_now
 from agent.reports import Limits, Reports
 from agent.rounds import Rounds
+from agent.scan_answers import ScanAnswers
 from agent.settings import Loaded, Settings
 from agent.stamp import stamped
 from agent.watch import Watch
@@ -58,9 +61,13 @@ class Runtime:
         self.writer = Writer(outbox)
         self.board = Board()
         self.life = Life(self.writer, clock, self.run_id, version)
-        self.captures = Captures(
-            tuple(driver for _, driver in loaded.devices if isinstance(driver, ScanGun)), root, clock, self.writer
-        )
+        station, key = self.settings.terminal.key, _card_key(outbox.path)
+        desk = CardDesk(
+            station, key, clock, self.writer, {"CHECK": self._card_check, "MEASURE": self._card_measure},
+            lambda answer: self.captures.show(answer),
+        )  # fmt: skip
+        guns = tuple(driver for _, driver in loaded.devices if isinstance(driver, ScanGun))
+        self.captures = Captures(guns, root, clock, self.writer, desk)
         self.rounds = Rounds(
             _watches(loaded, outbox), root, clock, self.writer, self.board, self._verdicts,
             self.settings.profile.value, self._on_plug,
@@ -88,10 +95,10 @@ class Runtime:
                 self.link,
                 self.board,
                 self.rounds,
-                self.captures,
                 self.reports,
             )
         )
+        self._scan_answers = ScanAnswers(clock, self.writer, self.captures, self.delivery, station, key)
         secrets = loaded.secrets
         self._commands = Commands(
             name, self._answers.over_mqtt(), clock,
@@ -109,7 +116,7 @@ class Runtime:
             "delivery": self.delivery.run(),
             "incoming": self._take_incoming(),
             "reports": self.reports.run(),
-            "control": serve(self._socket, self._answers.over_socket()),
+            "control": serve(self._socket, {**self._answers.over_socket(), **self._scan_answers.over_socket()}),
         }
 
     def status_line(self) -> str:
@@ -173,6 +180,12 @@ class Runtime:
     def _verdicts(self, believed: Believed) -> tuple[Item, ...]:
         return verdicts_now(self.settings, believed, self.clock.now())
 
+    async def _card_check(self) -> tuple[str, str]:
+        return await self._answers.card_check()
+
+    async def _card_measure(self) -> tuple[str, str]:
+        return await self._answers.card_measure()
+
     def _on_plug(self, plug: Plug) -> None:
         if not plug.subsystem or plug.subsystem in CLASSES["scan_gun"].hotplug:
             self.captures.on_plug()
@@ -209,6 +222,15 @@ class Runtime:
     async def _take_command(self, packet: Incoming) -> None:
         if reply := await self._commands.take(packet):
             await self.link.publish("reply", msgspec.json.encode(reply), correlation=packet.correlation)
+
+
+def _card_key(outbox: Path) -> bytes | None:
+    """None where it cannot be read: the daemon runs, and control cards do nothing."""
+    try:
+        return card_key(outbox)
+    except NoKey as error:
+        log.error("%s", error)
+        return None
 
 
 def _watches(loaded: Loaded, outbox: Outbox) -> list[Watch]:

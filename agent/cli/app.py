@@ -37,8 +37,18 @@ app = typer.Typer(
         "Agent on a village service station's terminal: checks equipment, captures scans, reports to the county.",
     ),
 )
+Gun = Annotated[str | None, typer.Option("--gun", help=say("只要这把枪(编号)", "only this gun (id)"))]
+Since = Annotated[
+    str | None,
+    typer.Option("--since", help=say("从何时起:2026-03-02、12h、7d", "from when on: 2026-03-02, 12h, 7d")),
+]
+
 config_app = typer.Typer(help=say("配置文件", "the configuration file"), no_args_is_help=True)
 app.add_typer(config_app, name="config")
+scans_app = typer.Typer(
+    help=say("已保存的扫码记录:列出、重发、导出", "captures as kept: list, send again, export"), no_args_is_help=True
+)
+app.add_typer(scans_app, name="scans")
 
 
 def run_app() -> None:
@@ -134,6 +144,66 @@ def inspect(
     from agent.cli.inspect import inspect as do
 
     raise typer.Exit(do(say, what, source, as_json=json))
+
+
+@app.command(help=say("打印控制卡:用扫码枪切换环节、作废、自检", "a sheet of control cards: the gun is the keyboard"))
+def cards(
+    out: Annotated[Path, typer.Option("--out", help=say("写到这个 HTML 文件", "the HTML file to write"))],
+    product: Annotated[
+        list[str] | None, typer.Option("--product", help=say("产品名,可多次", "a product's name; may be repeated"))
+    ] = None,
+    batch: Annotated[
+        list[str] | None, typer.Option("--batch", help=say("批次号,可多次", "a batch; may be repeated"))
+    ] = None,
+    config: Config = DEFAULT_PATH,
+    socket: Socket = DEFAULT_SOCKET,
+) -> None:
+    from agent.cli.cards import cards as do
+
+    raise typer.Exit(do(say, config, socket, out, product or (), batch or ()))
+
+
+@scans_app.command("list", help=say("列出扫码记录,最新的在最后", "list captures, the newest last"))
+def scans_list(
+    gun: Gun = None,
+    since: Since = None,
+    limit: Annotated[int | None, typer.Option(min=1, help=say("只列最新的几条", "so many of the newest"))] = None,
+    config: Config = DEFAULT_PATH,
+    socket: Socket = DEFAULT_SOCKET,
+    json: Json = False,
+) -> None:
+    from agent.cli.scans import list_scans, wanted_of
+
+    raise typer.Exit(list_scans(say, config, socket, wanted_of(say, gun, since, limit), as_json=json))
+
+
+@scans_app.command("resend", help=say("把一段扫码记录再报一次", "send a range of captures to the county again"))
+def scans_resend(
+    first: Annotated[int, typer.Argument(metavar="FROM", min=1, help=say("第一条的编号", "number of the first"))],
+    last: Annotated[int, typer.Argument(metavar="TO", min=1, help=say("最后一条的编号", "number of the last"))],
+    outbox: Annotated[
+        str, typer.Option(help=say("记录编号所属的文件号,缺省为当前", "id of their outbox; the present one by default"))
+    ] = "",
+    socket: Socket = DEFAULT_SOCKET,
+) -> None:
+    from agent.cli.scans import resend as do
+
+    raise typer.Exit(do(say, socket, first, last, outbox))
+
+
+@scans_app.command("export", help=say("导出为 JSON、CSV 或 EPCIS 2.0", "export as JSON, CSV or EPCIS 2.0"))
+def scans_export(
+    file: Annotated[Path, typer.Argument(help=say("文件,- 为标准输出", "a file; - is standard output"))],
+    format: Annotated[Literal["json", "csv", "epcis"], typer.Option("--format", help=say("格式", "the form"))] = "json",
+    gun: Gun = None,
+    since: Since = None,
+    config: Config = DEFAULT_PATH,
+    socket: Socket = DEFAULT_SOCKET,
+) -> None:
+    from agent.cli.scans import export as do
+    from agent.cli.scans import wanted_of
+
+    raise typer.Exit(do(say, config, socket, wanted_of(say, gun, since, None), format, file))
 
 
 @config_app.command("check", help=say("一次列出所有错误", "report all mistakes at once"))

@@ -24,9 +24,14 @@ def scan(say: Terms, config: Path, socket: Path, count: int | None, *, as_json: 
     print(say("请扫码(Ctrl+C 结束)……", "Scan something (Ctrl+C ends) …"), file=sys.stderr)
     with contextlib.suppress(KeyboardInterrupt):
         try:
-            for number, capture in enumerate(_from_daemon(socket), 1):
-                _show(capture, as_json=as_json)
-                if number == count:
+            seen = 0
+            for line in _from_daemon(socket):
+                if "card" in line:
+                    _show_card(say, line["card"], as_json=as_json)
+                    continue
+                _show(line["capture"], as_json=as_json)
+                seen += 1
+                if seen == count:
                     return 0
         except NoDaemon:
             asyncio.run(_own_view(say, config, count, as_json=as_json))
@@ -55,8 +60,8 @@ def _from_daemon(socket: Path) -> Iterator[dict[str, Any]]:
     for line in ask(socket, {"ask": "scan"}):
         if "error" in line:
             raise YinongError(line["error"])
-        if "capture" in line:
-            yield line["capture"]
+        if "capture" in line or "card" in line:
+            yield line
 
 
 async def _own_view(say: Terms, config: Path, count: int | None, *, as_json: bool) -> None:
@@ -77,6 +82,17 @@ async def _own_view(say: Terms, config: Path, count: int | None, *, as_json: boo
             seen += 1
         for task in tasks:
             task.cancel()
+
+
+def _show_card(say: Terms, card: dict[str, Any], *, as_json: bool) -> None:
+    """What a control card answered: in JSON an object `{"card": …}` among the captures."""
+    if as_json:
+        print(msgspec.json.encode({"card": card}).decode(), flush=True)
+    else:
+        print(
+            f"{card['gun']}  {say('控制卡', 'card')}: {'✔' if card['ok'] else '✖'} {say(card['zh'], card['en'])}",
+            flush=True,
+        )
 
 
 def _show(capture: dict[str, Any], *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from agent.captures import Captures
 from agent.messages import Capture, Journal
-from agent.outbox import Outbox
+from agent.outbox import Outbox, read_only
 from agent.writer import Writer
 from drivers.scan_gun.capture import Capture as Read
 from drivers.scan_gun.driver import ScanGun
@@ -21,8 +21,8 @@ from drivers.scan_gun.driver import ScanGun
 class ScriptedGun(ScanGun, frozen=True, kw_only=True):
     """A gun that delivers what is put here, and when it is stopped what was under way."""
 
-    reads: list[Read | Exception] = []
-    under_way: list[Read] = []
+    reads: list[Read | Exception] = []  # noqa: RUF012  msgspec copies it
+    under_way: list[Read] = []  # noqa: RUF012
 
     async def listen(self, root: Path, deliver: Callable[[Read], None], changed: asyncio.Event) -> None:
         try:
@@ -57,9 +57,9 @@ class Terminal:
 
     @property
     def kept(self) -> list[Capture]:
-        return [
-            msgspec.json.decode(row.body, type=Capture) for row in self.outbox.waiting(0, 5000) if row.leaf == "scan"
-        ]
+        with read_only(self.outbox.path) as box:  # beside the writer's transactions, not in the middle of one
+            rows = box.waiting(0, 5000)
+        return [msgspec.json.decode(row.body, type=Capture) for row in rows if row.leaf == "scan"]
 
     @property
     def told(self) -> list[tuple[int, str]]:

@@ -1,0 +1,218 @@
+"""`scans list`, `scans resend` and `scans export`: the captures that the outbox file holds, waiting and archived."""
+
+import csv
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from agent.cards import STEPS
+from agent.cli.terms import Terms, print_json
+from agent.clock import SystemClock
+from agent.control import NoDaemon, ask
+from agent.outbox import read_only
+from agent.scan_archive import Kept, Walk, Wanted
+from agent.settings import Settings, load
+from drivers.reading import YinongError
+
+Format: TypeAlias = Literal["json", "csv", "epcis"]
+
+COLUMNS = (
+    "outbox", "seq", "scanned_at", "gun", "number", "text", "symbology", "step", "product", "batch", "flags", "damage",
+    "seen", "voided", "state", "charset", "raw", "identity",
+)  # fmt: skip
+
+
+def wanted_of(say: Terms, gun: str | None, since: str | None, limit: int | None) -> Wanted:
+    """`since` is a day, a day with time (of this machine's zone unless it has an offset), or an age: 90m, 12h, 7d."""
+    return Wanted(gun=gun, since=_since(say, since) if since else None, limit=limit)
+
+
+def list_scans(say: Terms, config: Path, socket: Path, wanted: Wanted, *, as_json: bool) -> int:
+    """The newest last."""
+    kept = _kept(say, config, socket, wanted)
+    if as_json:
+        print_json({"scans": [scan_json(one) for one in kept]})
+        return 0
+    for one in kept:
+        print(_line(say, one))
+    if not kept:
+        print(say("没有扫码记录", "no captures"), file=sys.stderr)
+    return 0
+
+
+def resend(say: Terms, socket: Path, first: int, last: int, outbox: str) -> int:
+    """Mark a range (places in the outbox, as `list` shows them) to be sent again: by the daemon, which owns the file."""
+    try:
+        for line in ask(socket, {"ask": "resend", "range": {"first": first, "last": last, "outbox": outbox}}, 60):
+            if "error" in line:
+                raise YinongError(line["error"])
+            if "answer" in line:
+                answer = line["answer"]
+                print(
+                    say(
+                        f"{answer['outbox']} 编号 {first} 到 {last}:{answer['captures']} 条扫码将再次上报",
+                        f"{answer['outbox']} {first} to {last}: {answer['captures']} captures go again",
+                    )
+                )
+                return 0 if answer["captures"] else 1
+    except NoDaemon as error:
+        raise YinongError(
+            say(f"没有运行中的程序({socket}):重发要由它来做", f"no daemon runs ({socket}): it is what sends again")
+        ) from error
+    raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
+
+
+def export(say: Terms, config: Path, socket: Path, wanted: Wanted, form: Format, file: Path) -> int:
+    """Write captures to a file (`-`: standard output), oldest first; what is left out is said on stderr."""
+    settings = load(config).settings
+    if settings is None:
+        raise YinongError(say(f"{config} 不可用", f"{config} cannot be used"))
+    kept = _kept(say, config, socket, wanted)
+    if form == "epcis":
+        text = _epcis(say, settings, kept)
+    elif form == "csv":
+        text = _csv(kept)
+    else:
+        text = _json_text({"station": settings.terminal.name, "scans": [scan_json(one) for one in kept]})
+    _write(say, file, text)
+    if form != "epcis":
+        print(say(f"已导出 {len(kept)} 条", f"{len(kept)} captures exported"), file=sys.stderr)
+    return 0
+
+
+def scan_json(kept: Kept) -> dict[str, Any]:
+    """A capture in the documented form: as committed, with `state`, `voided` and `scanned_at` (null: no clock knew it)."""
+    at = kept.scanned_at
+    return {
+        **msgspec.to_builtins(kept.capture),
+        "state": kept.state,
+        "voided": kept.voided,
+        "scanned_at": at and at.isoformat(timespec="milliseconds"),
+    }
+
+
+def _kept(say: Terms, config: Path, socket: Path, wanted: Wanted) -> list[Kept]:
+    """From the daemon; where none runs from the file, which is only read. Oldest first."""
+    try:
+        kept = list(_from_daemon(say, socket, wanted))
+    except NoDaemon:
+        settings = load(config).settings
+        if settings is None:
+            raise YinongError(say(f"{config} 不可用", f"{config} cannot be used")) from None
+        walk = Walk(wanted)
+        with read_only(Path(settings.outbox.path)) as box:
+            kept = list(walk.all(box))
+        _tell_unreadable(say, walk.unreadable)
+    return kept[::-1]
+
+
+def _from_daemon(say: Terms, socket: Path, wanted: Wanted) -> Iterator[Kept]:
+    for line in ask(socket, {"ask": "scans", "wanted": msgspec.to_builtins(wanted)}, 60):
+        if "error" in line:
+            raise YinongError(line["error"])
+        if "scan" in line:
+            yield msgspec.convert(line["scan"], Kept)
+        if "answer" in line:
+            _tell_unreadable(say, line["answer"]["unreadable"])
+            return
+    raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
+
+
+def _tell_unreadable(say: Terms, number: int) -> None:
+    if number:
+        print(say(f"{number} 条记录读不出", f"{number} records cannot be read"), file=sys.stderr)
+
+
+def _line(say: Terms, kept: Kept) -> str:
+    capture = kept.capture
+    at = kept.scanned_at.strftime("%Y-%m-%d %H:%M:%S") if kept.scanned_at else say("时间未知", "time unknown")
+    step = STEPS.get(capture.context.get("step", ""))
+    words = [say(step.zh, step.en)] if step else []
+    words += [value for name in ("product", "batch") if (value := capture.context.get(name))]
+    words += capture.flags
+    words += [say("已作废", "voided")] if kept.voided else []
+    words += [say("待签收", "waiting")] if kept.state == "waiting" else []
+    text = "".join(c if c.isprintable() else f"<{ord(c):02X}>" for c in capture.text or capture.seen)
+    return f"{capture.seq:>7}  {at:19}  {capture.gun}#{capture.number}  {text}" + (
+        f"  [{', '.join(words)}]" if words else ""
+    )
+
+
+def _epcis(say: Terms, settings: Settings, kept: list[Kept]) -> str:
+    from agent.epcis import Scanned
+    from agent.epcis import export as exported
+
+    scans = (Scanned(one.capture, one.scanned_at, one.voided) for one in kept)
+    result = exported(scans, settings.terminal, SystemClock().now())
+    print(
+        say(
+            f"已导出 {result.events} 个事件;未列入:损坏 {result.damaged} 条,作废 {result.voided} 条,时间未知 {result.untimed} 条",
+            f"{result.events} events; left out: {result.damaged} damaged, {result.voided} voided, {result.untimed} without time",
+        ),
+        file=sys.stderr,
+    )
+    return _json_text(result.document)
+
+
+def _csv(kept: list[Kept]) -> str:
+    """With a byte order mark, so that spreadsheets see UTF-8; import the columns as text, or they lose digits.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it: `raw` has the exact bytes.
+    """
+    out = io.StringIO()
+    rows = csv.writer(out)
+    rows.writerow(COLUMNS)
+    for one in kept:
+        form = {**scan_json(one), **one.capture.context, "flags": " ".join(one.capture.flags)}
+        rows.writerow([_cell(form.get(name)) for name in COLUMNS])
+    return "\ufeff" + out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text
+
+
+def _json_text(form: dict[str, Any]) -> str:
+    return json.dumps(form, ensure_ascii=False, indent=1) + "\n"
+
+
+def _write(say: Terms, file: Path, text: str) -> None:
+    """Whole or not at all."""
+    if str(file) == "-":
+        sys.stdout.write(text.removeprefix("\ufeff"))
+        return
+    new = file.with_name(f".{file.name}.new")
+    try:
+        with new.open("w", encoding="utf-8", newline="") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        new.replace(file)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise YinongError(say(f"无法写入 {file}:{error.strerror}", f"cannot write {file}: {error.strerror}")) from error
+
+
+def _since(say: Terms, text: str) -> datetime:
+    now = SystemClock().now()
+    if age := re.fullmatch(r"([0-9]{1,5})([mhd])", text):
+        return now - timedelta(minutes=int(age[1]) * {"m": 1, "h": 60, "d": 1440}[age[2]])
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise YinongError(
+            say(
+                f"--since 应如 2026-03-02、2026-03-02T08:00 或 12h、7d,而不是 {text}",
+                f"--since is like 2026-03-02, 2026-03-02T08:00, 12h or 7d, not {text}",
+            )
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
