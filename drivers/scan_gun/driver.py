@@ -18,29 +18,15 @@ from msgspec import Meta
 from drivers.reading import CannotLook, Condition, DriverError, Evidence, Found, Reading, Reason, Scalar
 from drivers.scan_gun.altcodes import Alt
 from drivers.scan_gun.capture import Capture, Source
-from drivers.scan_gun.decoder import Decoder
 from drivers.scan_gun.framing import Framer, Framing
 from drivers.scan_gun.identity import Candidate, at_path, candidates, matching, one_gun
-from drivers.scan_gun.reader import Bytes, Gone, Quiet, Reader
+from drivers.scan_gun.opening import open_gun
+from drivers.scan_gun.session import Session, read_until_gone, sessions
 
 RECHECK_S = 5.0  # without a hotplug event
 SETTLE_S, SETTLE_TRIES = 0.5, 8  # udev sets links and permissions after the event
 
 Affix = Annotated[str, Meta(max_length=32, pattern=r"^[\x00-\x7f]*$", description="ASCII")]
-
-
-class Session(msgspec.Struct):
-    """What `listen` has met since it started, for `look` to tell."""
-
-    open_node: str = ""
-    identity: str = ""
-    captures: int = 0
-    damaged: int = 0
-    openings: int = 0
-    error: OSError | None = None  # of the last try to open
-
-
-_sessions: dict[str, Session] = {}  # by gun id; a gun is listened to once in a process
 
 
 class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +48,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     charset: Annotated[str, Meta(pattern="^[0-9A-Za-z_.-]+$")] = "auto"  # a name that Python knows
     alt: Alt = "auto"
     silence_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
-    grab: Literal["exclusive", "shared"] = "exclusive"
+    grab: Literal["exclusive", "pass_through", "shared"] = "exclusive"
 
     def __post_init__(self) -> None:
         try:
@@ -91,16 +77,23 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise DriverError(
                 Condition.ABSENT, "not_connected", Evidence("sysfs", "sys/class", self._wanted), gun=self._wanted
             )
-        gun, session = fits[0], _sessions.get(self.id)
+        gun, session = fits[0], sessions.get(self.id)
         if session is None or not session.open_node:
             _raise_if_closed(gun, session.error if session else None, evidence)
         counts = (session.captures, session.damaged, session.openings) if session else (None, None, None)
         measures: dict[str, Scalar] = dict(zip(("captures", "damaged_captures", "openings"), counts, strict=True))
         name, several = gun.name or gun.node.name, not one_gun(fits)
-        code = "several_match" if several else "ready_keyboard" if gun.source == "evdev" else "ready"
+        not_passed_on = session.not_passed_on if session else ""
+        code = (
+            "several_match" if several
+            else "not_passed_on" if not_passed_on
+            else "ready_keyboard" if gun.source == "evdev" else "ready"
+        )  # fmt: skip
         return Reading(
-            condition=Condition.ATTENTION if several else Condition.WORKING,
-            reason=Reason(code, {"name": name, "source": gun.source, "number": len(fits)}),
+            condition=Condition.ATTENTION if several or not_passed_on else Condition.WORKING,
+            reason=Reason(
+                code, {"name": name, "source": gun.source, "number": len(fits), "error": not_passed_on}
+            ),
             measures=measures, evidence=evidence,
         )  # fmt: skip
 
@@ -111,7 +104,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         a device came or went; it is cleared here. What `deliver` raises ends the listening. Cancelling closes and joins
         everything, after what had been read is delivered.
         """
-        session = _sessions[self.id] = Session()
+        session = sessions[self.id] = Session()
         framers: dict[str, Framer] = {}  # a gun keeps what was learned of it over an unplugging
         settling = 0
         try:
@@ -122,8 +115,8 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 await self._wait(root, changed, SETTLE_S if 0 < settling <= SETTLE_TRIES else RECHECK_S, ended)
             await asyncio.Event().wait()  # no table names it: nothing is ever opened
         finally:
-            if _sessions.get(self.id) is session:
-                del _sessions[self.id]
+            if sessions.get(self.id) is session:
+                del sessions[self.id]
 
     async def _session(
         self, root: Path, deliver: Callable[[Capture], None], session: Session, framers: dict[str, Framer]
@@ -138,12 +131,12 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         stamped = gun.source == "evdev"
         framer = framers.setdefault(key, Framer(self.id, gun.identity, gun.source, self.framing, stamped))
         try:
-            fd, decoder = self._open(gun, framer)
+            opened = open_gun(self, gun, framer)
         except OSError as error:
             session.error = error
             return "refused"
         session.error, session.open_node, session.identity = None, str(gun.node), gun.identity
-        session.openings += 1
+        session.openings, session.not_passed_on = session.openings + 1, opened.not_passed_on
 
         def counted(capture: Capture) -> None:
             session.captures += 1
@@ -151,9 +144,9 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             deliver(capture)
 
         try:
-            await read_until_gone(fd, decoder, counted)
+            await read_until_gone(opened.fd, opened.decoder, counted, opened.pass_on)
         finally:
-            os.close(fd)
+            opened.close()
             session.open_node = ""
         return "gone"
 
@@ -163,20 +156,6 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         while not await _set_within(changed, seconds):
             if ended != "absent" or self.port != "auto" or _nodes(root) != before:
                 return
-
-    def _open(self, gun: Candidate, framer: Framer) -> tuple[int, Decoder]:
-        """Each source is imported when a gun needs it."""
-        if gun.source == "serial":
-            from drivers.scan_gun.serial_source import open_serial
-
-            return open_serial(gun.node, framer, self.baud, self.parity, self.data_bits)
-        if gun.source == "hidpos":
-            from drivers.scan_gun.hidpos_source import open_hidpos
-
-            return open_hidpos(gun.node, framer, gun.vendor)
-        from drivers.scan_gun.evdev_source import open_evdev
-
-        return open_evdev(gun.node, framer, self.caps, self.grab)
 
     @property
     def _wanted(self) -> str:
@@ -188,41 +167,6 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             one = at_path(root, self.port, source)
             return [one] if one else []
         return matching(candidates(root), self.usb, self.usb_port, source)
-
-
-async def read_until_gone(fd: int, decoder: Decoder, deliver: Callable[[Capture], None]) -> str:
-    """Read an open device to its end and give why it ended. Cancelled: what was read is delivered first."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[str] = loop.create_future()
-
-    def take(what: Bytes | Quiet | Gone) -> None:
-        if ended.done() and not ended.cancelled():
-            return
-        try:
-            match what:
-                case Bytes(data, at_ms):
-                    captures = decoder.feed(data, at_ms)
-                case Quiet(at_ms):
-                    captures = decoder.quiet(at_ms)
-                case Gone(_, at_ms):
-                    captures = decoder.gone(at_ms)
-            for capture in captures:
-                deliver(capture)
-            if isinstance(what, Gone) and not ended.done():
-                ended.set_result(what.why)
-        except Exception as error:
-            if ended.done():
-                raise
-            ended.set_exception(error)
-
-    reader = Reader(fd, loop, take)
-    try:
-        return await ended
-    finally:
-        last_ms = reader.close()
-        if not ended.done() or ended.cancelled():
-            for capture in decoder.gone(last_ms, "stopped"):
-                deliver(capture)
 
 
 def find(root: Path) -> list[Found]:

@@ -5,6 +5,7 @@ makes 4 events of a key press instead of 6, so that a whole EAN-13 fits the kern
 (EVIOCSCLOCKID). Source: linux/input.h, drivers/input/evdev.c.
 """
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -22,7 +23,7 @@ from drivers.scan_gun.framing import Framer
 from drivers.scan_gun.keys import Caps, Keys
 from drivers.scan_gun.reader import boottime_ms
 
-Grab: TypeAlias = Literal["exclusive", "shared"]
+Grab: TypeAlias = Literal["exclusive", "pass_through", "shared"]
 
 EVENT = struct.Struct("@LLHHi")  # 24 bytes on 64 bits, 16 on 32
 MID_SCAN_MS = 50  # a first key so soon after opening may be the middle of a scan
@@ -75,20 +76,26 @@ def open_evdev(node: Path, framer: Framer, caps: Caps, grab: Grab) -> tuple[int,
     except PermissionError:
         fd = os.open(node, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if grab == "exclusive":
+        if grab != "shared":
             fcntl.ioctl(fd, _EVIOCGRAB, 1)
         behind_ms = _set_clock(fd)
         _mask_scancodes(fd)
         decoder = EvdevDecoder(framer, caps, boottime_ms(), behind_ms)
         for code, lit in _leds(fd):
             decoder.event(0, e.EV_LED, code, lit)
-        if caps == "ignore" and grab == "exclusive":
+        if caps == "ignore" and grab != "shared":
             put_out_leds(fd)
             decoder.when_lit = partial(put_out_leds, fd)
     except BaseException:
         os.close(fd)
         raise
     return fd, decoder
+
+
+def let_go(fd: int) -> None:
+    """End the grab: other programs get the gun's keys again."""
+    with contextlib.suppress(OSError):  # it is gone
+        fcntl.ioctl(fd, _EVIOCGRAB, 0)
 
 
 def put_out_leds(fd: int) -> None:

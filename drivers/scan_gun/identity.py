@@ -20,6 +20,8 @@ MAKERS = {
 _WORDS = ("barcode", "bar code", "scanner", "scan gun", "扫码", "扫描枪", "honeywell", "newland", "symbol", "datalogic")
 _NEWLAND = "1eab"
 
+PASSED_ON = "yinong-agent pass-through"  # name and phys of our own virtual keyboards, which are never read again
+
 # Keys that a gun types and a power button or a remote control has not: letters, digits, Enter (linux/input-event-codes.h).
 _TYPING = sum(1 << code for code in (*range(2, 12), *range(16, 26), 28, *range(30, 39), *range(44, 51)))
 
@@ -67,6 +69,8 @@ def at_path(root: Path, path: str, source: Source | None) -> Candidate | None:
         real = node.resolve(strict=True)
     except (OSError, RuntimeError):
         return None
+    if _is_ours(root / "sys/class/input" / real.name / "device"):
+        return None
     for known in candidates(root):
         if known.node.name == real.name and (source is None or known.source == source):
             return known._replace(node=node)
@@ -102,7 +106,7 @@ def _keyboards(root: Path) -> list[Candidate]:
         device = entry / "device"
         words = _text(device / "capabilities/key").split()
         keys = sum(int(word, 16) << (_WORD_BITS * i) for i, word in enumerate(reversed(words)) if _is_hex(word))
-        if keys & _TYPING == _TYPING:
+        if keys & _TYPING == _TYPING and not _is_ours(device):
             found.append(_candidate("evdev", root / "dev/input" / entry.name, device, _text(device / "name")))
     return found
 
@@ -127,6 +131,10 @@ def _hidpos(root: Path) -> list[Candidate]:
             name = next((n[9:] for n in _text(device / "uevent").split("\n") if n.startswith("HID_NAME=")), "")
             found.append(_candidate("hidpos", root / "dev" / entry.name, device, name)._replace(likely="gun"))
     return found
+
+
+def _is_ours(device: Path) -> bool:
+    return _text(device / "phys") == PASSED_ON or _text(device / "name").startswith(PASSED_ON)
 
 
 def _candidate(source: Source, node: Path, device: Path, name: str) -> Candidate:

@@ -47,12 +47,17 @@ def boottime_ms() -> int:
 class Reader:
     """Reads `fd` until it is gone or `close()`; `take` gets everything in order, in the loop's thread.
 
+    `pass_on` gets the bytes too, at once and in this thread: it must neither block nor raise.
+
     Resource handling: the descriptor stays the caller's; `close()` ends and joins the thread, hands over what had been read,
     and may be called twice.
     """
 
-    def __init__(self, fd: int, loop: asyncio.AbstractEventLoop, take: Callable[[Bytes | Quiet | Gone], None]) -> None:
-        self._fd, self._loop, self._take = fd, loop, take
+    def __init__(
+        self, fd: int, loop: asyncio.AbstractEventLoop, take: Callable[[Bytes | Quiet | Gone], None],
+        pass_on: Callable[[bytes], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._fd, self._loop, self._take, self._pass_on = fd, loop, take, pass_on
         self._inbox: deque[Bytes | Quiet | Gone] = deque()
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._run, name=f"scan-gun-{fd}", daemon=True)
@@ -103,6 +108,8 @@ class Reader:
             return None
         except OSError as error:  # ENODEV of evdev and hidraw, EIO of a tty
             return Gone(error.strerror or str(error), boottime_ms())
+        if self._pass_on and data:
+            self._pass_on(data)
         return Bytes(data, boottime_ms()) if data else Gone("end of file", boottime_ms())
 
     def _tell(self, what: Bytes | Quiet | Gone | None) -> bool:

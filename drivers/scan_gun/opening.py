@@ -1,0 +1,50 @@
+"""A gun's node opened as its table says. Each source is imported when a gun needs it."""
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from drivers.scan_gun.decoder import Decoder
+from drivers.scan_gun.framing import Framer
+from drivers.scan_gun.identity import Candidate
+
+if TYPE_CHECKING:
+    from drivers.scan_gun.driver import ScanGun
+    from drivers.scan_gun.pass_through import PassThrough
+
+
+class Opened(NamedTuple):
+    """An open gun. `not_passed_on`: why it could not have `pass_through` and is shared instead."""
+
+    fd: int
+    decoder: Decoder
+    pass_on: "PassThrough | None" = None
+    not_passed_on: str = ""
+
+    def close(self) -> None:
+        if self.pass_on:
+            self.pass_on.close()
+        os.close(self.fd)
+
+
+def open_gun(table: "ScanGun", gun: Candidate, framer: Framer) -> Opened:
+    """Errors: OSError (EBUSY: another program holds it)."""
+    if gun.source == "serial":
+        from drivers.scan_gun.serial_source import open_serial
+
+        return Opened(*open_serial(gun.node, framer, table.baud, table.parity, table.data_bits))
+    if gun.source == "hidpos":
+        from drivers.scan_gun.hidpos_source import open_hidpos
+
+        return Opened(*open_hidpos(gun.node, framer, gun.vendor))
+    from drivers.scan_gun.evdev_source import let_go, open_evdev
+
+    opened = Opened(*open_evdev(gun.node, framer, table.caps, table.grab))
+    if table.grab != "pass_through":
+        return opened
+    from drivers.scan_gun.pass_through import open_pass_through
+
+    try:
+        return opened._replace(pass_on=open_pass_through(opened.fd, gun.name))
+    except OSError as error:  # the shop's program must not lose its scans for that
+        let_go(opened.fd)
+        return opened._replace(not_passed_on=str(error))

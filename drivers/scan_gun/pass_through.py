@@ -1,0 +1,68 @@
+"""`grab = "pass_through"`: what a grabbed gun typed is typed again by a virtual keyboard, so that the shop's program gets it too.
+
+Only key events go on, in their order, from the thread that reads the gun: a busy event loop, a slow disk or a damaged scan
+holds nothing up. When the agent dies the kernel closes both nodes: that ends the grab, takes the virtual keyboard away and lets
+go of its keys (Documentation/input/uinput.rst; evdev_release in drivers/input/evdev.c).
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable
+
+from evdev import ecodes as e
+
+from drivers.scan_gun.evdev_source import EVENT
+from drivers.scan_gun.identity import PASSED_ON
+
+_NAME_BYTES = 79  # UINPUT_MAX_NAME_SIZE, with its end
+_EVIOCGBIT_KEY = 0x80604521  # 96 bytes of key bits
+_REPORT = EVENT.pack(0, 0, e.EV_SYN, e.SYN_REPORT, 0)
+
+
+class PassThrough:
+    """Called with struct input_events as they were read; `write` takes those that are to be typed again."""
+
+    def __init__(self, write: Callable[[bytes], object], close: Callable[[], None] = lambda: None) -> None:
+        self._write, self.close = write, close
+        self._down: set[int] = set()
+
+    def __call__(self, data: bytes) -> None:
+        again: list[bytes] = []
+        for at in range(0, len(data) - len(data) % EVENT.size, EVENT.size):
+            _, _, kind, code, value = EVENT.unpack_from(data, at)
+            if kind == e.EV_KEY:
+                again.append(EVENT.pack(0, 0, kind, code, value))
+                (self._down.add if value else self._down.discard)(code)
+            elif (kind, code) == (e.EV_SYN, e.SYN_REPORT):
+                again.append(_REPORT)
+            elif (kind, code) == (e.EV_SYN, e.SYN_DROPPED):
+                again += self._let_go()
+        if again:
+            with contextlib.suppress(OSError):  # a virtual keyboard that is gone must not stop the reading
+                self._write(b"".join(again))
+
+    def _let_go(self) -> list[bytes]:
+        """Events were lost: a key whose way up was among them would stay down for ever."""
+        down, self._down = sorted(self._down), set()
+        return [*(EVENT.pack(0, 0, e.EV_KEY, code, 0) for code in down), _REPORT] if down else []
+
+
+def open_pass_through(fd: int, name: str) -> PassThrough:
+    """A virtual keyboard with the keys of the gun behind `fd`. Errors: OSError (no /dev/uinput, no permission)."""
+    from evdev.uinput import UInput, UInputError  # ctypes: only where it is asked for
+
+    class Keyboard(UInput):
+        def _find_device(self, fd: int) -> None:  # type: ignore[override]
+            """python-evdev waits up to two seconds for the node; nothing is read from it here."""
+
+    bits = bytearray(96)
+    fcntl.ioctl(fd, _EVIOCGBIT_KEY, bits)
+    keys = [code for code in range(len(bits) * 8) if bits[code // 8] >> code % 8 & 1]
+    label = f"{PASSED_ON}: {name}".encode()[:_NAME_BYTES].decode("utf-8", "ignore")
+    try:
+        keyboard = Keyboard({e.EV_KEY: keys}, label, 0, 0, 1, e.BUS_VIRTUAL, phys=PASSED_ON)
+    except UInputError as error:
+        raise OSError(str(error)) from error
+    node = int(keyboard.fd)
+    return PassThrough(lambda data: os.write(node, data), keyboard.close)

@@ -1,0 +1,65 @@
+"""One gun from plug to unplug: what is known of it while it is open, and reading it to its end."""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.decoder import Decoder
+from drivers.scan_gun.reader import Bytes, Gone, Quiet, Reader
+
+
+class Session(msgspec.Struct):
+    """What `listen` has met since it started, for `look` to tell."""
+
+    open_node: str = ""
+    identity: str = ""
+    captures: int = 0
+    damaged: int = 0
+    openings: int = 0
+    error: OSError | None = None  # of the last try to open
+    not_passed_on: str = ""  # why what the gun types cannot be typed again (`grab = "pass_through"`)
+
+
+sessions: dict[str, Session] = {}  # by gun id; a gun is listened to once in a process
+
+
+async def read_until_gone(
+    fd: int, decoder: Decoder, deliver: Callable[[Capture], None], pass_on: Callable[[bytes], None] | None = None
+) -> str:
+    """Read an open device to its end and give why it ended. Cancelled: what was read is delivered first.
+
+    `pass_on` gets what was read in the reader's thread, before anything else is done with it.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[str] = loop.create_future()
+
+    def take(what: Bytes | Quiet | Gone) -> None:
+        if ended.done() and not ended.cancelled():
+            return
+        try:
+            match what:
+                case Bytes(data, at_ms):
+                    captures = decoder.feed(data, at_ms)
+                case Quiet(at_ms):
+                    captures = decoder.quiet(at_ms)
+                case Gone(_, at_ms):
+                    captures = decoder.gone(at_ms)
+            for capture in captures:
+                deliver(capture)
+            if isinstance(what, Gone) and not ended.done():
+                ended.set_result(what.why)
+        except Exception as error:
+            if ended.done():
+                raise
+            ended.set_exception(error)
+
+    reader = Reader(fd, loop, take, pass_on)
+    try:
+        return await ended
+    finally:
+        last_ms = reader.close()
+        if not ended.done() or ended.cancelled():
+            for capture in decoder.gone(last_ms, "stopped"):
+                deliver(capture)
