@@ -53,6 +53,8 @@ class Delivery:
         self._backlog_again = asyncio.Event()
         self._progress_mono_ms = 0
         self._patience_s = PATIENCE_S[0]
+        self._impatient = asyncio.Event()  # patience has become shorter
+        self._idle = False  # nothing waited when the outbox was last asked
 
     def on_rows(self, rows: Sequence[Row]) -> None:
         """Committed just now: live, if the link is up; else it is in the backlog when the link comes up."""
@@ -62,7 +64,9 @@ class Delivery:
 
     async def on_receipt(self, receipt: Receipt, retained: bool) -> str:
         """Take a receipt in: what `Outbox.receipt` says of it."""
-        meaning = await self._writer.ask(lambda box: box.receipt(receipt, retained))
+        meaning, self._idle = await self._writer.ask(
+            lambda box: (box.receipt(receipt, retained), not box.waiting(0, 1))
+        )
         if meaning in ("advanced", "again"):
             self._progressed()
         if meaning == "again":
@@ -95,6 +99,11 @@ class Delivery:
     def _progressed(self) -> None:
         self._progress_mono_ms = self._clock.mono_ms()
         self._patience_s = PATIENCE_S[0]
+
+    def _hurry(self) -> None:
+        if self._patience_s > NOBODY_S:
+            self._patience_s = NOBODY_S
+            self._impatient.set()
 
     async def _send_live(self) -> None:
         """One of a few: each hands over the next row and waits for its acknowledgement; they start in order."""
@@ -147,8 +156,10 @@ class Delivery:
     async def _ask_again(self) -> None:
         """No receipt for long though the broker took the rows: hand them over again (a broker that died forgot them)."""
         while True:
-            await self._clock.sleep(NOBODY_S / 2)
-            if (self._clock.mono_ms() - self._progress_mono_ms) / 1000 < self._patience_s:
+            self._impatient.clear()
+            left_s = self._patience_s - (self._clock.mono_ms() - self._progress_mono_ms) / 1000
+            if left_s > 0:
+                await self._until_impatient(left_s)
                 continue
             self._progress_mono_ms = self._clock.mono_ms()
             self._patience_s = min(PATIENCE_S[1], self._patience_s * 2)
@@ -156,12 +167,25 @@ class Delivery:
                 await self._send_again()
             elif await self._writer.ask(scan_archive.next_again):
                 self.send_asked()
+            else:
+                self._idle = True
+
+    async def _until_impatient(self, seconds: float) -> None:
+        """Sleep, but not on where patience becomes shorter meanwhile."""
+        async with asyncio.TaskGroup() as group:
+            either = [group.create_task(self._impatient.wait()), group.create_task(self._clock.sleep(seconds))]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            for task in either:
+                task.cancel()
 
     async def _hand_over(
         self, rows: Sequence[Row], *, late: bool, receipted: bool = False
     ) -> Literal["taken", "nobody", "again"]:
         """Publish and wait for the PUBACK: taken by the broker, taken but nobody subscribes, or to be sent again."""
         first = rows[0]
+        if self._idle:  # patience begins with the first row that waits
+            self._idle = False
+            self._progressed()
         body = self._scan(rows) if first.leaf == "scan" else first.body
         retain = first.retained and (not late or await self._writer.ask(lambda box: box.is_newest(first)))
         try:
@@ -178,7 +202,7 @@ class Delivery:
             except sqlite3.Error as error:  # a full disk: taken is taken, said with the next row
                 log.error("what the broker took cannot be noted: %s", error)
         elif code == NO_SUBSCRIBERS and not self._broker_is_enough:
-            self._patience_s = min(self._patience_s, NOBODY_S)
+            self._hurry()
             return "nobody"
         return "taken"
 
