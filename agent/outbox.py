@@ -17,53 +17,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from agent.messages import Journal, Receipt, Receipted
+from agent.messages import Journal, Receipt
+from agent.outbox_rows import Depth, Draft, Opening, OutboxFull, Row
 from agent.outbox_schema import MIGRATIONS
 from agent.receipts import Standing, answer
 from drivers.reading import YinongError
-
-
-class OutboxFull(YinongError):  # noqa: N818
-    """The disk has no room for the row, also after everything that may be given up was."""
-
-
-class Draft(NamedTuple):
-    """A receipted message before it has its place: `outbox` and `seq` are filled in when it is committed."""
-
-    leaf: str  # topic below the terminal's branch
-    message: Receipted
-    retained: bool = False
-    at_s: int | None = None  # wall time in seconds where the clock is trusted: the archive is pruned by it
-
-
-class Row(NamedTuple):
-    """A committed message, byte for byte as it is sent."""
-
-    id: int  # position in the file, over all outbox ids
-    outbox: str
-    seq: int
-    leaf: str
-    body: bytes
-    retained: bool
-
-
-class Depth(NamedTuple):
-    """What the outbox holds."""
-
-    outbox: str
-    last_seq: int
-    receipted: int  # without a gap up to this seq
-    waiting: int  # rows of every outbox id that the county has not receipted
-    archived: int
-    file_bytes: int
-    store: str | None  # the recorder's store that receipted last
-
-
-class Opening(NamedTuple):
-    """How the file was found: for the journal."""
-
-    kind: str  # new, kept, migrated, corrupt, other_hardware
-    details: dict[str, str | int]
 
 
 class _Box(NamedTuple):

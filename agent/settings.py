@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
@@ -104,7 +105,10 @@ class Broker(Section, frozen=True, kw_only=True):
     @property
     def loopback(self) -> bool:
         """Whether the broker runs on this very machine."""
-        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
 
 class Delivery(Section, frozen=True, kw_only=True):

@@ -46,6 +46,8 @@ def replay(say: Terms, file: Path, source: Source) -> int:
                 print(msgspec.json.encode(capture_json(capture)).decode())
     except OSError as error:
         raise YinongError(say(f"无法读取 {file}:{error.strerror}", f"cannot read {file}: {error.strerror}")) from error
+    except UnicodeDecodeError as error:
+        raise YinongError(say(f"{file} 不是文字文件(UTF-8)", f"{file} is no text in UTF-8")) from error
     return 0
 
 

@@ -1,0 +1,51 @@
+"""Which language is spoken, and that every condition and class has its words."""
+
+import pytest
+
+from agent.words import CLASSES, CONDITIONS, chosen_lang, without_lang, word
+from drivers.reading import Condition
+from drivers.table import CLASSES as TABLE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "lang"),
+    [
+        ([], {}, "zh"),
+        ([], {"LANG": "C"}, "zh"),
+        ([], {"LANG": "C.UTF-8"}, "zh"),
+        ([], {"LANG": "POSIX"}, "zh"),
+        ([], {"LANG": "de_DE.UTF-8"}, "zh"),
+        ([], {"LANG": "zh_CN.UTF-8"}, "zh"),
+        ([], {"LANG": "en_US.UTF-8"}, "en"),
+        ([], {"LANG": "en_US.UTF-8", "LC_ALL": "zh_CN.UTF-8"}, "zh"),
+        ([], {"LANG": "zh_CN.UTF-8", "LC_MESSAGES": "en_GB"}, "en"),
+        ([], {"LC_ALL": "", "LANG": "en"}, "en"),
+        (["--lang", "en"], {"LANG": "zh_CN.UTF-8"}, "en"),
+        (["check", "--lang", "zh"], {"LANG": "en_US"}, "zh"),
+        (["check", "--lang=en", "--json"], {}, "en"),
+        (["check", "--lang"], {"LANG": "en"}, "en"),
+        (["--lang", "xx"], {"LANG": "en"}, "zh"),
+    ],
+)
+def test_the_language_is_chinese_unless_something_says_english(
+    arguments: list[str], environment: dict[str, str], lang: str
+) -> None:
+    assert chosen_lang(arguments, environment) == lang
+
+
+def test_the_language_may_stand_anywhere_and_is_taken_out() -> None:
+    assert without_lang(["--lang", "en", "check", "--json"]) == ["check", "--json"]
+    assert without_lang(["check", "--lang=en", "printer"]) == ["check", "printer"]
+    assert without_lang(["check", "--lang"]) == ["check"]
+
+
+def test_every_condition_and_every_class_has_both_words() -> None:
+    assert set(CONDITIONS) == set(Condition)
+    assert set(CLASSES) == set(TABLE)
+    for zh, en in (*CONDITIONS.values(), *CLASSES.values()):
+        assert any("\u4e00" <= character <= "\u9fff" for character in zh)
+        assert en.isascii()
+
+
+def test_a_word_of_a_newer_agent_is_shown_as_it_is() -> None:
+    assert word(CLASSES.get("drone"), "zh", "drone") == "drone"

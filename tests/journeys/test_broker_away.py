@@ -1,0 +1,78 @@
+"""The broker goes and comes back: nothing is lost, the order is kept, and every scan has its own time."""
+
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from broker import Broker
+from county_client import County
+from daemon import TERMINAL, Daemon, Gun, Recorder, keeps_the_contract, until
+
+LONG = pytest.mark.skipif(not os.environ.get("YINONG_LONG_TESTS"), reason="two minutes: set YINONG_LONG_TESTS=1")
+
+
+@pytest.mark.parametrize(
+    ("away_s", "every_s"), [(5, 0.02), pytest.param(120, 0.2, marks=[LONG, pytest.mark.timeout(300)])]
+)
+def test_scans_of_an_outage_arrive_complete_in_order_and_with_their_own_times(
+    tmp_path: Path, broker: Broker, away_s: float, every_s: float
+) -> None:
+    expected: list[str] = []
+
+    def scan(text: str) -> None:
+        expected.append(text)
+        gun.scan(text)
+
+    with (
+        Gun() as gun,
+        Recorder(tmp_path, broker.port) as recorder,
+        Daemon(tmp_path, broker.port, tables=gun.table + TERMINAL) as daemon,
+    ):
+        gun.wait_until_opened()
+        daemon.until_connected()
+        for n in range(10):
+            scan(f"before-{n}")
+        until(lambda: len(recorder.texts()) == 10, lambda: daemon.process.log)
+        broker.kill()
+        began = time.clock_gettime(time.CLOCK_BOOTTIME)
+        while time.clock_gettime(time.CLOCK_BOOTTIME) < began + away_s:
+            scan(f"away-{len(expected)}")
+            time.sleep(every_s)
+        broker.start()
+        with County(broker.host, broker.port) as county:
+            daemon.until_connected()
+            scan("after")
+            until(lambda: len(recorder.texts()) == len(expected), lambda: daemon.process.log, 60)
+            until(lambda: daemon.depth()["waiting"] == 0, lambda: daemon.process.log)
+            keeps_the_contract(county)
+        stored, journal = recorder.rows("scan"), [row["event"] for row in recorder.rows("journal")]
+    assert [capture["text"] for capture in stored] == expected
+    assert [capture["number"] for capture in stored] == list(range(1, len(expected) + 1))
+    own = [capture["start_mono_ms"] for capture in stored]
+    assert own == sorted(own)
+    away = [at for capture, at in zip(stored, own, strict=True) if capture["text"].startswith("away")]
+    assert all(began * 1000 - 100 < at < (began + away_s) * 1000 + 5000 for at in away)
+    spread_ms = away[-1] - away[0]
+    assert spread_ms > away_s * 1000 * 0.6, "the times are those of the scans, not of the sending"
+    stamps = [datetime.fromisoformat(capture["at"]) for capture in stored]
+    assert (max(stamps) - min(stamps)).total_seconds() > away_s * 0.6
+    assert journal[:4] == ["start", "link_up", "link_down", "link_up"]
+    assert [heard.late for heard in county.of("scan")].count(True) >= 1
+
+
+def test_a_recorder_that_was_away_gets_everything_and_the_terminal_keeps_it_until_then(
+    tmp_path: Path, broker: Broker
+) -> None:
+    with Gun() as gun, Daemon(tmp_path, broker.port, tables=gun.table) as daemon:
+        gun.wait_until_opened()
+        daemon.until_connected()
+        for n in range(30):
+            gun.scan(f"S-{n}")
+        until(lambda: len(daemon.rows("scan")) == 30, lambda: daemon.process.log)
+        until(lambda: daemon.asked(ask="status")["link"]["warning"] == "no subscribers", lambda: daemon.process.log)
+        assert daemon.depth()["receipted"] == 0, "a PUBACK is no receipt"
+        with Recorder(tmp_path, broker.port) as recorder:
+            until(lambda: daemon.depth()["waiting"] == 0, lambda: f"{daemon.depth()}\n{daemon.process.log}", 60)
+            assert recorder.texts() == [f"S-{n}" for n in range(30)]

@@ -1,0 +1,109 @@
+"""From the first second without any network: everything is kept, everything is answered, systemd is told."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from broker import Broker
+from county_client import County
+from daemon import TERMINAL, Daemon, Gun, Recorder, SystemdSocket, keeps_the_contract, until
+
+
+@pytest.fixture
+def nobody() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_terminal_without_network_scans_looks_and_answers(tmp_path: Path, nobody: int) -> None:
+    with Gun() as gun, Daemon(tmp_path, nobody, tables=gun.table + TERMINAL) as daemon:
+        gun.wait_until_opened()
+        for n in range(20):
+            gun.scan(f"S-{n}")
+        until(lambda: len(daemon.rows("scan")) == 20, lambda: daemon.process.log)
+        assert daemon.device("terminal/main")["condition"] in ("working", "attention")
+        until(lambda: daemon.rows("standard"), lambda: daemon.process.log)
+        status = daemon.asked(ask="status")
+        assert not status["link"]["up"]
+        assert "refused" in status["link"]["why"]
+        assert status["heartbeat"]["waiting"] == status["outbox"]["waiting"] == status["outbox"]["last_seq"] >= 23
+        report = daemon.asked(ask="check", lang="en")
+        assert report["station"]["number"] == "桂BRS0001B"
+        assert {row["item"] for row in report["standard"]} >= {"terminal", "scan_gun", "broadband"}
+        assert next(d for d in report["devices"] if d["class"] == "scan_gun")["reason"] == "ready"
+
+
+def test_a_broker_that_comes_later_gets_everything_from_the_start(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    with Gun() as gun, Daemon(tmp_path, broker.port, tables=gun.table) as daemon:
+        gun.wait_until_opened()
+        gun.scan("before there was a broker")
+        until(lambda: daemon.rows("scan"), lambda: daemon.process.log)
+        with broker, Recorder(tmp_path, broker.port) as recorder:
+            until(lambda: recorder.texts() == ["before there was a broker"], lambda: daemon.process.log)
+            assert recorder.rows("journal")[0]["event"] == "start"
+
+
+def test_a_name_that_cannot_be_looked_up_does_not_end_the_daemon(tmp_path: Path, nobody: int) -> None:
+    daemon = Daemon(tmp_path, nobody)
+    daemon.config.write_text(daemon.config.read_text("utf-8").replace('"127.0.0.1"', '"a..b"'), "utf-8")
+    with daemon:
+        why = until(lambda: daemon.asked(ask="status")["link"]["why"].removeprefix("not connected yet"), lambda: "up?")
+        assert "label" in why
+        assert daemon.stop() == 0
+
+
+def test_systemd_hears_ready_signs_of_life_and_the_stop(tmp_path: Path, broker: Broker) -> None:
+    with SystemdSocket(tmp_path) as systemd:
+        environment = {"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "400000"}
+        with Daemon(tmp_path, broker.port, environment=environment) as daemon:
+            until(lambda: systemd.count("READY=1") == 1, lambda: f"{systemd.heard}")
+            until(lambda: systemd.count("WATCHDOG=1") >= 3, lambda: f"{systemd.heard}")
+            assert daemon.rows("journal")[0]["event"] == "start", "READY means that it keeps records"
+            daemon.until_connected()
+            until(lambda: "已连接县中心" in _last_status(systemd), lambda: f"{systemd.heard}")
+            assert systemd.count("STOPPING=1") == 0
+            assert daemon.stop() == 0
+        assert systemd.count("STOPPING=1") == 1
+        assert systemd.count("READY=1") == 1
+
+
+def _last_status(systemd: SystemdSocket) -> str:
+    systemd.count("")
+    return next((line for line in reversed(systemd.heard) if line.startswith("STATUS=")), "")
+
+
+def test_a_terminal_whose_secret_is_wrong_keeps_its_records_and_says_why(
+    tmp_path: Path, secured_broker: Broker
+) -> None:
+    secured_broker.add_user("450225-GXBRS0001B-1", "right")
+    secret = tmp_path / "secret"
+    secret.write_text("wrong\n")
+    secret.chmod(0o600)
+    with Daemon(tmp_path, secured_broker.port, broker=f'password_file = "{secret}"') as daemon:
+        until(lambda: "authorized" in daemon.asked(ask="status")["link"]["why"].lower(), lambda: daemon.process.log)
+        until(lambda: daemon.rows("standard"), lambda: daemon.process.log)
+
+
+def test_the_shipped_rules_of_the_broker_let_a_terminal_say_all_that_it_has_to_say(
+    tmp_path: Path, secured_broker: Broker
+) -> None:
+    secured_broker.add_user("450225-GXBRS0001B-1", "right")
+    secured_broker.add_user("recorder", "r")
+    secret = tmp_path / "secret"
+    secret.write_text("right\n")
+    secret.chmod(0o600)
+    with (
+        County(secured_broker.host, secured_broker.port, "recorder", "r") as county,
+        Gun() as gun,
+        Daemon(
+            tmp_path, secured_broker.port, tables=gun.table + TERMINAL, broker=f'password_file = "{secret}"'
+        ) as daemon,
+    ):
+        gun.wait_until_opened()
+        gun.scan("x")
+        kinds = {"state", "heartbeat", "journal", "standard", "device", "scan"}
+        county.wait_for(lambda c: {h.leaf.partition("/")[0] for h in c.heard} >= kinds)
+        assert "authorized" not in daemon.asked(ask="status")["link"]["warning"].lower()
+        keeps_the_contract(county)

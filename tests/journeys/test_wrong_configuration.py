@@ -1,0 +1,88 @@
+"""A configuration with mistakes: one in a device's table costs that device, one in the station's stops the start and is said."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from broker import Broker
+from county_client import County
+from daemon import TERMINAL, Daemon, SystemdSocket, keeps_the_contract, until
+
+BAD_PRINTER = '[[device]]\nclass = "printer"\nid = "office"\ncolour = "blue"\naddress = 5\n'
+
+
+@pytest.fixture
+def nobody() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_mistake_in_a_devices_table_disables_that_device_and_is_told_to_the_county(
+    tmp_path: Path, broker: Broker
+) -> None:
+    with (
+        County(broker.host, broker.port) as county,
+        Daemon(tmp_path, broker.port, tables=BAD_PRINTER + TERMINAL) as daemon,
+    ):
+        printer = daemon.device("printer/office")
+        assert (printer["condition"], printer["reason"]) == ("unknown", "table_wrong")
+        assert "colour" in printer["params"]["error"]
+        assert "address" in printer["params"]["error"]
+        assert printer["says"]
+        assert printer["remedy"]
+        assert daemon.device("terminal/main")["condition"] in ("working", "attention")
+        county.wait_for(lambda c: c.of("standard") and len(c.of("device")) >= 2 and c.of("journal"))
+        told = next(heard.json for heard in county.of("device") if heard.leaf == "device/printer/office")
+        assert (told["condition"], told["reason"]) == ("unknown", "table_wrong")
+        items = {item["item"]: item["verdict"] for item in county.of("standard")[-1].json["items"]}
+        assert items["printer"] == "unproven", "a wrong table proves nothing, in either direction"
+        assert county.of("journal")[0].json["details"]["configuration_mistakes"] == 2
+        assert "colour" in daemon.process.log
+        keeps_the_contract(county)
+
+
+@pytest.mark.parametrize("lang", ["zh_CN.UTF-8", "en_US.UTF-8"])
+def test_mistakes_in_the_station_stop_the_start_and_are_all_said_in_both_languages(
+    tmp_path: Path, nobody: int, lang: str
+) -> None:
+    with SystemdSocket(tmp_path) as systemd:
+        daemon = Daemon(tmp_path, nobody, environment={"LANG": lang, "NOTIFY_SOCKET": str(systemd.path)})
+        text = daemon.config.read_text("utf-8").replace('"450225"', "450225").replace("桂BRS0001B", "桂BRS1")
+        daemon.config.write_text(text.replace(f"port = {nobody}", "port = 99999"), "utf-8")
+        process = daemon.launch()
+        assert process.wait() == 78
+        for path in ("station.division", "station.number", "broker.port"):
+            assert process.log.count(path) == 2, "once in each language"
+        assert "没有启动 / not started" in process.log
+        assert "Traceback" not in process.log
+        until(lambda: systemd.count("ERRNO=22"), lambda: f"{systemd.heard}")
+        assert systemd.count("READY=1") == 0
+    assert not daemon.outbox_file.exists()
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"[station", b""])
+def test_a_file_that_cannot_be_read_is_said_in_both_languages(
+    tmp_path: Path, nobody: int, content: bytes | None
+) -> None:
+    daemon = Daemon(tmp_path, nobody)
+    daemon.config.unlink()
+    if content is not None:
+        daemon.config.write_bytes(content)
+    process = daemon.launch()
+    assert process.wait() == 78
+    assert str(daemon.config) in process.log
+    assert "Traceback" not in process.log
+
+
+def test_a_corrected_table_is_looked_at_after_the_next_start(tmp_path: Path, nobody: int) -> None:
+    page = '[[device]]\nclass = "web_page"\nid = "main"\n'
+    with Daemon(tmp_path, nobody, tables=page + "adress = 1\n") as daemon:
+        assert daemon.device("web_page/main")["reason"] == "table_wrong"
+        until(lambda: daemon.rows("device/web_page/main"), lambda: daemon.process.log)
+        assert daemon.stop() == 0
+        daemon.config.write_text(daemon.config.read_text("utf-8").replace("adress = 1\n", ""), "utf-8")
+        daemon.start()
+        assert daemon.device("web_page/main")["reason"] == "no_address"
+        until(lambda: len(daemon.rows("device/web_page/main")) == 2, lambda: daemon.process.log)
+        assert [row["reason"] for row in daemon.rows("device/web_page/main")] == ["table_wrong", "no_address"]
