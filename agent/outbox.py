@@ -262,7 +262,7 @@ def open_outbox(path: Path, fingerprint: str, new_id: str, stamp: str) -> Outbox
     try:
         db, details = _opened(path)
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
+        if isinstance(error, sqlite3.OperationalError) and not is_damage(error):
             raise
         aside = path.with_name(f"{path.name}.damaged-{stamp}")
         for suffix in ("", "-wal", "-shm"):
@@ -316,7 +316,8 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, dict[str, str | int]]:
         raise
 
 
-def _is_damage(error: sqlite3.OperationalError) -> bool:
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """The file itself is damaged (SQLITE_CORRUPT, SQLITE_NOTADB)."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 

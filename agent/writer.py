@@ -5,11 +5,12 @@ commit only, and all that waits goes into the next transaction together.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-from agent.outbox import Draft, Outbox, Row
+from agent.outbox import Draft, Outbox, Row, is_damage
 
 T = TypeVar("T")
 
@@ -30,7 +31,11 @@ class Writer:
         self.committed: Callable[[list[Row]], object] = len  # set by the delivery
 
     async def run(self) -> None:
-        """Commit what is wished, until cancelled. An error is raised to those who wished, never swallowed."""
+        """Commit what is wished, until cancelled. An error is raised to those who wished, never swallowed.
+
+        A file that turns out damaged ends it with sqlite3.DatabaseError, and the daemon with it: the next start puts the
+        file aside and goes on, while a daemon that stayed would keep nothing any more.
+        """
         while True:
             wishes = [await self._wishes.get()]
             while not self._wishes.empty():
@@ -81,6 +86,8 @@ class Writer:
                         raise
             elif not wishes[0].done.done():
                 wishes[0].done.set_exception(error)
+            if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
+                raise
             return
         _settle(wishes, rows)
         if rows:

@@ -1,7 +1,9 @@
 """The outbox's owner: what waits is committed together, one bad row harms nobody else, and everybody is told the truth."""
 
 import asyncio
+import sqlite3
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,6 +170,26 @@ async def test_a_wisher_who_went_away_has_his_row_committed_all_the_same(
         held.let_go()
         assert [row.seq for row in await stays] == [2]
     assert events(outbox) == ["gone", "stays"]
+
+
+async def test_a_file_that_turns_out_damaged_ends_the_writer_and_is_told(outbox: Outbox, clock: Any) -> None:
+    writer = Writer(outbox)
+    run = asyncio.create_task(writer.run())
+    await writer.commit([journal(clock, "before")])
+    damage(outbox.path)
+    with pytest.raises(sqlite3.DatabaseError):
+        await writer.commit([journal(clock, "after")])
+    with pytest.raises(sqlite3.DatabaseError):
+        await run
+    writer._thread.shutdown()
+
+
+def damage(path: Path) -> None:
+    """Write noise over the database, its log and its index, as a dying flash does."""
+    for suffix in ("", "-wal", "-shm"):
+        file = path.with_name(path.name + suffix)
+        with file.open("r+b") as content:
+            content.write(b"\x5a" * file.stat().st_size)
 
 
 async def test_an_error_of_a_question_goes_to_who_asked(writer: Writer) -> None:

@@ -146,6 +146,31 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, sil
     assert "Traceback" not in process.log
 
 
+def test_an_outbox_that_is_damaged_under_the_running_daemon_ends_it_and_the_next_start_goes_on(
+    tmp_path: Path, broker: Broker
+) -> None:
+    with (
+        County(broker.host, broker.port) as county,
+        Gun() as gun,
+        Daemon(tmp_path, broker.port, tables=gun.table, broker="will_delay_s = 1") as daemon,
+    ):
+        gun.wait_until_opened()
+        county.wait_for(lambda c: c.of("standard"))
+        for suffix in ("", "-wal", "-shm"):
+            file = daemon.outbox_file.with_name(daemon.outbox_file.name + suffix)
+            with file.open("r+b") as content:
+                content.write(b"\x5a" * file.stat().st_size)
+        gun.scan("after the damage")
+        assert daemon.process.wait() == 1
+        county.wait_for(lambda c: [h.json["state"] for h in c.of("state")] == ["online", "lost"])
+        gun.forget()
+        daemon.start()
+        gun.wait_until_opened()
+        gun.scan("after the restart")
+        county.wait_for(lambda c: c.of("scan"))
+        assert daemon.rows("journal")[0]["details"]["outbox"] == "corrupt"
+
+
 def test_a_damaged_outbox_is_put_aside_and_the_daemon_starts(tmp_path: Path, broker: Broker) -> None:
     with County(broker.host, broker.port) as county:
         daemon = Daemon(tmp_path, broker.port, tables=TERMINAL)
