@@ -103,7 +103,16 @@ def scan(
     socket: Socket = DEFAULT_SOCKET,
     json: Json = False,
     count: Annotated[int | None, typer.Option(help=say("收到几条后结束", "end after so many"))] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", help=say("录到这个文件,可用 replay 重放", "record into this file, for replay")),
+    ] = None,
+    gun: Gun = None,
 ) -> None:
+    if record is not None:
+        from agent.cli.record import record as do_record
+
+        raise typer.Exit(do_record(say, config, socket, record, gun, count, as_json=json))
     from agent.cli.scan import scan as do
 
     raise typer.Exit(do(say, config, socket, count, as_json=json))

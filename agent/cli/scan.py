@@ -29,7 +29,7 @@ def scan(say: Terms, config: Path, socket: Path, count: int | None, *, as_json: 
                 if "card" in line:
                     _show_card(say, line["card"], as_json=as_json)
                     continue
-                _show(line["capture"], as_json=as_json)
+                show_capture(line["capture"], as_json=as_json)
                 seen += 1
                 if seen == count:
                     return 0
@@ -80,7 +80,7 @@ async def _own_view(say: Terms, config: Path, count: int | None, *, as_json: boo
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(gun.listen(Path("/"), queue.put_nowait, asyncio.Event())) for gun in guns]
         while count is None or seen < count:
-            _show(capture_json(await queue.get()), as_json=as_json)
+            show_capture(capture_json(await queue.get()), as_json=as_json)
             seen += 1
         for task in tasks:
             task.cancel()
@@ -97,7 +97,8 @@ def _show_card(say: Terms, card: dict[str, Any], *, as_json: bool) -> None:
         )
 
 
-def _show(capture: dict[str, Any], *, as_json: bool) -> None:
+def show_capture(capture: dict[str, Any], *, as_json: bool) -> None:
+    """One line a capture."""
     if as_json:
         print(msgspec.json.encode(capture).decode(), flush=True)
     else:

@@ -3,10 +3,15 @@
 from typing import Protocol
 
 from drivers.scan_gun.capture import Capture, Damage
+from drivers.scan_gun.recording import Heard
 
 
 class Decoder(Protocol):
     """Pure: told what was read and when, gives captures. Times are CLOCK_BOOTTIME in ms."""
+
+    def record(self, heard: Heard) -> None:
+        """From now on tell of everything that comes, before anything is made of it."""
+        ...
 
     def feed(self, data: bytes, at_ms: int) -> list[Capture]: ...
 

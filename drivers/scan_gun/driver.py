@@ -21,6 +21,7 @@ from drivers.scan_gun.capture import Capture, Source
 from drivers.scan_gun.framing import Framer, Framing
 from drivers.scan_gun.identity import Candidate, at_path, candidates, matching, one_gun
 from drivers.scan_gun.opening import open_gun
+from drivers.scan_gun.recording import Heard
 from drivers.scan_gun.session import Session, read_until_gone, sessions
 
 RECHECK_S = 5.0  # without a hotplug event
@@ -97,12 +98,14 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             measures=measures, evidence=evidence,
         )  # fmt: skip
 
-    async def listen(self, root: Path, deliver: Callable[[Capture], None], changed: asyncio.Event) -> None:
+    async def listen(
+        self, root: Path, deliver: Callable[[Capture], None], changed: asyncio.Event, heard: Heard | None = None
+    ) -> None:
         """Capture for ever: open the gun when it is there, read it to its unplugging, and again.
 
         `deliver` is called in the loop's thread, in order, also for damaged captures. `changed` is this gun's own: set it when
         a device came or went; it is cleared here. What `deliver` raises ends the listening. Cancelling closes and joins
-        everything, after what had been read is delivered.
+        everything, after what had been read is delivered. `heard` gets all that comes, for a recording.
         """
         session = sessions[self.id] = Session()
         framers: dict[str, Framer] = {}  # a gun keeps what was learned of it over an unplugging
@@ -110,7 +113,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         try:
             while self.configured:
                 changed.clear()
-                ended = await self._session(root, deliver, session, framers)
+                ended = await self._session(root, deliver, session, framers, heard)
                 settling = 0 if ended == "absent" else settling + 1 if ended == "refused" else 1
                 await self._wait(root, changed, SETTLE_S if 0 < settling <= SETTLE_TRIES else RECHECK_S, ended)
             await asyncio.Event().wait()  # no table names it: nothing is ever opened
@@ -119,8 +122,9 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 del sessions[self.id]
 
     async def _session(
-        self, root: Path, deliver: Callable[[Capture], None], session: Session, framers: dict[str, Framer]
-    ) -> Literal["absent", "refused", "gone"]:
+        self, root: Path, deliver: Callable[[Capture], None], session: Session, framers: dict[str, Framer],
+        heard: Heard | None,
+    ) -> Literal["absent", "refused", "gone"]:  # fmt: skip
         """From plug to unplug; returns at once where there is no gun or it cannot be opened."""
         fits = self._fits(root)
         if not fits:
@@ -135,6 +139,8 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         except OSError as error:
             session.error = error
             return "refused"
+        if heard:
+            opened.decoder.record(heard)
         session.error, session.open_node, session.identity = None, str(gun.node), gun.identity
         session.openings, session.not_passed_on = session.openings + 1, opened.not_passed_on
 

@@ -22,6 +22,7 @@ from drivers.scan_gun.capture import Capture, Damage
 from drivers.scan_gun.framing import Framer
 from drivers.scan_gun.keys import Caps, Keys
 from drivers.scan_gun.reader import boottime_ms
+from drivers.scan_gun.recording import Heard, cause_mark, key_entry, mark_entry
 
 Grab: TypeAlias = Literal["exclusive", "pass_through", "shared"]
 
@@ -42,6 +43,17 @@ class EvdevDecoder:
         self._rest = b""
         self.when_lit: Callable[[], None] | None = None  # CapsLock or NumLock of the gun's node was switched on
         self._opened_ms, self._behind_ms = opened_ms, behind_ms
+        self._heard: Heard | None = None
+        self._lamps: dict[int, int] = {}
+
+    def record(self, heard: Heard) -> None:
+        """The lamps as they are come first."""
+        self._heard = heard
+        opened_ms = self._opened_ms or 0
+        for code, lit in self._lamps.items():
+            heard(key_entry(opened_ms, e.EV_LED, code, lit))
+        if self._opened_ms is not None:
+            heard(mark_entry(opened_ms, "opened"))
 
     def feed(self, data: bytes, at_ms: int) -> list[Capture]:  # noqa: ARG002 - the kernel stamps each event itself
         data = self._rest + data
@@ -53,19 +65,29 @@ class EvdevDecoder:
         return captures
 
     def event(self, at_ms: int, kind: int, code: int, value: int) -> list[Capture]:
+        if self._heard:
+            self._heard(key_entry(at_ms, kind, code, value))
         captures: list[Capture] = []
         if self._opened_ms is not None and kind == e.EV_KEY:
             if at_ms - self._opened_ms < MID_SCAN_MS:
                 captures = self._framer.damage("opened_mid_scan", at_ms, lost=False)
             self._opened_ms = None
-        if kind == e.EV_LED and value and self.when_lit:
-            self.when_lit()
+        if kind == e.EV_LED:
+            self._lamps[code] = value
+            if value and self.when_lit:
+                self.when_lit()
         return captures + self._keys.event(at_ms, kind, code, value)
+
+    def opened(self, at_ms: int) -> None:
+        """It is read from `at_ms` on: a first key that comes soon after may be the middle of a scan."""
+        self._opened_ms = at_ms
 
     def quiet(self, at_ms: int) -> list[Capture]:
         return self._framer.quiet(at_ms)
 
     def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
+        if self._heard:
+            self._heard(mark_entry(at_ms, cause_mark(cause)))
         return self._framer.gone(at_ms, cause)
 
 

@@ -59,7 +59,7 @@ class Framer:
     def __init__(self, gun: str, identity: str, source: Source, framing: Framing, stamped: bool = True) -> None:
         self._gun, self._identity, self._framing = gun, identity, framing
         self._source: Source = source
-        self._stamped = stamped
+        self.stamped = stamped
         suffix = framing.suffix.lower()
         self._auto = suffix == "auto"
         text = "" if self._auto else _NAMED.get(suffix, framing.suffix)
@@ -83,12 +83,17 @@ class Framer:
         return self._scan is not None
 
     @property
+    def waiting(self) -> bool:
+        """Silence would tell something."""
+        return self._scan is not None or bool(self._held)
+
+    @property
     def midway(self) -> bool:
         return self._scan is not None and bool(self._scan.items)
 
     def begin(self, at_ms: int) -> list[Capture]:
         """Something of the gun moves (a key, also one that is no character): closes what is over, opens a scan."""
-        captures = self.quiet(at_ms) if self._stamped else []
+        captures = self.quiet(at_ms) if self.stamped else []
         if self._scan is None:
             self._scan, self._gap, self._bare_ms = _Scan(at_ms), 0, None
         self._scan.last_ms = max(at_ms, self._scan.last_ms)
@@ -174,7 +179,7 @@ class Framer:
 
     def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
         """The gun is not read any more; a scan that had not ended is damaged."""
-        captures = self._over(at_ms) if self._stamped else []
+        captures = self._over(at_ms) if self.stamped else []
         if self._scan is not None and not self._scan.ended:
             captures += self.damage(cause, at_ms, lost=False)
         return captures + self._released(cause) + self.silence()

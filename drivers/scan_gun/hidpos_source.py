@@ -16,6 +16,8 @@ from pathlib import Path
 
 from drivers.scan_gun.capture import Capture, Damage
 from drivers.scan_gun.framing import Framer
+from drivers.scan_gun.reader import boottime_ms
+from drivers.scan_gun.recording import Heard, bytes_entry, cause_mark, mark_entry
 from drivers.scan_gun.symbology import is_identifier
 
 DECODED_DATA = 2
@@ -32,9 +34,16 @@ class HidposDecoder:
     def __init__(self, framer: Framer) -> None:
         self._framer = framer
         self._identifier: str | None = None
+        self._heard: Heard | None = None
+
+    def record(self, heard: Heard) -> None:
+        self._heard = heard
+        heard(mark_entry(boottime_ms(), "opened"))
 
     def feed(self, data: bytes, at_ms: int) -> list[Capture]:
         """One report, as one read of hidraw gives it."""
+        if self._heard:
+            self._heard(bytes_entry(at_ms, data))
         if not data or data[0] != DECODED_DATA:  # answers, triggers, button reports: no scan
             return []
         captures = self._framer.begin(at_ms)
@@ -56,9 +65,13 @@ class HidposDecoder:
         return captures
 
     def quiet(self, at_ms: int) -> list[Capture]:
+        if self._heard and self._framer.waiting:
+            self._heard(mark_entry(at_ms, "quiet"))
         return self._framer.quiet(at_ms)
 
     def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
+        if self._heard:
+            self._heard(mark_entry(at_ms, cause_mark(cause)))
         return self._framer.gone(at_ms, cause)
 
 

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable
+from typing import Any, cast
 
 from evdev import ecodes as e
 
@@ -64,5 +65,5 @@ def open_pass_through(fd: int, name: str) -> PassThrough:
         keyboard = Keyboard({e.EV_KEY: keys}, label, 0, 0, 1, e.BUS_VIRTUAL, phys=PASSED_ON)
     except UInputError as error:
         raise OSError(str(error)) from error
-    node = int(keyboard.fd)
+    node = cast(int, cast(Any, keyboard).fd)
     return PassThrough(lambda data: os.write(node, data), keyboard.close)

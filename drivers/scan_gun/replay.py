@@ -5,7 +5,9 @@ JSON lines; the first may be `{"config": {...}}` with options of the gun's table
     evdev             {"t": seconds, "type": "EV_KEY", "code": "KEY_A", "value": 1}     several guns: "device": "name"
     serial, hidpos    {"t": seconds, "hex": "..."}                                      (hidpos: one report a line)
 
-The end of the file counts as silence.
+The end of the file counts as silence. What `recording` adds: `"error": true` (a byte that came broken) and the lines
+`{"t": seconds, "mark": "opened" | "quiet" | "unplugged" | "stopped"}`. After `opened` a gap in the times of bytes is no
+silence, as it is none while they are read: only `quiet` is.
 """
 
 import json
@@ -20,6 +22,7 @@ from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.evdev_source import EvdevDecoder
 from drivers.scan_gun.framing import Framer
 from drivers.scan_gun.hidpos_source import HidposDecoder
+from drivers.scan_gun.recording import Mark
 from drivers.scan_gun.serial_source import SerialDecoder
 
 
@@ -38,6 +41,13 @@ class _Event(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     t: float
     hex: str
+    error: bool = False
+    device: str | None = None
+
+
+class _Marked(msgspec.Struct):
+    t: float
+    mark: Mark
     device: str | None = None
 
 
@@ -57,7 +67,7 @@ def replay(lines: Iterable[str], source: Source) -> Iterator[Capture]:
                 _gun(options, None, source)  # a wrong option is told of also where no line follows
                 continue
             started = True
-            what = msgspec.convert(entry, _Event if source == "evdev" else _Chunk)
+            what = msgspec.convert(entry, _kind_of(entry, source))
             gun = guns.get(what.device) or guns.setdefault(what.device, _gun(options, what.device, source))
             told = gun.feed(what)
         except (ValueError, TypeError, OverflowError, msgspec.ValidationError) as error:
@@ -80,16 +90,36 @@ def printed(capture: Capture) -> dict[str, Any]:
 
 class _Gun:
     def __init__(self, gun: ScanGun, source: Source, identity: str) -> None:
+        self._source = source
         self.framer = Framer(gun.id, identity, source, gun.framing)
         self._keys = EvdevDecoder(self.framer, gun.caps)
-        self._bytes = SerialDecoder(self.framer) if source == "serial" else HidposDecoder(self.framer)
+        self._serial, self._hidpos = SerialDecoder(self.framer), HidposDecoder(self.framer)
 
-    def feed(self, what: _Event | _Chunk) -> list[Capture]:
+    def feed(self, what: _Event | _Chunk | _Marked) -> list[Capture]:
         at_ms = round(what.t * 1000)
+        if isinstance(what, _Marked):
+            return self._marked(what.mark, at_ms)
         if isinstance(what, _Chunk):
-            return self._bytes.feed(bytes.fromhex(what.hex), at_ms)
+            broken = self._serial.line_error(at_ms) if what.error else []
+            decoder = self._serial if self._source == "serial" else self._hidpos
+            return broken + decoder.feed(bytes.fromhex(what.hex), at_ms)
         kind = _number(what.type)
         return self._keys.event(at_ms, kind, _number(what.code), what.value)
+
+    def _marked(self, mark: Mark, at_ms: int) -> list[Capture]:
+        if mark == "quiet":
+            return self.framer.quiet(at_ms)
+        if mark != "opened":
+            return self.framer.gone(at_ms, mark)
+        self._keys.opened(at_ms)
+        self.framer.stamped = self._source == "evdev"
+        return []
+
+
+def _kind_of(entry: Any, source: Source) -> type[_Event | _Chunk | _Marked]:
+    if isinstance(entry, dict) and "mark" in entry:
+        return _Marked
+    return _Event if source == "evdev" else _Chunk
 
 
 def _gun(options: dict[str, Any], device: str | None, source: Source) -> _Gun:

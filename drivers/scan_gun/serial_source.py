@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 
 from drivers.scan_gun.capture import Capture, Damage
 from drivers.scan_gun.framing import Framer
+from drivers.scan_gun.reader import boottime_ms
+from drivers.scan_gun.recording import Heard, bytes_entry, cause_mark, mark_entry
 
 Parity: TypeAlias = Literal["none", "even", "odd"]
 
@@ -20,7 +22,14 @@ class SerialDecoder:
 
     def __init__(self, framer: Framer, marked: bool = False) -> None:
         self._framer, self._marked = framer, marked
+        self._heard: Heard | None = None
+        self._untold = bytearray()
         self._mark = b""  # the beginning of a mark whose rest has not been read yet
+
+    def record(self, heard: Heard) -> None:
+        """Bytes without the line discipline's marks; one that came broken stands alone."""
+        self._heard = heard
+        heard(mark_entry(boottime_ms(), "opened"))
 
     def feed(self, data: bytes, at_ms: int) -> list[Capture]:
         captures: list[Capture] = []
@@ -29,15 +38,25 @@ class SerialDecoder:
                 captures += self._marked_byte(byte, at_ms)
             else:
                 captures += self._byte(byte, at_ms)
+        self._tell(at_ms)
         return captures
 
+    def line_error(self, at_ms: int) -> list[Capture]:
+        """The next byte came broken."""
+        return self._framer.damage("line_error", at_ms)
+
     def quiet(self, at_ms: int) -> list[Capture]:
+        if self._heard and self._framer.waiting:
+            self._heard(mark_entry(at_ms, "quiet"))
         return self._framer.quiet(at_ms)
 
     def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
+        if self._heard:
+            self._heard(mark_entry(at_ms, cause_mark(cause)))
         return self._framer.gone(at_ms, cause)
 
     def _byte(self, byte: int, at_ms: int) -> list[Capture]:
+        self._untold.append(byte)
         captures = self._framer.begin(at_ms)
         self._framer.log(f"{byte:02x}")
         return captures + self._framer.item(chr(byte), at_ms)
@@ -50,7 +69,15 @@ class SerialDecoder:
             self._mark = b"\xff\0" if byte == 0 else b""
             return [] if byte == 0 else self._byte(byte, at_ms)
         self._mark = b""
-        return self._framer.damage("line_error", at_ms) + self._byte(byte, at_ms)
+        self._tell(at_ms)
+        captures = self.line_error(at_ms) + self._byte(byte, at_ms)
+        self._tell(at_ms, error=True)
+        return captures
+
+    def _tell(self, at_ms: int, *, error: bool = False) -> None:
+        if self._heard and self._untold:
+            self._heard(bytes_entry(at_ms, bytes(self._untold), error=error))
+        self._untold.clear()
 
 
 def open_serial(

@@ -1,0 +1,91 @@
+"""`scan --record FILE`: everything that one gun gives, as the file that `replay` reads back to the same captures."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.cli.scan import capture_json, show_capture
+from agent.cli.terms import Terms
+from agent.control import NoDaemon, ask
+from agent.settings import load
+from drivers.reading import YinongError
+from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.driver import ScanGun
+from drivers.scan_gun.recording import Entry, first_line, line
+
+
+def record(
+    say: Terms, config: Path, socket: Path, file: Path, gun: str | None, count: int | None, *, as_json: bool
+) -> int:
+    """Until Ctrl+C or `count` captures. The gun is opened here, so no daemon may hold it. Publishes nothing."""
+    _refuse_beside_a_daemon(say, socket)
+    table = _one_gun(say, config, gun)
+    try:
+        with file.open("x", encoding="utf-8", newline="\n") as lines, contextlib.suppress(KeyboardInterrupt):
+            lines.write(first_line(table) + "\n")
+
+            def heard(entry: Entry) -> None:
+                lines.write(line(entry) + "\n")
+                lines.flush()
+
+            print(say("请扫码(Ctrl+C 结束)……", "Scan something (Ctrl+C ends) …"), file=sys.stderr)
+            asyncio.run(captured(table, Path("/"), heard, count, as_json=as_json))
+    except OSError as error:
+        raise YinongError(say(f"写不了 {file}:{error.strerror}", f"cannot write {file}: {error.strerror}")) from error
+    print(
+        say(
+            f"已录到 {file};重放:yinong-agent replay --source … {file}",
+            f"recorded in {file}; yinong-agent replay --source … {file} reads it",
+        ),
+        file=sys.stderr,
+    )
+    return 0
+
+
+async def captured(
+    gun: ScanGun, root: Path, heard: Callable[[Entry], None], count: int | None, *, as_json: bool
+) -> None:
+    """Show the gun's captures until there are `count`, while `heard` gets all that it gives."""
+    queue: asyncio.Queue[Capture] = asyncio.Queue()
+    async with asyncio.TaskGroup() as group:
+        listening = group.create_task(gun.listen(root, queue.put_nowait, asyncio.Event(), heard))
+        seen = 0
+        while count is None or seen < count:
+            show_capture(capture_json(await queue.get()), as_json=as_json)
+            seen += 1
+        listening.cancel()
+
+
+def _refuse_beside_a_daemon(say: Terms, socket: Path) -> None:
+    try:
+        list(ask(socket, {"ask": "outbox"}, timeout_s=5))
+    except NoDaemon:
+        return
+    raise YinongError(
+        say(
+            "扫码枪正由后台程序使用。请先停止它:sudo systemctl stop yinong-agent;录完再启动:sudo systemctl start yinong-agent",
+            "The running daemon has the gun. Stop it first: sudo systemctl stop yinong-agent; and afterwards: "
+            "sudo systemctl start yinong-agent",
+        )
+    )
+
+
+def _one_gun(say: Terms, config: Path, id: str | None) -> ScanGun:
+    """A recording is of one gun: its table stands in the first line."""
+    guns = [driver for _, driver in load(config).devices if isinstance(driver, ScanGun) and driver.configured]
+    chosen = [gun for gun in guns if id in (None, gun.id)]
+    if len(chosen) == 1:
+        return chosen[0]
+    names = ", ".join(gun.id for gun in guns)
+    if chosen:
+        raise YinongError(
+            say(f"有几把扫码枪,请用 --gun 指定一把:{names}", f"several guns: name one with --gun: {names}")
+        )
+    raise YinongError(
+        say(
+            f"{config} 里没有这样的扫码枪({names or '一把也没有'});运行 yinong-agent learn 来添加",
+            f"no such scan gun in {config} ({names or 'none at all'}); yinong-agent learn adds one",
+        )
+    )

@@ -1,0 +1,47 @@
+"""What an open gun gives, as the lines that `replay` reads back to the same captures. The format stands in the README."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+import msgspec
+
+if TYPE_CHECKING:
+    from drivers.scan_gun.driver import ScanGun
+
+Entry: TypeAlias = dict[str, Any]
+Heard: TypeAlias = Callable[[Entry], None]  # gets one entry of the recording; called in the loop's thread
+Mark: TypeAlias = Literal["opened", "quiet", "unplugged", "stopped"]
+
+
+def first_line(gun: "ScanGun") -> str:
+    """The options of the gun's table that are not the default, for the recording's first line."""
+    options = cast("dict[str, Any]", msgspec.to_builtins(gun))
+    usual = cast("dict[str, Any]", msgspec.to_builtins(type(gun)(id=gun.id)))
+    return line({"config": {key: value for key, value in options.items() if key == "id" or value != usual[key]}})
+
+
+def line(entry: Entry) -> str:
+    return json.dumps(entry, ensure_ascii=False)
+
+
+def key_entry(at_ms: int, kind: int, code: int, value: int) -> Entry:
+    from evdev import ecodes as e
+
+    name = cast("str | int | tuple[str, ...]", e.bytype.get(kind, {}).get(code, code))
+    shown = name if isinstance(name, str | int) else name[0]
+    return {"t": at_ms / 1000, "type": str(e.EV.get(kind, kind)), "code": shown, "value": value}
+
+
+def bytes_entry(at_ms: int, data: bytes, *, error: bool = False) -> Entry:
+    """`error`: the serial line marked a byte as broken (parity, framing, break)."""
+    return {"t": at_ms / 1000, "hex": data.hex()} | ({"error": True} if error else {})
+
+
+def cause_mark(cause: str) -> Mark:
+    return "stopped" if cause == "stopped" else "unplugged"
+
+
+def mark_entry(at_ms: int, mark: Mark) -> Entry:
+    """What else decided: when the gun was opened, when it was known to be silent, and how the reading ended."""
+    return {"t": at_ms / 1000, "mark": mark}
