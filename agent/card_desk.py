@@ -80,7 +80,7 @@ class CardDesk:
         self._waiting: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MOST_WAITING)
 
     def takes(self, scan: Read) -> bool:
-        return not scan.damaged and looks_like_card(scan.text)
+        return looks_like_card(scan.text)  # a damaged scan has no text
 
     async def act(self, scan: Read, state: GunState) -> Acted:
         """What this card does to a gun in this state. Raises sqlite3.Error."""

@@ -330,7 +330,11 @@ def peek(path: Path) -> Depth:
 @contextmanager
 def read_only(path: Path) -> Generator[Outbox]:
     """The file to read from, whether a daemon has it open or not. Raises YinongError where it cannot be read."""
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # a folder that only the daemon's user may enter
+        raise YinongError(f"没有权限读 {path}:请用 sudo / no permission for {path}: use sudo") from error
+    if not there:
         raise YinongError(f"没有 {path} / there is no {path}")
     db = None
     try:

@@ -18,6 +18,8 @@ def texts_of(sheet: str) -> dict[str, str]:
 
 def _decoded(side: int, path: str) -> str:
     assert _RUN.sub("", path) == "", "the path holds something else than runs of dark modules"
+    places = [(int(x), int(y)) for x, y, _ in _RUN.findall(path)]
+    assert min(min(place) for place in places) == 4, "a quiet zone of 4 modules (ISO/IEC 18004)"
     width = side * PIXELS
     picture = bytearray(b"\xff" * (width * width))
     for x, y, length in (map(int, run) for run in _RUN.findall(path)):

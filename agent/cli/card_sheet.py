@@ -19,7 +19,7 @@ h1 { font-size: 18pt; margin: 0 }
 header p { margin: 1mm 0 0; font-size: 9.5pt }
 main { display: grid; grid-template-columns: repeat(3, 1fr); gap: 4mm }
 .card { border: .3mm solid #000; border-radius: 2mm; padding: 2mm; text-align: center; break-inside: avoid }
-.card svg { width: 40mm; height: 40mm; display: block; margin: 0 auto }
+.card svg { width: 38mm; height: 38mm; display: block; margin: 0 auto }
 .card h2 { font-size: 17pt; margin: 1mm 0 0; overflow-wrap: anywhere }
 .card p { font-size: 9pt; margin: .5mm 0 0 }
 """

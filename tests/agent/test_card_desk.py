@@ -165,6 +165,15 @@ async def test_void_names_the_capture_of_its_own_gun_also_in_one_breath(counter:
     assert counter.outbox.marks("voided:") == {f"voided:{place}": b"2"}
 
 
+async def test_void_leaves_another_guns_newer_scan_of_the_same_number_alone(counter: Counter) -> None:
+    async with counter.open():
+        await counter.scan("A")
+        await counter.scan("X", gun="side")
+        await counter.scan(card("VOID"))
+    (void,) = counter.told("capture_voided")
+    assert (void["gun"], void["seq"]) == ("main", counter.goods[0].seq)
+
+
 async def test_void_takes_a_damaged_scan_back_too_and_not_the_good_one_before_it(counter: Counter) -> None:
     async with counter.open():
         await counter.scan("A", read("69012", damage="events_dropped"), card("VOID"))
