@@ -33,6 +33,7 @@ from agent.reports import Limits, Reports
 from agent.rounds import Rounds
 from agent.scan_answers import ScanAnswers
 from agent.settings import Loaded, Settings
+from agent.signals import signals
 from agent.stamp import stamped
 from agent.watch import Watch
 from agent.wire import LinkLost, Refused, Session
@@ -67,7 +68,8 @@ class Runtime:
             lambda answer: self.captures.show(answer),
         )  # fmt: skip
         guns = tuple(driver for _, driver in loaded.devices if isinstance(driver, ScanGun))
-        self.captures = Captures(guns, root, clock, self.writer, desk)
+        feedback = signals(guns, root, beep=self.settings.scan.beep)
+        self.captures = Captures(guns, root, clock, self.writer, desk, feedback)
         self.rounds = Rounds(
             _watches(loaded, outbox), root, clock, self.writer, self.board, self._verdicts,
             self.settings.profile.value, self._on_plug,

@@ -124,6 +124,10 @@ class OutboxSection(Section, frozen=True, kw_only=True):
     flash_budget_mb_day: Annotated[int, Meta(ge=1, le=100_000)] = 30
 
 
+class ScanSection(Section, frozen=True, kw_only=True):
+    beep: bool = True
+
+
 class Log(Section, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -136,6 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     delivery: Delivery = Delivery()
     opening_hours: OpeningHours = OpeningHours()
     outbox: OutboxSection = OutboxSection()
+    scan: ScanSection = ScanSection()
     log: Log = Log()
     standard: Rules = Rules()
     attested: tuple[Attestation, ...] = ()
@@ -228,7 +233,7 @@ class _Reading:
 _STOPPING = ("station", "broker")
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "station": Station, "broker": Broker, "delivery": Delivery, "opening_hours": OpeningHours,
-    "outbox": OutboxSection, "log": Log, "standard": Rules,
+    "outbox": OutboxSection, "scan": ScanSection, "log": Log, "standard": Rules,
 }  # fmt: skip
 _CLAIMS: dict[str, type[msgspec.Struct]] = {"attested": Attestation, "waiver": Waiver}
 

@@ -6,6 +6,7 @@ Only a gun that its table names by `port`, `usb` or `usb_port` is ever opened: a
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -30,6 +31,9 @@ SETTLE_S, SETTLE_TRIES = 0.5, 8  # udev sets links and permissions after the eve
 Affix = Annotated[str, Meta(max_length=32, pattern=r"^[\x00-\x7f]*$", description="ASCII")]
 
 
+_ACKNOWLEDGE = {"none": b"", "bel": b"\x07", "ack": b"\x06"}
+
+
 class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `[[device]]` table of a gun. With all defaults nothing is opened: `look` tells what could be configured."""
 
@@ -50,6 +54,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     alt: Alt = "auto"
     silence_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
     grab: Literal["exclusive", "pass_through", "shared"] = "exclusive"
+    acknowledge: Literal["none", "bel", "ack"] = "none"
 
     def __post_init__(self) -> None:
         try:
@@ -121,6 +126,13 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             if sessions.get(self.id) is session:
                 del sessions[self.id]
 
+    def confirm(self) -> None:
+        """Tell a serial gun, as `acknowledge` says, that its scan is kept. Never waits."""
+        sign, session = _ACKNOWLEDGE[self.acknowledge], sessions.get(self.id)
+        if sign and session and session.serial_fd is not None:
+            with contextlib.suppress(OSError):
+                os.write(session.serial_fd, sign)
+
     async def _session(
         self, root: Path, deliver: Callable[[Capture], None], session: Session, framers: dict[str, Framer],
         heard: Heard | None,
@@ -139,6 +151,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         except OSError as error:
             session.error = error
             return "refused"
+        session.serial_fd = opened.fd if gun.source == "serial" else None
         if heard:
             opened.decoder.record(heard)
         session.error, session.open_node, session.identity = None, str(gun.node), gun.identity
@@ -152,6 +165,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         try:
             await read_until_gone(opened.fd, opened.decoder, counted, opened.pass_on)
         finally:
+            session.serial_fd = None
             opened.close()
             session.open_node = ""
         return "gone"

@@ -101,6 +101,7 @@ def open_serial(
             port.close()
     except serial.SerialException as error:
         raise OSError(error.errno, str(error)) from error
+    os.set_blocking(fd, False)
     try:
         modes = termios.tcgetattr(fd)
         modes[0] = modes[0] & ~(termios.IGNPAR | termios.IGNBRK | termios.BRKINT) | termios.INPCK | termios.PARMRK

@@ -19,6 +19,7 @@ class Session(msgspec.Struct):
     damaged: int = 0
     openings: int = 0
     error: OSError | None = None  # of the last try to open
+    serial_fd: int | None = None  # of the open port of a serial gun; opened without blocking
     not_passed_on: str = ""  # why what the gun types cannot be typed again (`grab = "pass_through"`)
 
 

@@ -8,7 +8,7 @@ import pytest
 from agent.mistakes import looks_like_a_secret
 from agent.opening_hours import OpeningHours
 from agent.rules import Attestation, Profiles, Rules, Waiver
-from agent.settings import Broker, Delivery, Log, OutboxSection, Settings, Station, load
+from agent.settings import Broker, Delivery, Log, OutboxSection, ScanSection, Settings, Station, load
 from drivers.table import CLASSES
 
 SAMPLE = Path(__file__).parents[2] / "config/agent.toml"
@@ -33,6 +33,7 @@ def test_the_sample_shows_every_option_with_its_default(sample):
     assert settings.station == Station(division="450225", number="桂BRS0001B")
     assert settings.broker == Broker(host="mqtt.example.org")
     assert (settings.delivery, settings.outbox, settings.log) == (Delivery(), OutboxSection(), Log())
+    assert settings.scan == ScanSection()
     assert (settings.opening_hours, settings.standard) == (OpeningHours(), Rules())
     for kind, driver in sample.devices:
         assert driver == kind.driver_type()(id=driver.id)
@@ -40,7 +41,7 @@ def test_the_sample_shows_every_option_with_its_default(sample):
 
 SECTIONS = {
     "station": Station, "broker": Broker, "delivery": Delivery, "opening_hours": OpeningHours, "outbox": OutboxSection,
-    "log": Log, "standard": Rules, "standard.profiles": Profiles, "attested": Attestation, "waiver": Waiver,
+    "scan": ScanSection, "log": Log, "standard": Rules, "standard.profiles": Profiles, "attested": Attestation, "waiver": Waiver,
 }  # fmt: skip
 
 

@@ -63,15 +63,14 @@ def test_which_gun_must_be_clear(gun, tmp_path):
     assert not file.exists()
 
 
-async def test_beside_a_daemon_it_says_who_has_the_gun_and_how_to_stop_it(gun, tmp_path):
+async def test_beside_a_daemon_it_says_who_has_the_gun_and_how_to_stop_it(gun, tmp_path, until):
     async def answer(asked):
         yield {"answer": {}}
 
     socket, file = tmp_path / "agent.sock", tmp_path / "gun.jsonl"
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(serve(socket, {"outbox": answer}))
-        while not socket.exists():
-            await asyncio.sleep(0.01)
+        await until(socket.exists)
         with pytest.raises(YinongError, match="systemctl stop yinong-agent"):
             await asyncio.to_thread(record, say, config(tmp_path, gun[1]), socket, file, None, 1, as_json=True)
         serving.cancel()

@@ -331,3 +331,32 @@ def test_a_byte_with_a_parity_error_damages_its_scan():
     decoder = SerialDecoder(Framer("s", "x", "serial", Framing()), marked=True)
     captures = decoder.feed(b"69\xff", 1) + decoder.feed(b"\0", 2) + decoder.feed(b"X1\r2\xff\xff\r", 3)
     assert [c.damage for c in captures] == ["line_error", "undecodable"]  # FF FF is one FF, which is no GB18030
+
+
+@pytest.mark.parametrize(("acknowledge", "sign"), [("bel", b"\x07"), ("ack", b"\x06"), ("none", b"")])
+async def test_a_serial_gun_is_told_what_its_table_says_when_its_scan_is_kept(gun, listening, acknowledge, sign):
+    table, captures, _ = listening(acknowledge=acknowledge)
+    await opened(table)
+    gun.send(b"1\r")
+    await captures.number(1)
+    os.set_blocking(gun.end, False)
+    with pytest.raises(BlockingIOError):
+        os.read(gun.end, 10)  # not before
+    table.confirm()
+    os.set_blocking(gun.end, bool(sign))
+    if sign:
+        assert os.read(gun.end, 10) == sign
+    else:
+        with pytest.raises(BlockingIOError):
+            os.read(gun.end, 10)
+
+
+async def test_telling_a_gun_whose_line_is_stuck_or_gone_waits_for_nothing(gun, listening):
+    table, _, changed = listening(acknowledge="ack")
+    table.confirm()  # not open yet
+    await opened(table)
+    for _ in range(100_000):  # nobody reads the other end: its buffer is full long before
+        table.confirm()
+    gun.unplug()
+    changed.set()
+    table.confirm()

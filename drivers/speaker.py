@@ -1,0 +1,87 @@
+"""The terminal's PC speaker: short tones through its input node (EV_SND), where the machine has one.
+
+Source: Documentation/input/event-codes.rst (EV_SND), drivers/input/misc/pcspkr.c. No sound card is touched.
+"""
+
+import asyncio
+import contextlib
+import os
+import struct
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from drivers.reading import YinongError
+
+_EVENT = struct.Struct("@LLHHi")  # struct input_event
+_EV_SND, _SND_BELL, _SND_TONE = 0x12, 1, 2
+
+
+class NoSpeaker(YinongError):  # noqa: N818
+    """There is none, or it cannot be opened; says which."""
+
+
+class Tone(NamedTuple):
+    """`hz` 0 is a pause."""
+
+    hz: int
+    ms: int
+
+
+class Speaker:
+    """`play` returns at once; a tune that begins ends the one before. Times are the running loop's."""
+
+    def __init__(self, fd: int, *, tones: bool = True) -> None:
+        self._fd, self._tones = fd, tones
+        self._left: deque[Tone] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def play(self, tune: Sequence[Tone]) -> None:
+        self._left = deque(tune)
+        self._next()
+
+    def close(self) -> None:
+        """Silent, and given back."""
+        self._left.clear()
+        self._next()
+        os.close(self._fd)
+
+    def _next(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        tone = self._left.popleft() if self._left else Tone(0, 0)
+        self._sound(tone.hz)
+        if tone.ms:
+            self._timer = asyncio.get_running_loop().call_later(tone.ms / 1000, self._next)
+
+    def _sound(self, hz: int) -> None:
+        code, value = (_SND_TONE, hz) if self._tones else (_SND_BELL, int(hz > 0))
+        with contextlib.suppress(OSError):  # a speaker that went away is silent
+            os.write(self._fd, _EVENT.pack(0, 0, _EV_SND, code, value))
+
+
+def open_speaker(root: Path) -> Speaker:
+    """The first one that there is. Raises NoSpeaker."""
+    refused = "no input device makes sounds (is the module pcspkr loaded?)"
+    for entry in sorted((root / "sys/class/input").glob("event*")):
+        sounds = _sounds(entry / "device/capabilities/snd")
+        if not sounds & (1 << _SND_TONE | 1 << _SND_BELL):
+            continue
+        node = root / "dev/input" / entry.name
+        try:
+            return Speaker(
+                os.open(node, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC), tones=bool(sounds & 1 << _SND_TONE)
+            )
+        except OSError as error:
+            refused = f"{node}: {error.strerror}"
+    raise NoSpeaker(refused)
+
+
+def _sounds(capabilities: Path) -> int:
+    """sysfs prints the bits as hex words."""
+    try:
+        return int(capabilities.read_text("ascii").split()[-1], 16)
+    except (OSError, ValueError, IndexError):
+        return 0
