@@ -1,1 +1,3 @@
 """The daemon at the station, its command line and its local page."""
+
+VERSION = "0.1.0"  # as in pyproject.toml (a test holds them together): importlib.metadata costs the daemon 0.9 MB

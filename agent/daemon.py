@@ -20,9 +20,9 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Generator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
+from agent import VERSION
 from agent.clock import Clock, SystemClock
 from agent.fingerprint import fingerprint
 from agent.log import start_logging
@@ -82,7 +82,7 @@ def _alone(outbox: Path) -> Generator[None]:
 
 async def run(loaded: Loaded, outbox: Outbox, clock: Clock, socket: Path, root: Path = Path("/")) -> None:
     """Until SIGTERM or SIGINT; closes the outbox."""
-    runtime = Runtime(loaded, outbox, clock, socket, root, version("yinong-agent"))
+    runtime = Runtime(loaded, outbox, clock, socket, root, VERSION)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
