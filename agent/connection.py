@@ -93,7 +93,7 @@ class Connection:
     def connected(self, wire: Wire, resumed: bool) -> None:
         """`connect` returns; nothing else to do."""
 
-    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:
+    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:  # noqa: ARG002  the ear of a wire
         properties = message.properties
         self._on_message(
             Incoming(

@@ -73,18 +73,16 @@ class Answer(NamedTuple):
     """What a receipt changes at the terminal."""
 
     standing: Standing
-    send_again: (
-        bool  # the store holds less than was thought: what lies above `standing.upto` goes again, archive included
-    )
+    send_again: bool  # the store holds less than was thought: what is above `standing.upto` goes again, also from the archive
 
 
 def answer(known: Standing, receipt: Receipt, last_seq: int, retained: bool = False) -> Answer:
     """What `receipt` means to a terminal that knows `known` and has given out numbers up to `last_seq`.
 
     Another outbox's receipt changes nothing, and neither does a number above `last_seq`: nobody can have stored what was
-    never given out, so the terminal's file went back in time, and nothing is held to be stored on its word. A lower number (a store restored from a backup, or a new one) makes the terminal send again, but not
-    where the broker delivers it as `retained`: a broker that died may come back with an old one, and the recorder answers
-    every birth with a fresh one.
+    never given out, so the terminal's file went back in time, and nothing is held to be stored on its word. A lower number
+    (a store restored from a backup, or a new one) makes the terminal send again, but not where the broker delivers it as
+    `retained`: a broker that died may come back with an old one, and the recorder answers every birth with a fresh one.
     """
     if receipt.outbox != known.outbox or receipt.upto > last_seq:
         return Answer(known, False)
