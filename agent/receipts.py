@@ -73,7 +73,7 @@ class Answer(NamedTuple):
     """What a receipt changes at the terminal."""
 
     standing: Standing
-    send_again: bool  # the store holds less than was thought: what is above `standing.upto` goes again, also from the archive
+    send_again: bool  # the store holds less than was thought: what is above `upto` goes again, also from the archive
 
 
 def answer(known: Standing, receipt: Receipt, last_seq: int, retained: bool = False) -> Answer:
