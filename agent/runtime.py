@@ -77,8 +77,9 @@ class Runtime:
         name = self.settings.terminal.name
         self._receipts = topic(name, "receipt")
         self._incoming: asyncio.Queue[Incoming] = asyncio.Queue(100)
+        broker = broker_of(self.settings, loaded.secrets.password, loaded.secrets.key_file)
         self.link = Link(
-            name, clock, broker_of(self.settings, loaded.secrets.password, loaded.secrets.key_file), self._session, self._born, self._on_message, self.life.link_changed,
+            name, clock, broker, self._session, self._born, self._on_message, self.life.link_changed,
             backoff_cap_s=self.settings.broker.reconnect_cap_s,
         )  # fmt: skip
         self.delivery = Delivery(

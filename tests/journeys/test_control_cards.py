@@ -184,6 +184,28 @@ def test_receipted_captures_are_sent_again_late_on_demand_and_stored_once(tmp_pa
     assert "has no range" in refused
 
 
+def test_what_is_to_be_sent_again_is_remembered_without_a_line_and_over_a_restart(
+    tmp_path: Path, broker: Broker
+) -> None:
+    with Gun() as gun, Daemon(tmp_path, broker.port, tables=gun.table) as daemon:
+        with Recorder(tmp_path, broker.port) as recorder:
+            gun.wait_until_opened()
+            gun.scan("A")
+            until(lambda: recorder.texts() == ["A"], lambda: daemon.process.log)
+            until(lambda: daemon.depth()["waiting"] == 0, lambda: f"{daemon.depth()}")
+        (seq,) = [c["seq"] for c in daemon.rows("scan")]
+        broker.stop()
+        until(lambda: not daemon.asked(ask="status")["link"]["up"], lambda: daemon.process.log)
+        agent(daemon, "scans", "resend", str(seq), str(seq))
+        daemon.stop()
+        broker.start()
+        with County(broker.host, broker.port) as county, Recorder(tmp_path, broker.port):
+            daemon.start()
+            county.wait_for(lambda c: c.of("scan"))
+            again = [(h.late, [c["text"] for c in h.json["captures"]]) for h in county.of("scan")]
+    assert again == [(True, ["A"])]
+
+
 class Viewer:
     """A person who watches `yinong-agent scan`."""
 
