@@ -75,6 +75,9 @@ class Line(Scripted, kw_only=True):
             raise one
         return one
 
+    def resumed(self, measured: Reading, age_s: float, uptime_s: float, before: Reading | None) -> Reading:
+        return measured
+
 
 def items_of(believed: Believed) -> tuple[Item, ...]:
     """A standard of its own: each class is met where something of it works."""
@@ -308,9 +311,9 @@ async def test_a_loose_plug_that_never_settles_does_not_keep_its_device_from_bei
     one = terminal(printer)
     async with one.running():
         await until(lambda: clock._sleepers)
-        for _ in range(100):
+        for _ in range(100):  # twice in the time in which one would have settled
             one.rounds.on_plug(Plug("change", "usb", "/devices/x"))
-            await clock.advance(0.2)
+            await clock.advance(0.1)
         await until(lambda: printer.driver.looks >= 2)
 
 
@@ -343,14 +346,15 @@ async def test_a_look_for_a_person_waits_for_the_one_under_way_and_gives_what_is
         (ZeroDivisionError("a bug"), "driver_failed"),
     ],
 )
-async def test_a_measurement_is_believed_at_once_and_its_failure_is_a_reading(
+async def test_a_measurement_that_fails_is_an_answer_and_the_look_after_it_is_believed_at_once(
     terminal: Any, given: Reading | Exception, reason: str
 ) -> None:
-    line = Line(readings=[FAULTY], measured=[given], previous=[])
+    line = Line(readings=[FAULTY, WORKING], measured=[given], previous=[])
     one = terminal(Watch(kind("broadband", measure_budget_s=5), "main", line, None))
     await one.look()
-    assert await one.rounds.measure_now("broadband") == "broadband/main"
-    assert one.told[-1].reason == reason
+    key, measured = await one.rounds.measure_now("broadband")
+    assert (key, measured.reason.code) == ("broadband/main", reason)
+    assert one.conditions == ["faulty", "working"]
     with pytest.raises(YinongError):
         await one.rounds.measure_now("printer")
 
