@@ -245,7 +245,8 @@ class Wire:
         if sock is None:
             raise OSError("the connection ended at once")
         with contextlib.suppress(OSError, AttributeError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a scan waits 40 ms behind a delayed ACK
+            # else a scan waits up to 40 ms behind a delayed ACK
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[attr-defined]
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)  # type: ignore[attr-defined]
         self._client.on_socket_close = self._on_socket_close
         self._client.on_socket_register_write = self._on_want_write
