@@ -118,6 +118,19 @@ def scan(
     raise typer.Exit(do(say, config, socket, count, as_json=json))
 
 
+@app.command(
+    help=say("识别一把新的扫码枪:扫屏幕上的三个码", "recognise a gun by three codes that it reads from the screen")
+)
+def learn(
+    config: Config = DEFAULT_PATH,
+    write: Annotated[bool, typer.Option("--write", help=say("写入配置文件", "append its table to the file"))] = False,
+    baud: Annotated[int, typer.Option(help=say("串口速率", "speed of serial guns"))] = 9600,
+) -> None:
+    from agent.cli.learn import learn as do
+
+    raise typer.Exit(do(say, config, baud, write=write))
+
+
 @app.command(help=say("按录制文件重放扫码", "replay a recording of a gun"))
 def replay(
     file: Path,

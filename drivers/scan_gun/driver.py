@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +28,7 @@ from drivers.scan_gun.session import Session, read_until_gone, sessions
 RECHECK_S = 5.0  # without a hotplug event
 SETTLE_S, SETTLE_TRIES = 0.5, 8  # udev sets links and permissions after the event
 
+Speed: TypeAlias = Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400]
 Affix = Annotated[str, Meta(max_length=32, pattern=r"^[\x00-\x7f]*$", description="ASCII")]
 
 
@@ -42,7 +43,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     port: str = "auto"  # a node or by-id / by-path link
     usb: Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(:.+)?)?$")] = ""  # VID:PID[:SERIAL]
     usb_port: Annotated[str, Meta(pattern=r"^([0-9]+-[0-9.]+)?$")] = ""  # socket as sysfs names it: 1-2.4
-    baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400] = 9600
+    baud: Speed = 9600
     parity: Literal["none", "even", "odd"] = "none"
     data_bits: Literal[7, 8] = 8
     suffix: Affix = "auto"

@@ -130,6 +130,12 @@ def put_out_leds(fd: int) -> None:
         pass
 
 
+def light_caps(fd: int, lit: bool) -> None:
+    """The CapsLock lamp of this node alone; the host's own state is not touched. Best effort."""
+    with contextlib.suppress(OSError):
+        os.write(fd, EVENT.pack(0, 0, e.EV_LED, e.LED_CAPSL, lit) + EVENT.pack(0, 0, e.EV_SYN, e.SYN_REPORT, 0))
+
+
 def _set_clock(fd: int) -> int:
     """Stamps in CLOCK_BOOTTIME; where the kernel has none, what its stamps lack to it in ms."""
     for clock in (CLOCK_BOOTTIME, CLOCK_MONOTONIC):

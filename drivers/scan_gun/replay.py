@@ -22,7 +22,8 @@ from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.evdev_source import EvdevDecoder
 from drivers.scan_gun.framing import Framer
 from drivers.scan_gun.hidpos_source import HidposDecoder
-from drivers.scan_gun.recording import Mark
+from drivers.scan_gun.keys import Caps
+from drivers.scan_gun.recording import Entry, Mark
 from drivers.scan_gun.serial_source import SerialDecoder
 
 
@@ -88,11 +89,20 @@ def printed(capture: Capture) -> dict[str, Any]:
     return fields | {"start": start_ms / 1000, "end": end_ms / 1000}
 
 
+def replay_into(framer: Framer, entries: Iterable[Entry], source: Source) -> None:
+    """Feed a framer with entries of one gun; its captures go nowhere. Errors: BadRecording."""
+    gun = _Gun(framer, source, "ignore")
+    for number, entry in enumerate(entries, 1):
+        try:
+            gun.feed(msgspec.convert(entry, _kind_of(entry, source)))
+        except (ValueError, TypeError, OverflowError, msgspec.ValidationError) as error:
+            raise BadRecording(f"entry {number}: {error}") from error
+
+
 class _Gun:
-    def __init__(self, gun: ScanGun, source: Source, identity: str) -> None:
-        self._source = source
-        self.framer = Framer(gun.id, identity, source, gun.framing)
-        self._keys = EvdevDecoder(self.framer, gun.caps)
+    def __init__(self, framer: Framer, source: Source, caps: Caps) -> None:
+        self.framer, self._source = framer, source
+        self._keys = EvdevDecoder(self.framer, caps)
         self._serial, self._hidpos = SerialDecoder(self.framer), HidposDecoder(self.framer)
 
     def feed(self, what: _Event | _Chunk | _Marked) -> list[Capture]:
@@ -125,7 +135,8 @@ def _kind_of(entry: Any, source: Source) -> type[_Event | _Chunk | _Marked]:
 def _gun(options: dict[str, Any], device: str | None, source: Source) -> _Gun:
     table = {key: value for key, value in options.items() if key not in ("class", "grab")}
     table = {"id": device or "gun"} | table | ({"id": device} if device else {})
-    return _Gun(msgspec.convert(table, ScanGun), source, device or "recording")
+    gun = msgspec.convert(table, ScanGun)
+    return _Gun(Framer(gun.id, device or "recording", source, gun.framing), source, gun.caps)
 
 
 def _number(name: str | int) -> int:

@@ -22,14 +22,14 @@ def unwrapped(
         items = items[: len(items) - len(tail)]
     elif tail:
         missing = "suffix_missing"
-    if aim and _identifier(items):
-        code, items = _identifier(items), items[3:]
+    if aim and identifier(items):
+        code, items = identifier(items), items[3:]
     if prefix and list(items[: len(prefix)]) == list(prefix):
         items = items[len(prefix) :]
     elif prefix:
         missing = "prefix_missing"
     if aim and code is None:
-        code = _identifier(items)
+        code = identifier(items)
         items = items[3:] if code else items
         missing = missing if code else missing or "aim_missing"
     return items, code, missing
@@ -39,7 +39,8 @@ def ends_with(items: Sequence[Stroke], text: str) -> bool:
     return bool(text) and list(items[-len(text) :]) == list(text)
 
 
-def _identifier(items: Sequence[Stroke]) -> str | None:
+def identifier(items: Sequence[Stroke]) -> str | None:
+    """The AIM identifier at the beginning, without its bracket."""
     if len(items) < 3 or items[0] != "]":
         return None
     code = "".join(c for c in items[1:3] if isinstance(c, str))

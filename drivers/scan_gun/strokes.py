@@ -1,0 +1,52 @@
+"""What a recording typed, before anything is taken for prefix, suffix or Chinese. Pure."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from drivers.scan_gun.altcodes import Stroke
+from drivers.scan_gun.capture import Capture, Damage, Source
+from drivers.scan_gun.framing import Framer, Framing
+from drivers.scan_gun.recording import Entry
+from drivers.scan_gun.replay import replay_into
+
+
+class Heard(NamedTuple):
+    strokes: list[Stroke]  # characters and Alt codes; bytes of serial guns as their latin-1 characters
+    times: list[int]  # ms, of each
+    identifier: str | None  # AIM, with its bracket, where the gun tells it apart (HID POS)
+    lost: bool  # keys or bytes are missing
+
+    @property
+    def text(self) -> str:
+        return "".join(s if isinstance(s, str) else "\ufffd" for s in self.strokes)
+
+
+class _Collector(Framer):
+    """Takes what the decoders give, and frames nothing."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__("", "", source, Framing())
+        self.heard = Heard([], [], None, False)
+
+    def item(self, item: Stroke, at_ms: int) -> list[Capture]:
+        self.heard.strokes.append(item)
+        self.heard.times.append(at_ms)
+        return []
+
+    def complete(self, identifier: str | None) -> list[Capture]:
+        self.heard = self.heard._replace(identifier=identifier)
+        return []
+
+    def damage(self, cause: Damage, at_ms: int, *, lost: bool = True) -> list[Capture]:  # noqa: ARG002
+        self.heard = self.heard._replace(lost=self.heard.lost or cause != "unknown_key")
+        return []
+
+    def dropped(self, at_ms: int) -> list[Capture]:
+        return self.damage("events_dropped", at_ms)
+
+
+def strokes_of(source: Source, entries: Sequence[Entry]) -> Heard:
+    """Errors: BadRecording."""
+    collector = _Collector(source)
+    replay_into(collector, entries, source)
+    return collector.heard
