@@ -4,6 +4,7 @@ Asking (`modes = 0`) needs no privilege and sets nothing.
 """
 
 import ctypes
+from functools import cache
 from typing import NamedTuple
 
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
@@ -16,6 +17,13 @@ class _Timex(ctypes.Structure):
     _fields_ = (("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long),
                 ("maxerror", ctypes.c_long), ("esterror", ctypes.c_long), ("status", ctypes.c_int),
                 ("room", ctypes.c_byte * 256))  # fmt: skip
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(
+        None, use_errno=True
+    )  # once: each makes new function classes, and the clock is asked every minute
 
 
 class TimeSync(NamedTuple):
@@ -33,5 +41,5 @@ class TimeSync(NamedTuple):
 def kernel_time_sync() -> TimeSync | None:
     """Ask the running kernel; None where it does not answer (a sandbox that forbids the call)."""
     timex = _Timex()
-    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    state = _libc().adjtimex(ctypes.byref(timex))
     return TimeSync(state, timex.status) if state >= 0 else None
