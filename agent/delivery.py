@@ -55,6 +55,7 @@ class Delivery:
         self._patience_s = PATIENCE_S[0]
         self._impatient = asyncio.Event()  # patience has become shorter
         self._idle = False  # nothing waited when the outbox was last asked
+        self._reached_nobody = False  # something that the broker took, and nobody subscribed to
 
     def on_rows(self, rows: Sequence[Row]) -> None:
         """Committed just now: live, if the link is up; else it is in the backlog when the link comes up."""
@@ -69,8 +70,11 @@ class Delivery:
         )
         if meaning in ("advanced", "again"):
             self._progressed()
-        if meaning == "again":
+        if meaning == "again" or (self._reached_nobody and meaning != "foreign"):  # the recorder is there now
+            self._reached_nobody = False
             await self._send_again()
+        elif meaning == "same" and not self._idle:  # it is there, and lacks what the broker took: not a minute more
+            self._hurry()
         return meaning
 
     def send_asked(self) -> None:
@@ -203,6 +207,7 @@ class Delivery:
                 log.error("what the broker took cannot be noted: %s", error)
         elif code == NO_SUBSCRIBERS and not self._broker_is_enough:
             self._hurry()
+            self._reached_nobody = True
             return "nobody"
         return "taken"
 

@@ -45,6 +45,21 @@ def test_a_broker_that_comes_later_gets_everything_from_the_start(tmp_path: Path
             assert recorder.rows("journal")[0]["event"] == "start"
 
 
+def test_what_was_kept_without_a_network_comes_late_together_and_by_the_contract(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    with Gun() as gun, Daemon(tmp_path, broker.port, tables=gun.table) as daemon:
+        gun.wait_until_opened()
+        for n in range(120):
+            gun.scan(f"S-{n}")
+        until(lambda: len(daemon.rows("scan")) == 120, lambda: daemon.process.log)
+        with broker, County(broker.host, broker.port) as county:
+            county.wait_for(lambda c: sum(len(h.json["captures"]) for h in c.of("scan")) >= 120)
+            keeps_the_contract(county)
+    late = [heard for heard in county.of("scan") if heard.late]
+    assert [c["text"] for heard in late for c in heard.json["captures"]] == [f"S-{n}" for n in range(120)]
+    assert len(late) <= 4
+
+
 def test_a_name_that_cannot_be_looked_up_does_not_end_the_daemon(tmp_path: Path, nobody: int) -> None:
     daemon = Daemon(tmp_path, nobody)
     daemon.config.write_text(daemon.config.read_text("utf-8").replace('"127.0.0.1"', '"a..b"'), "utf-8")

@@ -46,7 +46,7 @@ def silent() -> Iterator[SilentServer]:
 def test_everything_goes_on_while_a_page_hangs_and_then_it_is_unreachable(
     tmp_path: Path, broker: Broker, silent: SilentServer
 ) -> None:
-    page = f'[[device]]\nclass = "web_page"\nid = "main"\ntimeout_s = 4\naddress = "http://127.0.0.1:{silent.port}/"\n'
+    page = f'[[device]]\nclass = "web_page"\nid = "main"\ntimeout_s = 3\naddress = "http://127.0.0.1:{silent.port}/"\n'
     with (
         SystemdSocket(tmp_path) as systemd,
         County(broker.host, broker.port) as county,
@@ -64,7 +64,7 @@ def test_everything_goes_on_while_a_page_hangs_and_then_it_is_unreachable(
         alive = systemd.count("WATCHDOG=1")
         until(lambda: systemd.count("WATCHDOG=1") >= alive + 2, lambda: f"{systemd.heard}")
         before = {f"{d['class']}": d["reason"] for d in daemon.asked(ask="status")["devices"]}
-        assert time.monotonic() - hangs_since < 4, "all of this while the page hangs"
+        assert time.monotonic() - hangs_since < 3, "all of this while the page hangs"
         assert before["web_page"] == "not_looked_at"
         assert before["terminal"] != "not_looked_at"
         page_now = daemon.device("web_page/main")

@@ -37,7 +37,7 @@ def test_a_mistake_in_a_devices_table_disables_that_device_and_is_told_to_the_co
         assert (told["condition"], told["reason"]) == ("unknown", "table_wrong")
         items = {item["item"]: item["verdict"] for item in county.of("standard")[-1].json["items"]}
         assert items["printer"] == "unproven", "a wrong table proves nothing, in either direction"
-        assert county.of("journal")[0].json["details"]["configuration_mistakes"] == 2
+        assert daemon.rows("journal")[0]["details"]["configuration_mistakes"] == 2
         assert "colour" in daemon.process.log
         keeps_the_contract(county)
 
