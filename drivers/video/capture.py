@@ -10,8 +10,8 @@ import sys
 from typing import Any
 from zlib import crc32
 
+from drivers.v4l2 import Camera, Format, Frame, NoFrame
 from drivers.video.luma import COMPRESSED, RAW, Samples, brightness, difference, samples
-from drivers.video.v4l2 import Camera, Format, Frame, NoFrame
 
 _FIRST_FRAME_S = 4.0  # a USB camera wakes its sensor and sets its exposure first
 _NEXT_FRAME_S = 2.0

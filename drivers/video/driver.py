@@ -6,9 +6,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from drivers.cameras import Node, holders, nodes, resolve
 from drivers.child import ask_child
 from drivers.reading import CannotLook, Condition, Evidence, Found, Reading, Reason, Scalar
-from drivers.video.cameras import Node, holders, nodes, resolve
 from drivers.video.judge import Answer, NodeSeen, deciding, judge
 from drivers.video.sound import Sound, sound
 

@@ -6,15 +6,9 @@ Standard library only. A frame is sub-sampled to at most 64 x 36 points of brigh
 from math import sqrt
 from typing import NamedTuple, TypeAlias
 
-from drivers.video.v4l2 import Format
+from drivers.v4l2 import LUMA, Format
 
-# Where the brightness lies: bytes from one pixel's sample to the next, and the first one's place (linux/videodev2.h).
-_LAYOUTS = {
-    "YUYV": (2, 0), "YVYU": (2, 0), "UYVY": (2, 1), "VYUY": (2, 1),
-    "NV12": (1, 0), "NV21": (1, 0), "NV16": (1, 0), "NV61": (1, 0),
-    "YU12": (1, 0), "YV12": (1, 0), "422P": (1, 0), "GREY": (1, 0),
-}  # fmt: skip
-RAW = tuple(_LAYOUTS)
+RAW = tuple(LUMA)
 COMPRESSED = ("MJPG", "JPEG")
 
 _COLUMNS, _ROWS = 64, 36
@@ -31,7 +25,7 @@ class Brightness(NamedTuple):
 
 def samples(data: memoryview, picture: Format) -> Samples:
     """Brightness at the points of the grid; empty where the format is not raw or the frame is too short for one row."""
-    layout = _LAYOUTS.get(picture.fourcc)
+    layout = LUMA.get(picture.fourcc)
     if not layout or picture.width < 1 or picture.height < 1:
         return b""
     pixel, first = layout

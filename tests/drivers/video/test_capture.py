@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.video import v4l2
+from drivers import v4l2
+from drivers.v4l2 import Capability, Format
 from drivers.video.capture import look_at
 from drivers.video.luma import RAW, brightness, difference, samples
-from drivers.video.v4l2 import Capability, Format
 
 GREY = Format("GREY", 640, 480, 640, 640 * 480)
 YUYV = Format("YUYV", 640, 480, 1280, 1280 * 480)

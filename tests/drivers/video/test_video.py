@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from drivers.cameras import holders, nodes, resolve
 from drivers.reading import CannotLook, Condition, Reading
 from drivers.video import driver
-from drivers.video.cameras import holders, nodes, resolve
 from drivers.video.driver import Video, find
 from drivers.video.sound import sound
 

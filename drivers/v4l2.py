@@ -49,6 +49,13 @@ _CAP_STREAMING = 0x0400_0000
 # Nodes that also say "capture" and are no camera: output, VBI, sliced VBI, memory-to-memory, metadata, touch.
 _CAP_OTHER = 0x2 | 0x10 | 0x40 | 0x4000 | 0x8000 | 0x0080_0000 | 0x1000_0000
 
+# Where the brightness lies: bytes from one pixel's sample to the next, and the first one's place (linux/videodev2.h).
+LUMA = {
+    "YUYV": (2, 0), "YVYU": (2, 0), "UYVY": (2, 1), "VYUY": (2, 1),
+    "NV12": (1, 0), "NV21": (1, 0), "NV16": (1, 0), "NV61": (1, 0),
+    "YU12": (1, 0), "YV12": (1, 0), "422P": (1, 0), "GREY": (1, 0),
+}  # fmt: skip
+
 _TYPE_CAPTURE = 1
 _MEMORY_MMAP = 1
 _FLAG_ERROR = 0x40
