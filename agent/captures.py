@@ -24,6 +24,7 @@ from agent.outbox import Draft, Outbox, OutboxFull, Row
 from agent.scan_archive import forget_voids
 from agent.stamp import draft, journal, placed
 from agent.writer import Writer
+from drivers.scan_gun.camera import GUN as CAMERA
 from drivers.scan_gun.capture import REPEATED
 from drivers.scan_gun.capture import Capture as Read
 from drivers.scan_gun.driver import ScanGun
@@ -89,6 +90,10 @@ class Captures:
         for event in self.changed.values():
             event.set()
 
+    def take(self, read: Read) -> None:
+        """A scan that no listened-to gun gave (the camera's): it goes the same way."""
+        self._queue.put_nowait(read)
+
     def live(self) -> AsyncIterator[Capture | CardAnswer]:
         """Captures and answers of cards as they are committed, from now on: for a person who watches."""
         return self._viewers.watch()
@@ -106,8 +111,8 @@ class Captures:
             log.warning("marks of old voids stay: %s", error)
 
     def _read_states(self, box: Outbox) -> None:
-        for gun in self._guns:
-            self._states[gun.id] = read_state(box, mark_key(gun.id), GunState) or GunState()
+        for gun in (*(gun.id for gun in self._guns), CAMERA):
+            self._states[gun] = read_state(box, mark_key(gun), GunState) or GunState()
 
     async def _listen(self, gun: ScanGun) -> None:
         """A bug met with one gun must stop neither the others nor the daemon."""

@@ -13,13 +13,14 @@ import msgspec
 from agent.answers import Answers, Parts
 from agent.board import Believed, Board
 from agent.call import broker_of, session_of, trusted
+from agent.camera_desk import CameraDesk
 from agent.captures import Captures
 from agent.card_desk import CardDesk
 from agent.card_key import NoKey, card_key
 from agent.clock import Clock
 from agent.commands import Commands
 from agent.connection import Incoming
-from agent.control import serve
+from agent.control import Answerer, serve
 from agent.delivery import Delivery, Pace
 from agent.fingerprint import fingerprint
 from agent.judgement import Judged
@@ -42,6 +43,7 @@ from drivers.hotplug import Plug
 from drivers.reading import Condition, Reading
 from drivers.scan_gun.driver import ScanGun
 from drivers.table import CLASSES
+from drivers.video.driver import Video
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +104,7 @@ class Runtime:
             )
         )
         self._scan_answers = ScanAnswers(clock, self.writer, self.captures, self.delivery, station, key)
+        self._camera_desk = CameraDesk(self.captures, root, _camera(loaded))
         secrets = loaded.secrets
         self._commands = Commands(
             name, self._answers.over_mqtt(), clock,
@@ -119,8 +122,13 @@ class Runtime:
             "delivery": self.delivery.run(),
             "incoming": self._take_incoming(),
             "reports": self.reports.run(),
-            "control": serve(self._socket, {**self._answers.over_socket(), **self._scan_answers.over_socket()}),
+            "camera": self._camera_desk.run(),
+            "control": serve(self._socket, self._answerers()),
         }
+
+    def _answerers(self) -> dict[str, Answerer]:
+        parts = (self._answers, self._scan_answers, self._camera_desk)
+        return {ask: answerer for part in parts for ask, answerer in part.over_socket().items()}
 
     def status_line(self) -> str:
         """One line for `systemctl status`."""
@@ -234,6 +242,11 @@ def _card_key(outbox: Path) -> bytes | None:
     except NoKey as error:
         log.error("%s", error)
         return None
+
+
+def _camera(loaded: Loaded) -> str:
+    """The camera of the station's video device: it reads codes too."""
+    return next((driver.device for _, driver in loaded.devices if isinstance(driver, Video)), "auto")
 
 
 def _watches(loaded: Loaded, outbox: Outbox) -> list[Watch]:

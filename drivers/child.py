@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, cast
 
 from drivers.reading import CannotLook, Evidence
@@ -21,31 +22,68 @@ async def ask_child(module: str, arguments: dict[str, Any], budget_s: float) -> 
     Errors: CannotLook `timed_out` after `budget_s` (the child is killed), CannotLook `driver_failed` where it ends
     without an answer (its last line on stderr is the evidence). Cancellation kills the child too.
     """
+    async with _child(module, arguments) as process:
+        try:
+            async with asyncio.timeout(budget_s):
+                out, err = await process.communicate()
+        except TimeoutError:
+            raise CannotLook("timed_out", Evidence("child process", module), budget_s=budget_s) from None
+        answer = _object(out)
+        if answer is None:
+            raise _failed(module, process, err)
+        return answer
+
+
+async def hear_child(
+    module: str, arguments: dict[str, Any], tell: Callable[[dict[str, Any]], None], budget_s: float
+) -> None:
+    """The same for a child that prints a JSON object a line: `tell` gets each, until the child ends or the time is over.
+
+    Errors: CannotLook `driver_failed` where it ends by an error or prints something else.
+    """
+    async with _child(module, arguments) as process:
+        assert process.stdout and process.stderr
+        try:
+            async with asyncio.timeout(budget_s):
+                async for line in process.stdout:
+                    said = _object(line)
+                    if said is None:
+                        raise _failed(module, process, line)
+                    tell(said)
+                if await process.wait():
+                    raise _failed(module, process, await process.stderr.read())
+        except TimeoutError:  # it was to be heard for so long
+            return
+
+
+@contextlib.asynccontextmanager
+async def _child(module: str, arguments: dict[str, Any]) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """Ended and reaped with its block, however that ends."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", "-S", "-c", _START, module, json.dumps(arguments),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(budget_s):
-            out, err = await process.communicate()
-    except TimeoutError:
-        raise CannotLook("timed_out", Evidence("child process", module), budget_s=budget_s) from None
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
             with contextlib.suppress(TimeoutError):  # one stuck in the kernel is reaped when the kernel lets it go
                 async with asyncio.timeout(1):
                     await process.wait()
+
+
+def _object(printed: bytes) -> dict[str, Any] | None:
     try:
-        answer = json.loads(out)
+        said = json.loads(printed)
     except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        last = err.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1][:200]
-        raise CannotLook(
-            "driver_failed", Evidence("child process", module, process.returncode), error=last or "no answer"
-        )
-    return cast(dict[str, Any], answer)
+        return None
+    return cast(dict[str, Any], said) if isinstance(said, dict) else None
+
+
+def _failed(module: str, process: asyncio.subprocess.Process, said: bytes) -> CannotLook:
+    last = said.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1][:200]
+    return CannotLook("driver_failed", Evidence("child process", module, process.returncode), error=last or "no answer")
 
 
 # -I keeps the caller's folder and environment out; the search path of this process is handed over instead.

@@ -108,7 +108,15 @@ def scan(
         typer.Option("--record", help=say("录到这个文件,可用 replay 重放", "record into this file, for replay")),
     ] = None,
     gun: Gun = None,
+    camera: Annotated[bool, typer.Option("--camera", help=say("用摄像头读码", "read codes with the camera"))] = False,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=120, help=say("摄像头读多少秒", "so long the camera reads"))
+    ] = 20,
 ) -> None:
+    if camera:
+        from agent.cli.scan import camera as read_with_camera
+
+        raise typer.Exit(read_with_camera(say, socket, seconds, as_json=json))
     if record is not None:
         from agent.cli.record import record as do_record
 

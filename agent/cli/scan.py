@@ -19,6 +19,34 @@ from drivers.scan_gun.replay import Source
 from drivers.scan_gun.replay import replay as replayed
 
 
+def camera(say: Terms, socket: Path, seconds: float, *, as_json: bool) -> int:
+    """Let the daemon read codes with the camera; they are captures like those of a gun. 0 where something was read."""
+    print(
+        say(f"请把码对准摄像头({seconds:g} 秒)……", f"Hold the code before the camera ({seconds:g} s) …"),
+        file=sys.stderr,
+    )
+    read = 0
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            for line in ask(socket, {"ask": "camera", "seconds": seconds, "lang": say.lang}):
+                if "error" in line:
+                    raise YinongError(line["error"])
+                if "capture" in line:
+                    show_capture(line["capture"], as_json=as_json)
+                elif "card" in line:
+                    _show_card(say, line["card"], as_json=as_json)
+                else:
+                    read = line.get("answer", {}).get("read", read)
+    except NoDaemon as error:
+        raise YinongError(
+            say(
+                "后台程序没有运行,请先启动:sudo systemctl start yinong-agent",
+                "the daemon does not run: sudo systemctl start yinong-agent",
+            )
+        ) from error
+    return 0 if read else 1
+
+
 def scan(say: Terms, config: Path, socket: Path, count: int | None, *, as_json: bool) -> int:
     """Show captures until Ctrl+C or `count`; publishes nothing. Through the daemon where one runs."""
     print(say("请扫码(Ctrl+C 结束)……", "Scan something (Ctrl+C ends) …"), file=sys.stderr)

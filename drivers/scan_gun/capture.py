@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-Source: TypeAlias = Literal["evdev", "serial", "hidpos"]
+Source: TypeAlias = Literal["evdev", "serial", "hidpos", "camera"]
 
 DAMAGED = "damaged"
 REPEATED = "repeated"

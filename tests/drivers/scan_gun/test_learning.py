@@ -110,7 +110,7 @@ def test_what_no_option_makes_good_gives_no_table_but_what_to_change(typist, set
 def test_letters_of_its_own_before_each_kind_of_code_are_no_prefix(typist):
     scans = [Wedge(typist, prefix=p).three()[i] for i, p in enumerate(("Q", "Q", "d"))]
     learned = learn("evdev", scans)
-    assert not learned.ok and "code id off" in english(learned.notes)
+    assert not learned.ok and "switch code ids off" in english(learned.notes)
 
 
 def test_another_keyboard_layout_is_told_of(typist):
