@@ -11,8 +11,8 @@ from hypothesis import strategies as some
 
 from agent.clock import SystemClock
 from agent.commands import REMEMBERED, Commands
+from agent.connection import Incoming
 from agent.messages import Command, Reply
-from agent.wire import Incoming
 from drivers.reading import YinongError
 
 NAME = "450225-GXBRS0001B-1"

@@ -15,11 +15,12 @@ from county_client import County
 from agent import spill
 from agent.board import Board, Seen
 from agent.link import Link, LinkState
-from agent.messages import Heartbeat, Item, Journal, Telemetry
+from agent.messages import Heartbeat, Item, Journal, Receipt, Telemetry
 from agent.outbox import Draft, Outbox
 from agent.reports import HELD_SAMPLES, LATE_AT_ONCE, Limits, Reports
 from agent.stamp import journal, placed
-from agent.wire import Call, Will
+from agent.wire import Broker as Address
+from agent.wire import Session, Will
 from agent.writer import Writer
 from drivers.reading import Condition, Reading, Reason
 
@@ -31,7 +32,7 @@ class Station:
         self.board, self.clock, self.writer = Board(), clock, writer
         will = Will(f"yinong/1/{NAME}/state", b"", 0)
         self.link = Link(
-            NAME, clock, lambda _: Call("127.0.0.1", port, "c", None, None, None, 30, 300, 5, 5, will),
+            NAME, clock, Address("127.0.0.1", port), lambda _: Session("c", connect_timeout_s=5, no_ack_s=5, will=will),
             self._born, lambda _: None, self._changed, chance=random.Random(1), backoff_first_s=0.1,
         )  # fmt: skip
         self.reports = Reports(self.board, writer, self.link, clock, "0000aaaa", Limits(90, 1 << 20))
@@ -87,7 +88,7 @@ async def test_a_heartbeat_tells_what_waits_how_old_it_is_and_how_the_items_stan
     assert beat.verdicts == {"met": 2, "unproven": 1}
     assert (beat.run, beat.connection, beat.outbox) == ("0000aaaa", 0, outbox.id)
     assert (beat.boot, beat.mono_ms, beat.at) == (clock.boot, clock.mono_ms(), "2026-03-02T09:01:30.500+08:00")
-    outbox.receipt("store", outbox.id, 1)
+    outbox.receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
     assert (await one.reports.heartbeat()).oldest_waiting_s == 0
 
 
@@ -184,7 +185,7 @@ async def test_the_archive_is_pruned_by_the_hour_and_only_on_a_clock_that_is_kno
 ) -> None:
     old_s = int(clock.now().timestamp()) - 91 * 86_400
     await writer.commit([journal(clock, "old")._replace(at_s=old_s), journal(clock, "waits")._replace(at_s=old_s)])
-    outbox.receipt("store", outbox.id, 1)
+    outbox.receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
     one = Station(writer, clock)
     clock.known = "unsynced"
     async with one.running():
