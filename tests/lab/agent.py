@@ -52,6 +52,17 @@ class Agent:
     def stop(self) -> None:
         self.station.run(f"systemctl stop {UNIT}", timeout_s=60)
 
+    def restarts(self) -> int:
+        """How often systemd has started it again by itself."""
+        return int(self.station.run(f"systemctl show -p NRestarts --value {UNIT}"))
+
+    def opens(self, node: str) -> None:
+        """Waits until the daemon has that device (a link to it will do) open."""
+        self.station.wait_for(
+            f"ls -l /proc/$(systemctl show -p MainPID --value {UNIT})/fd | grep -q \"$(readlink -f '{node}')$\"",
+            f"the agent to open {node}",
+        )
+
     @property
     def pid(self) -> int:
         return int(self.station.run(f"systemctl show -p MainPID --value {UNIT}"))

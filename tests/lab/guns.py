@@ -61,6 +61,15 @@ class KeyboardGun(usb.Gadget):
             "per_report_ms"
         ]
 
+    def type_all(self, texts: Sequence[str], *, pace_ms: float = 1.5) -> float:
+        """Scans without a pause between them; the milliseconds a report that were reached."""
+        return self.send([each for text in texts for each in typed(text + "\n")], pace_ms=pace_ms)
+
+    def begin(self, texts: Sequence[str], *, pace_ms: float = 1.5) -> None:
+        """The same, not waited for: the gun types on until the power fails."""
+        reports = [each.hex() for text in texts for each in typed(text + "\n")]
+        self.station.hand.start("keyboard.send", name=self.name, reports=reports, pace_ms=pace_ms)
+
     def replay(self, recording: Path, *, pace_ms: float = 1.5) -> float:
         """A recorded sequence of boot reports (`keys.recorded`)."""
         return self.send(recorded(recording), pace_ms=pace_ms)

@@ -7,6 +7,7 @@ from lab.guns import KeyboardGun
 from lab.printers import UsbPrinter
 from lab.screen import Screen
 from lab.station import Station
+from lab.usb import DATALOGIC_KEYBOARD
 
 
 def test_scan_to_recorded_capture(station: Station, gun: KeyboardGun, agent: Agent, county: County) -> None:
@@ -26,6 +27,50 @@ def test_a_printer_pulled_is_absent_at_the_county_within_seconds(
     county.waits_for("its absence", lambda: county.condition("printer") == "absent", timeout_s=30)
     usb_printer.plug()
     county.waits_for("its return", lambda: county.condition("printer") != "absent", timeout_s=60)
+
+
+def test_paper_out_to_the_recorders_store(
+    station: Station, usb_printer: UsbPrinter, agent: Agent, county: County
+) -> None:
+    """The printer is looked at every 60 s; a change is looked at again after 5 s, and believed when seen three times."""
+    agent.configure({"class": "printer", "id": "desk"})
+    agent.start()
+    county.waits_for("the printer", lambda: county.condition("printer") not in ("", "absent"))
+    before = county.conditions("printer")
+    usb_printer.shows("paper out")
+    paper_out = [*before, ("faulty", "paper_out")]
+    county.waits_for("the empty tray", lambda: county.conditions("printer") == paper_out, timeout_s=120)
+    told = county.messages("device")[-1]
+    assert (told["previous"], told["flaps"]) == (before[-1][0], 0)
+    county.waits_for("the verdict", lambda: county.verdict("printer") == "not_met")
+    usb_printer.shows("ok")
+    for _ in range(2):  # a person who has filled it and asks: two looks believe a recovery
+        agent.check()
+    county.waits_for("paper", lambda: county.conditions("printer") == [*paper_out, before[-1]])
+
+
+def test_gun_moved_to_another_port_keeps_its_identity(
+    station: Station, gun: KeyboardGun, agent: Agent, county: County
+) -> None:
+    unnumbered = KeyboardGun(station, "unnumbered", DATALOGIC_KEYBOARD)
+    agent.configure(
+        {"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product},
+        {"class": "scan_gun", "id": "unnumbered", "usb": unnumbered.identity.vendor_product},
+    )
+    agent.start()
+    for number, ports in enumerate([(gun.port, unnumbered.port), (6, 7)]):
+        for each, port in zip((gun, unnumbered), ports, strict=True):
+            if each.port != port:
+                each.unplug()
+                each.plug(port)
+            agent.opens(each.events)
+            each.type(f"690123456789{number}")
+    county.waits_for("four scans", lambda: len(county.captures()) == 4)
+    by_serial = [scan for scan in county.messages("scan") if scan["gun"] == "gun"]
+    assert {scan["identity"] for scan in by_serial} == {f"usb:0c2e:{gun.identity.serialnumber}"}
+    assert [scan["number"] for scan in by_serial] == [1, 2]
+    by_port = [scan["identity"] for scan in county.messages("scan") if scan["gun"] == "unnumbered"]
+    assert by_port[0] != by_port[1]
 
 
 def test_screen_unplugged_to_verdict(station: Station, screen: Screen, agent: Agent, county: County) -> None:

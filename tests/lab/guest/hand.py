@@ -21,6 +21,7 @@ import clock
 import printer
 import typist
 import usb
+import witness
 
 _PORT = Path("/dev/virtio-ports/lab.hand")
 
@@ -69,6 +70,10 @@ CALLS: dict[str, Callable[..., Any]] = {
     "printer.start": printer.start,
     "printer.show": printer.show,
     "printer.reply": printer.reply,
+    "witness.begin": witness.begin,
+    "witness.now_ms": witness.now_ms,
+    "witness.turned": witness.turned,
+    "witness.replugged": witness.replugged,
     "clock.set": clock.set_clock,
     "clock.true": clock.set_true_time,
     "clock.read": clock.read,

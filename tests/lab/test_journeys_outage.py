@@ -1,0 +1,166 @@
+"""What happens to a station and to its line, each under its name: power, the broker, the service itself, devices that hang."""
+
+import random
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from lab.agent import UNIT, Agent
+from lab.camera import Camera
+from lab.county import HOST, County
+from lab.guns import KeyboardGun
+from lab.places import say
+from lab.printers import NetworkPrinter
+from lab.station import Station
+
+
+def test_broker_gone_for_an_hour_and_back(station: Station, gun: KeyboardGun, agent: Agent, county: County) -> None:
+    _start_with_gun(agent, gun)
+    gun.type("6901000000001")
+    county.waits_for("the first scan", lambda: county.captures() == ["6901000000001"])
+    county.broker.stop()
+    gun.type("6901000000002")
+    station.wait_for("yinong-agent scans list | grep -q 6901000000002", "the second scan to be kept")
+    station.set_clock(datetime.now(UTC) + timedelta(hours=1))
+    gun.type("6901000000003")
+    gun.type("6901000000004")
+    station.wait_for(
+        f"systemctl show -p StatusText {UNIT} | grep -q 'not connected'", "the service to say so", timeout_s=60
+    )
+    county.broker.start()
+    county.waits_for("all of them", lambda: county.captures() == [f"690100000000{n}" for n in (1, 2, 3, 4)])
+    scans = county.messages("scan")
+    times = [datetime.fromisoformat(scan["at"]) for scan in scans]
+    assert times[1] - times[0] < timedelta(minutes=10)
+    assert timedelta(minutes=50) < times[2] - times[1] < timedelta(minutes=70)
+    assert [scan["mono_ms"] for scan in scans] == sorted(scan["mono_ms"] for scan in scans)
+    assert scans[3]["mono_ms"] - scans[0]["mono_ms"] < 600_000
+    late = county.rows("select late from entry where kind = 'scan' order by seq")
+    assert [bool(each) for (each,) in late] == [False, True, True, True]
+    county.waits_for("the journal", lambda: {"link_down", "link_up"} <= set(county.events()))
+
+
+def test_power_cut_to_ready_again(station: Station, gun: KeyboardGun, agent: Agent, county: County) -> None:
+    """The broker is away, so that what was acknowledged is on the station's own disk alone."""
+    chance = random.Random()
+    after = chance.randrange(3, 40)
+    texts = [f"6907{number:09}" for number in range(400)]
+    _start_with_gun(agent, gun)
+    county.broker.stop()
+    with _acknowledged(station) as shown:
+        gun.begin(texts, pace_ms=4)
+        county.waits_for(f"{after} scans to be acknowledged", lambda: len(shown) >= after, timeout_s=120)
+        station.power_cut()
+    acknowledged = [line.split()[-1] for line in shown]
+    county.broker.start()
+    station.power_on()
+    station.wait_for(f"systemctl is-active {UNIT}", "the service to be ready", timeout_s=120)
+    ready = station.run(f"systemctl show -p ActiveEnterTimestampMonotonic --value {UNIT}")
+    county.waits_for("the start after the cut", lambda: "cut" in _ends(county), timeout_s=120)
+    county.waits_for("all that was acknowledged", lambda: set(acknowledged) <= set(county.captures()), timeout_s=120)
+    captures = county.captures()
+    say(
+        f"power cut with {len(acknowledged)} scans acknowledged (of {after} waited for): {len(captures)} at the county;"
+        f" ready {int(ready) / 1e6:.1f} s after the kernel's start"
+    )
+    assert captures == texts[: len(captures)]
+    again = KeyboardGun(station)
+    agent.opens(again.by_id)
+    again.type("6908000000001")
+    county.waits_for("a scan after the cut", lambda: county.captures() == [*captures, "6908000000001"])
+    assert [scan["number"] for scan in county.messages("scan")] == list(range(1, len(captures) + 2))
+
+
+def test_a_crashed_service_is_back_and_says_so(
+    station: Station, gun: KeyboardGun, agent: Agent, county: County
+) -> None:
+    _start_with_gun(agent, gun)
+    crashed = agent.pid
+    station.run(f"kill -9 {crashed}")
+    county.waits_for("the start after the crash", lambda: "crashed" in _ends(county))
+    assert agent.pid != crashed
+    assert agent.restarts() == 1
+    agent.opens(gun.by_id)
+    gun.type("6901234567892")
+    county.waits_for("a scan after the crash", lambda: county.captures() == ["6901234567892"])
+
+
+def test_a_service_that_hangs_is_started_again_by_the_watchdog(
+    station: Station, gun: KeyboardGun, agent: Agent, county: County
+) -> None:
+    station.put(f"/run/systemd/system/{UNIT}.d/lab.conf", "[Service]\nWatchdogSec=10\n")
+    station.run("systemctl daemon-reload")
+    _start_with_gun(agent, gun)
+    station.run(f"sleep 12; test $(systemctl show -p NRestarts --value {UNIT}) = 0")  # alive, it is left alone
+    hanging = agent.pid
+    station.run(f"kill -STOP {hanging}")
+    county.waits_for("the start after the hang", lambda: "crashed" in _ends(county))
+    assert "watchdog" in station.run(f"journalctl --no-pager -o cat -u {UNIT} _PID=1").lower()
+    assert agent.pid != hanging
+    agent.opens(gun.by_id)
+    gun.type("6901234567892")
+    county.waits_for("a scan after the hang", lambda: county.captures() == ["6901234567892"])
+
+
+def test_devices_that_hang_hold_nothing_up(
+    station: Station, gun: KeyboardGun, camera: Camera, network_printer: NetworkPrinter, agent: Agent, county: County
+) -> None:
+    camera.loses_frames(100)
+    station.run("systemctl kill -s STOP lab-ipp")  # takes connections, says nothing
+    agent.configure(
+        {"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product},
+        {"class": "printer", "id": "main", "address": network_printer.uri},
+        {"class": "video", "id": "main"},
+    )
+    agent.start()
+    agent.opens(gun.by_id)
+    county.waits_for(
+        "both to be told of", lambda: county.condition("printer") and county.condition("video"), timeout_s=120
+    )
+    say(f"hanging: printer {county.conditions('printer')}, camera {county.conditions('video')}")
+    assert county.conditions("printer") == [("unreachable", "no_answer")]
+    assert county.condition("video") in ("faulty", "unknown")
+    checking = station.later("yinong-agent check --json", timeout_s=120)  # looks at both of them, for seconds
+    gun.type("6901234567892")
+    county.waits_for("a scan meanwhile", lambda: county.captures() == ["6901234567892"], timeout_s=30)
+    checking()
+    assert agent.restarts() == 0
+    agent.stop()
+    assert station.run(f"systemctl show -p Result --value {UNIT}") == "success"
+
+
+def _start_with_gun(agent: Agent, gun: KeyboardGun) -> None:
+    agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
+    agent.start()
+    agent.opens(gun.by_id)
+
+
+def _ends(county: County) -> list[str]:
+    """How each run before the one that says so had ended, by the county's journal."""
+    return [m["details"]["previous_end"] for m in county.messages("journal") if m["event"] == "start"]
+
+
+@contextmanager
+def _acknowledged(station: Station) -> Generator[list[str]]:
+    """What the live view in the station shows, line by line, as it reaches this machine."""
+    lines: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def take() -> None:
+            connection, _ = server.accept()
+            with connection, connection.makefile("r", encoding="utf-8") as view:
+                try:
+                    for line in view:
+                        lines.append(line)
+                except ConnectionError:
+                    return
+
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
+        station.run(f"systemd-run -q --unit lab-view bash -c 'exec yinong-agent scan > /dev/tcp/{HOST}/{port}'")
+        station.wait_for("ss -xH state established | grep -q yinong-agent/agent.sock", "the live view")
+        yield lines
+        thread.join(10)

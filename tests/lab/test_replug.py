@@ -1,0 +1,64 @@
+"""Each USB device pulled and plugged twenty times in a row: no change is missed, nothing leaks."""
+
+from typing import Any
+
+import pytest
+from lab.agent import Agent
+from lab.county import County
+from lab.guns import CdcGun, FtdiGun, KeyboardGun, PosGun
+from lab.places import say
+from lab.station import Station
+from lab.usb import Gadget
+from lab.witness import Witness, told
+
+TIMES = 20
+TABLES: dict[str, dict[str, Any]] = {
+    "gun": {"class": "scan_gun", "usb": "0c2e:0b61"},
+    "cdc_gun": {"class": "scan_gun", "usb": "1eab:1a06"},
+    "ftdi_gun": {"class": "scan_gun", "usb": "0403:6001"},
+    "pos_gun": {"class": "scan_gun", "usb": "0c2e:0b67", "source": "hidpos"},
+    "usb_printer": {"class": "printer"},
+}
+
+
+@pytest.mark.parametrize("which", TABLES)
+def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(
+    which: str, station: Station, agent: Agent, county: County, request: pytest.FixtureRequest
+) -> None:
+    device: Gadget | FtdiGun = request.getfixturevalue(which)
+    table = {"id": "main", **TABLES[which]}
+    agent.configure(table)
+    agent.start()
+    county.waits_for("the device", lambda: county.condition(table["class"]) not in ("", "absent"))
+    _is_open(device, agent)
+    before, began = agent.descriptors(), agent.pid
+    turns = Witness(station).replugs(device, f"{table['class']}/main", TIMES)
+    say(f"{which}: from the kernel's event to the outbox {told(turns)} (emulated; a terminal's budget is 1000 ms)")
+    assert [turn for turn in turns if not turn.seen] == []
+    assert [turn.readings for turn in turns if len(turn.readings) != 1] == []  # one word for a change, no flicker
+    _is_open(device, agent)
+    station.wait_for(f"test $(ls /proc/{began}/fd | wc -l) -le {before}", "as few descriptors as before")
+    assert (agent.pid, agent.restarts()) == (began, 0)
+    _scans(device, county)
+
+
+def _is_open(device: Gadget | FtdiGun, agent: Agent) -> None:
+    if isinstance(device, KeyboardGun):
+        agent.opens(device.by_id)
+    elif isinstance(device, CdcGun | FtdiGun):
+        agent.opens(device.tty)
+    elif isinstance(device, PosGun):
+        agent.opens(device.hidraw)
+
+
+def _scans(device: Gadget | FtdiGun, county: County) -> None:
+    """After all that a gun still reads."""
+    if isinstance(device, KeyboardGun):
+        device.type("6901234567892")
+    elif isinstance(device, CdcGun | FtdiGun):
+        device.send(b"6901234567892\r")
+    elif isinstance(device, PosGun):
+        device.scan(b"6901234567892")
+    else:
+        return
+    county.waits_for("a scan after the last plug", lambda: county.captures() == ["6901234567892"])

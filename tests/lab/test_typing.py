@@ -1,0 +1,71 @@
+"""Five hundred scans as fast as the station takes them: each is recorded as it was, in order, or marked damaged."""
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from lab.agent import Agent
+from lab.county import County
+from lab.guns import KeyboardGun
+from lab.places import say
+from lab.station import Station
+
+SCANS = 500
+_LOAD = {
+    "lab-busy-1": "while :; do :; done",
+    "lab-busy-2": "while :; do :; done",
+    "lab-writer": "while :; do dd if=/dev/zero of=/var/tmp/lab.load bs=1M count=16 conv=fsync; done",
+}
+
+
+def test_500_scans_are_recorded_as_typed_or_marked_damaged_quiet_and_under_load(
+    station: Station, gun: KeyboardGun, agent: Agent, county: County
+) -> None:
+    agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
+    agent.start()
+    agent.opens(gun.by_id)
+    _typed_and_recorded("quiet", [f"691{number:010}" for number in range(SCANS)], gun, county)
+    with _load(station):
+        _typed_and_recorded("under load", [f"692{number:010}" for number in range(SCANS)], gun, county)
+
+
+def _typed_and_recorded(how: str, texts: list[str], gun: KeyboardGun, county: County) -> None:
+    before = len(county.messages("scan"))
+    reached_ms = gun.type_all(texts)
+    time.sleep(1)  # a scan that has lost its end is over by silence
+    gun.type(f"end of {how}", pace_ms=10)
+    county.waits_for("the last scan", lambda: f"end of {how}" in county.captures(), timeout_s=240)
+    scans = county.messages("scan")[before:-1]
+    damaged = [scan["damage"] for scan in scans if scan["damage"]]
+    say(
+        f"{how}: {len(texts)} scans at {reached_ms:.2f} ms a report (1.5 is the aim):"
+        f" {len(scans) - len(damaged)} whole, {len(damaged)} marked damaged {sorted(set(damaged))}"
+    )
+    none_is_wrong(texts, scans)
+
+
+@contextmanager
+def _load(station: Station) -> Generator[None]:
+    """More than two processors' work, and a disk that is written to."""
+    for unit, script in _LOAD.items():
+        station.run(f"systemd-run -q --collect --unit {unit} sh -c '{script}'")
+    try:
+        yield
+    finally:
+        station.run(f"systemctl stop {' '.join(_LOAD)}")
+
+
+def none_is_wrong(texts: Sequence[str], captures: Sequence[dict[str, Any]]) -> None:
+    """Each capture that is not marked is the next of what was typed; where some are missing, one marked stands there."""
+    position, damaged_here = 0, False
+    for capture in captures:
+        if capture["damage"]:
+            assert capture["text"] == ""
+            damaged_here = True
+            continue
+        assert capture["text"] in texts[position:], f"wrong, twice or out of order: {capture}"
+        found = texts.index(capture["text"], position)
+        assert found == position or damaged_here, f"lost unmarked: {texts[position:found]}"
+        position, damaged_here = found + 1, False
+    assert position == len(texts) or damaged_here, f"lost unmarked: {texts[position:]}"

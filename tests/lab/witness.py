@@ -1,0 +1,63 @@
+"""What a witness in the station saw (guest/witness.py): how long from the kernel's event to the agent's outbox."""
+
+from collections.abc import Sequence
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lab.guns import FtdiGun
+from lab.usb import Gadget
+
+if TYPE_CHECKING:
+    from lab.station import Station
+
+_WITHIN_S = 30.0  # a machine that is emulated takes its time; a change that comes later counts as missed
+
+
+class Turn(NamedTuple):
+    """A device went, or came back."""
+
+    absent: bool
+    seen: bool  # the outbox has told of it
+    took_ms: float | None  # from the kernel's first event to the committed row
+    readings: tuple[tuple[str, str], ...]  # condition and reason of every row since the turn
+
+
+class Witness:
+    """Watches from when it is made."""
+
+    def __init__(self, station: "Station") -> None:
+        self._station = station
+        station.hand("witness.begin")
+
+    def replugs(self, device: Gadget | FtdiGun, leaf: str, times: int) -> list[Turn]:
+        """The device out and in so many times, each time until the outbox tells of it at `device/<leaf>`."""
+        leaf = f"device/{leaf}"
+        if isinstance(device, Gadget):
+            turns = self._station.hand(
+                "witness.replugged", within_s=times * 2 * (_WITHIN_S + 10),
+                name=device.name, leaf=leaf, times=times, timeout_s=_WITHIN_S,
+            )  # fmt: skip
+            return [_turn(absent, said) for absent, said in zip((True, False) * times, turns, strict=True)]
+        return [self._turned(device, leaf, absent) for _ in range(times) for absent in (True, False)]
+
+    def _turned(self, device: FtdiGun, leaf: str, absent: bool) -> Turn:
+        since_ms = self._station.hand("witness.now_ms")
+        device.unplug() if absent else device.plug()
+        said = self._station.hand("witness.turned", leaf=leaf, absent=absent, since_ms=since_ms, timeout_s=_WITHIN_S)
+        return _turn(absent, said)
+
+
+def told(turns: Sequence[Turn]) -> str:
+    """One line of figures."""
+    parts: list[str] = []
+    for absent, word in ((True, "out"), (False, "in")):
+        took = [turn.took_ms for turn in turns if turn.absent is absent and turn.took_ms is not None]
+        if took:
+            parts.append(f"{word}: n {len(took)}, p50 {median(took):.0f} ms, max {max(took):.0f} ms")
+    return "; ".join(parts)
+
+
+def _turn(absent: bool, said: dict[str, Any]) -> Turn:
+    told_ms, seen_ms = said["kernel_ms"], said["outbox_ms"]
+    took_ms = seen_ms - told_ms if told_ms is not None and seen_ms is not None else None
+    return Turn(absent, seen_ms is not None, took_ms, tuple((c, r) for c, r in said["rows"]))
