@@ -118,7 +118,7 @@ class Runtime:
             "life": self._live(),
             "captures": self._once_ready(self.captures.run()),
             "rounds": self._once_ready(self.rounds.run()),
-            "link": self.link.run(),
+            "link": self._once_ready(self.link.run()),
             "delivery": self.delivery.run(),
             "incoming": self._take_incoming(),
             "reports": self.reports.run(),
