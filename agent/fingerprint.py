@@ -35,8 +35,16 @@ def _disk_serials(root: Path) -> list[str]:
 
 
 def _dmi(root: Path) -> list[str]:
-    names = ("product_uuid", "product_serial", "board_serial")
-    return [f"{name} {text}" for name in names if (text := _text(root / "sys/class/dmi/id" / name))]
+    """Only what everybody may read: as root there would be more, and another fingerprint."""
+    files = [root / "sys/class/dmi/id" / name for name in ("product_uuid", "product_serial", "board_serial")]
+    return [f"{file.name} {text}" for file in files if _is_public(file) and (text := _text(file))]
+
+
+def _is_public(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & 0o004)
+    except OSError:
+        return False
 
 
 def _is_usb(device: Path) -> bool:
