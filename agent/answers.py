@@ -5,18 +5,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agent.board import Board, device_json
 from agent.clock import Clock
-from agent.commands import Doer
+from agent.configuration.settings import Settings
 from agent.control import Answerer, Line
-from agent.link import Link
+from agent.county.commands import Doer
+from agent.county.link import Link
+from agent.devices.board import Board, device_json
+from agent.devices.report import check_report, station_json, verdicts_now
+from agent.devices.rounds import Rounds
 from agent.log import recent_lines
-from agent.report import check_report, station_json, verdicts_now
 from agent.reports import Reports
-from agent.rounds import Rounds
-from agent.settings import Settings
-from agent.standard_words import item_name
-from agent.writer import Writer
+from agent.standard.words import item_name
+from agent.store.writer import Writer
 from drivers.catalogue import Lang
 from drivers.reading import Reading, YinongError
 

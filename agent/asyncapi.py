@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from agent.commands import LONGEST_EXPIRY_S
+from agent.configuration.settings import Broker
+from agent.county.commands import LONGEST_EXPIRY_S
 from agent.messages import LATE, ROOT, SIMULATED, TOPICS, VERSION, Topic
-from agent.settings import Broker
 from drivers.table import CLASSES
 
 Document: TypeAlias = dict[str, Any]

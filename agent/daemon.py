@@ -24,12 +24,12 @@ from pathlib import Path
 
 from agent import VERSION
 from agent.clock import Clock, SystemClock
+from agent.configuration.settings import DEFAULT_PATH, DEFAULT_SOCKET, Loaded, load
 from agent.fingerprint import fingerprint
 from agent.log import start_logging
 from agent.notify import notify, watchdog_interval_s
-from agent.outbox import Outbox, open_outbox
 from agent.runtime import Runtime
-from agent.settings import DEFAULT_PATH, DEFAULT_SOCKET, Loaded, load
+from agent.store.outbox import Outbox, open_outbox
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ import sqlite3
 import msgspec
 
 from agent.clock import Clock, rfc3339
-from agent.link import LinkState
-from agent.marks import decoded
-from agent.outbox import Opening, Outbox, OutboxFull
+from agent.county.link import LinkState
 from agent.stamp import journal
-from agent.writer import Writer
+from agent.store.marks import decoded
+from agent.store.outbox import Opening, Outbox, OutboxFull
+from agent.store.writer import Writer
 
 log = logging.getLogger(__name__)
 MARK = "life"

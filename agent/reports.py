@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent import spill
-from agent.board import Board
 from agent.clock import Clock
-from agent.link import Link
+from agent.county.link import Link
+from agent.devices.board import Board
 from agent.messages import Heartbeat, Telemetry
-from agent.outbox import Depth, Outbox
 from agent.stamp import stamped
+from agent.store import spill
+from agent.store.outbox import Depth, Outbox
+from agent.store.writer import Writer
 from agent.wire import LinkLost, Refused
-from agent.writer import Writer
 
 log = logging.getLogger(__name__)
 

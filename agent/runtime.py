@@ -11,34 +11,34 @@ from typing import Any
 import msgspec
 
 from agent.answers import Answers, Parts
-from agent.board import Believed, Board
-from agent.call import broker_of, session_of, trusted
-from agent.camera_desk import CameraDesk
-from agent.captures import Captures
-from agent.card_desk import CardDesk
-from agent.card_key import NoKey, card_key
 from agent.clock import Clock
-from agent.commands import Commands
-from agent.connection import Incoming
+from agent.configuration.settings import Loaded, Settings
 from agent.control import Answerer, serve
-from agent.delivery import Delivery, Pace
+from agent.county.call import broker_of, session_of, trusted
+from agent.county.commands import Commands
+from agent.county.connection import Incoming
+from agent.county.delivery import Delivery, Pace
+from agent.county.link import Link
+from agent.devices.board import Believed, Board
+from agent.devices.judgement import Judged
+from agent.devices.report import verdicts_now
+from agent.devices.rounds import Rounds
+from agent.devices.watch import Watch
 from agent.fingerprint import fingerprint
-from agent.judgement import Judged
 from agent.life import Life, forget_what_was_believed
-from agent.link import Link
-from agent.marks import read_state
 from agent.messages import Item, Receipt, State, topic
-from agent.outbox import Outbox, OutboxFull
-from agent.report import verdicts_now
 from agent.reports import Limits, Reports
-from agent.rounds import Rounds
-from agent.scan_answers import ScanAnswers
-from agent.settings import Loaded, Settings
-from agent.signals import signals
+from agent.scans.answers import ScanAnswers
+from agent.scans.camera_desk import CameraDesk
+from agent.scans.captures import Captures
+from agent.scans.card_desk import CardDesk
+from agent.scans.card_key import NoKey, card_key
+from agent.scans.signals import signals
 from agent.stamp import stamped
-from agent.watch import Watch
+from agent.store.marks import read_state
+from agent.store.outbox import Outbox, OutboxFull
+from agent.store.writer import Writer
 from agent.wire import LinkLost, Refused, Session
-from agent.writer import Writer
 from drivers.hotplug import Plug
 from drivers.reading import Condition, Reading
 from drivers.scan_gun.driver import ScanGun

@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from agent.clock import Clock, ClockQuality, rfc3339
 from agent.messages import Journal, Receipted
-from agent.outbox import Draft
+from agent.store.outbox import Draft
 
 
 class Stamped(TypedDict):

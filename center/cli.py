@@ -95,7 +95,7 @@ def build(lang: Lang) -> typer.Typer:
         ] = 60,
         register: Annotated[Path | None, typer.Option(help=say("县名册", "register of the county"))] = None,
     ) -> None:
-        from agent.register import load_register
+        from agent.standard.register import load_register
         from center.simulate import Fleet, Plan
 
         county = load_register(register or _register())

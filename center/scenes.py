@@ -6,10 +6,10 @@ Data only; every reason code is one of the drivers' catalogues, every evidence s
 from datetime import date
 from typing import NamedTuple
 
-from agent.annex2 import ANNEX_2
 from agent.messages import Item
-from agent.rules import ATTESTABLE, Attestation, Rules
-from agent.standard import verdicts
+from agent.standard.annex2 import ANNEX_2
+from agent.standard.rules import ATTESTABLE, Attestation, Rules
+from agent.standard.verdicts import verdicts
 from agent.station import StationType
 from drivers.reading import Condition, Evidence, Reading, Reason, Scalar
 

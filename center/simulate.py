@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from agent.clock import Clock
-from agent.register import County
+from agent.standard.register import County
 from agent.station import StationType, Terminal
 from agent.wire import Broker
 from center.life import Life, Pace

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from agent.clock import Clock
 from agent.messages import LATE, ROOT, SIMULATED, Device
-from agent.standard_words import verdict_name
+from agent.standard.words import verdict_name
 from agent.station import TYPE_NAMES
 from agent.wire import Broker, Session, Wire
 from agent.words import CLASSES, CONDITIONS, word

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from agent.cli.terms import Terms
-from agent.settings import DEFAULT_PATH, DEFAULT_SOCKET
+from agent.configuration.settings import DEFAULT_PATH, DEFAULT_SOCKET
 from agent.words import chosen_lang, without_lang
 from drivers.reading import YinongError
 

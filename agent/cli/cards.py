@@ -4,13 +4,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.card_key import card_key
-from agent.cards import ACTIONS, WITH_VALUE, Card, make
 from agent.cli.card_sheet import sheet
 from agent.cli.terms import Terms
 from agent.clock import SystemClock
+from agent.configuration.settings import Settings, load
 from agent.control import NoDaemon, ask
-from agent.settings import Settings, load
+from agent.scans.card_key import card_key
+from agent.scans.cards import ACTIONS, WITH_VALUE, Card, make
 from drivers.reading import YinongError
 
 

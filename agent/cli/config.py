@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.cli.terms import Terms, print_json
-from agent.settings import load
+from agent.configuration.settings import load
 
 
 def config_check(say: Terms, config: Path, *, as_json: bool) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import cast
 
 from agent.cli.terms import Terms
-from agent.device_tables import EVERY_CLASS_ID
-from agent.settings import load
+from agent.configuration.device_tables import EVERY_CLASS_ID
+from agent.configuration.settings import load
 from drivers.reading import YinongError
 from drivers.table import CLASSES
 

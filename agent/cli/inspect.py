@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from agent.board import Seen, device_json
 from agent.cli.tables import console, device_table
 from agent.cli.terms import Terms, print_json
 from agent.clock import SystemClock, rfc3339
+from agent.devices.board import Seen, device_json
 from drivers.reading import Reading, YinongError
 
 MOST_BYTES = 4 << 20
@@ -34,7 +34,7 @@ def _seen(say: Terms, what: Literal["screen", "printer", "scan"], source: str) -
 
         device_class, reading = "printer", inspect_ipp(_bytes(say, source))
     else:
-        from agent.meaning import inspect_scan
+        from agent.scans.meaning import inspect_scan
 
         device_class, reading = "scan_gun", inspect_scan(_text(source))
     return _stamped(device_class, reading)

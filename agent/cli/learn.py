@@ -14,7 +14,7 @@ from agent.cli.config_append import append_table, free_id
 from agent.cli.devices import table_of
 from agent.cli.screen_codes import ean13, qr, two_columns_a_character, two_rows_a_line
 from agent.cli.terms import Terms
-from agent.settings import load
+from agent.configuration.settings import load
 from drivers.reading import Scalar, YinongError
 from drivers.scan_gun.advice import found
 from drivers.scan_gun.capture import Source

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from agent.cli.scan import capture_json, show_capture
 from agent.cli.terms import Terms
+from agent.configuration.settings import load
 from agent.control import NoDaemon, ask
-from agent.settings import load
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import Capture
 from drivers.scan_gun.driver import ScanGun

@@ -5,9 +5,9 @@ from typing import Any
 
 from agent.cli.tables import console, device_table
 from agent.cli.terms import Terms, print_json
+from agent.configuration.settings import load
 from agent.control import NoDaemon, ask
-from agent.outbox import peek
-from agent.settings import load
+from agent.store.outbox import peek
 from drivers.reading import YinongError
 
 

@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.cli.terms import Terms
-from agent.device_tables import EVERY_CLASS_ID
+from agent.configuration.device_tables import EVERY_CLASS_ID
 from agent.messages import Item
-from agent.standard_words import item_name, item_sentence, verdict_name
+from agent.standard.words import item_name, item_sentence, verdict_name
 from agent.words import CLASSES, CONDITIONS, word
 from drivers.reading import Condition
 

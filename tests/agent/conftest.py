@@ -12,8 +12,8 @@ from typing import TypeAlias
 import pytest
 
 from agent.clock import ClockQuality
-from agent.outbox import Outbox, open_outbox
-from agent.writer import Writer
+from agent.store.outbox import Outbox, open_outbox
+from agent.store.writer import Writer
 
 
 class HandClock:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.mistakes import looks_like_a_secret
-from agent.opening_hours import OpeningHours
-from agent.rules import Attestation, Profiles, Rules, Waiver
-from agent.settings import Broker, Delivery, Log, OutboxSection, ScanSection, Settings, Station, load
+from agent.configuration.mistakes import looks_like_a_secret
+from agent.configuration.settings import Broker, Delivery, Log, OutboxSection, ScanSection, Settings, Station, load
+from agent.standard.opening_hours import OpeningHours
+from agent.standard.rules import Attestation, Profiles, Rules, Waiver
 from drivers.table import CLASSES
 
 SAMPLE = Path(__file__).parents[2] / "config/agent.toml"

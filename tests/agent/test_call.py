@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from agent.call import BadTls, broker_of, session_of, trusted
-from agent.connection import Connection
-from agent.link import Link, LinkState
-from agent.settings import Broker, Settings, Station
+from agent.configuration.settings import Broker, Settings, Station
+from agent.county.call import BadTls, broker_of, session_of, trusted
+from agent.county.connection import Connection
+from agent.county.link import Link, LinkState
 from agent.wire import Broker as Address
 from agent.wire import LinkLost, Session
 

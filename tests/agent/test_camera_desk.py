@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent import camera_desk
-from agent.camera_desk import CameraDesk
-from agent.captures import Captures
 from agent.cli.scan import camera
 from agent.cli.terms import Terms
 from agent.control import serve
 from agent.messages import Capture
-from agent.outbox import read_only
+from agent.scans import camera_desk
+from agent.scans.camera_desk import CameraDesk
+from agent.scans.captures import Captures
+from agent.store.outbox import read_only
 from drivers.reading import YinongError
 from drivers.scan_gun.camera import capture_of
 

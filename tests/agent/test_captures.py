@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.captures import Captures
 from agent.messages import Capture, Journal
-from agent.outbox import Outbox, read_only
-from agent.writer import Writer
+from agent.scans.captures import Captures
+from agent.store.outbox import Outbox, read_only
+from agent.store.writer import Writer
 from drivers.scan_gun.capture import Capture as Read
 from drivers.scan_gun.driver import ScanGun
 

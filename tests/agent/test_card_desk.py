@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.captures import Captures
-from agent.card_desk import CardAnswer, CardDesk
-from agent.cards import Card, make
-from agent.gun_state import GunState
 from agent.messages import Capture, Journal
-from agent.outbox import Outbox, read_only
-from agent.writer import Writer
+from agent.scans.captures import Captures
+from agent.scans.card_desk import CardAnswer, CardDesk
+from agent.scans.cards import Card, make
+from agent.scans.gun_state import GunState
+from agent.store.outbox import Outbox, read_only
+from agent.store.writer import Writer
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import Capture as Read
 from drivers.scan_gun.driver import ScanGun

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.card_key import NAME, NoKey, card_key
-from agent.cards import ACTIONS, WITH_VALUE, BadCard, Card, Refused, looks_like_card, make, read
+from agent.scans.card_key import NAME, NoKey, card_key
+from agent.scans.cards import ACTIONS, WITH_VALUE, BadCard, Card, Refused, looks_like_card, make, read
 
 KEY = bytes(range(32))
 STATION = "450225/GXBRS0001B"

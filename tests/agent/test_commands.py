@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from agent.clock import SystemClock
-from agent.commands import REMEMBERED, Commands
-from agent.connection import Incoming
+from agent.county.commands import REMEMBERED, Commands
+from agent.county.connection import Incoming
 from agent.messages import Command, Reply
 from drivers.reading import YinongError
 

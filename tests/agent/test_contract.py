@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from agent import asyncapi
+from agent.configuration.settings import Broker
 from agent.messages import (
     TOPICS,
     Capture,
@@ -26,7 +27,6 @@ from agent.messages import (
     State,
     Telemetry,
 )  # fmt: skip
-from agent.settings import Broker
 from drivers.reading import Condition, Evidence
 
 STAMP: dict[str, Any] = {

@@ -15,15 +15,15 @@ from broker import Broker
 from county_client import County
 
 from agent.clock import SystemClock
-from agent.connection import Connection, Incoming
-from agent.delivery import Delivery, Pace
-from agent.link import Link, LinkState
+from agent.county.connection import Connection, Incoming
+from agent.county.delivery import Delivery, Pace
+from agent.county.link import Link, LinkState
 from agent.messages import Journal, Receipt, Standard
-from agent.outbox import Draft, Outbox, open_outbox
 from agent.stamp import draft, journal, placed
+from agent.store.outbox import Draft, Outbox, open_outbox
+from agent.store.writer import Writer
 from agent.wire import Broker as Address
 from agent.wire import LinkLost, Refused, Session, Will
-from agent.writer import Writer
 
 NAME = "450225-GXBRS0001B-1"
 

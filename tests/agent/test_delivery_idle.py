@@ -10,15 +10,15 @@ from broker import Broker
 from county_client import County
 
 from agent.clock import Clock, SystemClock
-from agent.connection import Incoming
-from agent.delivery import Delivery, Pace
-from agent.link import Link, LinkState
+from agent.county.connection import Incoming
+from agent.county.delivery import Delivery, Pace
+from agent.county.link import Link, LinkState
 from agent.messages import Receipt
-from agent.outbox import Outbox
 from agent.stamp import journal
+from agent.store.outbox import Outbox
+from agent.store.writer import Writer
 from agent.wire import Broker as Address
 from agent.wire import Session, Will
-from agent.writer import Writer
 
 NAME = "450225-GXBRS0001B-1"
 

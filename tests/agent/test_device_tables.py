@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from agent.device_tables import read_devices
+from agent.configuration.device_tables import read_devices
 from drivers.reading import Reading
 from drivers.table import DeviceClass
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cards import STEPS
-from agent.epcis import CHINA, Scanned, event, event_hash, export, is_restricted, pre_hash
 from agent.messages import Capture
-from agent.moments import Moment, scanned_at
+from agent.scans.cards import STEPS
+from agent.scans.epcis import CHINA, Scanned, event, event_hash, export, is_restricted, pre_hash
+from agent.scans.moments import Moment, scanned_at
 from agent.station import Terminal
 
 TERMINAL = Terminal.of("450225", "桂BRS0001B")

@@ -13,7 +13,7 @@ from agent.cli.config_append import append_table, free_id
 from agent.cli.devices import table_of
 from agent.cli.learn import heard_by
 from agent.cli.terms import Terms
-from agent.settings import load
+from agent.configuration.settings import load
 from drivers.reading import YinongError
 from drivers.scan_gun.advice import found
 from drivers.scan_gun.identity import Candidate

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.county.link import LinkState
 from agent.life import MARK, Life, forget_what_was_believed, previous_end
-from agent.link import LinkState
 from agent.messages import Journal
-from agent.outbox import Opening, Outbox, open_outbox
-from agent.writer import Writer
+from agent.store.outbox import Opening, Outbox, open_outbox
+from agent.store.writer import Writer
 
 KEPT = Opening("kept", {})
 

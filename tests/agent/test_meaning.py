@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.meaning import UrlRule, inspect_scan, meaning, split_symbology
-from agent.meaning_checks import check_digit_right, is_day, is_short_day
-from agent.meaning_gs1 import CHECKED
+from agent.scans.meaning import UrlRule, inspect_scan, meaning, split_symbology
+from agent.scans.meaning_checks import check_digit_right, is_day, is_short_day
+from agent.scans.meaning_gs1 import CHECKED
 from drivers.catalogue import reason_codes, sentence
 from drivers.reading import Condition
 
@@ -367,7 +367,7 @@ def test_only_a_real_identifier_is_split_off():
 
 
 def test_biip_is_not_loaded_until_a_code_needs_its_tables():
-    script = "import sys, agent.meaning as m; m.meaning('http://a.cn/x'); sys.exit('biip' in sys.modules)"
+    script = "import sys, agent.scans.meaning as m; m.meaning('http://a.cn/x'); sys.exit('biip' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.messages import Journal, Receipt
-from agent.outbox import Outbox, open_outbox
-from agent.spill import drop, held_bytes, keep, oldest
 from agent.stamp import journal, placed
+from agent.store.outbox import Outbox, open_outbox
+from agent.store.spill import drop, held_bytes, keep, oldest
 
 
 def said(store: str, outbox: str, upto: int) -> Receipt:
@@ -177,7 +177,7 @@ import sys
 import tempfile
 from pathlib import Path
 from agent.clock import SystemClock
-from agent.outbox import open_outbox
+from agent.store.outbox import open_outbox
 from agent.stamp import journal
 box, clock = open_outbox(Path(sys.argv[1]), "hw", "0123456789ab", "t"), SystemClock()
 while True:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.register import BadRegister, load_register
+from agent.standard.register import BadRegister, load_register
 from agent.station import StationNumber, StationType
 
 FILE = Path(__file__).parents[2] / "config/counties/450225.toml"

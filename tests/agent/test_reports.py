@@ -12,16 +12,16 @@ import pytest
 from broker import Broker
 from county_client import County
 
-from agent import spill
-from agent.board import Board, Seen
-from agent.link import Link, LinkState
+from agent.county.link import Link, LinkState
+from agent.devices.board import Board, Seen
 from agent.messages import Heartbeat, Item, Journal, Receipt, Telemetry
-from agent.outbox import Draft, Outbox
 from agent.reports import HELD_SAMPLES, LATE_AT_ONCE, Limits, Reports
 from agent.stamp import journal, placed
+from agent.store import spill
+from agent.store.outbox import Draft, Outbox
+from agent.store.writer import Writer
 from agent.wire import Broker as Address
 from agent.wire import Session, Will
-from agent.writer import Writer
 from drivers.reading import Condition, Reading, Reason
 
 NAME = "450225-GXBRS0001B-1"

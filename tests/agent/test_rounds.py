@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.board import Believed, Board
-from agent.judgement import Judged
+from agent.devices.board import Believed, Board
+from agent.devices.judgement import Judged
+from agent.devices.rounds import REPORT_AGAIN_MS, Rounds
+from agent.devices.watch import Watch
 from agent.messages import Device, Item, Standard
-from agent.outbox import Outbox
-from agent.rounds import REPORT_AGAIN_MS, Rounds
-from agent.watch import Watch
-from agent.writer import Writer
+from agent.store.outbox import Outbox
+from agent.store.writer import Writer
 from drivers.hotplug import Plug
 from drivers.reading import CannotLook, Condition, DriverError, Evidence, Reading, Reason, YinongError
 from drivers.table import DeviceClass

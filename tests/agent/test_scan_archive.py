@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent import scan_archive
 from agent.messages import Capture, Journal, Receipt
-from agent.outbox import Draft, Outbox, read_only
-from agent.scan_archive import VOIDED, Walk, Wanted, forget_voids, next_again, resend_mark, rows_again
 from agent.stamp import draft, journal, placed
+from agent.store import scan_archive
+from agent.store.outbox import Draft, Outbox, read_only
+from agent.store.scan_archive import VOIDED, Walk, Wanted, forget_voids, next_again, resend_mark, rows_again
 from drivers.reading import YinongError
 
 
@@ -159,7 +159,7 @@ def test_a_range_is_sent_in_batches_and_goes_on_where_it_was(outbox: Outbox, clo
 
 
 def test_a_batch_holds_captures_of_one_outbox_id_as_they_were_committed(tmp_path: Any, clock: Any) -> None:
-    from agent.outbox import open_outbox
+    from agent.store.outbox import open_outbox
 
     first = open_outbox(tmp_path / "o.db", "f00d00000001", "0123456789ab", "t")
     body = first.append([scan(clock, "A")])[0].body

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sheets import texts_of
 
-from agent.card_key import NAME, card_key
-from agent.cards import Card, looks_like_card, read
 from agent.messages import Capture
-from agent.outbox import open_outbox
+from agent.scans.card_key import NAME, card_key
+from agent.scans.cards import Card, looks_like_card, read
 from agent.stamp import draft, placed
+from agent.store.outbox import open_outbox
 
 COMMAND = str(Path(sys.executable).parent / "yinong-agent")
 FORMULA = '=HYPERLINK("http://x.example/")'

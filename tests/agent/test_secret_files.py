@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.settings import load
+from agent.configuration.settings import load
 from drivers.table import CLASSES
 
 ONE = {"terminal": CLASSES["terminal"]}

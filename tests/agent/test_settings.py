@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.opening_hours import OpeningHours
-from agent.rules import Attestation, Rules
-from agent.settings import Log, OutboxSection, Settings, load
+from agent.configuration.settings import Log, OutboxSection, Settings, load
+from agent.standard.opening_hours import OpeningHours
+from agent.standard.rules import Attestation, Rules
 from agent.station import StationType
 from drivers.table import CLASSES
 from drivers.terminal.driver import Terminal
@@ -278,7 +278,7 @@ options = st.sampled_from(
 
 @given(st.dictionaries(names, values | st.dictionaries(options, values, max_size=4), max_size=6))
 def test_whatever_a_file_holds_load_gives_settings_or_says_why_not(tables):
-    from agent.settings import _Reading
+    from agent.configuration.settings import _Reading
 
     loaded = _Reading({}, Path("/nonexistent"), ONE, {}).loaded(tables)
     assert (loaded.settings is None) == any(m.stops_start for m in loaded.mistakes)
@@ -298,6 +298,6 @@ def test_any_bytes_are_a_file_or_one_mistake(tmp_path_factory, content):
 
 def test_reading_settings_imports_neither_the_command_lines_nor_the_centers_libraries():
     heavy = "{'typer', 'rich', 'biip', 'speedtest', 'sqlalchemy', 'center'}"
-    code = f"import sys, agent.settings; print(*sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, agent.configuration.settings; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.captures import Captures
 from agent.messages import Capture
-from agent.outbox import read_only
-from agent.signals import OK, REFUSED, Signals, signals
+from agent.scans.captures import Captures
+from agent.scans.signals import OK, REFUSED, Signals, signals
+from agent.store.outbox import read_only
 from drivers.scan_gun.driver import ScanGun
 from drivers.speaker import Speaker
 

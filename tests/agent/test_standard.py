@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.annex2 import ANNEX_2, EVERY_ITEM
 from agent.messages import Item
-from agent.opening_hours import BEIJING, OpeningHours, is_open
-from agent.rules import ATTESTABLE, WAIVERS, Attestation, Profiles, Rules, Waiver
-from agent.standard import (
+from agent.standard.annex2 import ANNEX_2, EVERY_ITEM
+from agent.standard.opening_hours import BEIJING, OpeningHours, is_open
+from agent.standard.rules import ATTESTABLE, WAIVERS, Attestation, Profiles, Rules, Waiver
+from agent.standard.verdicts import (
     DOUBTFUL_SIZE,
     PAGE_NOT_SET,
     PROVES_NOTHING,
@@ -23,7 +23,7 @@ from agent.standard import (
     standing,
     verdicts,
 )
-from agent.standard_words import because_codes, item_name, item_sentence, verdict_name
+from agent.standard.words import because_codes, item_name, item_sentence, verdict_name
 from agent.station import StationType
 from drivers.catalogue import reason_codes
 from drivers.reading import Condition, Reading, Reason

@@ -5,7 +5,7 @@ import tomllib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.toml_lines import line_of, lines_of
+from agent.configuration.toml_lines import line_of, lines_of
 
 
 def test_lines_are_found_in_sections_arrays_of_tables_and_long_texts():

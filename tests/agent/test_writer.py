@@ -10,9 +10,9 @@ import pytest
 
 from agent.clock import Clock
 from agent.messages import Journal
-from agent.outbox import Draft, Outbox, OutboxFull, Row
 from agent.stamp import journal
-from agent.writer import Writer
+from agent.store.outbox import Draft, Outbox, OutboxFull, Row
+from agent.store.writer import Writer
 
 
 class Unwritable:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.clock import SystemClock
 from agent.messages import SIMULATED, Receipt, type_of
-from agent.register import load_register
+from agent.standard.register import load_register
 from agent.station import StationType
 from agent.wire import Broker as Address
 from center.intake import Arrived, split, take

@@ -12,8 +12,8 @@ from county_client import County
 from daemon import COMMANDS, TERMINAL, Daemon, Gun, Recorder, keeps_the_contract, until
 from sheets import texts_of
 
-from agent.cards import Card, make
 from agent.control import ask
+from agent.scans.cards import Card, make
 
 
 def agent(daemon: Daemon, *arguments: str) -> str:

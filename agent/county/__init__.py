@@ -1,0 +1,1 @@
+"""The way to the county: connection, link, delivery, commands."""

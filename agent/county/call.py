@@ -1,0 +1,52 @@
+"""How the configuration reaches the broker: address, names, TLS, the will."""
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.configuration.settings import Settings
+from agent.messages import topic
+from agent.wire import Broker, Session, Will
+from drivers.reading import YinongError
+
+LARGEST_PACKET = 65536  # commands and receipts are small
+
+
+class BadTls(YinongError):  # noqa: N818
+    """A certificate file cannot be used."""
+
+
+def broker_of(settings: Settings, password: str | None, key_file: Path | None) -> Broker:
+    """Where the broker is. The user name is the terminal's name."""
+    tls = _context(settings, key_file) if settings.broker.tls else None
+    return Broker(settings.broker.host, settings.broker.port, settings.terminal.name, password, tls)
+
+
+def session_of(settings: Settings, fingerprint: str, will: bytes) -> Session:
+    """What one connection asks for. The client id begins with the terminal's name and holds the fingerprint, so that two
+    terminals cloned from one disk never kick each other off the broker. The session is resumed: within the will delay a
+    reconnect keeps the will unsaid."""
+    broker, name = settings.broker, settings.terminal.name
+    return Session(
+        client_id=f"{name}.{fingerprint[:8]}", keepalive_s=broker.keepalive_s, clean_start=False,
+        expiry_s=broker.session_expiry_s, largest_packet=LARGEST_PACKET, connect_timeout_s=broker.connect_timeout_s,
+        no_ack_s=broker.acknowledge_timeout_s, will=Will(topic(name, "state"), will, broker.will_delay_s),
+    )  # fmt: skip
+
+
+def trusted(settings: Settings, password: str | None, key_file: Path | None) -> bool:
+    """Whether commands may be taken over this link: authenticated TLS, or a broker on this very machine."""
+    return settings.broker.loopback or (settings.broker.tls and (password is not None or key_file is not None))
+
+
+def _context(settings: Settings, key_file: Path | None) -> Callable[[], ssl.SSLContext]:
+    def made() -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=settings.broker.ca_file)
+            if settings.broker.cert_file:
+                context.load_cert_chain(settings.broker.cert_file, str(key_file) if key_file else None)
+        except (OSError, ssl.SSLError) as error:
+            raise BadTls(f"证书文件不可用 / a certificate file cannot be used: {error}") from error
+        return context
+
+    return made

@@ -1,0 +1,1 @@
+"""Devices under watch: looked at in rounds, judged, shown on the board."""

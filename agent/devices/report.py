@@ -1,0 +1,59 @@
+"""The documented form of `check --json`, the same from the daemon's socket and from one look without a daemon."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from agent.configuration.settings import Settings
+from agent.devices.board import Seen, device_json
+from agent.messages import Item
+from agent.standard.opening_hours import is_open
+from agent.standard.rules import Rules
+from agent.standard.verdicts import Readings, verdicts
+from agent.standard.words import item_sentence
+from agent.station import StationType, Terminal
+from drivers.catalogue import Lang
+
+
+def verdicts_now(settings: Settings | None, readings: Readings, moment: datetime) -> tuple[Item, ...]:
+    """The items at this moment; by the standard station's profile where no station is configured."""
+    if settings is None:
+        return verdicts(StationType.STANDARD, readings, (), (), Rules(), opening=True)
+    return verdicts(
+        settings.profile, readings, settings.attested, settings.waiver, settings.standard,
+        is_open(settings.opening_hours, moment),
+    )  # fmt: skip
+
+
+def check_report(terminal: Terminal | None, seen: Sequence[Seen], items: Sequence[Item], lang: Lang) -> dict[str, Any]:
+    """`{"station": …, "devices": […], "standard": […]}`; the station is null where none is configured."""
+    return {
+        "station": station_json(terminal),
+        "devices": [device_json(one, lang) for one in seen],
+        "standard": [item_json(item, lang) for item in items],
+    }
+
+
+def station_json(terminal: Terminal | None) -> dict[str, Any] | None:
+    if terminal is None:
+        return None
+    return {
+        "division": terminal.division,
+        "number": str(terminal.number),
+        "terminal": terminal.terminal,
+        "type": terminal.number.type.value,
+        "name": terminal.name,
+    }
+
+
+def item_json(item: Item, lang: Lang) -> dict[str, Any]:
+    """One item of the standard; `because` is its code, `says` and `remedy` are its words."""
+    says, remedy = item_sentence(item, lang)
+    return {
+        "item": item.item,
+        "verdict": item.verdict,
+        "because": item.because,
+        "params": item.params,
+        "says": says,
+        "remedy": remedy,
+    }

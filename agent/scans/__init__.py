@@ -1,0 +1,1 @@
+"""From the gun to the outbox, and what a capture means."""

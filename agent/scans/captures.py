@@ -1,0 +1,199 @@
+"""From the gun to the outbox: each capture gets its number, is committed, and only then shown and acknowledged.
+
+gun's reader thread -> driver (decode, frame) -> deliver (event loop) -> queue -> one transaction -> board, live viewers
+                                                                           └─> control cards: `agent.scans.card_desk`
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from agent.clock import Clock
+from agent.messages import Capture
+from agent.scans.card_desk import Acted, CardAnswer, CardDesk
+from agent.scans.feedback import Feedback, NoFeedback
+from agent.scans.gun_state import GunState, mark_key, mark_of, numbered
+from agent.scans.live_view import LiveView
+from agent.stamp import draft, journal, placed
+from agent.store.marks import read_state
+from agent.store.outbox import Draft, Outbox, OutboxFull, Row
+from agent.store.scan_archive import forget_voids
+from agent.store.writer import Writer
+from drivers.scan_gun.camera import GUN as CAMERA
+from drivers.scan_gun.capture import REPEATED
+from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.driver import ScanGun
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 2.0
+
+Marks: TypeAlias = Mapping[str, bytes | None]
+Commit: TypeAlias = Callable[[list[Draft], Marks], Awaitable[list[Row]]]
+
+
+class _Made(NamedTuple):
+    """What is to be committed of some reads: captures, or one card."""
+
+    drafts: list[Draft]
+    marks: dict[str, bytes | None]
+    states: dict[str, GunState]  # of the guns, after it
+    captures: list[Capture]
+    card: Acted | None = None
+
+
+class Captures:
+    """`run` belongs into the daemon's task group; `changed` is set by hotplug so that a gun is looked for at once.
+
+    Without a `desk` there are no control cards: every scan is goods.
+    """
+
+    def __init__(
+        self, guns: tuple[ScanGun, ...], root: Path, clock: Clock, writer: Writer,
+        desk: CardDesk | None = None, feedback: Feedback | None = None,
+    ) -> None:  # fmt: skip
+        self._guns, self._root, self._clock, self._writer = guns, root, clock, writer
+        self._desk, self._feedback = desk, feedback or NoFeedback()
+        self._queue: asyncio.Queue[Read] = asyncio.Queue()
+        self._states: dict[str, GunState] = {}
+        self._waiting: list[Read] = []  # taken off the queue and not given to the writer, or given back by it
+        self._viewers: LiveView[Capture | CardAnswer] = LiveView()
+        self.changed = {gun.id: asyncio.Event() for gun in guns}
+
+    async def run(self) -> None:
+        await self._writer.ask(self._begin)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._commit())
+            if self._desk is not None:
+                group.create_task(self._desk.run())
+            for gun in self._guns:
+                group.create_task(self._listen(gun))
+
+    async def flush(self) -> None:
+        """Commit what was read and not committed: for a clean stop, after `run` was cancelled and the writer flushed.
+
+        Raises OutboxFull and sqlite3.Error.
+        """
+        while not self._queue.empty():
+            self._waiting.append(self._queue.get_nowait())
+        if self._waiting:
+            await self._writer.ask(self._read_states)  # what the writer flushed has its numbers
+        while self._waiting:
+            await self._take_next(lambda drafts, marks: self._writer.ask(lambda box: box.append(drafts, marks)))
+
+    def on_plug(self) -> None:
+        for event in self.changed.values():
+            event.set()
+
+    def take(self, read: Read) -> None:
+        """A scan that no listened-to gun gave (the camera's): it goes the same way."""
+        self._queue.put_nowait(read)
+
+    def live(self) -> AsyncIterator[Capture | CardAnswer]:
+        """Captures and answers of cards as they are committed, from now on: for a person who watches."""
+        return self._viewers.watch()
+
+    def show(self, answer: CardAnswer) -> None:
+        """What a card's work came to."""
+        self._viewers.show(answer)
+        self._tell(answer.gun, ok=answer.ok)
+
+    def _begin(self, box: Outbox) -> None:
+        self._read_states(box)
+        try:
+            forget_voids(box)
+        except (OutboxFull, sqlite3.Error) as error:  # a full disk: at the next start
+            log.warning("marks of old voids stay: %s", error)
+
+    def _read_states(self, box: Outbox) -> None:
+        for gun in (*(gun.id for gun in self._guns), CAMERA):
+            self._states[gun] = read_state(box, mark_key(gun), GunState) or GunState()
+
+    async def _listen(self, gun: ScanGun) -> None:
+        """A bug met with one gun must stop neither the others nor the daemon."""
+        while True:
+            try:
+                await gun.listen(self._root, self._queue.put_nowait, self.changed[gun.id])
+            except Exception:
+                log.exception("gun %s: listening failed, beginning again", gun.id)
+            await self._clock.sleep(RETRY_S)
+
+    async def _commit(self) -> None:
+        """Take what has come, in order; a capture that cannot be committed is tried until it is."""
+        while True:
+            self._waiting.append(await self._queue.get())
+            while not self._queue.empty():
+                self._waiting.append(self._queue.get_nowait())
+            while self._waiting:
+                try:
+                    await self._take_next(self._writer.commit)
+                except (OutboxFull, sqlite3.Error) as error:
+                    log.error("a scan waits for the outbox: %s", error)
+                    await self._clock.sleep(RETRY_S)
+
+    async def _take_next(self, commit: Commit) -> None:
+        """The next card, or all captures before it, in one transaction. Where it fails they wait on, and nothing has changed."""
+        group = self._next_group()
+        made = await self._acted(group[0]) if self._is_card(group[0]) else self._made(group)
+        self._waiting = self._waiting[len(group) :]  # from here on the writer has them
+        try:
+            rows = await commit(made.drafts, made.marks)
+        except (OutboxFull, sqlite3.Error):
+            self._waiting = group + self._waiting
+            raise
+        self._states |= made.states
+        self._tell_committed(made, rows)
+
+    def _next_group(self) -> list[Read]:
+        cards = (at for at, read in enumerate(self._waiting) if self._is_card(read))
+        return self._waiting[: next(cards, len(self._waiting)) or 1]
+
+    def _is_card(self, read: Read) -> bool:
+        return self._desk is not None and self._desk.takes(read)
+
+    def _tell_committed(self, made: _Made, rows: list[Row]) -> None:
+        for row, capture in zip(rows, made.captures, strict=False):
+            self._viewers.show(msgspec.structs.replace(capture, outbox=row.outbox, seq=row.seq))
+            self._tell(capture.gun, ok=capture.damage is None)
+        if made.card is not None and self._desk is not None:
+            self.show(made.card.answer)
+            self._desk.begin(made.card)
+
+    def _tell(self, gun: str, *, ok: bool) -> None:
+        if ok:
+            self._feedback.ok(gun)
+        else:
+            self._feedback.refused(gun)
+
+    async def _acted(self, read: Read) -> _Made:
+        assert self._desk is not None
+        acted = await self._desk.act(read, self._states.get(read.gun, GunState()))
+        marks = {mark_key(read.gun): mark_of(acted.state), **acted.marks}
+        return _Made(acted.drafts, marks, {read.gun: acted.state}, [], acted)
+
+    def _made(self, reads: list[Read]) -> _Made:
+        """The captures with their numbers, what is to be committed of them, and the guns' states after them."""
+        found = numbered(reads, self._states)
+        captures = [self._capture(read, state, again) for read, state, again in found]
+        states = {read.gun: state for read, state, _ in found}
+        drafts = [draft(self._clock, "scan", capture) for capture in captures]
+        drafts += [
+            journal(self._clock, "scan_damaged", gun=c.gun, number=c.number, damage=c.damage)
+            for c in captures
+            if c.damage
+        ]
+        return _Made(drafts, {mark_key(gun): mark_of(state) for gun, state in states.items()}, states, captures)
+
+    def _capture(self, read: Read, state: GunState, again: bool) -> Capture:
+        flags = (*read.flags, REPEATED) if again and REPEATED not in read.flags else read.flags
+        return Capture(
+            **placed(self._clock), gun=read.gun, identity=read.identity, number=state.number, source=read.source,
+            text=read.text, raw=read.raw, charset=read.charset, charset_because=read.charset_because,
+            symbology=read.symbology, start_mono_ms=read.start_mono_ms, end_mono_ms=read.end_mono_ms, flags=flags,
+            seen=read.seen, damage=read.damage, context=state.context,
+        )  # fmt: skip

@@ -1,0 +1,145 @@
+"""What a scan means: which kind of code, its parts, and whether they can be right. Pure; the text is never changed.
+
+    meaning("6901234567892").keys["gtin14"] == "06901234567892"
+
+Readers, in this order (the first that is certain wins):
+GS1 declared by AIM -> Digital Link -> brackets -> seed label -> GS1 by its look -> farm codes, also in an address
+-> any other address -> EAN/UPC
+"""
+
+import re
+from collections.abc import Sequence
+
+from agent.scans.meaning_farm import from_farm_code, from_seed_label
+from agent.scans.meaning_gs1 import from_brackets, from_elements
+from agent.scans.meaning_links import from_link
+from agent.scans.meaning_retail import from_digits
+from agent.scans.meaning_types import Field, Kind, Meaning, Read, UrlRule, Verdict, verdict_of
+from drivers.reading import Condition, Evidence, Reading, Reason
+from drivers.scan_gun.symbology import NAMES, is_identifier
+
+__all__ = ["Field", "Kind", "Meaning", "UrlRule", "Verdict", "inspect_scan", "meaning", "split_symbology"]
+
+GS1_SYMBOLOGIES = frozenset(
+    ("C1", "e0", "d2", "d5", "Q3", "Q4", "J1", "J4")
+)  # FNC1 in first position, with or without ECI
+LONGEST = 8000  # a QR code holds 7,089 digits
+SHOWN = 60
+
+_TERMINATOR = re.compile("[\r\n]+$")
+
+
+def meaning(text: str, symbology: str | None = None, rules: Sequence[UrlRule] = ()) -> Meaning:
+    """Any text has a meaning; what no reader is certain of is `unknown`. Never raises.
+
+    `symbology` is the AIM identifier (`C1`), where the gun sent one. `rules` name the platforms of web
+    addresses. A line end behind everything is the gun's, GS is the code's and stays.
+    """
+    symbology = symbology.removeprefix("]") if symbology else None
+    data = _TERMINATOR.sub("", text) if len(text) <= LONGEST else ""
+    read = _read(data, symbology, rules) if data else None
+    if read is None:
+        return Meaning(text=text, symbology=symbology)
+    verdict = verdict_of(read.fields)
+    return Meaning(text=text, symbology=symbology, kind=read.kind, verdict=verdict, fields=read.fields, keys=read.keys)
+
+
+def split_symbology(text: str) -> tuple[str | None, str]:
+    """The AIM identifier that a text begins with, without its bracket, and the rest."""
+    code = text[1:3]
+    if text[:1] == "]" and is_identifier(code) and code[0] in NAMES:
+        return code, text[3:]
+    return None, text
+
+
+def _read(data: str, symbology: str | None, rules: Sequence[UrlRule]) -> Read | None:
+    if symbology in GS1_SYMBOLOGIES:
+        return from_elements(data, declared=True)
+    link = from_link(data, rules)
+    if link is not None and link.kind == "digital_link":
+        return link
+    seed = from_seed_label(data)
+    return (
+        from_brackets(data)
+        or (seed if seed and verdict_of(seed.fields) == "ok" else None)
+        or (None if link else from_elements(data, declared=False))
+        or from_farm_code(data)  # before a seed label that is not right: a pesticide's may have four lines too
+        or seed
+        or link
+        or from_digits(data, symbology)
+    )
+
+
+_UNDERSTOOD: dict[Kind, str] = {
+    "gs1": "scan_gs1",
+    "digital_link": "scan_gs1",
+    "ean13": "scan_goods",
+    "ean8": "scan_goods",
+    "upca": "scan_goods",
+    "itf14": "scan_goods",
+    "pesticide": "scan_pesticide",
+    "vet_drug": "scan_vet_drug",
+    "seed_label": "scan_seed_label",
+    "url": "scan_url",
+}
+
+
+def inspect_scan(text: str) -> Reading:
+    """A scan's text as a reading: working (understood, every check right), attention (something wrong), unknown.
+
+    The text may begin with an AIM identifier. measures: `kind`, `verdict`, `gtin` (14 digits), `code`, `lot`, `serial`,
+    `expiry`, `host`, `issuer`, `symbology`, `characters`; None where the text has none, or a wrong one.
+    """
+    symbology, data = split_symbology(text)
+    meant = meaning(data, symbology)
+    keys = {name: _plain(value) for name, value in meant.keys.items()}
+    condition, reason = _judged(meant, data)
+    return Reading(
+        condition=condition,
+        reason=reason,
+        measures={
+            "kind": meant.kind,
+            "verdict": meant.verdict,
+            "gtin": keys.get("gtin14"),
+            **{name: keys.get(name) for name in ("code", "lot", "serial", "expiry", "host", "issuer")},
+            "symbology": symbology,
+            "characters": len(data),
+        },
+        evidence=(
+            Evidence(method="scan text", raw=_plain(text[:LONGEST])),
+            *(
+                Evidence(
+                    method="check",
+                    source=f"({field.ai}) {field.name}" if field.ai else field.name,
+                    raw={"value": _plain(field.value), "ok": field.ok, "note": field.note},
+                )
+                for field in meant.fields
+            ),
+        ),
+    )
+
+
+def _judged(meant: Meaning, data: str) -> tuple[Condition, Reason]:
+    if meant.kind == "unknown":
+        return Condition.UNKNOWN, Reason("scan_unknown_kind" if _TERMINATOR.sub("", data) else "scan_empty")
+    wrong = next((field for field in meant.fields if field.ok is False), None)
+    if wrong is not None:
+        codes = {"check_digit": "scan_check_digit", "date": "scan_impossible_date"}
+        return Condition.ATTENTION, Reason(codes.get(wrong.note, "scan_malformed"), {"value": _shown(wrong.value)})
+    doubtful = next((field for field in meant.fields if field.note), None)
+    if doubtful is not None:
+        joined = doubtful.note == "maybe_joined"
+        code = "scan_maybe_joined" if joined else "scan_not_understood"
+        return Condition.UNKNOWN, Reason(code, {"value": _shown(doubtful.value)})
+    host = {"host": _shown(meant.keys["host"])} if meant.kind == "url" else {}
+    return Condition.WORKING, Reason(_UNDERSTOOD[meant.kind], dict(host))
+
+
+def _shown(value: str) -> str:
+    plain = _plain(value)
+    return plain if len(plain) <= SHOWN else f"{plain[: SHOWN - 1]}…"
+
+
+def _plain(value: str) -> str:
+    """Fit for UTF-8: a lone surrogate (a byte of the command line that was none) is written out."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,166 @@
+"""GS1 element strings: application identifiers and their values, each with its own verdict.
+
+biip knows the table of application identifiers (imported when first needed: 19 MB) and nothing else is asked of it: its
+parsers strip GS, crash on `]`, and read a plain 13-digit number as AI (21). Rules: GS1 General Specifications chapter 3
+(values), 7.8.5 (predefined lengths), 7.9 (check digits).
+"""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from agent.scans.meaning_checks import check_digit_right, is_digits, is_short_day, issuer
+from agent.scans.meaning_types import Field, Note, Read
+
+GS = "\x1d"
+
+# first two digits of an AI -> length of AI and value, where no separator follows (figure 7.8.5-2)
+PREDEFINED = {
+    "00": 20, "01": 16, "02": 16, "03": 16, "04": 18, "11": 8, "12": 8, "13": 8, "14": 8, "15": 8, "16": 8, "17": 8,
+    "18": 8, "19": 8, "20": 4, "31": 10, "32": 10, "33": 10, "34": 10, "35": 10, "36": 10, "41": 16,
+}  # fmt: skip
+
+# AI -> how much of the value ends in its check digit
+CHECKED = {
+    "00": 18, "01": 14, "02": 14, "03": 14, "253": 13, "255": 13, "402": 17, "8003": 14, "8006": 14, "8017": 18, "8018": 18,
+    "8026": 14, **{f"41{n}": 13 for n in range(8)},
+}  # fmt: skip
+
+# AI -> does day 00 stand for the end of the month; the first six digits are YYMMDD
+DATED = {
+    "11": True, "12": True, "13": True, "15": True, "16": True, "17": True, "4324": False, "4325": False, "4326": False,
+    "7003": False, "7006": False, "7007": False, "7011": False, "8008": False,
+}  # fmt: skip
+
+NAMES = {
+    "00": "sscc", "01": "gtin", "02": "content", "10": "lot", "11": "production_date", "12": "due_date",
+    "13": "packaging_date", "15": "best_before", "16": "sell_by", "17": "expiry", "20": "variant", "21": "serial",
+    "22": "consumer_variant", "37": "count", "240": "additional_id", "241": "customer_part", "250": "secondary_serial",
+    "400": "order", "410": "ship_to", "414": "gln", "421": "ship_to_post", "422": "country_of_origin", "8200": "url",
+}  # fmt: skip
+
+KEYS = {"00": "sscc", "01": "gtin14", "10": "lot", "17": "expiry", "21": "serial", "414": "gln"}
+
+_BRACKETED = re.compile(r"\(([0-9]{2,4})\) *([^() ]+) *")
+_HIDDEN_DATE = re.compile("(?=(?:11|13|15|17)([0-9]{6})(?:$|10|21))")
+
+
+class Identifier(NamedTuple):
+    """A line of biip's table."""
+
+    ai: str
+    pattern: re.Pattern[str]  # of AI and value
+    separated: bool  # GS follows unless it is the last
+
+
+@lru_cache(1024)
+def identifier(start: str) -> Identifier | None:
+    """The AI that a text beginning with `start` (four characters) begins with."""
+    if len(start) < 2 or not is_digits(start[:2]):
+        return None
+    from biip.gs1_application_identifiers import GS1ApplicationIdentifier
+
+    try:
+        known = GS1ApplicationIdentifier.extract(start)
+        return Identifier(known.ai, re.compile(known.pattern, re.ASCII), known.ai[:2] not in PREDEFINED)
+    except Exception:  # not of the table: biip has no one error for it
+        return None
+
+
+def from_elements(data: str, *, declared: bool) -> Read | None:
+    """An element string as a gun sends it; None where it is not certain that it is one.
+
+    `declared`: the AIM identifier says that it is GS1. Otherwise it must begin with a GTIN or SSCC (00, 01, 02) and be whole,
+    or have its separators and known identifiers throughout.
+    """
+    body = data[1:] if data.startswith(GS) else data
+    body = body.removesuffix(GS)
+    if not body:
+        return None
+    fields = [field for segment in body.split(GS) for field in _segment(segment)]
+    if not declared and not _certain(data, fields):
+        return None
+    if GS not in body:
+        fields = [_maybe_joined(field) for field in fields]
+    return Read("gs1", tuple(fields), keys_of(fields))
+
+
+def from_brackets(data: str) -> Read | None:
+    """The form for people, `(01)06901234567892(10)A1`; None unless every bracket holds a known AI and nothing else does."""
+    pairs = _BRACKETED.findall(data)
+    if not pairs or "".join(f"({ai}){value}" for ai, value in pairs) != data.replace(" ", ""):
+        return None
+    fields: list[Field] = []
+    for ai, value in pairs:
+        known = identifier(ai)
+        if known is None or known.ai != ai:
+            return None
+        fields.append(element(known, value))
+    return Read("gs1", tuple(fields), keys_of(fields))
+
+
+def element(known: Identifier, value: str) -> Field:
+    """One value of one AI, with its verdict."""
+    note = _fault(known, value)
+    return Field(NAMES.get(known.ai, f"ai_{known.ai}"), value, not note, note, known.ai)
+
+
+def keys_of(fields: list[Field]) -> dict[str, str]:
+    """The keys of what is right, each from its first place."""
+    keys: dict[str, str] = {}
+    for field in fields:
+        if field.ok and field.ai in KEYS:
+            keys.setdefault(KEYS[field.ai], field.value)
+    given_by = issuer(keys["gtin14"]) if "gtin14" in keys else None
+    return keys if given_by is None else keys | {"issuer": given_by}
+
+
+def _segment(segment: str) -> list[Field]:
+    """The fields between two separators."""
+    if not segment:
+        return [Field("separator", "", False, "empty")]
+    fields: list[Field] = []
+    at = 0
+    while at < len(segment):
+        known = identifier(segment[at : at + 4])
+        if known is None:
+            return [*fields, Field("rest", segment[at:], None, "not_understood")]
+        end = len(segment) if known.separated else at + PREDEFINED[known.ai[:2]]
+        fields.append(element(known, segment[at + len(known.ai) : end]))
+        at = end
+    return fields
+
+
+def _fault(known: Identifier, value: str) -> Note:
+    if not value:
+        return "empty"
+    zero_day = DATED.get(known.ai)
+    if zero_day is not None and not is_short_day(value[:6], zero_day=zero_day):
+        return "date"
+    if known.pattern.fullmatch(known.ai + value) is None:
+        return "format"
+    checked = CHECKED.get(known.ai)
+    if checked is not None and not check_digit_right(value[:checked]):
+        return "check_digit"
+    if checked is not None and not value[:checked].replace("0", ""):
+        return "zero"
+    return ""
+
+
+def _certain(data: str, fields: list[Field]) -> bool:
+    """Is a text that nobody declared to be GS1 one all the same."""
+    understood = all(field.note != "not_understood" for field in fields)
+    if GS in data:
+        return understood
+    first = fields[0]
+    if first.ai not in ("00", "01", "02") or first.note in ("format", "empty"):
+        return False
+    return first.ok is True or understood
+
+
+def _maybe_joined(field: Field) -> Field:
+    """Where no GS came at all, a value of free length may have swallowed the next field: a date in it is a sign of that."""
+    if not field.ok or not field.ai or field.ai[:2] in PREDEFINED or field.ai in DATED:
+        return field
+    hidden = any(is_short_day(found.group(1), zero_day=True) for found in _HIDDEN_DATE.finditer(field.value, 1))
+    return Field(field.name, field.value, None, "maybe_joined", field.ai) if hidden else field
