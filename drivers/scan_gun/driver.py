@@ -23,10 +23,11 @@ from drivers.scan_gun.framing import Framer, Framing
 from drivers.scan_gun.identity import Candidate, at_path, candidates, matching, one_gun
 from drivers.scan_gun.opening import open_gun
 from drivers.scan_gun.recording import Heard
-from drivers.scan_gun.session import Session, read_until_gone, sessions
+from drivers.scan_gun.session import Session, read_until_gone, sessions, settled
 
 RECHECK_S = 5.0  # without a hotplug event
 SETTLE_S, SETTLE_TRIES = 0.5, 8  # udev sets links and permissions after the event
+PATIENCE_S = 2.0  # of a look at a gun that was plugged in just now and is not open yet
 
 Speed: TypeAlias = Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400]
 Affix = Annotated[str, Meta(max_length=32, pattern=r"^[\x00-\x7f]*$", description="ASCII")]
@@ -78,13 +79,16 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Is the gun there, and can it be read? From sysfs and `listen`'s session; the gun itself is not touched."""
         if not self.configured:
             return _not_configured(candidates(root))
-        fits = self._fits(root)
+        fits, session = self._fits(root), sessions.get(self.id)
+        if fits and session is not None and not session.open_node:
+            await settled(session, PATIENCE_S)
+            fits = self._fits(root)
         evidence = tuple(_evidence(c) for c in fits)
         if not fits:
             raise DriverError(
                 Condition.ABSENT, "not_connected", Evidence("sysfs", "sys/class", self._wanted), gun=self._wanted
             )
-        gun, session = fits[0], sessions.get(self.id)
+        gun = fits[0]
         if session is None or not session.open_node:
             _raise_if_closed(gun, session.error if session else None, evidence)
         counts = (session.captures, session.damaged, session.openings) if session else (None, None, None)
@@ -121,6 +125,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 changed.clear()
                 ended = await self._session(root, deliver, session, framers, heard)
                 settling = 0 if ended == "absent" else settling + 1 if ended == "refused" else 1
+                session.settling = settling <= SETTLE_TRIES
                 await self._wait(root, changed, SETTLE_S if 0 < settling <= SETTLE_TRIES else RECHECK_S, ended)
             await asyncio.Event().wait()  # no table names it: nothing is ever opened
         finally:

@@ -9,6 +9,8 @@ from drivers.scan_gun.capture import Capture
 from drivers.scan_gun.decoder import Decoder
 from drivers.scan_gun.reader import Bytes, Gone, Quiet, Reader
 
+_STEP_S = 0.05
+
 
 class Session(msgspec.Struct):
     """What `listen` has met since it started, for `look` to tell."""
@@ -19,11 +21,20 @@ class Session(msgspec.Struct):
     damaged: int = 0
     openings: int = 0
     error: OSError | None = None  # of the last try to open
+    settling: bool = True  # a refusal may be udev that is still at it, or a program that tries every new port first
     serial_fd: int | None = None  # of the open port of a serial gun; opened without blocking
     not_passed_on: str = ""  # why what the gun types cannot be typed again (`grab = "pass_through"`)
 
 
 sessions: dict[str, Session] = {}  # by gun id; a gun is listened to once in a process
+
+
+async def settled(session: Session, within_s: float) -> None:
+    """Until the gun is open, or it is certain that it will not be soon; at most that long."""
+    for _ in range(round(within_s / _STEP_S)):
+        if session.open_node or not session.settling:
+            return
+        await asyncio.sleep(_STEP_S)
 
 
 async def read_until_gone(
