@@ -15,7 +15,7 @@ from typing import NamedTuple
 from drivers.reading import YinongError
 
 _EVENT = struct.Struct("@LLHHi")  # struct input_event
-_EV_SND, _SND_BELL, _SND_TONE = 0x12, 1, 2
+_EV_SYN, _EV_SND, _SND_BELL, _SND_TONE = 0, 0x12, 1, 2
 
 
 class NoSpeaker(YinongError):  # noqa: N818
@@ -59,7 +59,7 @@ class Speaker:
     def _sound(self, hz: int) -> None:
         code, value = (_SND_TONE, hz) if self._tones else (_SND_BELL, int(hz > 0))
         with contextlib.suppress(OSError):  # a speaker that went away is silent
-            os.write(self._fd, _EVENT.pack(0, 0, _EV_SND, code, value))
+            os.write(self._fd, _EVENT.pack(0, 0, _EV_SND, code, value) + _EVENT.pack(0, 0, _EV_SYN, 0, 0))
 
 
 def open_speaker(root: Path) -> Speaker:

@@ -46,6 +46,7 @@ ln -sf "$home/bin/yinong-agent" /usr/local/bin/yinong-agent
 say "3/5 设备权限(udev)" "permissions of devices (udev)"
 if place "$here/60-yinong-agent.rules" /etc/udev/rules.d/60-yinong-agent.rules; then
     udevadm control --reload
+    modprobe -q uinput || true # a node whose module is not loaded has no event: its group would come with the next boot
     udevadm trigger --settle --subsystem-match=hidraw --subsystem-match=usb --subsystem-match=usbmisc \
         --subsystem-match=video4linux --subsystem-match=misc
 fi
