@@ -113,8 +113,12 @@ class Machine:
 
     @property
     def qmp(self) -> Qmp:
-        if not self._qmp:
-            self._qmp = Qmp(self.folder / "qmp")
+        while not self._qmp:
+            try:
+                self._qmp = Qmp(self.folder / "qmp")
+            except ConnectionRefusedError:  # the socket is there a moment before QEMU listens at it
+                self._must_be_alive()
+                time.sleep(0.01)
         return self._qmp
 
     @property
