@@ -38,10 +38,12 @@ lab-shell: $(STAMP) apt-lab
 
 proof: $(STAMP) apt-run
 	$(BIN)/python tests/benchmarks/fleet.py --stations 618 --minutes 10
+	YINONG_LONG_TESTS=1 $(BIN)/pytest tests/journeys/test_broker_away.py --timeout 400
 
 bench: $(STAMP) apt-run
 	$(BIN)/python tests/benchmarks/footprint.py
 	$(BIN)/python tests/benchmarks/check_time.py
+	$(BIN)/python tests/benchmarks/scan_latency.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .
