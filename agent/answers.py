@@ -1,5 +1,6 @@
 """What the daemon answers: to the command line over the socket, and to the console's commands."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from agent.control import Answerer, Line
 from agent.county.commands import Doer
 from agent.county.link import Link
 from agent.devices.board import Board, device_json
+from agent.devices.finding import find_devices
 from agent.devices.report import check_report, station_json, verdicts_now
 from agent.devices.rounds import Rounds
 from agent.log import recent_lines
@@ -45,6 +47,7 @@ class Answers:
     def over_socket(self) -> dict[str, Answerer]:
         return {
             "status": self._status,
+            "devices": self._devices,
             "check": self._check,
             "outbox": self._outbox,
             "measure": self._measure,
@@ -57,6 +60,9 @@ class Answers:
             "log": self._command_log,
             "status": self._command_status,
         }
+
+    async def _devices(self, _asked: Line) -> AsyncIterator[Line]:
+        yield {"answer": msgspec.to_builtins(await asyncio.to_thread(find_devices))}
 
     async def _status(self, asked: Line) -> AsyncIterator[Line]:
         yield {"answer": await self._status_now(_lang(asked))}

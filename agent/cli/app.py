@@ -91,10 +91,10 @@ def measure(config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET, json
 
 
 @app.command(help=say("列出本机找到的设备,以及可粘贴的配置", "list the devices found here, with the TOML to paste"))
-def devices(json: Json = False) -> None:
+def devices(socket: Socket = DEFAULT_SOCKET, json: Json = False) -> None:
     from agent.cli.devices import devices as do
 
-    raise typer.Exit(do(say, as_json=json))
+    raise typer.Exit(do(say, socket, as_json=json))
 
 
 @app.command(help=say("实时查看扫码(不上报)", "live view of captures (publishes nothing)"))

@@ -1,29 +1,38 @@
 """`devices`: everything found on this machine, with its stable identity and the table to paste."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from agent.cli.terms import Terms, print_json
+from agent.control import NoDaemon, ask
+from agent.devices.finding import Findings, find_devices
 from agent.words import CLASSES, word
-from drivers.reading import DriverError, Found, YinongError
+from drivers.reading import Found, YinongError
 from drivers.table import CLASSES as TABLE
 
 
-def devices(say: Terms, *, as_json: bool) -> int:
-    """Look through sysfs and friends; opens no device."""
-    found: list[Found] = []
-    failed: dict[str, str] = {}
-    for kind in TABLE.values():
-        try:
-            found += kind.find(Path("/"))
-        except (DriverError, OSError) as error:
-            failed[kind.name] = str(error)
+def devices(say: Terms, socket: Path, *, as_json: bool) -> int:
+    """The daemon's findings where one runs (it may read what this user may not), else our own look."""
+    findings = _of_daemon(socket) or find_devices()
     if as_json:
-        print_json({"devices": [_json(one) for one in found], "could_not_look": failed})
+        print_json({"devices": [_json(one) for one in findings.found], "could_not_look": findings.could_not_look})
     else:
-        _show(say, found, failed)
-    return 2 if failed and not found else 0
+        _show(say, findings.found, findings.could_not_look)
+    return 2 if findings.could_not_look and not findings.found else 0
+
+
+def _of_daemon(socket: Path) -> Findings | None:
+    try:
+        for line in ask(socket, {"ask": "devices"}, 20):
+            if "answer" in line:
+                return msgspec.convert(line["answer"], Findings)
+    except (NoDaemon, TimeoutError):
+        return None
+    return None
 
 
 def table_of(one: Found, id: str) -> str:
@@ -50,7 +59,7 @@ def _json(one: Found) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _show(say: Terms, found: list[Found], failed: dict[str, str]) -> None:
+def _show(say: Terms, found: Sequence[Found], failed: dict[str, str]) -> None:
     numbers: dict[str, int] = {}
     for one in found:
         numbers[one.device_class] = numbers.get(one.device_class, 0) + 1

@@ -366,3 +366,12 @@ def test_scans_are_shown_live_and_counted(tmp_path: Path, nobody: int) -> None:
     assert len(captures) == 2
     assert captures[0]["number"] + 1 == captures[1]["number"]
     assert {"gun", "text", "raw", "start", "end", "seq", "charset"} <= set(captures[0])
+
+
+def test_devices_tells_the_same_through_the_daemon_and_by_itself(files: Files, daemon: Daemon) -> None:
+    asked = run("devices", "--json", "--socket", daemon.socket)
+    looked = run("devices", "--json", "--socket", files.socket)
+    assert asked.code == looked.code == 0
+    assert asked.json == looked.json
+    assert asked.json["devices"][0]["class"] == "terminal"
+    assert asked.json["devices"][0]["toml"].startswith('[[device]]\nclass = "terminal"\n')
