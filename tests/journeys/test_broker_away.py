@@ -57,7 +57,7 @@ def test_scans_of_an_outage_arrive_complete_in_order_and_with_their_own_times(
                     f"{len(recorder.texts())} of {len(expected)}; {daemon.depth()}\n{daemon.process.log}\n"
                     f"{recorder.process.log}\n{broker.log[-3000:]}"
                 ),
-                60,
+                100,  # what reached the console only goes again after a minute
             )
             until(lambda: daemon.depth()["waiting"] == 0, lambda: daemon.process.log)
         stored, journal = recorder.rows("scan"), [row["event"] for row in recorder.rows("journal")]
