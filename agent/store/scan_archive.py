@@ -11,10 +11,12 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from agent.messages import Capture, Journal
-from agent.scans.moments import Moment, moment_of, scanned_at
+from agent.moments import Moments
+from agent.scans.moments import scanned_at
 from agent.store.outbox import Outbox, Row
 
 STEP = 2000  # places: some milliseconds, or tens on a slow flash
+LOOK_BACK = 20 * STEP
 VOIDED = "voided:"  # mark: voided:<place> -> the voiding entry's time
 RESEND = "resend:"  # mark: resend:<first place>-<last place> -> the next place to send
 
@@ -42,9 +44,8 @@ class Walk:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         self._before: int | None = None  # places from here on were looked at
-        self._known: dict[
-            str, Moment
-        ] = {}  # what a clock's correction tells stands behind the captures that it concerns
+        self._known = Moments()  # what tells of a boot's clock stands behind most of its captures
+        self._asked: set[str] = set()  # boots for which it was looked for before them too
         self.given = self.unreadable = 0
         self.done = False
 
@@ -82,6 +83,8 @@ class Walk:
         except (msgspec.DecodeError, UnicodeDecodeError):
             self.unreadable += 1
             return None
+        if capture.clock != "synced" and not self._known.knows(capture.boot):
+            self._look_back(box, place, capture.boot)
         at, since = scanned_at(capture, self._known), self._wanted.since
         if self._wanted.gun not in (None, capture.gun) or (since is not None and at is not None and at < since):
             return None
@@ -93,13 +96,27 @@ class Walk:
         since = self._wanted.since
         return since is not None and at_s is not None and at_s < since.timestamp() - 3600
 
-    def _learn(self, body: bytes) -> None:
+    def _look_back(self, box: Outbox, place: int, boot: str) -> None:
+        """The clock was good before and was set wrong since: entries before the capture tell, once for a boot."""
+        if boot in self._asked:
+            return
+        self._asked.add(boot)
+        found = box.db.execute(
+            "SELECT body FROM entry WHERE id >= ? AND id < ? AND kind = 'journal' ORDER BY id DESC",
+            (place - LOOK_BACK, place),
+        )
+        for (body,) in found:
+            if self._learn(bytes(body)) not in ("", boot) or self._known.knows(boot):
+                return
+
+    def _learn(self, body: bytes) -> str:
+        """From an entry of the journal; gives its boot, "" where it cannot be read."""
         try:
             entry = msgspec.json.decode(body, type=Journal)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return
-        if moment := moment_of(entry.event, entry.details):
-            self._known.setdefault(entry.boot, moment)
+            return ""
+        self._known.learn_entry(entry.boot, entry.mono_ms, entry.at, entry.clock, entry.event, entry.details)
+        return entry.boot
 
 
 def forget_voids(box: Outbox) -> None:

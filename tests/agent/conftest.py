@@ -23,6 +23,7 @@ class HandClock:
         self.boot = "b0070001"
         self.known: ClockQuality = "synced"
         self._mono_ms = 1_000_000
+        self._suspended_ms = 0
         self._wall = datetime(2026, 3, 2, 9, 0, tzinfo=timezone(timedelta(hours=8)))
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tick = count()
@@ -30,8 +31,22 @@ class HandClock:
     def mono_ms(self) -> int:
         return self._mono_ms
 
+    def suspended_ms(self) -> int:
+        return self._suspended_ms
+
     def now(self) -> datetime:
         return self._wall
+
+    def set(self, wall: datetime) -> None:
+        """Somebody sets the wall clock; monotonic time goes on."""
+        self._wall = wall
+
+    def suspend(self, seconds: float) -> None:
+        """The lid is closed for so long: both clocks go on, and nobody's sleep with them (CLOCK_MONOTONIC stands still)."""
+        ms = int(seconds * 1000)
+        self._suspended_ms += ms
+        self._pass(self._mono_ms + ms)
+        self._sleepers = [(at + ms, n, wake) for at, n, wake in self._sleepers]
 
     def quality(self) -> ClockQuality:
         return self.known

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.messages import Capture
+from agent.moments import Moments
 from agent.scans.cards import STEPS
 from agent.scans.epcis import CHINA, Scanned, event, event_hash, export, is_restricted, pre_hash
-from agent.scans.moments import Moment, scanned_at
+from agent.scans.moments import scanned_at
 from agent.station import Terminal
 
 TERMINAL = Terminal.of("450225", "桂BRS0001B")
@@ -174,15 +175,16 @@ def test_numbers_of_a_shop_and_coupons_are_no_gs1_ids(gtin: str, restricted: boo
 
 
 def test_the_time_of_a_scan_is_that_of_its_last_key_not_of_its_commit():
-    assert scanned_at(capture("A"), {}) == BEFORE
+    assert scanned_at(capture("A"), Moments()) == BEFORE
 
 
 def test_an_unsynced_clock_is_put_right_by_the_moment_it_became_good_in_the_same_boot():
     early = capture("A", at="1970-01-01T08:00:10.000+08:00", clock="unsynced")
-    assert scanned_at(early, {}) is None
-    later = Moment(datetime(2026, 3, 2, 9, 0, 10, tzinfo=CHINA), 1_009_900)
-    assert scanned_at(early, {"b0070002": later}) is None
-    assert scanned_at(early, {"b0070001": later}) == datetime(2026, 3, 2, 9, 0, tzinfo=CHINA)
+    known = Moments()
+    known.learn("b0070002", 1_009_900, "2026-03-02T09:00:10.000+08:00", "synced")
+    assert scanned_at(early, known) is None
+    known.learn("b0070001", 1_009_900, "2026-03-02T09:00:10.000+08:00", "synced")
+    assert scanned_at(early, known) == datetime(2026, 3, 2, 9, 0, tzinfo=CHINA)
 
 
 # --- the hash ---

@@ -86,9 +86,47 @@ async def test_a_clock_that_became_good_later_in_the_boot_tells_when(outbox: Out
     await clock.advance(60)
     clock.known = "synced"
     good = datetime.fromisoformat("2026-03-02T10:00:00+08:00")
+    clock.set(good)
     outbox.append([journal(clock, "clock_synced", at=good.isoformat(), mono_ms=clock.mono_ms())])
     (kept,) = Walk(Wanted()).all(outbox)
     assert kept.scanned_at == good - timedelta(seconds=60)
+
+
+async def test_captures_of_a_run_whose_clock_became_good_while_no_agent_ran_are_put_right_by_the_next_start(
+    outbox: Outbox, clock: Any
+) -> None:
+    """No `clock_synced` then: the start of the next run, stamped on the good clock of the same boot, tells as much."""
+    clock.known = "unsynced"
+    outbox.append([scan(clock, "early")])
+    await clock.advance(3600)
+    clock.known = "synced"
+    outbox.append([journal(clock, "start")])
+    (kept,) = Walk(Wanted()).all(outbox)
+    assert kept.scanned_at == clock.now() - timedelta(hours=1)
+
+
+async def test_captures_on_a_clock_that_was_set_wrong_are_put_right_by_what_was_known_before(
+    outbox: Outbox, clock: Any
+) -> None:
+    outbox.append([scan(clock, "good"), journal(clock, "link_up")])
+    good = clock.now()
+    clock.set(datetime.fromisoformat("2043-01-01T00:00:00+08:00"))
+    clock.known = "unsynced"
+    await clock.advance(60)
+    outbox.append([scan(clock, "after"), *[journal(clock, "noise")] * 7, scan(clock, "later")])
+    later, after, before = Walk(Wanted()).all(outbox)
+    assert later.scanned_at == after.scanned_at == good + timedelta(seconds=60)
+    assert before.scanned_at == good
+
+
+def test_captures_of_a_boot_that_never_had_a_good_clock_stay_unknown(outbox: Outbox, clock: Any) -> None:
+    outbox.append([journal(clock, "start")])
+    clock.known, clock.boot = "unsynced", "b0070002"
+    outbox.append([journal(clock, "start"), scan(clock, "when")])
+    clock.known, clock.boot = "synced", "b0070003"
+    outbox.append([journal(clock, "start")])
+    (kept,) = Walk(Wanted()).all(outbox)
+    assert kept.scanned_at is None
 
 
 def test_a_record_that_cannot_be_read_is_counted(outbox: Outbox, clock: Any) -> None:
