@@ -182,7 +182,10 @@ class Framer:
         captures = self._over(at_ms) if self.stamped else []
         if self._scan is not None and not self._scan.ended:
             captures += self.damage(cause, at_ms, lost=False)
-        return captures + self._released(cause) + self.silence()
+        captures += self._released(cause) + self.silence()
+        if cause == "unplugged":
+            self._cut_ms = None  # it has lost its power with what it had not typed: no second half comes
+        return captures
 
     def _released(self, damage: Damage | None = None) -> list[Capture]:
         """The captures that waited for what would come next."""

@@ -101,7 +101,7 @@ def replay_into(framer: Framer, entries: Iterable[Entry], source: Source) -> Non
 
 class _Gun:
     def __init__(self, framer: Framer, source: Source, caps: Caps) -> None:
-        self.framer, self._source = framer, source
+        self.framer, self._source, self._caps = framer, source, caps
         self._keys = EvdevDecoder(self.framer, caps)
         self._serial, self._hidpos = SerialDecoder(self.framer), HidposDecoder(self.framer)
 
@@ -120,6 +120,7 @@ class _Gun:
         if mark == "quiet":
             return self.framer.quiet(at_ms)
         if mark != "opened":
+            self._keys = EvdevDecoder(self.framer, self._caps)  # a gun that is opened again has no key down
             return self.framer.gone(at_ms, mark)
         self._keys.opened(at_ms)
         self.framer.stamped = self._source == "evdev"

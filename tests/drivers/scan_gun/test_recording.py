@@ -123,6 +123,19 @@ def test_a_hid_pos_guns_recording_gives_the_same_captures():
     assert gun.replayed == gun.captures
 
 
+@pytest.mark.parametrize(("away_s", "damage"), [(0.2, "unplugged"), (1, "no_terminator")])
+def test_a_gun_pulled_in_mid_scan_has_no_second_half_and_its_next_scan_is_good(typist, away_s, damage):
+    """It was silent a moment before it went, or was gone at once; it is back within seconds, with no power kept."""
+    gun = wedge().record()
+    gun.feed(typist(10.2).type("6901234567892\n690").edge(e.KEY_1, 1).raw())
+    gun.gone(10_300 + round(away_s * 1000), "unplugged")
+    gun.decoder = EvdevDecoder(gun.framer, "ignore", 12_000)
+    gun.record().feed(typist(12.5).type("4006381333931\n").raw())
+    assert [c.damage for c in gun.captures] == [None, damage, None]
+    assert [c.text for c in gun.captures] == ["6901234567892", "", "4006381333931"]
+    assert gun.replayed == gun.captures
+
+
 def test_the_first_line_holds_the_options_that_are_set():
     told = json.loads(first_line(ScanGun(id="g1", usb="0c2e:0b6a", suffix="\r\n", multi_line=True)))
     assert told == {"config": {"id": "g1", "usb": "0c2e:0b6a", "suffix": "\r\n", "multi_line": True}}
