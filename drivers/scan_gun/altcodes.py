@@ -33,6 +33,8 @@ def join(strokes: Sequence[Stroke], configured: str = "auto", alt: Alt = "auto",
     for kind, run in groupby(strokes, key=_kind):
         if kind == "text":
             typed = "".join(str(c) for c in run)
+            if not typed.isascii():  # numbers in hex: Unicode for certain
+                charset, because = "unicode", "unicode_hex"
             parts.append(typed.replace("\\\\", "\\") if eci is not None or eci_mode else typed)
             continue
         codes = [int(c) for c in run]

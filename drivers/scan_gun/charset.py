@@ -17,7 +17,7 @@ class Undecodable(YinongError):  # noqa: N818
 class Decoded(NamedTuple):
     text: str
     charset: str
-    because: str  # ascii, utf8_with_chinese, not_utf8, utf8_without_chinese, configured, eci_<number>, keys, alt_<kind>
+    because: str  # ascii, utf8_with_chinese, not_utf8, utf8_without_chinese, configured, eci_<n>, keys, alt_<kind>, unicode_hex
 
 
 # ECI numbers (AIM ITS/04-001) that may meet a Chinese gun; an unknown number is left in the text.

@@ -47,6 +47,7 @@ class _Scan:
         self.damage: Damage | None = None
         self.lost = False  # damage that counts though nothing was seen
         self.ended = False  # by a terminator; more lines may follow (multi_line)
+        self.entering = False  # a character's number is being typed
 
 
 class Framer:
@@ -74,9 +75,7 @@ class Framer:
         self._previous: str | None = None
         self._silent = False  # this gun ends its scans by silence
         self._held: list[Capture] = []  # ended by silence before that was known
-        self._bare_ms: int | None = (
-            None  # then a terminator came alone: the end of a scan cut in two, or before the next
-        )
+        self._bare_ms: int | None = None  # then a terminator came alone: the end of a cut scan, or before the next
 
     @property
     def scanning(self) -> bool:
@@ -90,6 +89,15 @@ class Framer:
     @property
     def midway(self) -> bool:
         return self._scan is not None and bool(self._scan.items)
+
+    @property
+    def entering(self) -> bool:
+        return self._scan is not None and self._scan.entering
+
+    def enter(self, at_ms: int) -> None:
+        """A character's number is being typed (`code_entry`): a scan that ends before it is whole is not whole either."""
+        if self._scan is not None:
+            self._scan.entering, self._scan.last_ms = True, max(at_ms, self._scan.last_ms)
 
     def begin(self, at_ms: int) -> list[Capture]:
         """Something of the gun moves (a key, also one that is no character): closes what is over, opens a scan."""
@@ -107,7 +115,7 @@ class Framer:
         if scan.item_ms is not None:
             self._gap = max(self._gap, at_ms - scan.item_ms)
         scan.item_ms = at_ms
-        scan.ended = False
+        scan.ended = scan.entering = False
         scan.items.append(item)
         if len(scan.items) > LONGEST:
             scan.damage = scan.damage or "too_long"
@@ -168,9 +176,9 @@ class Framer:
 
     def complete(self, identifier: str | None) -> list[Capture]:
         """The gun itself says that the scan is whole (HID POS), and its AIM identifier with the bracket."""
-        return (
-            [] if self._scan is None else self._close(terminated=True, symbology=identifier[1:] if identifier else None)
-        )
+        if self._scan is None:
+            return []
+        return self._close(terminated=True, symbology=identifier[1:] if identifier else None)
 
     def silence(self) -> list[Capture]:
         """Nothing more will come: the end of a recording."""
@@ -212,6 +220,8 @@ class Framer:
     def _close(self, terminated: bool, symbology: str | None = None) -> list[Capture]:
         scan, self._scan = self._scan, None
         assert scan is not None
+        if scan.entering:
+            scan.damage, scan.lost = scan.damage or "undecodable", True
         items = self._without_terminator(scan, terminated)
         if self._source != "hidpos":  # there only the gun itself ends a scan
             terminated = terminated or len(items) < len(scan.items)
@@ -250,9 +260,7 @@ class Framer:
         elif last in ("\r", "\n"):
             cut = 1
         else:
-            cut = int(
-                last == "\t" and not terminated and not self._terminator
-            )  # a gun may end with Tab and say nothing
+            cut = int(last == "\t" and not terminated and not self._terminator)  # a gun may end with Tab alone
         return items[: len(items) - cut]
 
     def _judge_end(self, scan: _Scan, items: list[Stroke], terminated: bool) -> None:

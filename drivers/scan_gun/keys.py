@@ -1,7 +1,7 @@
 """Key events of one gun to its scans: a fixed US table, whatever layout the desktop has.
 
-Shift counts as long as it is down, Ctrl gives control characters (Ctrl+] is GS), Alt with digits a character code. The keypad
-gives digits whatever NumLock says. Key codes by linux/input-event-codes.h (python-evdev's `ecodes`).
+Shift counts as long as it is down, Ctrl gives control characters (Ctrl+] is GS), Alt with digits and Ctrl+Shift+U a character's
+number (`code_entry`). The keypad gives digits whatever NumLock says. Key codes by linux/input-event-codes.h (`evdev.ecodes`).
 """
 
 from typing import Literal, TypeAlias
@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from evdev import ecodes as e
 
 from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.code_entry import CodeEntry
 from drivers.scan_gun.framing import Framer
 
 Caps: TypeAlias = Literal["ignore", "host"]
@@ -48,7 +49,7 @@ class Keys:
         self._framer, self._caps = framer, caps
         self._held: set[int] = set()
         self._own_caps = self._host_caps = False
-        self._alt_digits = ""
+        self._entry = CodeEntry()
 
     def event(self, at_ms: int, kind: int, code: int, value: int) -> list[Capture]:
         """One event of the device's node (struct input_event)."""
@@ -65,29 +66,59 @@ class Keys:
         captures = self._framer.dropped(at_ms)
         self._framer.log("!dropped", at_ms)
         self._held.clear()
-        self._own_caps, self._alt_digits = False, ""
+        self._own_caps = False
+        self._entry.clear()
         return captures
 
     def _down(self, at_ms: int, code: int) -> list[Capture]:
-        captures = self._framer.begin(at_ms)
+        captures = self._begin(at_ms)
         self._framer.log(f"+{_name(code)}", at_ms)
         if code in self._held:  # the kernel never says so: an up is missing
             captures += self._framer.damage("inconsistent_keys", at_ms, lost=False)
-        if code in _ALT and not self._held & _ALT:
-            self._alt_digits = ""
         self._held.add(code)
         if code == e.KEY_CAPSLOCK:
             self._own_caps = not self._own_caps
         if code in _SHIFT | _CTRL | _ALT | _META | _LOCKS:
             return captures
         plain, shifted = US.get(code, ("", ""))
-        if self._held & _ALT and not self._held & (_CTRL | _META) and plain.isdigit() and len(self._alt_digits) < 10:
-            self._alt_digits += plain
+        if self._entry.kind == "unicode":
+            return captures + self._after_u(at_ms, plain)
+        if self._down_too(_CTRL) and self._down_too(_SHIFT) and code == e.KEY_U and not self._down_too(_ALT | _META):
+            self._entry.begin_unicode()
+            self._framer.enter(at_ms)
+            return captures
+        alt = self._down_too(_ALT) and not self._down_too(_CTRL | _META)
+        if alt and self._entry.under_alt(plain, keypad_plus=code == e.KEY_KPPLUS):
+            self._framer.enter(at_ms)
             return captures
         typed = self._typed(plain, shifted)
         if typed:
             return captures + self._framer.item(typed, at_ms)
         return captures + self._framer.damage("unknown_key", at_ms, lost=False)
+
+    def _begin(self, at_ms: int) -> list[Capture]:
+        captures = self._framer.begin(at_ms)
+        if not self._framer.entering:  # silence ended the scan in which it was begun
+            self._entry.clear()
+        return captures
+
+    def _down_too(self, keys: frozenset[int]) -> bool:
+        return bool(self._held & keys)
+
+    def _after_u(self, at_ms: int, plain: str) -> list[Capture]:
+        """One key of a number after Ctrl+Shift+U."""
+        if plain in ("\n", " ") and not self._down_too(_CTRL | _ALT | _META):
+            return self._finished(at_ms)
+        under_both = self._down_too(_CTRL) and self._down_too(_SHIFT)
+        if self._entry.after_u(plain, under_both=under_both):
+            return []
+        self._entry.clear()
+        return self._framer.damage("undecodable", at_ms, lost=False)
+
+    def _finished(self, at_ms: int) -> list[Capture]:
+        """The number is whole."""
+        item = self._entry.finish()
+        return self._framer.damage("undecodable", at_ms, lost=False) if item is None else self._framer.item(item, at_ms)
 
     def _typed(self, plain: str, shifted: str) -> str:
         """The character of a key as things are; empty where it is none."""
@@ -107,11 +138,13 @@ class Keys:
         elif self._framer.scanning:
             captures += self._framer.damage("inconsistent_keys", at_ms, lost=False)
         if self._framer.scanning:
-            captures += self._framer.begin(at_ms)
+            captures += self._begin(at_ms)
             self._framer.log(f"-{_name(code)}", at_ms)
-        if code in _ALT and not self._held & _ALT and self._alt_digits:
-            number, self._alt_digits = int(self._alt_digits), ""
-            captures += self._framer.item(chr(number) if number < 0x80 else number, at_ms)
+        else:
+            self._entry.clear()
+        alt_ends = self._entry.kind in ("decimal", "alt_hex") and code in _ALT and not self._down_too(_ALT)
+        if alt_ends or (code in _CTRL | _SHIFT and self._entry.ends_by_letting_go):
+            captures += self._finished(at_ms)
         return captures
 
 

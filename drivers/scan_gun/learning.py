@@ -218,6 +218,7 @@ def _said_of_speed(source: Source, gaps: list[int]) -> Both:
 
 _CHINESE: dict[str, Both] = {
     "alt_unicode": ("Alt+Unicode 码", "Alt codes, Unicode"), "alt_gbk": ("Alt+GBK 码", "Alt codes, GBK"),
+    "unicode_hex": ("十六进制 Unicode 码", "Unicode numbers in hex"),
     "alt_bytes": ("Alt+逐字节", "Alt codes, byte by byte"), "not_utf8": ("GBK 字节", "GBK bytes"),
     "utf8_without_chinese": ("GBK 字节", "GBK bytes"), "utf8_with_chinese": ("UTF-8 字节", "UTF-8 bytes"),
     "eci_000026": ("UTF-8,带 ECI 标识", "UTF-8 declared by ECI"),

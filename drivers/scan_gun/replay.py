@@ -5,6 +5,7 @@ JSON lines; the first may be `{"config": {...}}` with options of the gun's table
     evdev             {"t": seconds, "type": "EV_KEY", "code": "KEY_A", "value": 1}     several guns: "device": "name"
     serial, hidpos    {"t": seconds, "hex": "..."}                                      (hidpos: one report a line)
 
+A device's lines stand in the order of its events; a time that goes back in mid-scan makes the scan damaged (`out_of_order`).
 The end of the file counts as silence. What `recording` adds: `"error": true` (a byte that came broken) and the lines
 `{"t": seconds, "mark": "opened" | "quiet" | "unplugged" | "stopped"}`. After `opened` a gap in the times of bytes is no
 silence, as it is none while they are read: only `quiet` is.
@@ -12,11 +13,13 @@ silence, as it is none while they are read: only `quiet` is.
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Annotated, Any, TypeAlias, cast
 
 import msgspec
+from evdev import ecodes
+from msgspec import Meta
 
-from drivers.reading import YinongError
+from drivers.scan_gun.bad_recording import no_json, not_of_the_form, wrong_option
 from drivers.scan_gun.capture import Capture, Source
 from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.evdev_source import EvdevDecoder
@@ -26,28 +29,27 @@ from drivers.scan_gun.keys import Caps
 from drivers.scan_gun.recording import Entry, Mark
 from drivers.scan_gun.serial_source import SerialDecoder
 
-
-class BadRecording(YinongError):  # noqa: N818
-    """A line of the recording is not of the documented form; says which and why."""
+Seconds: TypeAlias = Annotated[float, Meta(ge=-1e10, le=1e10)]
+Number: TypeAlias = Annotated[int, Meta(ge=0, le=0xFFFF)]
 
 
 class _Event(msgspec.Struct):
-    t: float
-    type: str | int
-    code: str | int
+    t: Seconds
+    type: str | Number
+    code: str | Number
     value: int
     device: str | None = None
 
 
 class _Chunk(msgspec.Struct):
-    t: float
+    t: Seconds
     hex: str
     error: bool = False
     device: str | None = None
 
 
 class _Marked(msgspec.Struct):
-    t: float
+    t: Seconds
     mark: Mark
     device: str | None = None
 
@@ -60,19 +62,18 @@ def replay(lines: Iterable[str], source: Source) -> Iterator[Capture]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        try:
-            entry = json.loads(line)
-            if not started and isinstance(entry, dict) and "config" in entry:
-                options = dict(cast("dict[str, Any]", entry["config"]))
-                started = True
-                _gun(options, None, source)  # a wrong option is told of also where no line follows
-                continue
+        entry = _parsed(line, number)
+        if not started and isinstance(entry, dict) and "config" in entry:
+            options = _options(cast("dict[str, Any]", entry)["config"], source, number)
             started = True
+            continue
+        started = True
+        try:
             what = msgspec.convert(entry, _kind_of(entry, source))
             gun = guns.get(what.device) or guns.setdefault(what.device, _gun(options, what.device, source))
             told = gun.feed(what)
-        except (ValueError, TypeError, OverflowError, msgspec.ValidationError) as error:
-            raise BadRecording(f"line {number}: {error}") from error
+        except (ValueError, msgspec.ValidationError) as error:
+            raise not_of_the_form(number, entry, error, source) from error
         at_ms = round(what.t * 1000)
         for other in guns.values():  # a gun that is silent while another one types
             if other is not gun:
@@ -82,11 +83,23 @@ def replay(lines: Iterable[str], source: Source) -> Iterator[Capture]:
         yield from gun.framer.silence()
 
 
-def printed(capture: Capture) -> dict[str, Any]:
-    """A capture of a replay as its JSON line: times in seconds of the recording."""
-    fields = cast("dict[str, Any]", msgspec.to_builtins(capture))
-    start_ms, end_ms = fields.pop("start_mono_ms"), fields.pop("end_mono_ms")
-    return fields | {"start": start_ms / 1000, "end": end_ms / 1000}
+def _parsed(line: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise no_json(number, error) from error
+
+
+def _options(config: Any, source: Source, number: int) -> dict[str, Any]:
+    """A wrong option is told of also where no line follows."""
+    if not isinstance(config, dict):
+        raise wrong_option(number, f"expected an object, got {json.dumps(config)[:40]}")
+    options = cast("dict[str, Any]", config)
+    try:
+        _gun(options, None, source)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise wrong_option(number, str(error)) from error
+    return options
 
 
 def replay_into(framer: Framer, entries: Iterable[Entry], source: Source) -> None:
@@ -95,8 +108,8 @@ def replay_into(framer: Framer, entries: Iterable[Entry], source: Source) -> Non
     for number, entry in enumerate(entries, 1):
         try:
             gun.feed(msgspec.convert(entry, _kind_of(entry, source)))
-        except (ValueError, TypeError, OverflowError, msgspec.ValidationError) as error:
-            raise BadRecording(f"entry {number}: {error}") from error
+        except (ValueError, msgspec.ValidationError) as error:
+            raise not_of_the_form(number, entry, error, source) from error
 
 
 class _Gun:
@@ -104,17 +117,25 @@ class _Gun:
         self.framer, self._source, self._caps = framer, source, caps
         self._keys = EvdevDecoder(self.framer, caps)
         self._serial, self._hidpos = SerialDecoder(self.framer), HidposDecoder(self.framer)
+        self._last_ms: int | None = None
 
     def feed(self, what: _Event | _Chunk | _Marked) -> list[Capture]:
+        """Errors: ValueError."""
         at_ms = round(what.t * 1000)
+        back = self._last_ms is not None and at_ms < self._last_ms and self.framer.scanning
+        told = self.framer.damage("out_of_order", at_ms, lost=False) if back else []
+        self._last_ms = at_ms
+        return told + self._fed(what, at_ms)
+
+    def _fed(self, what: _Event | _Chunk | _Marked, at_ms: int) -> list[Capture]:
         if isinstance(what, _Marked):
             return self._marked(what.mark, at_ms)
         if isinstance(what, _Chunk):
             broken = self._serial.line_error(at_ms) if what.error else []
             decoder = self._serial if self._source == "serial" else self._hidpos
             return broken + decoder.feed(bytes.fromhex(what.hex), at_ms)
-        kind = _number(what.type)
-        return self._keys.event(at_ms, kind, _number(what.code), what.value)
+        kind = _event_type(what.type)
+        return self._keys.event(at_ms, kind, _event_code(kind, what.code), what.value)
 
     def _marked(self, mark: Mark, at_ms: int) -> list[Capture]:
         if mark == "quiet":
@@ -134,18 +155,30 @@ def _kind_of(entry: Any, source: Source) -> type[_Event | _Chunk | _Marked]:
 
 
 def _gun(options: dict[str, Any], device: str | None, source: Source) -> _Gun:
-    table = {key: value for key, value in options.items() if key not in ("class", "grab")}
+    table = {key: value for key, value in options.items() if key != "class"}
     table = {"id": device or "gun"} | table | ({"id": device} if device else {})
     gun = msgspec.convert(table, ScanGun)
+    gun.id.encode()  # half a surrogate pair, which JSON can escape, could not be printed
     return _Gun(Framer(gun.id, device or "recording", source, gun.framing), source, gun.caps)
 
 
-def _number(name: str | int) -> int:
-    from evdev import ecodes
-
+def _event_type(name: str | int) -> int:
     if isinstance(name, int):
         return name
-    number = ecodes.ecodes.get(name)
+    number = ecodes.ecodes.get(name) if name.startswith("EV_") else None
     if not isinstance(number, int):
-        raise ValueError(f"no event name: {name}")
+        raise ValueError(f"no event type: {name}")
     return number
+
+
+def _event_code(kind: int, name: str | int) -> int:
+    """A key that this machine's table does not name is a key all the same: one that is no character."""
+    if isinstance(name, int):
+        return name
+    beginnings = ("KEY_", "BTN_") if kind == ecodes.EV_KEY else (f"{ecodes.EV.get(kind, kind)}_".removeprefix("EV_"),)
+    number = ecodes.ecodes.get(name) if name.startswith(beginnings) else None
+    if isinstance(number, int):
+        return number
+    if kind == ecodes.EV_KEY and name.startswith(beginnings):
+        return ecodes.KEY_UNKNOWN
+    raise ValueError(f"no code of {ecodes.EV.get(kind, kind)}: {name}")
