@@ -13,6 +13,7 @@ from agent.cli.terms import Terms
 from agent.configuration.settings import load
 from agent.control import NoDaemon, ask
 from drivers.reading import YinongError
+from drivers.scan_gun.bad_recording import BadRecording
 from drivers.scan_gun.capture import Capture
 from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.replay import Source
@@ -69,13 +70,20 @@ def scan(say: Terms, config: Path, socket: Path, count: int | None, *, as_json: 
 def replay(say: Terms, file: Path, source: Source) -> int:
     """Print the captures of a recording as JSON lines."""
     try:
-        with file.open(encoding="utf-8", newline="\n") as lines:
+        with file.open(encoding="utf-8-sig", newline="\n") as lines:  # editors on Windows put a mark at the front
             for capture in replayed(lines, source):
                 print(msgspec.json.encode(capture_json(capture)).decode())
     except OSError as error:
         raise YinongError(say(f"无法读取 {file}:{error.strerror}", f"cannot read {file}: {error.strerror}")) from error
+    except BadRecording as error:
+        raise YinongError(say(f"{file} {error.zh}", f"{file}, {error.en}")) from error
     except UnicodeDecodeError as error:
-        raise YinongError(say(f"{file} 不是文字文件(UTF-8)", f"{file} is no text in UTF-8")) from error
+        raise YinongError(
+            say(
+                f"{file} 不是 UTF-8 文字(第 {error.start} 字节):请用 UTF-8 另存,并检查是不是录制文件",
+                f"{file} is no text in UTF-8 (byte {error.start}): save it as UTF-8, and see whether it is a recording",
+            )
+        ) from error
     return 0
 
 

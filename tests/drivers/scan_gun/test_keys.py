@@ -5,7 +5,9 @@ import json
 import pytest
 from evdev import ecodes as e
 
-from drivers.scan_gun.replay import BadRecording, printed, replay
+from agent.cli.scan import capture_json
+from drivers.scan_gun.bad_recording import BadRecording
+from drivers.scan_gun.replay import replay
 
 
 def texts(captures):
@@ -184,14 +186,14 @@ def test_a_capture_has_its_times_and_its_keys(typist, typed):
     (capture,) = typed(typist(10.0, 0.004).type("aB\n"))
     assert (capture.start_mono_ms, capture.end_mono_ms) == (10000, 10014)
     assert capture.raw == "0+A 1-A 5+LEFTSHIFT 1+B 1-B 1-LEFTSHIFT 5+ENTER"
-    line = printed(capture)
+    line = capture_json(capture)
     assert (line["start"], line["end"], line["gun"], line["text"]) == (10.0, 10.014, "gun", "aB")
     assert {"charset", "symbology", "flags", "raw"} <= set(json.loads(json.dumps(line)))
 
 
 @pytest.mark.parametrize(
     "line",
-    ["{", "[]", '{"t": 1}', '{"t": 1, "type": "EV_KEY", "code": "KEY_NONE_SUCH", "value": 1}',
+    ["{", "[]", '{"t": 1}', '{"t": 1, "type": "EV_KEY", "code": "SYN_NONE_SUCH", "value": 1}',
      '{"t": 1e999, "type": "EV_KEY", "code": "KEY_A", "value": 1}', '{"config": {"baud": 1}}', '{"config": 5}'],
 )  # fmt: skip
 def test_a_bad_recording_says_which_line(line: str):
