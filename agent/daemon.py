@@ -29,7 +29,8 @@ from agent.fingerprint import fingerprint
 from agent.log import start_logging
 from agent.notify import notify, watchdog_interval_s
 from agent.runtime import Runtime
-from agent.store.outbox import Outbox, open_outbox
+from agent.store.opening import open_outbox
+from agent.store.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,10 @@ def main(arguments: Sequence[str]) -> int:
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(_alone(path))
-            outbox = open_outbox(path, fingerprint(), os.urandom(6).hex(), clock.now().strftime("%Y%m%dT%H%M%S"))
+            outbox = open_outbox(
+                path, fingerprint(), os.urandom(6).hex(), clock.now().strftime("%Y%m%dT%H%M%S"),
+                loaded.settings.outbox.max_mb << 20,
+            )  # fmt: skip
         except BlockingIOError:
             print(f"{path}: 程序已在运行 / a daemon already runs on it", file=sys.stderr)
             return EX_TEMPFAIL

@@ -60,6 +60,16 @@ class Contiguous:
             self._last.insert(at + 1, seq)
         return True
 
+    def add_all(self, first: int, last: int) -> None:
+        """Note that every number from `first` (1 or more) to `last` has come: one void may stand for many."""
+        if first > last:
+            return
+        self.add(first)
+        at = bisect_right(self._first, first) - 1
+        joined = bisect_right(self._first, last + 1) - 1  # the last interval that begins inside, or right behind
+        self._last[at] = max(last, self._last[joined])
+        del self._first[at + 1 : joined + 1], self._last[at + 1 : joined + 1]
+
 
 class Standing(NamedTuple):
     """What a terminal holds to be stored of one of its outboxes."""
@@ -80,7 +90,7 @@ def answer(known: Standing, receipt: Receipt, last_seq: int, retained: bool = Fa
     """What `receipt` means to a terminal that knows `known` and has given out numbers up to `last_seq`.
 
     Another outbox's receipt changes nothing, and neither does a number above `last_seq`: nobody can have stored what was
-    never given out, so the terminal's file went back in time, and nothing is held to be stored on its word. A lower number
+    never given out, so nothing is held to be stored on its word (the outbox asks what it means first). A lower number
     (a store restored from a backup, or a new one) makes the terminal send again, but not where the broker delivers it as
     `retained`: a broker that died may come back with an old one, and the recorder answers every birth with a fresh one.
     """

@@ -36,7 +36,9 @@ from agent.scans.card_key import NoKey, card_key
 from agent.scans.signals import signals
 from agent.stamp import stamped
 from agent.store.marks import read_state
-from agent.store.outbox import Outbox, OutboxFull
+from agent.store.outbox import Outbox
+from agent.store.room_watch import RoomWatch
+from agent.store.rows import OutboxFull
 from agent.store.writer import Writer
 from agent.wire import LinkLost, Refused, Session
 from drivers.hotplug import Plug
@@ -62,6 +64,7 @@ class Runtime:
         if outbox.opening.kind == "other_hardware":
             forget_what_was_believed(outbox)
         self.writer = Writer(outbox)
+        self.room = RoomWatch(self.writer, clock)
         self.board = Board()
         self.life = Life(self.writer, clock, self.run_id, version)
         station, key = self.settings.terminal.key, _card_key(outbox.path)
@@ -122,6 +125,7 @@ class Runtime:
             "delivery": self.delivery.run(),
             "incoming": self._take_incoming(),
             "reports": self.reports.run(),
+            "room": self._once_ready(self.room.run()),
             "camera": self._camera_desk.run(),
             "control": serve(self._socket, self._answerers()),
         }
@@ -135,7 +139,17 @@ class Runtime:
         state = self.link.state
         link = "已连接县中心 / connected" if state.up else f"未连接县中心 / not connected: {state.why}"
         counts = ", ".join(f"{verdict} {count}" for verdict, count in self.board.verdict_counts().items())
-        return f"{self.settings.terminal.number} {link}; {counts}"
+        return f"{self.settings.terminal.number} {link}; {counts}{self._room_words()}"
+
+    def _room_words(self) -> str:
+        words = {
+            "plenty": "",
+            "nearly_full": "; 磁盘将满 / the disk is nearly full",
+            "full": "; 磁盘已满 / the disk is full",
+        }
+        held = self.captures.held
+        waits = f"; {held} 条扫码等待保存 / {held} scans wait to be saved" if held else ""
+        return words[self.room.level] + waits
 
     async def note_stop(self) -> None:
         await self.life.end()
@@ -227,8 +241,18 @@ class Runtime:
         meaning = await self.delivery.on_receipt(receipt, packet.retained)
         if meaning == "again":
             await self.life.note("sent_again", store=receipt.store, upto=receipt.upto)
+        elif meaning == "went_back":
+            await self._begin_anew(receipt)
         elif meaning == "foreign":
             log.info("a receipt for outbox %s up to %d: not ours", receipt.outbox, receipt.upto)
+
+    async def _begin_anew(self, receipt: Receipt) -> None:
+        """The county has more of this outbox than the file ever gave: a new id, told to the county as at a birth."""
+        before, self._outbox_id = self._outbox_id, os.urandom(6).hex()
+        await self.delivery.begin_anew(self._outbox_id)
+        log.error("the outbox file is an older copy of itself: outbox %s ends, %s begins", before, self._outbox_id)
+        await self.life.note("outbox_went_back", outbox_before=before, receipted=receipt.upto, store=receipt.store)
+        await self._born(self.link)
 
     async def _take_command(self, packet: Incoming) -> None:
         if reply := await self._commands.take(packet):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from agent.messages import ROOT, TOPICS, Capture, Message, OutboxId, Receipted, State, type_of
+from agent.messages import ROOT, TOPICS, Capture, Journal, Message, OutboxId, Receipted, State, type_of
 from agent.station import BadStation, Terminal
 
 MOST = 2**63 - 1  # what a database's integer holds
@@ -40,10 +40,13 @@ class Row(NamedTuple):
     late: bool
     simulated: bool
     rejected: bool = False  # holds its place only: the bytes are among what was set aside
+    void: bool = False  # holds the places of what the terminal had to give up: `void_range`
 
     @property
     def kind(self) -> str:
-        return "rejected" if self.rejected else self.leaf.partition("/")[0]
+        if self.rejected:
+            return "rejected"
+        return "void" if self.void else self.leaf.partition("/")[0]
 
     @property
     def digest(self) -> bytes:
@@ -110,10 +113,25 @@ def take(arrived: Arrived) -> Taken:
         return _rejected(terminal, leaf, arrived, arrived.payload, message)
     if isinstance(message, Receipted):
         row = Row(terminal, message.outbox, message.seq, leaf, arrived.payload, arrived.late, arrived.simulated)
-        if leaf == "journal":
-            return Taken(rows=(row,))
+        if isinstance(message, Journal):
+            return Taken(rows=(row._replace(void=message.event == "void"),))
         return Taken((row,), values=(Value(terminal, leaf, row.body, row.simulated, row.outbox, row.seq),))
     return _unreceipted(terminal, leaf, arrived, message)
+
+
+def void_range(body: bytes, seq: int) -> tuple[int, int]:
+    """The numbers, first and last, that the void at `seq` stands for: its own, or all from the first that it names."""
+    void = _decoded(_Void, body)
+    first = seq if isinstance(void, str) else void.details.first
+    return (first, seq) if 1 <= first <= seq else (seq, seq)
+
+
+class _Voided(msgspec.Struct, frozen=True):
+    first: int = msgspec.field(name="from", default=MOST)
+
+
+class _Void(msgspec.Struct):
+    details: _Voided = _Voided()
 
 
 def _unreceipted(terminal: Terminal, leaf: str, arrived: Arrived, message: Message) -> Taken:

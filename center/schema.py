@@ -61,7 +61,9 @@ entry = Table(
     *_terminal(),
     Column("outbox", String(12), nullable=False),
     Column("seq", BigInteger, nullable=False),
-    Column("kind", String(32), nullable=False),  # device, standard, journal, scan; rejected: the bytes are in set_aside
+    # device, standard, journal, scan; void: of the journal, holds the places of what the terminal had to give up;
+    # rejected: holds its place, the bytes are in set_aside
+    Column("kind", String(32), nullable=False),
     Column("leaf", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("digest", LargeBinary(32), nullable=False),

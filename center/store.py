@@ -21,7 +21,7 @@ from agent.receipts import Contiguous
 from agent.station import Terminal
 from center import schema
 from center.database import StoreError, StoreRefused, opened
-from center.intake import Row, SetAside, Taken, Value
+from center.intake import Row, SetAside, Taken, Value, void_range
 from center.presence import newer_state
 
 _PAGE = 500
@@ -244,6 +244,9 @@ def _reach(connection: Connection, key: HeadKey, upto: int, came: Sequence[int])
     numbers = Contiguous(upto, came)
     columns = schema.entry.c
     here = [columns[name] == value for name, value in zip(_PLACE[:4], key, strict=True)]
+    voids = select(columns.seq, columns.body).where(*here, columns.kind == "void", columns.seq > upto)
+    for seq, body in connection.execute(voids):
+        numbers.add_all(*void_range(body, seq))
     while numbers.upto > upto:
         upto = numbers.upto
         waited = select(columns.seq).where(*here, columns.seq > upto).order_by(columns.seq).limit(_PAGE)

@@ -18,7 +18,7 @@ from agent.clock import SystemClock
 from agent.configuration.settings import Settings, load
 from agent.control import NoDaemon, ask
 from agent.scans.cards import STEPS
-from agent.store.outbox import read_only
+from agent.store.opening import read_only
 from agent.store.scan_archive import Kept, Walk, Wanted
 from drivers.reading import YinongError
 

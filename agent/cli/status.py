@@ -7,7 +7,7 @@ from agent.cli.tables import console, device_table
 from agent.cli.terms import Terms, print_json
 from agent.configuration.settings import load
 from agent.control import NoDaemon, ask
-from agent.store.outbox import peek
+from agent.store.opening import peek
 from drivers.reading import YinongError
 
 

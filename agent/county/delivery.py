@@ -16,6 +16,7 @@ from agent.clock import Clock, rfc3339
 from agent.county.link import Link
 from agent.messages import Receipt, Scan
 from agent.store import scan_archive
+from agent.store.handed_over import HandedOver
 from agent.store.outbox import Outbox, OutboxFull, Row
 from agent.store.writer import Writer
 from agent.wire import NO_SUBSCRIBERS, LinkLost, Refused
@@ -47,6 +48,7 @@ class Delivery:
         self._writer, self._link, self._clock, self._pace = writer, link, clock, pace
         self._broker_is_enough = broker_is_enough
         self._taken: set[int] = set()  # rows the broker took, where that is enough
+        self._handed = HandedOver()
         self._live: asyncio.Queue[Row] = asyncio.Queue()
         self._live_from = 0  # rows up to here are backlog for this connection
         self._cursor = 0  # backlog is handed over up to here
@@ -65,8 +67,12 @@ class Delivery:
 
     async def on_receipt(self, receipt: Receipt, retained: bool) -> str:
         """Take a receipt in: what `Outbox.receipt` says of it."""
+        if not self._handed.knows(receipt.outbox):
+            known = await self._writer.ask(lambda box: box.handed(receipt.outbox))
+            self._handed.begin(receipt.outbox, known)
+        upto = self._handed.upto(receipt)
         meaning, self._idle = await self._writer.ask(
-            lambda box: (box.receipt(receipt, retained), not box.waiting(0, 1))
+            lambda box: (box.receipt(receipt, retained, upto), not box.waiting(0, 1))
         )
         if meaning in ("advanced", "again"):
             self._progressed()
@@ -76,6 +82,11 @@ class Delivery:
         elif meaning == "same" and not self._idle:  # it is there, and lacks what the broker took: not a minute more
             self._hurry()
         return meaning
+
+    async def begin_anew(self, outbox: str) -> None:
+        """The outbox file is an older copy of itself: this run's rows go under a new id (`Outbox.begin_anew`)."""
+        await self._writer.ask(lambda box: box.begin_anew(outbox))
+        await self._send_again()
 
     def send_asked(self) -> None:
         """A range was marked to be sent again (`scan_archive.resend_mark`)."""
@@ -199,6 +210,8 @@ class Delivery:
             return "again"
         except LinkLost:
             return "again"
+        if unanswered := self._handed.note(rows):  # a receipt was quicker than the acknowledgement
+            await self.on_receipt(unanswered, False)
         if self._broker_is_enough and not receipted:
             self._taken.update(row.id for row in rows)
             try:

@@ -32,6 +32,7 @@ from drivers.scan_gun.driver import ScanGun
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
+MOST_HELD = 5000  # captures that wait in memory for a disk that has no room: some megabytes
 
 Marks: TypeAlias = Mapping[str, bytes | None]
 Commit: TypeAlias = Callable[[list[Draft], Marks], Awaitable[list[Row]]]
@@ -45,6 +46,7 @@ class _Made(NamedTuple):
     states: dict[str, GunState]  # of the guns, after it
     captures: list[Capture]
     card: Acted | None = None
+    turned_away: int = 0  # as the journal is told with them
 
 
 class Captures:
@@ -63,6 +65,7 @@ class Captures:
         self._states: dict[str, GunState] = {}
         self._waiting: list[Read] = []  # taken off the queue and not given to the writer, or given back by it
         self._viewers: LiveView[Capture | CardAnswer] = LiveView()
+        self._turned_away = 0  # scans that memory had no room for either; each officer heard it
         self.changed = {gun.id: asyncio.Event() for gun in guns}
 
     async def run(self) -> None:
@@ -90,9 +93,18 @@ class Captures:
         for event in self.changed.values():
             event.set()
 
+    @property
+    def held(self) -> int:
+        """Captures that were read and are not on the disk."""
+        return self._queue.qsize() + len(self._waiting)
+
     def take(self, read: Read) -> None:
-        """A scan that no listened-to gun gave (the camera's): it goes the same way."""
-        self._queue.put_nowait(read)
+        """A scan, of a gun or of the camera. Where the disk has been full for so long that memory is too, it is refused aloud."""
+        if self.held >= MOST_HELD:
+            self._turned_away += 1
+            self._tell(read.gun, ok=False)
+        else:
+            self._queue.put_nowait(read)
 
     def live(self) -> AsyncIterator[Capture | CardAnswer]:
         """Captures and answers of cards as they are committed, from now on: for a person who watches."""
@@ -118,7 +130,7 @@ class Captures:
         """A bug met with one gun must stop neither the others nor the daemon."""
         while True:
             try:
-                await gun.listen(self._root, self._queue.put_nowait, self.changed[gun.id])
+                await gun.listen(self._root, self.take, self.changed[gun.id])
             except Exception:
                 log.exception("gun %s: listening failed, beginning again", gun.id)
             await self._clock.sleep(RETRY_S)
@@ -147,6 +159,7 @@ class Captures:
             self._waiting = group + self._waiting
             raise
         self._states |= made.states
+        self._turned_away -= made.turned_away
         self._tell_committed(made, rows)
 
     def _next_group(self) -> list[Read]:
@@ -187,7 +200,10 @@ class Captures:
             for c in captures
             if c.damage
         ]
-        return _Made(drafts, {mark_key(gun): mark_of(state) for gun, state in states.items()}, states, captures)
+        if turned_away := self._turned_away:
+            drafts.append(journal(self._clock, "scans_turned_away", number=turned_away))
+        marks: dict[str, bytes | None] = {mark_key(gun): mark_of(state) for gun, state in states.items()}
+        return _Made(drafts, marks, states, captures, turned_away=turned_away)
 
     def _capture(self, read: Read, state: GunState, again: bool) -> Capture:
         flags = (*read.flags, REPEATED) if again and REPEATED not in read.flags else read.flags

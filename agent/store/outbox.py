@@ -13,24 +13,26 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
+from zlib import crc32
 
 import msgspec
 
-from agent.messages import Journal, Receipt
+from agent.messages import Journal, Receipt, Receipted
 from agent.receipts import Standing, answer
+from agent.store import file, giving_way, reserve, voids
+from agent.store.begin_anew import renumber
+from agent.store.giving_way import Span
 from agent.store.rows import Depth, Draft, Opening, OutboxFull, Row
-from agent.store.schema import MIGRATIONS
-from drivers.reading import YinongError
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
     """One outbox id: rows with `base` < id, up to the next one's base."""
 
     outbox: str
     base: int
     upto: int  # receipted seq
     store: str | None
+    handed: int  # brokers had taken the rows up to this seq when the last receipt was committed
 
 
 class Outbox:
@@ -41,6 +43,9 @@ class Outbox:
         self.path = path
         self.opening = opening
         self._boxes = self._read_boxes()
+        self._opened_at = self.last_id()  # rows above are of this run: they are new, whatever the file's past
+        self.is_full = False  # the last commit found no room
+        self.refused = 0  # commits that found no room, and uses of the room that is held for that
 
     @property
     def id(self) -> str:
@@ -63,33 +68,32 @@ class Outbox:
                 self._db.execute("ROLLBACK")
             raise
 
-    @property
-    def _box(self) -> _Box:
-        return self._boxes[-1]
-
     def append(self, drafts: Iterable[Draft], marks: Mapping[str, bytes | None] | None = None) -> list[Row]:
         """Commit messages and state marks in one transaction; gives the rows, in order, when they are on the disk.
 
         `marks` are the daemon's small states (what is believed of a device, a gun's counter): a state and the message
         that tells of it are true together or not at all; None removes a mark.
-        Raises OutboxFull, after giving up what may be given up.
+        Raises OutboxFull, after giving up what may be given up (`agent.store.giving_way`).
         """
         drafts = tuple(drafts)
-        try:
-            return self._append(drafts, marks or {})
-        except sqlite3.OperationalError as error:
-            if not _is_full(error):
-                raise
-        self.make_room()
-        try:
-            return self._append(drafts, marks or {})
-        except sqlite3.OperationalError as error:
-            if _is_full(error):
-                raise OutboxFull(f"磁盘已满,无法保存 / the disk is full: {self.path}") from error
-            raise
+        while True:
+            try:
+                rows = self._append(drafts, marks or {})
+            except sqlite3.OperationalError as error:
+                if not file.is_full(error):
+                    raise
+                stamp = _stamp(drafts[0].message) if drafts else None
+                if not self.make_room(stamp, for_captures=any(draft.leaf == "scan" for draft in drafts)):
+                    self.is_full = True
+                    self.refused += 1
+                    raise OutboxFull(f"磁盘已满,无法保存 / the disk is full: {self.path}") from error
+            else:
+                self.is_full = False
+                return rows
 
     def _append(self, drafts: Sequence[Draft], marks: Mapping[str, bytes | None]) -> list[Row]:
         rows: list[Row] = []
+        box = self._boxes[-1]
         with self.transaction():
             for draft in drafts:
                 cursor = self._db.execute(
@@ -97,10 +101,10 @@ class Outbox:
                     (draft.leaf.partition("/")[0], draft.leaf, draft.retained, draft.at_s),
                 )
                 place = int(cursor.lastrowid or 0)
-                message = msgspec.structs.replace(draft.message, outbox=self.id, seq=place - self._box.base)
+                message = msgspec.structs.replace(draft.message, outbox=box.outbox, seq=place - box.base)
                 body = msgspec.json.encode(message)
-                self._db.execute("UPDATE entry SET body = ? WHERE id = ?", (body, place))
-                rows.append(Row(place, self.id, place - self._box.base, draft.leaf, body, draft.retained))
+                self._db.execute("UPDATE entry SET body = ?, crc = ? WHERE id = ?", (body, crc32(body), place))
+                rows.append(Row(place, box.outbox, place - box.base, draft.leaf, body, draft.retained))
             for key, value in marks.items():
                 if value is None:
                     self._db.execute("DELETE FROM mark WHERE key = ?", (key,))
@@ -138,39 +142,90 @@ class Outbox:
         return int(found[0]) if found else 0
 
     def waiting(self, after: int, limit: int, upto: int | None = None) -> list[Row]:
-        """Rows that are not receipted, oldest first, with `after` < id (<= `upto`)."""
+        """Rows that are not receipted, oldest first, with `after` < id (<= `upto`).
+
+        One that is not what was committed (a disk's fault: its CRC) is given up here, and its void comes instead.
+        """
         rows: list[Row] = []
         for box, end in self._spans():
             low, high = max(after, box.base + box.upto), min(end, upto if upto is not None else end)
             if low < high and len(rows) < limit:
-                found = self._db.execute(
-                    "SELECT id, leaf, body, retained FROM entry WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
-                    (low, high, limit - len(rows)),
-                )
-                rows += [Row(i, box.outbox, i - box.base, leaf, bytes(b), bool(r)) for i, leaf, b, r in found]
+                rows += self._read(box, low, high, limit - len(rows))
         return rows
 
-    def receipt(self, receipt: Receipt, retained: bool = False) -> str:
+    def _read(self, box: Box, low: int, high: int, limit: int) -> list[Row]:
+        found = self._db.execute(
+            "SELECT id, kind, leaf, body, retained, crc FROM entry WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+            (low, high, limit),
+        ).fetchall()
+        damaged = {place for place, _, _, body, _, crc in found if crc is not None and crc32(body) != crc}
+        if damaged and self._given_up(damaged):
+            return self._read(box, low, high, limit)
+        return [
+            Row(place, box.outbox, place - box.base, leaf, bytes(body), bool(retained),
+                voids.first_of(body) if kind == voids.VOID else 0)
+            for place, kind, leaf, body, retained, _ in found
+            if place not in damaged
+        ]  # fmt: skip
+
+    def _given_up(self, damaged: Iterable[int]) -> bool:
+        """False where that cannot be written now (a full disk, a file that is only read): they are left out for now."""
+        try:
+            self.give_up(damaged, "unreadable")
+        except sqlite3.OperationalError as error:
+            if file.is_damage(error):
+                raise
+            return False
+        return True
+
+    def receipt(self, receipt: Receipt, retained: bool = False, handed: int | None = None) -> str:
         """Take a receipt in. Gives what it meant: `advanced`, `same`, `again` (a restored or new store holds less: what is
-        above goes again, from the archive), or `foreign` (an outbox id or a number that this file never gave).
+        above goes again, from the archive), `foreign` (an outbox id that this file never had), or `went_back`: the county
+        has numbers that this file did not give yet, so it is an older copy of itself: `begin_anew`.
 
         `retained`: the broker's stored one, which may be older than what is known (`agent.receipts.answer`).
+        `handed`: brokers took the rows of this outbox id up to here: no more is covered, whatever the receipt says. It may
+        speak of rows that the file gave in another life (decision 12). None: all of them.
         """
         boxes = enumerate(self._spans())
         found = next(((at, box, end - box.base) for at, (box, end) in boxes if box.outbox == receipt.outbox), None)
-        if found is None or receipt.upto > found[2]:
+        if found is None:
             return "foreign"
         at, box, last_seq = found
+        if receipt.upto > last_seq and box.outbox == self.id:
+            return "went_back"
         known = Standing(box.outbox, box.store, box.upto)
-        standing, again = answer(known, receipt, last_seq, retained)
+        covers = min(receipt.upto, last_seq, last_seq if handed is None else max(handed, box.upto))
+        standing, again = answer(known, msgspec.structs.replace(receipt, upto=covers), last_seq, retained)
         if standing == known:
             return "same"
+        taken = max(box.handed, standing.upto, min(handed or 0, last_seq))
         with self.transaction():
             self._db.execute(
-                "UPDATE outbox SET upto = ?, store = ? WHERE id = ?", (standing.upto, standing.store, box.outbox)
+                "UPDATE outbox SET upto = ?, store = ?, handed = ? WHERE id = ?",
+                (standing.upto, standing.store, taken, box.outbox),
             )
-        self._boxes[at] = box._replace(upto=standing.upto, store=standing.store)
+            if again:  # what the archive holds no longer cannot go again
+                at_box = voids.Place(box.outbox, box.base)
+                voids.fill(self._db, at_box, box.base + standing.upto, box.base + last_seq, "not_in_archive")
+        self._boxes[at] = box._replace(upto=standing.upto, store=standing.store, handed=taken)
         return "again" if again else "advanced"
+
+    def handed(self, outbox: str) -> int:
+        """Brokers have taken the rows of this outbox id up to here, as far as the file knows."""
+        return next((max(box.upto, box.handed) for box in self._boxes if box.outbox == outbox), 0)
+
+    def begin_anew(self, new_id: str) -> None:
+        """A new outbox id for the rows of this run, and from here on: the file turned out to be an older copy of itself.
+
+        What earlier runs left is sent under the old id: the same bytes are stored once, others are kept as conflicts.
+        """
+        base = max(self._opened_at, self._boxes[-1].base)
+        fingerprint = self._db.execute("SELECT fingerprint FROM outbox WHERE id = ?", (self.id,)).fetchone()[0]
+        with self.transaction():
+            file.begin(self._db, new_id, fingerprint, base)
+            renumber(self._db, voids.Place(self.id, self._boxes[-1].base), voids.Place(new_id, base))
+        self._boxes = self._read_boxes()
 
     def acknowledge_broker(self, place: int) -> None:
         """`[delivery] acknowledge = "broker"`: everything up to this row was taken by the broker, which is as good as it gets."""
@@ -186,162 +241,86 @@ class Outbox:
     def depth(self) -> Depth:
         """Counts for heartbeat, status and `yinong-agent outbox`."""
         last = self.last_id()
-        waiting = sum(max(0, end - box.base - box.upto) for box, end in self._spans())
-        kept = int(self._db.execute("SELECT count(*) FROM entry").fetchone()[0])
+        waiting = sum(max(0, span.end - span.receipted) for span in self.spans())
+        archived = sum(
+            int(self._db.execute(
+                "SELECT count(*) FROM entry WHERE id > ? AND id <= ?", (span.base, span.receipted)
+            ).fetchone()[0])
+            for span in self.spans()
+        )  # fmt: skip
         pages = int(self._db.execute("PRAGMA page_count").fetchone()[0])
         size = int(self._db.execute("PRAGMA page_size").fetchone()[0])
-        box = self._box
-        return Depth(box.outbox, last - box.base, box.upto, waiting, max(0, kept - waiting), pages * size, box.store)
+        box = self._boxes[-1]
+        return Depth(box.outbox, last - box.base, box.upto, waiting, archived, pages * size, box.store)
 
-    def give_up(self, places: Sequence[int], reason: str, stamp: Journal) -> None:
-        """Replace rows by `void` entries of the same place: a receipt 'without a gap' can still advance."""
+    def give_up(self, places: Iterable[int], reason: str, stamp: Journal | None = None) -> None:
+        """Replace rows by `void` entries, neighbours together: a receipt 'without a gap' can still advance."""
+        places = tuple(places)
         with self.transaction():
             for box, end in self._spans():
-                for place in (p for p in places if box.base < p <= end):
-                    details = {"reason": reason, "was": self._leaf(place)}
-                    void = msgspec.structs.replace(
-                        stamp, event="void", details=details, outbox=box.outbox, seq=place - box.base
-                    )
-                    self._db.execute(
-                        "UPDATE entry SET kind = 'journal', leaf = 'journal', retained = 0, body = ? WHERE id = ?",
-                        (msgspec.json.encode(void), place),
-                    )
+                here = [place for place in places if box.base < place <= end]
+                voids.give_up(self._db, voids.Place(box.outbox, box.base), here, reason, stamp)
+
+    def fill_gaps(self) -> int:
+        """Voids for what waits by its number and is not there. Gives how many places."""
+        filled = 0
+        for span in self.spans():
+            count = "SELECT count(*) FROM entry WHERE id > ? AND id <= ? AND kind <> 'void'"
+            if int(self._db.execute(count, (span.receipted, span.end)).fetchone()[0]) < span.end - span.receipted:
+                with self.transaction():
+                    place = voids.Place(span.outbox, span.base)
+                    filled += voids.fill(self._db, place, span.receipted, span.end, "missing")
+        return filled
 
     def prune(self, before_s: int) -> int:
         """Delete receipted rows older than `before_s` (wall time); gives how many. Unreceipted rows are never deleted."""
-        return self._delete_archived("at_s < ?", before_s, limit=5000)
+        with self.transaction():
+            return giving_way.delete_archived(self._db, self.spans(), "at_s < ?", (before_s,), limit=5000)
 
-    def make_room(self) -> int:
-        """The disk is nearly full: give up archived rows, oldest readings first, then journal; captures last of all."""
-        for kinds in (("device", "standard"), ("journal",), ("scan",)):
-            wanted = ",".join(f"'{kind}'" for kind in kinds)
-            if freed := self._delete_archived(f"kind IN ({wanted}) AND ? = 0", 0, limit=2000):
-                return freed
-        return 0
+    def make_room(self, stamp: Journal | None = None, *, for_captures: bool = False) -> int:
+        """The next step of giving way; gives how many rows went, 0 where nothing may go any more.
+
+        Where the disk has no room even for that, the room that is held for it is given back (`agent.store.reserve`).
+        """
+        try:
+            with self.transaction():
+                return giving_way.give_way(self._db, self.spans(), stamp, for_captures=for_captures)
+        except sqlite3.OperationalError as error:
+            if not file.is_full(error):
+                raise
+        released = reserve.release(self.path)
+        self.refused += released
+        self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()  # the WAL's room is used again from its beginning
+        return int(released)
+
+    def give_archive(self) -> int:
+        """Room before it is needed: the next step of the archive alone. Raises sqlite3.Error."""
+        with self.transaction():
+            return giving_way.give_archive(self._db, self.spans())
 
     def close(self) -> None:
         self._db.close()
 
-    def _delete_archived(self, condition: str, value: int, limit: int) -> int:
-        deleted = 0
-        with self.transaction():
-            for box, end in self._spans():
-                deleted += self._db.execute(
-                    "DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE id > ? AND id <= ? AND "
-                    f"{condition} ORDER BY id LIMIT ?)",
-                    (box.base, min(end, box.base + box.upto), value, limit),
-                ).rowcount
-        return deleted
+    def spans(self) -> list[Span]:
+        """Every outbox id with its places."""
+        return [Span(box.outbox, box.base, min(end, box.base + box.upto), end) for box, end in self._spans()]
 
-    def _leaf(self, place: int) -> str:
-        found = self._db.execute("SELECT leaf FROM entry WHERE id = ?", (place,)).fetchone()
-        return str(found[0]) if found else "?"
-
-    def _spans(self) -> Iterable[tuple[_Box, int]]:
+    def _spans(self) -> Iterable[tuple[Box, int]]:
         ends = [box.base for box in self._boxes[1:]] + [self.last_id()]
         return zip(self._boxes, ends, strict=True)
 
-    def _read_boxes(self) -> list[_Box]:
-        return [_Box(*row) for row in self._db.execute("SELECT id, base, upto, store FROM outbox ORDER BY base, rowid")]
+    def _read_boxes(self) -> list[Box]:
+        columns = {column[1] for column in self._db.execute("PRAGMA table_info(outbox)")}
+        handed = "handed" if "handed" in columns else "0"  # a file that an older program has open is only read
+        return [
+            Box(*row)
+            for row in self._db.execute(f"SELECT id, base, upto, store, {handed} FROM outbox ORDER BY base, rowid")
+        ]
 
 
-def _is_full(error: sqlite3.OperationalError) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-
-
-def open_outbox(path: Path, fingerprint: str, new_id: str, stamp: str) -> Outbox:
-    """Open the file, make it, or put a damaged one aside (never deleted) and start anew: the agent starts anyway.
-
-    `new_id` is taken where a new outbox begins: no file, a corrupt file, or a file that was written on other hardware
-    (a cloned disk, a moved disk: the old rows are kept and still sent under their old id). `stamp` goes into the name of a
-    file that is put aside.
-    Raises sqlite3.OperationalError where the folder cannot be written at all.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    existed = path.exists()
-    try:
-        db, details = _opened(path)
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError) and not is_damage(error):
-            raise
-        aside = path.with_name(f"{path.name}.damaged-{stamp}")
-        for suffix in ("", "-wal", "-shm"):
-            part = path.with_name(path.name + suffix)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
-        db, _ = _opened(path)
-        _begin(db, new_id, fingerprint)
-        return Outbox(db, path, Opening("corrupt", {"error": str(error), "moved_to": aside.name}))
-    last = db.execute("SELECT id, fingerprint FROM outbox ORDER BY base DESC, rowid DESC LIMIT 1").fetchone()
-    if last is None:
-        _begin(db, new_id, fingerprint)
-        return Outbox(db, path, Opening("kept" if existed else "new", details))
-    if last[1] != fingerprint:
-        _begin(db, new_id, fingerprint)
-        return Outbox(
-            db,
-            path,
-            Opening("other_hardware", {**details, "before": last[1], "now": fingerprint, "outbox_before": last[0]}),
-        )
-    return Outbox(db, path, Opening("migrated" if details else "kept", details))
-
-
-def _begin(db: sqlite3.Connection, outbox: str, fingerprint: str) -> None:
-    db.execute(
-        "INSERT INTO outbox (id, base, fingerprint) VALUES "
-        "(?, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0), ?)",
-        (outbox, fingerprint),
-    )
-
-
-def _opened(path: Path) -> tuple[sqlite3.Connection, dict[str, str | int]]:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA cache_size = -512")
-        db.execute("PRAGMA journal_size_limit = 1048576")
-        before = int(db.execute("PRAGMA user_version").fetchone()[0])
-        for version, migration in enumerate(MIGRATIONS[before:], start=before + 1):
-            db.executescript(f"BEGIN; {migration}; PRAGMA user_version = {version}; COMMIT;")
-        if before:
-            db.execute("SELECT count(*), max(length(body)) FROM entry").fetchone()
-            verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(str(verdict))
-        changed = 0 < before < len(MIGRATIONS)
-        return db, {"schema_before": before, "schema_now": len(MIGRATIONS)} if changed else {}
-    except BaseException:
-        db.close()
-        raise
-
-
-def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """The file itself is damaged (SQLITE_CORRUPT, SQLITE_NOTADB)."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def peek(path: Path) -> Depth:
-    """The counts of a file that no daemon has open (or has: nothing is changed). Raises YinongError where there is none."""
-    with read_only(path) as box:
-        return box.depth()
-
-
-@contextmanager
-def read_only(path: Path) -> Generator[Outbox]:
-    """The file to read from, whether a daemon has it open or not. Raises YinongError where it cannot be read."""
-    try:
-        there = path.is_file()
-    except OSError as error:  # a folder that only the daemon's user may enter
-        raise YinongError(f"没有权限读 {path}:请用 sudo / no permission for {path}: use sudo") from error
-    if not there:
-        raise YinongError(f"没有 {path} / there is no {path}")
-    db = None
-    try:
-        db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
-        yield Outbox(db, path, Opening("kept", {}))
-    except sqlite3.Error as error:
-        raise YinongError(f"{path}: {error}") from error
-    finally:
-        if db is not None:
-            db.close()
+def _stamp(message: Receipted) -> Journal:
+    """A void is stamped as the message for whose sake it was made."""
+    return Journal(
+        boot=message.boot, at=message.at, mono_ms=message.mono_ms, clock=message.clock, outbox="0" * 12, seq=1,
+        event=voids.VOID,
+    )  # fmt: skip

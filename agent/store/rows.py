@@ -28,6 +28,12 @@ class Row(NamedTuple):
     leaf: str
     body: bytes
     retained: bool
+    first: int = 0  # of a void that stands for several numbers: it covers first..seq
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the sequence that it covers."""
+        return range(self.first or self.seq, self.seq + 1)
 
 
 class Depth(NamedTuple):
@@ -36,7 +42,7 @@ class Depth(NamedTuple):
     outbox: str
     last_seq: int
     receipted: int  # without a gap up to this seq
-    waiting: int  # rows of every outbox id that the county has not receipted
+    waiting: int  # numbers of every outbox id that the county has not receipted
     archived: int
     file_bytes: int
     store: str | None  # the recorder's store that receipted last

@@ -26,4 +26,10 @@ MIGRATIONS = (
     CREATE TABLE mark (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE spill (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL)
     """,
+    # crc: of the body, since a flash that tires flips bits below SQLite, and a wrong code is worse than none.
+    # handed: up to here brokers have taken the rows, as known when the last receipt was committed.
+    """
+    ALTER TABLE entry ADD COLUMN crc INTEGER;
+    ALTER TABLE outbox ADD COLUMN handed INTEGER NOT NULL DEFAULT 0
+    """,
 )

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-from agent.store.outbox import Draft, Outbox, Row, is_damage
+from agent.store.file import is_damage
+from agent.store.outbox import Outbox
+from agent.store.rows import Draft, Row
 
 T = TypeVar("T")
 

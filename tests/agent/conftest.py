@@ -12,7 +12,8 @@ from typing import TypeAlias
 import pytest
 
 from agent.clock import ClockQuality
-from agent.store.outbox import Outbox, open_outbox
+from agent.store.opening import open_outbox
+from agent.store.outbox import Outbox
 from agent.store.writer import Writer
 
 

@@ -16,7 +16,7 @@ from agent.messages import Capture
 from agent.scans import camera_desk
 from agent.scans.camera_desk import CameraDesk
 from agent.scans.captures import Captures
-from agent.store.outbox import read_only
+from agent.store.opening import read_only
 from drivers.reading import YinongError
 from drivers.scan_gun.camera import capture_of
 

@@ -12,7 +12,8 @@ import pytest
 
 from agent.messages import Capture, Journal
 from agent.scans.captures import Captures
-from agent.store.outbox import Outbox, read_only
+from agent.store.opening import read_only
+from agent.store.outbox import Outbox
 from agent.store.writer import Writer
 from drivers.scan_gun.capture import Capture as Read
 from drivers.scan_gun.driver import ScanGun

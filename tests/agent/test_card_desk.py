@@ -14,7 +14,8 @@ from agent.scans.captures import Captures
 from agent.scans.card_desk import CardAnswer, CardDesk
 from agent.scans.cards import Card, make
 from agent.scans.gun_state import GunState
-from agent.store.outbox import Outbox, read_only
+from agent.store.opening import read_only
+from agent.store.outbox import Outbox
 from agent.store.writer import Writer
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import Capture as Read

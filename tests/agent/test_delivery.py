@@ -20,7 +20,9 @@ from agent.county.delivery import Delivery, Pace
 from agent.county.link import Link, LinkState
 from agent.messages import Journal, Receipt, Standard
 from agent.stamp import draft, journal, placed
-from agent.store.outbox import Draft, Outbox, open_outbox
+from agent.store.opening import open_outbox
+from agent.store.outbox import Outbox
+from agent.store.rows import Draft
 from agent.store.writer import Writer
 from agent.wire import Broker as Address
 from agent.wire import LinkLost, Refused, Session, Will

@@ -10,7 +10,9 @@ import pytest
 from agent.county.link import LinkState
 from agent.life import MARK, Life, forget_what_was_believed, previous_end
 from agent.messages import Journal
-from agent.store.outbox import Opening, Outbox, open_outbox
+from agent.store.opening import open_outbox
+from agent.store.outbox import Outbox
+from agent.store.rows import Opening
 from agent.store.writer import Writer
 
 KEPT = Opening("kept", {})

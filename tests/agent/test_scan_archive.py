@@ -10,7 +10,9 @@ import pytest
 from agent.messages import Capture, Journal, Receipt
 from agent.stamp import draft, journal, placed
 from agent.store import scan_archive
-from agent.store.outbox import Draft, Outbox, read_only
+from agent.store.opening import read_only
+from agent.store.outbox import Outbox
+from agent.store.rows import Draft
 from agent.store.scan_archive import VOIDED, Walk, Wanted, forget_voids, next_again, resend_mark, rows_again
 from drivers.reading import YinongError
 
@@ -197,7 +199,7 @@ def test_a_range_is_sent_in_batches_and_goes_on_where_it_was(outbox: Outbox, clo
 
 
 def test_a_batch_holds_captures_of_one_outbox_id_as_they_were_committed(tmp_path: Any, clock: Any) -> None:
-    from agent.store.outbox import open_outbox
+    from agent.store.opening import open_outbox
 
     first = open_outbox(tmp_path / "o.db", "f00d00000001", "0123456789ab", "t")
     body = first.append([scan(clock, "A")])[0].body

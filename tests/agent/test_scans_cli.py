@@ -15,7 +15,7 @@ from agent.messages import Capture
 from agent.scans.card_key import NAME, card_key
 from agent.scans.cards import Card, looks_like_card, read
 from agent.stamp import draft, placed
-from agent.store.outbox import open_outbox
+from agent.store.opening import open_outbox
 
 COMMAND = str(Path(sys.executable).parent / "yinong-agent")
 FORMULA = '=HYPERLINK("http://x.example/")'

@@ -14,7 +14,7 @@ import pytest
 from agent.messages import Capture
 from agent.scans.captures import Captures
 from agent.scans.signals import OK, REFUSED, Signals, signals
-from agent.store.outbox import read_only
+from agent.store.opening import read_only
 from drivers.scan_gun.driver import ScanGun
 from drivers.speaker import Speaker
 
