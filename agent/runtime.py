@@ -5,13 +5,14 @@ import logging
 import os
 import sqlite3
 from collections.abc import Coroutine
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from agent.answers import Answers, Parts
-from agent.clock import Clock
+from agent.clock import EARLIEST, Clock
 from agent.configuration.settings import Loaded, Settings
 from agent.control import Answerer, serve
 from agent.county.call import broker_of, session_of, trusted
@@ -82,7 +83,7 @@ class Runtime:
         name = self.settings.terminal.name
         self._receipts = topic(name, "receipt")
         self._incoming: asyncio.Queue[Incoming] = asyncio.Queue(100)
-        broker = broker_of(self.settings, loaded.secrets.password, loaded.secrets.key_file)
+        broker = broker_of(self.settings, loaded.secrets.password, loaded.secrets.key_file, self._certificates_after)
         self.link = Link(
             name, clock, broker, self._session, self._born, self._on_message, self.life.link_changed,
             backoff_cap_s=self.settings.broker.reconnect_cap_s,
@@ -177,6 +178,8 @@ class Runtime:
         self.ready.set()
         if self.clock.quality() != "synced":
             await self.life.watch_clock()
+            if self._tls and self._tls.outside_its_time(self.clock.now()):
+                self.link.again()
             await self.rounds.resume_measurements()
 
     async def _once_ready(self, loop: Coroutine[Any, Any, None]) -> None:
@@ -187,6 +190,9 @@ class Runtime:
             loop.close()
             raise
         await loop
+
+    def _certificates_after(self) -> datetime | None:
+        return None if self.clock.quality() == "synced" else EARLIEST
 
     def _session(self, connection: int) -> Session:
         return session_of(self.settings, self._fingerprint, msgspec.json.encode(self._state("lost", connection)))

@@ -90,6 +90,7 @@ class Wire:
     def __init__(self, broker: Broker, session: Session, ears: Ears) -> None:
         self._loop = asyncio.get_running_loop()
         self._ears, self._session, self._broker = ears, session, broker
+        self._tls: ssl.SSLContext | None = None
         self._client = self._made()
         self._unacked: dict[int, float] = {}
         self._tick_handle: asyncio.TimerHandle | None = None
@@ -119,13 +120,16 @@ class Wire:
             self._shut("no answer to CONNECT")
             raise LinkLost("no answer to CONNECT") from None
         except OSError as error:  # refused, unreachable, no such name (or none that can be), TLS
-            self._shut(str(error))
-            raise LinkLost(f"{type(error).__name__}: {error}") from error
+            why = self._trouble or f"{type(error).__name__}: {error}"
+            self._shut(why)
+            raise LinkLost(why) from error
         except BaseException:
             self._shut("cancelled")
             raise
         if reason.is_failure:
             self._shut(str(reason))
+            if self._trouble:
+                raise LinkLost(self._trouble)
             raise Refused(str(reason), reason.value)
         if self.closed.done():
             raise LinkLost(self.closed.result())
@@ -194,7 +198,8 @@ class Wire:
         if self._broker.username:
             client.username_pw_set(self._broker.username, self._broker.password)
         if self._broker.tls:
-            client.tls_set_context(self._broker.tls())
+            self._tls = self._broker.tls()
+            client.tls_set_context(self._tls)
         if will := session.will:
             properties = Properties(PacketTypes.WILLMESSAGE)
             properties.WillDelayInterval = will.delay_s
@@ -274,9 +279,15 @@ class Wire:
             pace_s = min(5.0, self._session.keepalive_s / 4, self._session.no_ack_s / 4)
             self._tick_handle = self._loop.call_later(pace_s, self._tick)
 
+    @property
+    def _trouble(self) -> str:
+        """What the broker said when it ended TLS (`agent.county.tls`): better than what became of the connection."""
+        return str(getattr(self._tls, "trouble", ""))
+
     def _shut(self, why: str) -> None:
         if self.closed.done():
             return
+        why = self._trouble or why
         was_up = self.up
         self.closed.set_result(why)
         if self._tick_handle:

@@ -3,6 +3,8 @@
     with Broker(tmp_path) as broker: ...          # broker.host, broker.port; no passwords
     with Broker(tmp_path, secured=True) as broker:
         broker.add_user("recorder", "…")          # the shipped ACL file holds
+    with Broker(tmp_path, secured=True, tls=Tls(authority.file, cert, key)) as broker:
+        ...                                       # and the county's listener at broker.tls_port, as shipped
 
 `stop` ends it cleanly (it publishes every will), `kill` as a power cut does (no will, what was not saved is gone),
 `restart` comes back on the same port with the same files.
@@ -17,9 +19,19 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+
+
+class Tls(NamedTuple):
+    """What the county's listener needs; `by_certificate`: terminals are known by theirs instead of by a password."""
+
+    ca: Path
+    cert: Path
+    key: Path
+    by_certificate: bool = False
 
 
 class Broker:
@@ -27,10 +39,12 @@ class Broker:
 
     host = "127.0.0.1"
 
-    def __init__(self, folder: Path, *, secured: bool = False, extra: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, secured: bool = False, extra: tuple[str, ...] = (), tls: Tls | None = None
+    ) -> None:
         self.folder = folder / "mosquitto"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = _free_port()
+        self.port, self.tls_port, self._tls = _free_port(), _free_port(), tls
         self.secured = secured
         self.passwords: dict[str, str] = {}
         self._extra = extra
@@ -126,9 +140,34 @@ class Broker:
             "listener 1883 127.0.0.1\nallow_anonymous true", f"listener {self.port} 127.0.0.1\n{self._rules()}"
         )
         assert f"listener {self.port} " in text, "config/mosquitto.conf has another loopback listener than expected"
+        if self._tls:
+            text = self._with_countys_listener(text, self._tls)
         # As root mosquitto would become the user mosquitto, who may not read a test's folder.
         user = ("user root",) if os.geteuid() == 0 else ()
         return "\n".join((*user, "log_type information", *self._extra, text))
+
+    def _with_countys_listener(self, text: str, tls: Tls) -> str:
+        """The lines that the county takes the `#` from (a directive follows it at once), and its files."""
+        before, listener, rest = text.partition("#listener 8883\n")
+        assert listener, "config/mosquitto.conf has no county's listener to take the # from"
+        lines = [line.removeprefix("#") if line[1:2].isalpha() else line for line in (listener + rest).splitlines()]
+        if not tls.by_certificate:
+            lines = [
+                line
+                for line in lines
+                if line.split()[:1] not in (["require_certificate"], ["use_identity_as_username"])
+            ]
+        else:
+            lines = [line for line in lines if line.split()[:1] != ["password_file"]]
+        text = before + "\n".join(lines) + "\n"
+        for shipped, ours in (
+            ("listener 8883", f"listener {self.tls_port} 127.0.0.1"), ("/etc/mosquitto/yinong/ca.crt", tls.ca),
+            ("/etc/mosquitto/yinong/broker.crt", tls.cert), ("/etc/mosquitto/yinong/broker.key", tls.key),
+            ("/etc/mosquitto/yinong/passwd", self.folder / "passwd"),
+            ("/etc/mosquitto/yinong/mosquitto.acl", self.folder / "mosquitto.acl"),
+        ):  # fmt: skip
+            text = text.replace(shipped, str(ours))
+        return text
 
     def _rules(self) -> str:
         if not self.secured:

@@ -1,24 +1,27 @@
 """How the configuration reaches the broker: address, names, TLS, the will."""
 
-import ssl
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from agent.configuration.settings import Settings
+from agent.county.tls import CountyTls
 from agent.messages import topic
 from agent.wire import Broker, Session, Will
-from drivers.reading import YinongError
 
 LARGEST_PACKET = 65536  # commands and receipts are small
 
 
-class BadTls(YinongError):  # noqa: N818
-    """A certificate file cannot be used."""
+def tls_of(
+    settings: Settings, key_file: Path | None, certificates_after: Callable[[], datetime | None]
+) -> CountyTls | None:
+    """TLS towards the county (`certificates_after` as in `agent.county.tls`); None where the file says `tls = false`."""
+    given = settings.broker
+    return CountyTls(given.ca_file, given.cert_file, key_file, certificates_after) if given.tls else None
 
 
-def broker_of(settings: Settings, password: str | None, key_file: Path | None) -> Broker:
+def broker_of(settings: Settings, password: str | None, tls: CountyTls | None) -> Broker:
     """Where the broker is. The user name is the terminal's name."""
-    tls = _context(settings, key_file) if settings.broker.tls else None
     return Broker(settings.broker.host, settings.broker.port, settings.terminal.name, password, tls)
 
 
@@ -37,16 +40,3 @@ def session_of(settings: Settings, fingerprint: str, will: bytes) -> Session:
 def trusted(settings: Settings, password: str | None, key_file: Path | None) -> bool:
     """Whether commands may be taken over this link: authenticated TLS, or a broker on this very machine."""
     return settings.broker.loopback or (settings.broker.tls and (password is not None or key_file is not None))
-
-
-def _context(settings: Settings, key_file: Path | None) -> Callable[[], ssl.SSLContext]:
-    def made() -> ssl.SSLContext:
-        try:
-            context = ssl.create_default_context(cafile=settings.broker.ca_file)
-            if settings.broker.cert_file:
-                context.load_cert_chain(settings.broker.cert_file, str(key_file) if key_file else None)
-        except (OSError, ssl.SSLError) as error:
-            raise BadTls(f"证书文件不可用 / a certificate file cannot be used: {error}") from error
-        return context
-
-    return made

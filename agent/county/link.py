@@ -87,6 +87,11 @@ class Link:
         self._warn("no subscribers" if code == NO_SUBSCRIBERS else "")
         return code
 
+    def again(self) -> None:
+        """Drop the connection and make another: what it was made on does not hold any more."""
+        if self._connection is not None:
+            self._connection.drop()
+
     async def close(self, farewell: bytes) -> None:
         """Clean stop: say `closing` (retained) and disconnect, so that the will stays unsaid. Bounded by the caller."""
         connection, self._connection = self._connection, None

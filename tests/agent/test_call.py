@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from agent.configuration.settings import Broker, Settings, Station
-from agent.county.call import BadTls, broker_of, session_of, trusted
+from agent.county.call import broker_of, session_of, tls_of, trusted
 from agent.county.connection import Connection
 from agent.county.link import Link, LinkState
+from agent.county.tls import BadTls
 from agent.wire import Broker as Address
 from agent.wire import LinkLost, Session
 
@@ -22,8 +23,13 @@ def settings(**broker: Any) -> Settings:
     return Settings(station=STATION, broker=Broker(**{"host": "192.0.2.1", **broker}))
 
 
+def address_of(given: Settings, password: str | None) -> Address:
+    """With a good clock: certificates are held to their times."""
+    return broker_of(given, password, tls_of(given, None, lambda: None))
+
+
 def test_one_name_everywhere_and_a_client_id_that_clones_do_not_share() -> None:
-    address, session = broker_of(settings(), "secret", None), session_of(settings(), "0123456789ab", b"will")
+    address, session = address_of(settings(), "secret"), session_of(settings(), "0123456789ab", b"will")
     assert (address.username, session.client_id) == (NAME, f"{NAME}.01234567")
     assert session.will is not None
     assert (session.will.topic, session.will.payload, session.will.delay_s) == (f"yinong/1/{NAME}/state", b"will", 120)
@@ -56,7 +62,7 @@ def test_a_certificate_file_that_cannot_be_used_is_one_of_our_errors(tmp_path: P
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_bytes(content)
-    address = broker_of(settings(ca_file=str(file)), None, None)
+    address = address_of(settings(ca_file=str(file)), None)
     assert address.tls is not None
     with pytest.raises(BadTls):
         address.tls()
@@ -66,8 +72,8 @@ SESSION = session_of(settings(), "0123456789ab", b"")
 
 
 def _impossible(tmp_path: Path) -> list[tuple[str, Address]]:
-    bad_file = broker_of(settings(ca_file=str(tmp_path / "none")), None, None)
-    plain = broker_of(settings(tls=False), None, None)
+    bad_file = address_of(settings(ca_file=str(tmp_path / "none")), None)
+    plain = address_of(settings(tls=False), None)
     return [
         ("certificate", bad_file),
         ("label", plain._replace(host="a..b")),

@@ -1,0 +1,181 @@
+"""TLS towards the county's broker: the pinned authority, and a terminal whose clock is dead.
+
+    settings, certificates_after -> CountyTls -> one context a connection -> _Socket.do_handshake -> MQTT
+
+With a good clock everything holds as usual. While nobody knows the time (`certificates_after` gives a floor instead of None),
+the times of certificates are set aside, of the county's own authority only: name, chain, key and purpose are checked as ever,
+and every certificate of the chain must end after the floor, before anything but the handshake is sent.
+Only for this one connection, never to enrol or to take an update: `docs/decisions/0016-tls-with-a-dead-clock.md`.
+"""
+
+import contextlib
+import ssl
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from drivers.reading import YinongError
+
+NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, X509_VERIFY_PARAM_set_flags(3)
+
+# X509_V_ERR_*, X509_STORE_CTX_get_error(3)
+_REFUSED = {
+    9: ("服务器证书还没有生效", "the broker's certificate is not valid yet"),
+    10: ("服务器证书已过期", "the broker's certificate has expired"),
+    18: ("服务器证书是自签名的,不是本县签发的", "the broker's certificate is self-signed, not the county's"),
+    19: ("服务器证书不是本县签发的", "the broker's certificate is not from the county's authority"),
+    20: ("服务器证书不是本县签发的", "the broker's certificate is not from the county's authority"),
+    26: ("服务器证书不能用于服务器", "the broker's certificate is not for a server"),
+    62: ("服务器证书是发给别的名字的", "the broker's certificate is for another name"),
+    64: ("服务器证书是发给别的地址的", "the broker's certificate is for another address"),
+}
+
+
+# Alerts by which the broker ends it: the reason of an ssl.SSLError without its version (RFC 8446, 6.2)
+_ALERTS = {
+    "CERTIFICATE_REQUIRED": ("服务器要求本站出示证书", "the broker wants a certificate of this terminal"),
+    "CERTIFICATE_EXPIRED": ("本站证书已过期", "this terminal's certificate has expired"),
+    "CERTIFICATE_REVOKED": ("本站证书已被吊销", "this terminal's certificate was revoked"),
+    "CERTIFICATE_UNKNOWN": ("服务器不接受本站证书", "the broker does not take this terminal's certificate"),
+    "BAD_CERTIFICATE": ("服务器不接受本站证书", "the broker does not take this terminal's certificate"),
+    "UNKNOWN_CA": (
+        "服务器不认识签发本站证书的机构",
+        "the broker does not know the authority of this terminal's certificate",
+    ),
+    "HANDSHAKE_FAILURE": (
+        "双方没有共同的加密方式,或缺少本站证书",
+        "no cipher in common, or no certificate of this terminal",
+    ),
+}
+
+
+class BadTls(YinongError):  # noqa: N818
+    """A certificate file cannot be used."""
+
+
+class TlsRefused(YinongError, OSError):  # noqa: N818
+    """The handshake failed, or the broker's certificates are not good enough; says why in words."""
+
+
+class CountyContext(ssl.SSLContext):
+    """Of one connection. `trouble` says in words why the broker ended it: with TLS 1.3 it does so after the handshake."""
+
+    floor: datetime | None = None  # None: certificates are held to their times
+    trouble = ""
+    times: tuple[datetime, datetime] | None = (
+        None  # of the chain that was taken without: from when and until when it holds
+    )
+
+
+class CountyTls:
+    """What makes the context of each connection, when it is made; that raises BadTls for a file that cannot be used.
+
+    `certificates_after` is asked at every connection: None where the clock is good, else the moment after which every
+    certificate has to end.
+    """
+
+    def __init__(
+        self, ca_file: str, cert_file: str, key_file: Path | None, certificates_after: Callable[[], datetime | None]
+    ) -> None:
+        self._ca_file, self._cert_file, self._key_file = ca_file, cert_file, key_file
+        self._certificates_after = certificates_after
+        self._newest: CountyContext | None = None
+
+    def __call__(self) -> CountyContext:
+        context = CountyContext(ssl.PROTOCOL_TLS_CLIENT)  # checks chain and name
+        try:
+            context.load_verify_locations(self._ca_file)
+            if self._cert_file:
+                context.load_cert_chain(self._cert_file, str(self._key_file) if self._key_file else None)
+        except (OSError, ssl.SSLError) as error:
+            raise BadTls(f"证书文件不可用 / a certificate file cannot be used: {error}") from error
+        context.sslsocket_class = _Socket
+        context.floor = self._certificates_after()
+        if context.floor is not None:
+            context.verify_flags |= NO_CHECK_TIME
+        self._newest = context
+        return context
+
+    def outside_its_time(self, now: datetime) -> bool:
+        """Whether the newest connection stands on a certificate that would be refused, now that the time is known."""
+        times = self._newest.times if self._newest else None
+        return times is not None and not times[0] <= now <= times[1]
+
+
+class _Socket(ssl.SSLSocket):
+    """Says in words why a connection failed, and ends it where a certificate ends before the floor."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            self._shake_hands(block)
+        except BaseException:
+            self.close()  # paho leaves it open
+            raise
+
+    def _shake_hands(self, block: bool) -> None:
+        try:
+            super().do_handshake(block)
+        except ssl.SSLCertVerificationError as error:
+            zh, en = _REFUSED.get(error.verify_code, ("服务器证书不可信", "the broker's certificate is not trusted"))
+            raise TlsRefused(f"{zh} / {en} ({error.verify_message})") from error
+        except ssl.SSLError as error:
+            raise TlsRefused(_alert(error) or f"TLS 握手失败 / the TLS handshake failed: {error.reason}") from error
+        context = self.context
+        if isinstance(context, CountyContext) and context.floor is not None:
+            chain = self._chain()
+            if ended := ended_before(context.floor, chain):
+                raise TlsRefused(
+                    f"证书早已过期 / a certificate expired before this program was made or last ran: {ended}"
+                )
+            context.times = max(_time(c["notBefore"]) for c in chain), min(_time(c["notAfter"]) for c in chain)
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except ssl.SSLError as error:
+            self._tell(error)
+            raise
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        try:
+            return super().send(data, flags)
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+            with contextlib.suppress(OSError):
+                self.recv(1)  # the broker's last word may lie there
+            raise
+
+    def _tell(self, error: ssl.SSLError) -> None:
+        if isinstance(self.context, CountyContext):
+            self.context.trouble = _alert(error) or self.context.trouble
+
+    def _chain(self) -> list[Mapping[str, Any]]:
+        """The chain as OpenSSL verified it, the authority's certificate included.
+
+        Public from Python 3.13 on, as DER only; the object below it has given the decoded ones since 3.10.
+        """
+        chain = getattr(self._sslobj, "get_verified_chain", lambda: None)()  # type: ignore[attr-defined]
+        if not chain:
+            raise TlsRefused("证书无法核对 / the certificates cannot be looked at")
+        return [certificate.get_info() for certificate in chain]
+
+
+def ended_before(floor: datetime, chain: list[Mapping[str, Any]]) -> str:
+    """The first certificate of a chain that ends before the floor, in words; "" where none does. Pure."""
+    for certificate in chain:
+        ends = _time(certificate["notAfter"])
+        if ends < floor:
+            names = dict(pair for (pair, *_) in certificate["subject"])
+            return f"{names.get('commonName', '?')}, {ends:%Y-%m-%d} < {floor:%Y-%m-%d}"
+    return ""
+
+
+def _alert(error: ssl.SSLError) -> str:
+    """The broker's alert in words; "" where it is none."""
+    _, alert, name = (error.reason or "").partition("_ALERT_")
+    zh, en = _ALERTS.get(name, ("服务器中止了 TLS 连接", f"the broker ended the TLS connection: {name.lower()}"))
+    return f"{zh} / {en}" if alert else ""
+
+
+def _time(words: str) -> datetime:
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(words), UTC)
