@@ -75,12 +75,12 @@ class Daemon:
 
     def __init__(
         self, folder: Path, port: int, *, tables: str = TERMINAL, sections: str = "", broker: str = "",
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None, outbox_folder: Path | None = None,
     ) -> None:  # fmt: skip
         self.folder = folder / "terminal"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config, self.socket = self.folder / "agent.toml", self.folder / "agent.sock"
-        self.outbox_file = self.folder / "outbox.db"
+        self.outbox_file = (outbox_folder or self.folder) / "outbox.db"
         self.environment = dict(environment or {})
         self._process: Process | None = None
         self.config.write_text(
@@ -189,7 +189,7 @@ class Gun:
     """A serial gun on a pseudo-terminal: what is written to the master is what the gun sends."""
 
     def __init__(self, id: str = "main") -> None:
-        self._master, self._line = pty.openpty()
+        self.master, self._line = pty.openpty()
         self.port = os.ttyname(self._line)
         self.table = f'[[device]]\nclass = "scan_gun"\nid = "{id}"\nport = "{self.port}"\nsuffix = "cr"\n'
 
@@ -197,11 +197,12 @@ class Gun:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        os.close(self._master)
+        os.close(self.master)
         os.close(self._line)
 
     def forget(self) -> None:
-        """As an unopened line is: so that the next opening can be waited for."""
+        """As an unopened line is: so that the next opening can be waited for; what nobody has read is gone."""
+        termios.tcflush(self._line, termios.TCIFLUSH)
         modes = termios.tcgetattr(self._line)
         modes[3] |= termios.ICANON
         termios.tcsetattr(self._line, termios.TCSANOW, modes)
@@ -210,7 +211,7 @@ class Gun:
         until(lambda: not termios.tcgetattr(self._line)[tty.LFLAG] & termios.ICANON, lambda: f"{self.port} not opened")
 
     def send(self, data: bytes) -> None:
-        os.write(self._master, data)
+        os.write(self.master, data)
 
     def scan(self, text: str) -> None:
         self.send(text.encode() + b"\r")
