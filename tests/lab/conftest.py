@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lab import places
 from lab.agent import NAME, PASSWORD, Agent
 from lab.camera import Camera
 from lab.county import County
@@ -16,6 +17,12 @@ from lab.screen import Screen
 from lab.sound import Microphone, Speaker
 from lab.station import Station, clone, forget
 from lab.usb import SYMBOL_KEYBOARD
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture:
+        places.aloud = capture.global_and_fixture_disabled
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from lab.parked import frozen_after, parked, put, run
 from lab.places import CHECKOUT, key_of, say
 from lab.wheels import project_wheel
 
-SOURCE = "/root/yinong-agent"  # where the lab unpacks what an installer carries to a terminal
+SOURCE = "/srv/yinong-agent"  # where the lab unpacks what an installer carries to a terminal
 
 
 def installed() -> Frozen:

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 LAB = Path(__file__).resolve().parent
@@ -15,6 +15,8 @@ CACHE = Path(os.environ.get("LAB_CACHE", CHECKOUT / ".cache/lab"))
 RUN = CACHE / "run"  # one folder a running machine: sockets, console.log, disk
 
 _started = time.monotonic()
+# How `say` is heard: under pytest (conftest.py) past what pytest captures, so that figures are seen as they come.
+aloud: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
 class LabError(Exception):
@@ -23,7 +25,8 @@ class LabError(Exception):
 
 def say(*words: object) -> None:
     """One line of progress, with the seconds since the start."""
-    print(f"lab {time.monotonic() - _started:6.1f}s ", *words, flush=True)
+    with aloud():
+        print(f"lab {time.monotonic() - _started:6.1f}s ", *words, flush=True)
 
 
 def forget_the_dead() -> None:

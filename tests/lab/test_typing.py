@@ -5,6 +5,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from lab.agent import Agent
 from lab.county import County
 from lab.guns import KeyboardGun
@@ -19,6 +20,7 @@ _LOAD = {
 }
 
 
+@pytest.mark.alone
 def test_500_scans_are_recorded_as_typed_or_marked_damaged_quiet_and_under_load(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
