@@ -15,7 +15,7 @@ from agent.answers import Answers, Parts
 from agent.clock import EARLIEST, Clock
 from agent.configuration.settings import Loaded, Settings
 from agent.control import Answerer, serve
-from agent.county.call import broker_of, session_of, trusted
+from agent.county.call import broker_of, session_of, tls_of, trusted
 from agent.county.commands import Commands
 from agent.county.connection import Incoming
 from agent.county.delivery import Delivery, Pace
@@ -83,7 +83,8 @@ class Runtime:
         name = self.settings.terminal.name
         self._receipts = topic(name, "receipt")
         self._incoming: asyncio.Queue[Incoming] = asyncio.Queue(100)
-        broker = broker_of(self.settings, loaded.secrets.password, loaded.secrets.key_file, self._certificates_after)
+        self._tls = tls_of(self.settings, loaded.secrets.key_file, self._certificates_after)
+        broker = broker_of(self.settings, loaded.secrets.password, self._tls)
         self.link = Link(
             name, clock, broker, self._session, self._born, self._on_message, self.life.link_changed,
             backoff_cap_s=self.settings.broker.reconnect_cap_s,
