@@ -15,6 +15,7 @@ from agent.devices.board import Board, device_json
 from agent.devices.finding import find_devices
 from agent.devices.report import check_report, station_json, verdicts_now
 from agent.devices.rounds import Rounds
+from agent.flash import Flash
 from agent.log import recent_lines
 from agent.reports import Reports
 from agent.standard.words import item_name
@@ -36,6 +37,7 @@ class Parts(NamedTuple):
     board: Board
     rounds: Rounds
     reports: Reports
+    flash: Flash
 
 
 class Answers:
@@ -76,6 +78,7 @@ class Answers:
             "link": parts.link.state._asdict(),
             "heartbeat": msgspec.to_builtins(await parts.reports.heartbeat()),
             "outbox": depth._asdict(),
+            "flash": parts.flash.shown(),
             "devices": [device_json(seen, lang) for seen in parts.board.devices.values()],
         }
 
@@ -139,7 +142,7 @@ class Answers:
 
     async def _command_status(self, _options: dict[str, Any]) -> dict[str, Any]:
         status = await self._status_now("zh")
-        return {key: status[key] for key in ("version", "link", "outbox")}
+        return {key: status[key] for key in ("version", "link", "outbox", "flash")}
 
 
 def _lang(asked: Line) -> Lang:

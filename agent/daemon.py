@@ -54,8 +54,8 @@ def main(arguments: Sequence[str]) -> int:
         print("配置有错,没有启动 / not started: the configuration is wrong", file=sys.stderr)
         notify(f"STATUS=配置有错 / configuration is wrong: {options.config}", "ERRNO=22")
         return EX_CONFIG
-    start_logging(loaded.settings.log.level)
     clock = SystemClock()
+    start_logging(loaded.settings.log.level, clock.mono_ms)
     path = Path(loaded.settings.outbox.path)
     with contextlib.ExitStack() as held:
         try:

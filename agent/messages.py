@@ -147,7 +147,14 @@ class Scan(Message, frozen=True, kw_only=True):
 class Telemetry(Message, frozen=True, kw_only=True):
     """Terminal and line measures, every 5 minutes: `<class>.<id>.<measure>` -> number."""
 
-    measures: dict[str, int | float]
+    measures: Annotated[
+        dict[str, int | float],
+        Meta(
+            description="of devices as their drivers name them; of the daemon itself `agent.self.`: `rss_bytes`, `threads`, "
+            "`descriptors`, `outbox_file_bytes`, `outbox_waiting` (rows), and `flash_bytes_day` (written to flash so far in "
+            "this day of 24 h running time; missing where the kernel keeps no account)"
+        ),
+    ]
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,12 +1,13 @@
 """What is reported by the clock: a heartbeat every minute, telemetry every five, housekeeping once an hour.
 
 Heartbeats are the truth about 'alive' and are never kept; telemetry waits for a line, in memory first and on the disk by the
-hour, so that a quiet station writes next to nothing.
+hour, so that a quiet station writes next to nothing. When the day's flash budget is met it stays in memory, thinned.
 """
 
 import asyncio
 import logging
 import sqlite3
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -14,11 +15,14 @@ import msgspec
 from agent.clock import Clock
 from agent.county.link import Link
 from agent.devices.board import Board
+from agent.flash import Flash
+from agent.log import turn_hour
 from agent.messages import Heartbeat, Telemetry
 from agent.stamp import stamped
 from agent.store import spill
 from agent.store.outbox import Depth, Outbox
 from agent.store.writer import Writer
+from agent.vitals import vitals
 from agent.wire import LinkLost, Refused
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,7 @@ HEARTBEAT_S = 60
 TELEMETRY_S = 300
 HOUSEKEEPING_S = 3600
 HELD_SAMPLES = 12  # an hour in memory before they go to the disk together
+HELD_AT_MOST = 48  # in memory where the disk takes nothing, or is to be spared
 LATE_AT_ONCE = 20
 
 
@@ -40,11 +45,15 @@ class Limits(NamedTuple):
 class Reports:
     """Three loops for the daemon's task group."""
 
-    def __init__(self, board: Board, writer: Writer, link: Link, clock: Clock, run_id: str, limits: Limits) -> None:
+    def __init__(
+        self, board: Board, writer: Writer, link: Link, clock: Clock, run_id: str, limits: Limits, flash: Flash,
+        root: Path = Path("/"),
+    ) -> None:  # fmt: skip
         self._board, self._writer, self._link, self._clock = board, writer, link, clock
-        self._run_id, self._limits = run_id, limits
+        self._run_id, self._limits, self._flash, self._root = run_id, limits, flash, root
         self._began_mono_ms = clock.mono_ms()
-        self._held: list[bytes] = []
+        self._held: list[spill.Sample] = []
+        self._samples = 0  # of this run
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -84,21 +93,29 @@ class Reports:
     async def _telemetry(self) -> None:
         await self._clock.sleep(30)  # the first looks are done
         while True:
-            sample = Telemetry(**stamped(self._clock), measures=self.measures())
-            self._held.append(msgspec.json.encode(sample))
+            sample = Telemetry(**stamped(self._clock), measures=await self.measures())
+            self._samples += 1
+            self._held.append(spill.Sample(self._samples, msgspec.json.encode(sample)))
             try:
                 if self._link.up.is_set():
                     await self._send_held()
                     await self._send_spilled()
                 if len(self._held) >= HELD_SAMPLES:
                     await self.spill()
-            except sqlite3.Error as error:  # a full disk: the newest hour stays in memory
+            except sqlite3.Error as error:  # a full disk: what memory holds has to do
                 log.error("telemetry: %s", error)
-                del self._held[:-HELD_SAMPLES]
+            spill.thin(self._held, HELD_AT_MOST)
             await self._clock.sleep(TELEMETRY_S)
 
-    def measures(self) -> dict[str, int | float]:
-        """`<class>.<id>.<measure>` of every number on the board."""
+    async def measures(self) -> dict[str, int | float]:
+        """`<class>.<id>.<measure>` of every number on the board, and `agent.self.<measure>` of the daemon itself."""
+        depth = await self._writer.ask(lambda box: box.depth())
+        own = {**vitals(self._root), "outbox_file_bytes": depth.file_bytes, "outbox_waiting": depth.waiting}
+        if self._flash.day_bytes is not None:
+            own["flash_bytes_day"] = self._flash.day_bytes
+        return {**self._of_devices(), **{f"agent.self.{name}": value for name, value in own.items()}}
+
+    def _of_devices(self) -> dict[str, int | float]:
         return {
             f"{seen.device_class}.{seen.id}.{name}": value
             for seen in self._board.devices.values()
@@ -107,30 +124,42 @@ class Reports:
         }
 
     async def spill(self) -> None:
-        """Put what is held in memory on the disk: hourly without a line, and at a clean stop. Raises sqlite3.Error."""
-        if held := tuple(self._held):
+        """Put what is held in memory on the disk: hourly without a line, and at a clean stop. Raises sqlite3.Error.
+
+        Not on a day whose flash budget is met.
+        """
+        if (held := [sample.body for sample in self._held]) and not self._flash.met:
             await self._writer.ask(lambda box: spill.keep(box, held, self._limits.telemetry_bytes))
             del self._held[: len(held)]
 
     async def _send_held(self) -> None:
         while self._held:
             try:
-                await self._link.publish("telemetry", self._held[-1])  # live first
+                await self._link.publish("telemetry", self._held[-1].body)  # live first
             except (LinkLost, Refused):
                 return
             self._held.pop()
 
     async def _send_spilled(self) -> None:
+        """Some of the backlog; forgotten in one transaction, which costs a fifth of the flash that one each does."""
+        if self._flash.met:
+            return
+        sent = 0
         for place, body in await self._writer.ask(lambda box: spill.oldest(box, LATE_AT_ONCE)):
             try:
                 await self._link.publish("telemetry", body, late=True)
             except (LinkLost, Refused):
-                return
-            await self._writer.ask(lambda box, place=place: spill.drop(box, place))
+                break
+            sent = place
+        if sent:
+            await self._writer.ask(lambda box: spill.drop(box, sent))
 
     async def _housekeeping(self) -> None:
         while True:
             await self._clock.sleep(HOUSEKEEPING_S)
+            turn_hour()
+            if self._flash.met:  # also deleting writes
+                continue
             if self._clock.quality() == "synced":  # an archive is not thrown away on a clock that may be wrong
                 before_s = int(self._clock.now().timestamp()) - self._limits.archive_days * 86_400
                 try:

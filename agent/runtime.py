@@ -26,7 +26,10 @@ from agent.devices.report import verdicts_now
 from agent.devices.rounds import Rounds
 from agent.devices.watch import Watch
 from agent.fingerprint import fingerprint
+from agent.flash import MARK as FLASH
+from agent.flash import Flash, Kept
 from agent.life import Life, forget_what_was_believed
+from agent.log import logged_bytes
 from agent.messages import Item, Receipt, State, topic
 from agent.reports import Limits, Reports
 from agent.scans.answers import ScanAnswers
@@ -66,6 +69,9 @@ class Runtime:
             forget_what_was_believed(outbox)
         self.writer = Writer(outbox)
         self.room = RoomWatch(self.writer, clock)
+        budget = self.settings.outbox.flash_budget_mb_day * 1_000_000
+        self.flash = Flash(clock, budget, read_state(outbox, FLASH, Kept), root=root, logged=logged_bytes)
+        self.writer.beside = self.flash.marks
         self.board = Board()
         self.life = Life(self.writer, clock, self.run_id, version)
         station, key = self.settings.terminal.key, _card_key(outbox.path)
@@ -78,7 +84,7 @@ class Runtime:
         self.captures = Captures(guns, root, clock, self.writer, desk, feedback)
         self.rounds = Rounds(
             _watches(loaded, outbox), root, clock, self.writer, self.board, self._verdicts,
-            self.settings.profile.value, self._on_plug,
+            self.settings.profile.value, self._on_plug, spare=lambda: self.flash.met,
         )  # fmt: skip
         name = self.settings.terminal.name
         self._receipts = topic(name, "receipt")
@@ -95,7 +101,7 @@ class Runtime:
         )  # fmt: skip
         self.writer.committed = self.delivery.on_rows
         limits = Limits(self.settings.outbox.archive_days, self.settings.outbox.telemetry_max_mb << 20)
-        self.reports = Reports(self.board, self.writer, self.link, clock, self.run_id, limits)
+        self.reports = Reports(self.board, self.writer, self.link, clock, self.run_id, limits, self.flash, root)
         self._answers = Answers(
             Parts(
                 self.settings,
@@ -106,6 +112,7 @@ class Runtime:
                 self.board,
                 self.rounds,
                 self.reports,
+                self.flash,
             )
         )
         self._scan_answers = ScanAnswers(clock, self.writer, self.captures, self.delivery, station, key)
@@ -128,6 +135,7 @@ class Runtime:
             "incoming": self._take_incoming(),
             "reports": self.reports.run(),
             "room": self._once_ready(self.room.run()),
+            "flash": self._once_ready(self.flash.watch(self.life.note)),
             "camera": self._camera_desk.run(),
             "control": serve(self._socket, self._answerers()),
         }
@@ -154,6 +162,7 @@ class Runtime:
         return words[self.room.level] + waits
 
     async def note_stop(self) -> None:
+        self.writer.beside = lambda: self.flash.marks(now=True)
         await self.life.end()
 
     async def farewell(self, *, clean: bool) -> None:

@@ -63,6 +63,21 @@ def _outbox_lines(say: Terms, depth: dict[str, Any]) -> list[str]:
     ]
 
 
+def _flash_line(say: Terms, flash: dict[str, Any]) -> str:
+    if flash["day_bytes"] is None:
+        return say("写入闪存:系统没有统计", "written to flash: the kernel keeps no account")
+    written, budget, hours = flash["day_bytes"] / 1e6, flash["budget_bytes"] / 1e6, flash["day_s"] / 3600
+    line = say(
+        f"写入闪存:这一天({hours:.0f} 小时)已写 {written:.1f} MB,预算 {budget:.0f} MB",
+        f"written to flash in this day ({hours:.0f} h): {written:.1f} MB of {budget:.0f} MB",
+    )
+    if not flash["met"]:
+        return line
+    return line + say(
+        "。预算已用完:扫码照常保存,其余从简", "; the budget is met: scans are kept as ever, all else gives way"
+    )
+
+
 def _show(say: Terms, answer: dict[str, Any]) -> None:
     link, heartbeat = answer["link"], answer["heartbeat"]
     station = answer["station"]
@@ -89,6 +104,6 @@ def _show(say: Terms, answer: dict[str, Any]) -> None:
         print(say(f"未连接县中心:{link['why']}", f"not connected to the county: {link['why']}"))
     if link["warning"]:
         print(say(f"县中心提示:{link['warning']}", f"the broker says: {link['warning']}"))
-    for line in _outbox_lines(say, answer["outbox"]):
+    for line in [*_outbox_lines(say, answer["outbox"]), _flash_line(say, answer["flash"])]:
         print(line)
     console().print(device_table(answer["devices"], say))

@@ -17,7 +17,7 @@ import msgspec
 from agent.clock import Clock, rfc3339
 from agent.devices.board import Believed, Board, Seen, not_looked_at
 from agent.devices.judgement import Judged, judge
-from agent.devices.watch import Measured, Measurer, Watch, bounded_look, bounded_measurement
+from agent.devices.watch import Measured, Measurer, Sparing, Watch, bounded_look, bounded_measurement
 from agent.messages import Device, Item, Standard
 from agent.stamp import draft, placed
 from agent.standard.verdicts import standing
@@ -25,29 +25,31 @@ from agent.store.marks import read_state
 from agent.store.outbox import Draft, OutboxFull
 from agent.store.writer import Writer
 from drivers.hotplug import Plug, watch_hotplug
-from drivers.reading import CannotLook, Reading, YinongError
+from drivers.reading import CannotLook, Driver, Reading, YinongError
 
 log = logging.getLogger(__name__)
 
 CONFIRM_S = 5  # a change that is seen but not believed yet is looked at again soon
 REPORT_AGAIN_MS = 24 * 3_600_000
+SPARING_MS = 3_600_000  # between two reports of one device, while the flash is spared
 SETTLE_S = 0.2  # a plug makes several events; the last one counts
 SETTLE_AT_MOST = 25  # a loose plug makes them without end: it is looked at all the same
 
 
 class Rounds:
     """`run` belongs into the daemon's task group. `verdicts` turns believed readings into items; `plugged` hears
-    of every plug event too."""
+    of every plug event too; `spare` says whether the flash is to be spared today (docs/decisions/0022)."""
 
     def __init__(
         self, watches: Iterable[Watch], root: Path, clock: Clock, writer: Writer, board: Board,
         verdicts: Callable[[Believed], tuple[Item, ...]], profile: str,
         plugged: Callable[[Plug], None], chance: random.Random | None = None,
+        spare: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         self._watches = {watch.key: watch for watch in watches}
         self._root, self._clock, self._writer, self._board = root, clock, writer, board
         self._verdicts, self._profile = verdicts, profile
-        self._plugged, self._chance = plugged, chance or random.Random()
+        self._plugged, self._chance, self._spare = plugged, chance or random.Random(), spare
         self._items_reported_mono_ms: int | None = None
         self._telling = asyncio.Lock()  # items are computed from the board: one change after the other
         for watch in self._watches.values():
@@ -77,7 +79,7 @@ class Rounds:
         if watch.driver is None:
             return
         async with watch.busy:
-            reading = await bounded_look(watch.kind, watch.driver, self._root, watch.previous)
+            reading = await bounded_look(watch.kind, self._driver(watch.driver), self._root, watch.previous)
             watch.heard(reading)
             await self.take(watch, reading, event)
 
@@ -133,6 +135,8 @@ class Rounds:
         """Take a reading in: from a look, or one that the configuration gives; `marks` are committed with it."""
         clock, now = self._clock, self._clock.mono_ms()
         judged, changed = judge(watch.judged, reading, now, clock.boot, event)
+        if changed and watch.judged is not None and self._too_soon(watch.reported_mono_ms, now):
+            judged, changed = watch.judged, False  # not true until committed: a later look tries again
         seen = Seen(watch.kind.name, watch.id, reading, rfc3339(clock.now()), clock.quality(), judged)
         async with self._telling:
             drafts = [self._device(watch, judged)] if changed or self._due(watch.reported_mono_ms, now) else []
@@ -165,7 +169,15 @@ class Rounds:
         )
 
     def _due(self, reported_mono_ms: int | None, now: int) -> bool:
-        return reported_mono_ms is None or now - reported_mono_ms >= REPORT_AGAIN_MS
+        """Whether it is time to tell again what has not changed."""
+        return not self._spare() and (reported_mono_ms is None or now - reported_mono_ms >= REPORT_AGAIN_MS)
+
+    def _too_soon(self, reported_mono_ms: int | None, now: int) -> bool:
+        """While the flash is spared a device that changes all the time is told of once an hour."""
+        return self._spare() and reported_mono_ms is not None and now - reported_mono_ms < SPARING_MS
+
+    def _driver(self, driver: Driver) -> Driver:
+        return driver.sparing() if self._spare() and isinstance(driver, Sparing) else driver
 
     async def _keep_looking(self, watch: Watch) -> None:
         event = False

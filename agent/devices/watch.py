@@ -53,6 +53,13 @@ class Measurer(Driver, Protocol):
     def resumed(self, measured: Reading, age_s: float, uptime_s: float, before: Reading | None) -> Reading: ...
 
 
+@runtime_checkable
+class Sparing(Driver, Protocol):
+    """A driver whose looks write to the disk: it can look without, or hardly ever."""
+
+    def sparing(self) -> Driver: ...
+
+
 class Measured(msgspec.Struct, frozen=True):
     """A measurement as it is kept over a restart, and when it was made, on both clocks."""
 

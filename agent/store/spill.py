@@ -1,24 +1,43 @@
 """Telemetry that waits for a line: kept in the outbox's file, thinned by age, bounded in bytes.
 
-Not receipted and not in the sequence: every second of the oldest samples goes when room is short, so a long outage keeps its
-shape and loses its grain. Runs in the outbox's thread (`Writer.ask`).
+Not receipted and not in the sequence. When room is short every second of the older samples goes, then all but every fourth, and
+so on, the newest quarter stays whole: a long outage keeps its shape and loses its grain. What takes a box runs in the outbox's
+thread (`Writer.ask`).
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from agent.store.outbox import Outbox
+
+
+class Sample(NamedTuple):
+    """One in memory, with its number: every second is told by it."""
+
+    number: int  # from 1
+    body: bytes
 
 
 def keep(box: Outbox, bodies: Sequence[bytes], most_bytes: int) -> None:
     """Add samples, oldest first, in one transaction; thin until at most `most_bytes` are held."""
     with box.transaction() as db:
         db.executemany("INSERT INTO spill (body) VALUES (?)", ((body,) for body in bodies))
+        stride = 1
         while held_bytes(box) > most_bytes:
-            if not db.execute(
-                "DELETE FROM spill WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) AS place, "
-                "count(*) OVER () AS held FROM spill) WHERE place % 2 = 1 AND place <= (held + 1) / 2)"
-            ).rowcount:
-                return
+            stride *= 2
+            db.execute(
+                "DELETE FROM spill WHERE id % ? != 0 AND id <= "
+                "(SELECT id FROM spill ORDER BY id DESC LIMIT 1 OFFSET (SELECT count(*) / 4 FROM spill))",
+                (stride,),
+            )
+
+
+def thin(samples: list[Sample], most: int) -> None:
+    """The same of samples in memory, oldest first: until at most `most` are left."""
+    newest, stride = max(1, most // 4), 1
+    while len(samples) > most:
+        stride *= 2
+        samples[:-newest] = [sample for sample in samples[:-newest] if sample.number % stride == 0]
 
 
 def oldest(box: Outbox, limit: int) -> list[tuple[int, bytes]]:

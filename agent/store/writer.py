@@ -31,6 +31,9 @@ class Writer:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         self._wishes: asyncio.Queue[_Wish] = asyncio.Queue()
         self.committed: Callable[[list[Row]], object] = len  # set by the delivery
+        self.beside: Callable[[], Mapping[str, bytes | None]] = (
+            dict  # marks that go along with any commit; set by the daemon
+        )
 
     async def run(self) -> None:
         """Commit what is wished, until cancelled. An error is raised to those who wished, never swallowed.
@@ -68,7 +71,7 @@ class Writer:
 
     async def _commit_all(self, wishes: list[_Wish]) -> None:
         drafts = [draft for wish in wishes for draft in wish.drafts]
-        marks = {key: value for wish in wishes for key, value in wish.marks.items()}
+        marks = {**self.beside(), **{key: value for wish in wishes for key, value in wish.marks.items()}}
         commit = asyncio.get_running_loop().run_in_executor(self._thread, self._outbox.append, drafts, marks)
         try:
             rows = await asyncio.shield(commit)

@@ -32,6 +32,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     disk_nearly_full_mb: Megabytes = 1000
     hot_c: Annotated[int, Meta(ge=40, le=120)] = 85
     unsynced_after_s: Annotated[int, Meta(ge=0, le=86400)] = 900
+    write_every_s: Annotated[int, Meta(ge=300, le=604800)] = 1800  # the write probe: each wears the flash by some 8 KiB
     read_only_meant: bool = False  # a root file system that is read-only by design (kiosk image)
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:
@@ -43,6 +44,10 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ticks = kernel.ticks(text(root / "proc/stat") or "")
         kept = await self._keep(root, before, uptime_s, ticks)
         return judged([*self._parts(root, before, kept, ticks), Part(evidence=[as_evidence(kept)])])
+
+    def sparing(self) -> "Terminal":
+        """The same with a write a day: the flash is to be spared."""
+        return msgspec.structs.replace(self, write_every_s=max(self.write_every_s, 86400))
 
     async def _keep(self, root: Path, before: Kept, uptime_s: float, ticks: kernel.Ticks | None) -> Kept:
         """The counters as they are now, and the rare answers, asked again where they are due."""
@@ -62,7 +67,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         folder = root / self.state_folder.lstrip("/")
         if not self.state_folder or not there(folder):
             return msgspec.structs.replace(kept, write=None, write_at_s=None)
-        if rare.due(before.write_at_s, uptime_s):
+        if rare.due(before.write_at_s, uptime_s, self.write_every_s):
             kept = msgspec.structs.replace(kept, write=await rare.ask_write(folder), write_at_s=uptime_s)
         return kept
 

@@ -16,8 +16,8 @@ _BUDGET_S = 2.0
 _BROKEN = {"EROFS", "EIO", "EUCLEAN", "ENODEV", "ENXIO", "EREMOTEIO"}
 
 
-def due(at_s: float | None, uptime_s: float) -> bool:
-    return at_s is None or uptime_s - at_s >= EVERY_S
+def due(at_s: float | None, uptime_s: float, every_s: int = EVERY_S) -> bool:
+    return at_s is None or uptime_s - at_s >= every_s
 
 
 async def ask_units(systemctl: str = "systemctl", budget_s: float = _BUDGET_S) -> Units | None:

@@ -1,22 +1,151 @@
-"""The last lines of the log, for the command that sends them."""
+"""The daemon's log: bounded in lines an hour, on a clock that the test advances; its last lines for who asks."""
 
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from agent.log import KEPT_LINES, recent_lines, start_logging
+from agent.log import (
+    HOUR_MS,
+    KEPT_LINES,
+    LINES_AN_HOUR,
+    MESSAGES_KNOWN,
+    SAME_AN_HOUR,
+    Bounded,
+    logged_bytes,
+    recent_lines,
+    start_logging,
+)
+
+HOURS_A_MONTH = 30 * 24
+
+
+class Lines(logging.Handler):
+    """What would go to journald."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(self.format(record))
+
+
+class Hand:
+    """Milliseconds that the test advances."""
+
+    def __init__(self) -> None:
+        self.ms = 5_000_000
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def lines(hand: Hand) -> Iterator[Lines]:
+    """The root logger as the daemon sets it up, with another end."""
+    end = Lines()
+    logging.basicConfig(level="INFO", handlers=[Bounded(hand, end)], force=True)
+    yield end
+    logging.basicConfig(force=True)
 
 
 @pytest.mark.parametrize(("count", "lines"), [(2, 2), (0, 0), (-3, 0), (10_000, KEPT_LINES)])
-def test_so_many_of_the_newest_lines_are_given_oldest_first(count: int, lines: int) -> None:
-    start_logging("info")
+def test_so_many_of_the_newest_lines_are_given_oldest_first(count: int, lines: int, hand: Hand) -> None:
+    start_logging("info", hand)
+    before = logged_bytes()
     try:
         for n in range(KEPT_LINES + 10):
-            logging.getLogger("x").info("line %d %s", n, "y" * 1000)
+            hand.ms += HOUR_MS
+            logging.getLogger("x").info("line %d %s", n, "益" * 1000)
         given = recent_lines(count)
         assert len(given) == lines
         assert all(len(line) <= 500 for line in given)
         if given:
             assert given[-1].startswith(f"INFO x: line {KEPT_LINES + 9} ")
+        assert logged_bytes() - before > (KEPT_LINES + 10) * 3000
     finally:
         logging.basicConfig(force=True)
+
+
+def test_a_device_that_fails_each_second_is_said_ten_times_an_hour_and_then_counted(hand: Hand, lines: Lines) -> None:
+    for _ in range(2 * 3600):
+        logging.getLogger("agent.devices.watch").error("driver %s failed", "printer")
+        hand.ms += 1000
+    logging.getLogger("agent.life").info("link_up")
+    said = [line for line in lines.said if line == "driver printer failed"]
+    assert len(said) == 2 * SAME_AN_HOUR
+    held_back = f"held back {3600 - SAME_AN_HOUR} times: agent.devices.watch: driver %s failed"
+    assert [line for line in lines.said if line not in said] == [held_back, held_back, "link_up"]
+
+
+def test_what_was_held_back_is_told_by_the_hour_also_where_nothing_more_is_said(hand: Hand, lines: Lines) -> None:
+    for _ in range(SAME_AN_HOUR + 1):
+        logging.getLogger("x").info("again")
+    bounded = logging.getLogger().handlers[0]
+    assert isinstance(bounded, Bounded)
+    hand.ms += HOUR_MS - 1
+    bounded.turn_hour()
+    assert len(lines.said) == SAME_AN_HOUR
+    hand.ms += 1
+    bounded.turn_hour()
+    bounded.turn_hour()
+    assert lines.said[SAME_AN_HOUR:] == ["held back 1 times: x: again"]
+
+
+def test_a_flood_of_bad_messages_for_a_month_stays_in_its_lines_whatever_it_says(hand: Hand, lines: Lines) -> None:
+    for n in range(HOURS_A_MONTH * 60):
+        log = logging.getLogger("agent.county.commands")
+        log.warning("command %s refused: %s", f"name{n}", "x")
+        log.warning(f"text of its own {n}")
+        hand.ms += 60_000
+    assert len(lines.said) <= HOURS_A_MONTH * (LINES_AN_HOUR + MESSAGES_KNOWN + 1)
+    assert len(lines.said) > HOURS_A_MONTH, "what was held back is counted"
+
+
+def test_a_flood_of_ever_new_messages_is_counted_together(hand: Hand, lines: Lines) -> None:
+    for n in range(5000):
+        logging.getLogger("x").warning(f"text of its own {n}")
+    hand.ms += HOUR_MS
+    logging.getLogger("x").warning("next hour")
+    assert len(lines.said) <= LINES_AN_HOUR + MESSAGES_KNOWN + 2
+    assert sum(int(line.split()[2]) for line in lines.said if line.startswith("held back")) == 5000 - sum(
+        line.startswith("text") for line in lines.said
+    )
+
+
+def test_another_message_is_still_heard_beside_one_that_floods(hand: Hand, lines: Lines) -> None:
+    for n in range(10_000):
+        logging.getLogger("x").warning("flood %d", n)
+    logging.getLogger("agent.daemon").info("stopping")
+    assert lines.said[-1] == "stopping"
+
+
+def test_a_traceback_is_told_once_an_hour_then_its_last_line(hand: Hand, lines: Lines) -> None:
+    def fail(words: Any) -> None:
+        try:
+            raise ValueError(words)
+        except ValueError:
+            logging.getLogger("x").exception("driver failed")
+
+    fail("first")
+    fail("second")
+    hand.ms += HOUR_MS
+    fail("third")
+    assert ["Traceback" in line for line in lines.said] == [True, False, True]
+    assert lines.said[1] == "driver failed: ValueError: second"
+
+
+def test_what_a_handler_is_too_high_for_does_not_reach_it(hand: Hand) -> None:
+    end = Lines()
+    end.setLevel(logging.ERROR)
+    bounded = Bounded(hand, end)
+    bounded.handle(logging.LogRecord("x", logging.INFO, "", 0, "low", (), None))
+    bounded.handle(logging.LogRecord("x", logging.ERROR, "", 0, "high", (), None))
+    assert end.said == ["high"]

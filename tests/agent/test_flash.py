@@ -1,0 +1,199 @@
+"""The flash meter and its budget: real /proc files below a root of the test, a real outbox for its mark, a clock by hand."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.flash import DAY_MS, DAYS_KEPT, LOOK_S, MARK, MARK_BYTES, MARK_MS, Flash, Kept
+from agent.stamp import journal
+from agent.store.marks import read_state
+from agent.store.outbox import Outbox
+from agent.store.writer import Writer
+
+MB = 1_000_000
+
+
+class Kernel:
+    """/proc/self/io of a process that writes what the test says."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.written = self.cancelled = 0
+        (root / "proc/self").mkdir(parents=True)
+        self.say()
+
+    def say(self) -> None:
+        (self.root / "proc/self/io").write_text(
+            f"rchar: 99\nwchar: 99999999\nsyscr: 1\nsyscw: 1\nread_bytes: 7\n"
+            f"write_bytes: {self.written}\ncancelled_write_bytes: {self.cancelled}\n",
+            "ascii",
+        )
+
+    def write(self, count: int) -> None:
+        self.written += count
+        self.say()
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Kernel:
+    return Kernel(tmp_path / "root")
+
+
+def meter(kernel: Kernel, clock: Any, budget: int = 30 * MB, kept: Kept | None = None, logged: int = 0) -> Flash:
+    return Flash(clock, budget, kept, root=kernel.root, logged=lambda: logged)
+
+
+def kept_of(marks: Any) -> Kept:
+    return msgspec.json.decode(marks[MARK], type=Kept)
+
+
+def test_what_the_process_and_its_ended_children_wrote_counts_less_what_was_cancelled(
+    kernel: Kernel, clock: Any
+) -> None:
+    kernel.write(5000)
+    one = meter(kernel, clock, logged=700)
+    one.look()
+    assert one.day_bytes == 5700, "what was written before the first look, and the log"
+    kernel.cancelled = 1000
+    kernel.write(4096)
+    one.look()
+    assert one.day_bytes == 5700 + 4096 - 1000
+    kernel.cancelled = 3000
+    kernel.say()
+    one.look()
+    assert one.day_bytes == 5700 + 4096 - 1000, "what this day has written is not unwritten"
+
+
+def test_the_real_kernel_counts_this_process(clock: Any, tmp_path: Path) -> None:
+    one = Flash(clock, 30 * MB, None)
+    one.look()
+    before = one.day_bytes
+    if before is None:
+        pytest.skip("this kernel keeps no account of I/O")
+    with (Path(__file__).parent / f".flash-{os.getpid()}").open("wb") as file:  # the test's folder may lie in memory
+        os.unlink(file.name)  # noqa: PTH108
+        file.write(bytes(300_000))
+        file.flush()
+        os.fsync(file.fileno())
+        one.look()
+    assert one.day_bytes is not None
+    assert one.day_bytes - before >= 300_000
+
+
+def test_without_an_account_of_the_kernel_nothing_is_said_and_nothing_gives_way(kernel: Kernel, clock: Any) -> None:
+    (kernel.root / "proc/self/io").write_text("something: else\n")
+    one = meter(kernel, clock, budget=0 + 1)
+    assert not one.look()
+    assert (one.day_bytes, one.met) == (None, False)
+    assert one.shown()["day_bytes"] is None
+
+
+async def test_a_day_is_24_hours_of_running_whatever_the_wall_clock_says(kernel: Kernel, clock: Any) -> None:
+    one = meter(kernel, clock)
+    for day in range(1, DAYS_KEPT + 3):
+        kernel.write(day * MB)
+        await clock.advance(DAY_MS / 1000 - 1)
+        one.look()
+        assert one.day_bytes == day * MB
+        clock._wall = clock._wall.replace(year=1970 + day)
+        await clock.advance(1)
+        one.look()
+        assert one.day_bytes == 0
+    assert one.shown()["days_before"] == [day * MB for day in range(DAYS_KEPT + 2, 2, -1)]
+    await clock.advance(2.5 * DAY_MS / 1000)  # suspended, say
+    one.look()
+    assert one.shown()["days_before"][:2] == [0, 0]
+    assert one.shown()["day_s"] == DAY_MS // 2000
+
+
+async def test_the_day_goes_on_after_a_restart_in_the_same_boot(kernel: Kernel, clock: Any) -> None:
+    one = meter(kernel, clock)
+    kernel.write(3 * MB)
+    await clock.advance(7200)
+    kept = kept_of(one.marks())
+    await clock.advance(3600)  # nobody ran
+    kernel.written = 0
+    kernel.write(1 * MB)
+    two = meter(kernel, clock, kept=kept)
+    two.look()
+    assert two.day_bytes == 4 * MB
+    assert two.shown()["day_s"] == 3 * 3600
+
+
+async def test_the_day_goes_on_in_the_next_boot_where_it_was_marked(kernel: Kernel, clock: Any) -> None:
+    one = meter(kernel, clock)
+    kernel.write(3 * MB)
+    await clock.advance(7200)
+    kept = kept_of(one.marks())
+    clock.boot, clock._mono_ms = "b0070002", 60_000
+    two = meter(kernel, clock, kept=kept)
+    assert two.shown()["day_s"] == 7260
+    kernel.written = 0
+    kernel.write(MB)
+    two.look()
+    assert two.day_bytes == 4 * MB
+    await clock.advance(22 * 3600 - 60)
+    two.look()
+    assert two.shown()["days_before"] == [4 * MB]
+
+
+async def test_the_budget_is_told_once_a_day_and_not_again_after_a_restart(kernel: Kernel, clock: Any) -> None:
+    told: list[dict[str, object]] = []
+
+    async def note(event: str, /, **details: object) -> None:
+        told.append({"event": event, **details})
+
+    one = meter(kernel, clock, budget=10 * MB)
+    task = asyncio.create_task(one.watch(note))
+    kernel.write(10 * MB - 1)
+    await clock.advance(LOOK_S)
+    assert (one.met, told) == (False, [])
+    kernel.write(1)
+    await clock.advance(3 * LOOK_S)
+    assert one.met
+    assert told == [{"event": "flash_budget_met", "day_bytes": 10 * MB, "budget_bytes": 10 * MB}]
+    two = meter(Kernel(kernel.root / "two"), clock, budget=10 * MB, kept=kept_of(one.marks(now=True)))
+    assert two.met
+    assert not two.look()
+    await clock.advance(DAY_MS / 1000)
+    assert not one.met
+    kernel.write(11 * MB)
+    await clock.advance(LOOK_S)
+    assert len(told) == 2
+    task.cancel()
+
+
+async def test_the_meter_is_marked_by_the_64_kilobytes_or_the_hour_and_at_a_stop(kernel: Kernel, clock: Any) -> None:
+    one = meter(kernel, clock)
+    assert MARK in one.marks(), "the first commit of a run"
+    assert one.marks() == {}
+    kernel.write(MARK_BYTES - 1)
+    assert one.marks() == {}
+    kernel.write(1)
+    assert kept_of(one.marks()).day_bytes == MARK_BYTES
+    await clock.advance(MARK_MS / 1000 - 1)
+    assert one.marks() == {}
+    assert MARK in one.marks(now=True)
+    await clock.advance(MARK_MS / 1000)
+    assert MARK in one.marks()
+    await clock.advance(DAY_MS / 1000)
+    assert kept_of(one.marks()).day_bytes == 0
+
+
+async def test_the_mark_goes_along_with_a_commit_that_is_made_anyway(
+    kernel: Kernel, clock: Any, writer: Writer, outbox: Outbox
+) -> None:
+    one = meter(kernel, clock)
+    writer.beside = one.marks
+    kernel.write(5 * MB)
+    commits: list[str] = []
+    outbox.db.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+    await writer.commit([journal(clock, "x")])
+    assert len(commits) == 1
+    kept = read_state(outbox, MARK, Kept)
+    assert kept is not None
+    assert kept.day_bytes == 5 * MB
