@@ -31,9 +31,8 @@ class Writer:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         self._wishes: asyncio.Queue[_Wish] = asyncio.Queue()
         self.committed: Callable[[list[Row]], object] = len  # set by the delivery
-        self.beside: Callable[[], Mapping[str, bytes | None]] = (
-            dict  # marks that go along with any commit; set by the daemon
-        )
+        # marks that go along with any commit; set by the daemon
+        self.beside: Callable[[], Mapping[str, bytes | None]] = dict
 
     async def run(self) -> None:
         """Commit what is wished, until cancelled. An error is raised to those who wished, never swallowed.
