@@ -90,8 +90,8 @@ def test_a_gun_is_pulled_and_plugged_into_another_port(station: Station, gun: Ke
 def test_a_cdc_gun_sends_bytes_with_gs_and_chinese(station: Station, cdc_gun: CdcGun) -> None:
     data = "]d2010690123456789\x1d桂B\r\n".encode()
     station.run(f"stty -F {cdc_gun.tty} raw -echo")
-    reading = station.later(f"timeout 8 head -c {len(data)} {cdc_gun.tty} | md5sum")
-    time.sleep(0.5)
+    reading = station.later(f"timeout 40 head -c {len(data)} {cdc_gun.tty} | md5sum")
+    _is_read(station, cdc_gun.tty)
     cdc_gun.send(data)
     assert reading().out.split()[0] == hashlib.md5(data).hexdigest()
     assert "Newland" in station.run("ls /dev/serial/by-id")
@@ -99,8 +99,8 @@ def test_a_cdc_gun_sends_bytes_with_gs_and_chinese(station: Station, cdc_gun: Cd
 
 def test_an_ftdi_gun_sends_bytes_and_is_pulled(station: Station, ftdi_gun: FtdiGun) -> None:
     station.run(f"stty -F {ftdi_gun.tty} raw -echo 9600")
-    reading = station.later(f"timeout 8 head -n1 {ftdi_gun.tty}")
-    time.sleep(1)
+    reading = station.later(f"timeout 40 head -n1 {ftdi_gun.tty}")
+    _is_read(station, ftdi_gun.tty)
     ftdi_gun.send(b"6901234567892\n")
     assert reading().out == "6901234567892\n"
     ftdi_gun.unplug()
@@ -116,8 +116,8 @@ def test_a_pos_gun_is_hidraw_and_no_keyboard(station: Station, pos_gun: PosGun) 
         "02",
     ]
     assert not station.tried("ls /dev/input/by-id/*event-kbd").out
-    reading = station.later(f"timeout 8 head -c 64 {node} | od -An -v -tx1 -N 10")
-    time.sleep(0.5)
+    reading = station.later(f"timeout 40 head -c 64 {node} | od -An -v -tx1 -N 10")
+    _is_read(station, node)
     pos_gun.scan(b"6901234567892", aim="E0")
     assert bytes.fromhex(reading().out.replace(" ", "")) == b"\x02\x0d]E069012"
 
@@ -298,3 +298,8 @@ def test_a_power_cut_loses_what_was_not_flushed_and_the_station_boots_again(stat
     assert station.run("cat /srv/kept") == "kept"
     assert not station.tried("cat /srv/lost").out
     assert station.clock_error_s() < -1_000_000  # systemd moves a clock that is before its own build to that time
+
+
+def _is_read(station: Station, node: str) -> None:
+    """What a gun sends while nobody has it open is nobody's."""
+    station.wait_for(f"fuser -s {node}", f"somebody to read {node}")

@@ -189,7 +189,8 @@ def test_the_terminal_says_that_its_disk_is_full(station: Station) -> None:
 
 
 def test_a_failed_unit_is_told(station: Station) -> None:
-    station.run("systemd-run -q --unit lab-fails false || true; sleep 1")
+    station.run("systemd-run -q --unit lab-fails false || true")
+    station.wait_for("systemctl is-failed lab-fails", "the unit to fail")
     assert look(station, "terminal", disk_nearly_full_mb=100, disk_full_mb=50).reason == "failed_units"
 
 
