@@ -114,7 +114,8 @@ def replay_into(framer: Framer, entries: Iterable[Entry], source: Source) -> Non
 
 class _Gun:
     def __init__(self, framer: Framer, source: Source, caps: Caps) -> None:
-        self.framer, self._source, self._caps = framer, source, caps
+        self.framer, self._source = framer, source
+        self._caps: Caps = caps
         self._keys = EvdevDecoder(self.framer, caps)
         self._serial, self._hidpos = SerialDecoder(self.framer), HidposDecoder(self.framer)
         self._last_ms: int | None = None
