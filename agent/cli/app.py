@@ -169,11 +169,12 @@ def outbox(config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET, json:
 def inspect(
     what: Literal["screen", "printer", "scan"],
     source: Annotated[str, typer.Argument(help=say("文件,或扫码文本", "a file, or the text of a scan"))],
+    config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
     from agent.cli.inspect import inspect as do
 
-    raise typer.Exit(do(say, what, source, as_json=json))
+    raise typer.Exit(do(say, what, source, config, as_json=json))
 
 
 @app.command(help=say("打印控制卡:用扫码枪切换环节、作废、自检", "a sheet of control cards: the gun is the keyboard"))

@@ -1,20 +1,23 @@
 """`inspect`: a recorded raw answer, or the text of a scan, turned into the reading that it gives."""
 
+import sys
 from pathlib import Path
 from typing import Literal
 
 from agent.cli.tables import console, device_table
 from agent.cli.terms import Terms, print_json
 from agent.clock import SystemClock, rfc3339
+from agent.configuration.settings import load
 from agent.devices.board import Seen, device_json
+from agent.scans.platforms import PlatformRule
 from drivers.reading import Reading, YinongError
 
 MOST_BYTES = 4 << 20
 
 
-def inspect(say: Terms, what: Literal["screen", "printer", "scan"], source: str, *, as_json: bool) -> int:
-    """0 read, 2 the file cannot be read."""
-    seen = _seen(say, what, source)
+def inspect(say: Terms, what: Literal["screen", "printer", "scan"], source: str, config: Path, *, as_json: bool) -> int:
+    """0 read, 2 the file cannot be read. A scan is read by the rules for platforms of `config`, where that file exists."""
+    seen = _seen(say, what, source, config)
     if as_json:
         print_json(device_json(seen, say.lang))
     else:
@@ -24,7 +27,7 @@ def inspect(say: Terms, what: Literal["screen", "printer", "scan"], source: str,
     return 0
 
 
-def _seen(say: Terms, what: Literal["screen", "printer", "scan"], source: str) -> Seen:
+def _seen(say: Terms, what: Literal["screen", "printer", "scan"], source: str, config: Path) -> Seen:
     if what == "screen":
         from drivers.led_screen.driver import inspect_edid
 
@@ -36,8 +39,21 @@ def _seen(say: Terms, what: Literal["screen", "printer", "scan"], source: str) -
     else:
         from agent.scans.meaning import inspect_scan
 
-        device_class, reading = "scan_gun", inspect_scan(_text(source))
+        device_class, reading = "scan_gun", inspect_scan(_text(source), _platforms(say, config))
     return _stamped(device_class, reading)
+
+
+def _platforms(say: Terms, config: Path) -> tuple[PlatformRule, ...]:
+    """Of a file that cannot be used there are none, and it is said: the scan can be read without them too."""
+    if not config.exists():
+        return ()
+    settings = load(config).settings
+    if settings is None:
+        print(
+            say(f"{config} 不可用,平台规则未采用", f"{config} cannot be used: read without rules for platforms"),
+            file=sys.stderr,
+        )
+    return settings.platform if settings else ()
 
 
 def _stamped(device_class: str, reading: Reading) -> Seen:

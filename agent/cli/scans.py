@@ -151,7 +151,7 @@ def _epcis(say: Terms, settings: Settings, kept: list[Kept]) -> str:
     from agent.scans.epcis import export as exported
 
     scans = (Scanned(one.capture, one.scanned_at, one.voided) for one in kept)
-    result = exported(scans, settings.terminal, SystemClock().now())
+    result = exported(scans, settings.terminal, SystemClock().now(), settings.platform)
     print(
         say(
             f"已导出 {result.events} 个事件;未列入:损坏 {result.damaged} 条,作废 {result.voided} 条,时间未知 {result.untimed} 条",

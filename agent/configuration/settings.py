@@ -1,9 +1,9 @@
 """agent.toml: every option with its default, and what a file gives: settings, devices, and all of its mistakes.
 
-A mistake costs as little as it can: one in a `[[device]]` table disables that device, one in `[[attested]]` or `[[waiver]]`
-drops that claim, one elsewhere leaves that option at its default; only mistakes in `[station]` and `[broker]`, or a file
-that cannot be read, stop the start. Every mistake is reported (`agent.configuration.mistakes`). The annotated sample is
-config/agent.toml.
+A mistake costs as little as it can: one in a `[[device]]` table disables that device, one in `[[attested]]`, `[[waiver]]` or
+`[[platform]]` drops that claim or rule, one elsewhere leaves that option at its default; only mistakes in `[station]` and
+`[broker]`, or a file that cannot be read, stop the start. Every mistake is reported (`agent.configuration.mistakes`). The
+annotated sample is config/agent.toml.
 """
 
 import os
@@ -30,6 +30,7 @@ from agent.configuration.mistakes import (
 )
 from agent.configuration.secret_files import Secrets, broker_secrets
 from agent.configuration.toml_lines import line_of, lines_of
+from agent.scans.platforms import PlatformRule
 from agent.standard.opening_hours import OpeningHours
 from agent.standard.rules import Attestation, Rules, Waiver
 from agent.station import PROVINCES, StationNumber, StationType, Terminal
@@ -154,6 +155,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     standard: Rules = Rules()
     attested: tuple[Attestation, ...] = ()
     waiver: tuple[Waiver, ...] = ()
+    platform: tuple[PlatformRule, ...] = ()
 
     @property
     def terminal(self) -> Terminal:
@@ -244,7 +246,7 @@ _SECTIONS: dict[str, type[msgspec.Struct]] = {
     "station": Station, "broker": Broker, "delivery": Delivery, "opening_hours": OpeningHours,
     "outbox": OutboxSection, "scan": ScanSection, "log": Log, "standard": Rules,
 }  # fmt: skip
-_CLAIMS: dict[str, type[msgspec.Struct]] = {"attested": Attestation, "waiver": Waiver}
+_CLAIMS: dict[str, type[msgspec.Struct]] = {"attested": Attestation, "waiver": Waiver, "platform": PlatformRule}
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> Mistake:

@@ -5,6 +5,7 @@ What a capture becomes, from what `agent.scans.meaning` found right in it (a wro
     GTIN and serial number, SSCC, GLN        epcList       https://id.gs1.org/01/06901234567892/21/A1
     GTIN, with lot where there is one        quantityList  https://id.gs1.org/01/06901234567892/10/L1   a class, no instance
     pesticide, veterinary drug, seed unit    epcList       urn:yinong:pesticide:… vet-drug:… seed:…     codes of one package
+    code of a platform, by the county's rule quantityList  urn:yinong:platform:<name>:<code>            epcList if one a package
     a number that shops give out themselves  quantityList  urn:yinong:shop:450225:GXBRS0001B:2012345678900
     anything else                            quantityList  urn:yinong:code:<percent-encoded text>       nothing more is claimed
 
@@ -17,7 +18,7 @@ knew, are left out and counted.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
@@ -26,6 +27,7 @@ from urllib.parse import quote
 from agent.messages import Capture
 from agent.scans.cards import STEPS
 from agent.scans.meaning import Meaning, meaning
+from agent.scans.platforms import PlatformRule
 from agent.station import Terminal
 
 Document: TypeAlias = dict[str, Any]
@@ -59,7 +61,9 @@ class Exported(NamedTuple):
     untimed: int
 
 
-def export(scans: Iterable[Scanned], terminal: Terminal, created: datetime) -> Exported:
+def export(
+    scans: Iterable[Scanned], terminal: Terminal, created: datetime, rules: Sequence[PlatformRule] = ()
+) -> Exported:
     """An EPCISDocument of all captures that prove something. `created` is its creation date, with offset."""
     events: list[Document] = []
     damaged = voided = untimed = 0
@@ -71,7 +75,7 @@ def export(scans: Iterable[Scanned], terminal: Terminal, created: datetime) -> E
         elif at is None:
             untimed += 1
         else:
-            events.append(event(capture, at, terminal))
+            events.append(event(capture, at, terminal, rules))
     document: Document = {
         "@context": [CONTEXT, {"yinong": NAMESPACE}],
         "type": "EPCISDocument",
@@ -82,14 +86,14 @@ def export(scans: Iterable[Scanned], terminal: Terminal, created: datetime) -> E
     return Exported(document, len(events), damaged, voided, untimed)
 
 
-def event(capture: Capture, at: datetime, terminal: Terminal) -> Document:
+def event(capture: Capture, at: datetime, terminal: Terminal, rules: Sequence[PlatformRule] = ()) -> Document:
     """One ObjectEvent with its stable id."""
     where, station = terminal.name, f"{terminal.division}:{terminal.number.ascii}"
     form: Document = {
         "type": "ObjectEvent",
         "eventTime": _time(at),
         "eventTimeZoneOffset": OFFSET,
-        **_what(meaning(capture.text, capture.symbology), station),
+        **_what(meaning(capture.text, capture.symbology, rules), station),
         "action": "OBSERVE",
     }
     if (step := capture.context.get("step")) in STEPS:
@@ -146,6 +150,9 @@ def _what(meant: Meaning, station: str) -> Document:
     kind = _PACKAGE_CODES.get(meant.kind)
     if kind is not None and meant.verdict != "wrong" and (code := keys.get("code")):
         return _instance(f"urn:yinong:{kind}:{_encoded(code)}")
+    if meant.kind == "platform" and meant.verdict != "wrong" and (code := keys.get("code")):
+        uri = f"urn:yinong:platform:{_encoded(keys['platform'])}:{_encoded(code)}"
+        return _instance(uri) if meant.per_package else _class(uri)
     return _class(f"urn:yinong:code:{_encoded(meant.text)}")
 
 

@@ -3,8 +3,8 @@
     meaning("6901234567892").keys["gtin14"] == "06901234567892"
 
 Readers, in this order (the first that is certain wins):
-GS1 declared by AIM -> Digital Link -> brackets -> seed label -> GS1 by its look -> farm codes, also in an address
--> any other address -> EAN/UPC
+GS1 declared by AIM -> Digital Link -> the county's rules for platforms -> brackets -> seed label -> GS1 by its look
+-> farm codes, also in an address -> any other address -> EAN/UPC
 """
 
 import re
@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from agent.scans.meaning_farm import from_farm_code, from_seed_label
 from agent.scans.meaning_gs1 import from_brackets, from_elements
 from agent.scans.meaning_links import from_link
+from agent.scans.meaning_platforms import from_rules
 from agent.scans.meaning_retail import from_digits
-from agent.scans.meaning_types import Field, Kind, Meaning, Read, UrlRule, Verdict, verdict_of
+from agent.scans.meaning_types import Field, Kind, Meaning, Read, Verdict, verdict_of
+from agent.scans.platforms import PlatformRule
 from drivers.reading import Condition, Evidence, Reading, Reason
 from drivers.scan_gun.symbology import NAMES, is_identifier
 
-__all__ = ["Field", "Kind", "Meaning", "UrlRule", "Verdict", "inspect_scan", "meaning", "split_symbology"]
+__all__ = ["Field", "Kind", "Meaning", "Verdict", "inspect_scan", "meaning", "split_symbology"]
 
 GS1_SYMBOLOGIES = frozenset(
     ("C1", "e0", "d2", "d5", "Q3", "Q4", "J1", "J4")
@@ -29,11 +31,11 @@ SHOWN = 60
 _TERMINATOR = re.compile("[\r\n]+$")
 
 
-def meaning(text: str, symbology: str | None = None, rules: Sequence[UrlRule] = ()) -> Meaning:
+def meaning(text: str, symbology: str | None = None, rules: Sequence[PlatformRule] = ()) -> Meaning:
     """Any text has a meaning; what no reader is certain of is `unknown`. Never raises.
 
-    `symbology` is the AIM identifier (`C1`), where the gun sent one. `rules` name the platforms of web
-    addresses. A line end behind everything is the gun's, GS is the code's and stays.
+    `symbology` is the AIM identifier (`C1`), where the gun sent one. `rules` are the county's, for the codes of
+    tracing platforms. A line end behind everything is the gun's, GS is the code's and stays.
     """
     symbology = symbology.removeprefix("]") if symbology else None
     data = _TERMINATOR.sub("", text) if len(text) <= LONGEST else ""
@@ -41,7 +43,10 @@ def meaning(text: str, symbology: str | None = None, rules: Sequence[UrlRule] = 
     if read is None:
         return Meaning(text=text, symbology=symbology)
     verdict = verdict_of(read.fields)
-    return Meaning(text=text, symbology=symbology, kind=read.kind, verdict=verdict, fields=read.fields, keys=read.keys)
+    return Meaning(
+        text=text, symbology=symbology, kind=read.kind, verdict=verdict, fields=read.fields, keys=read.keys,
+        per_package=read.per_package,
+    )  # fmt: skip
 
 
 def split_symbology(text: str) -> tuple[str | None, str]:
@@ -52,12 +57,14 @@ def split_symbology(text: str) -> tuple[str | None, str]:
     return None, text
 
 
-def _read(data: str, symbology: str | None, rules: Sequence[UrlRule]) -> Read | None:
+def _read(data: str, symbology: str | None, rules: Sequence[PlatformRule]) -> Read | None:
     if symbology in GS1_SYMBOLOGIES:
         return from_elements(data, declared=True)
-    link = from_link(data, rules)
+    link = from_link(data)
     if link is not None and link.kind == "digital_link":
         return link
+    if (ruled := from_rules(data, rules)) is not None:
+        return ruled
     seed = from_seed_label(data)
     return (
         from_brackets(data)
@@ -80,18 +87,19 @@ _UNDERSTOOD: dict[Kind, str] = {
     "pesticide": "scan_pesticide",
     "vet_drug": "scan_vet_drug",
     "seed_label": "scan_seed_label",
+    "platform": "scan_platform",
     "url": "scan_url",
 }
 
 
-def inspect_scan(text: str) -> Reading:
+def inspect_scan(text: str, rules: Sequence[PlatformRule] = ()) -> Reading:
     """A scan's text as a reading: working (understood, every check right), attention (something wrong), unknown.
 
     The text may begin with an AIM identifier. measures: `kind`, `verdict`, `gtin` (14 digits), `code`, `lot`, `serial`,
-    `expiry`, `host`, `issuer`, `symbology`, `characters`; None where the text has none, or a wrong one.
+    `expiry`, `host`, `platform`, `product`, `issuer`, `symbology`, `characters`; None where the text has none, or a wrong one.
     """
     symbology, data = split_symbology(text)
-    meant = meaning(data, symbology)
+    meant = meaning(data, symbology, rules)
     keys = {name: _plain(value) for name, value in meant.keys.items()}
     condition, reason = _judged(meant, data)
     return Reading(
@@ -101,7 +109,10 @@ def inspect_scan(text: str) -> Reading:
             "kind": meant.kind,
             "verdict": meant.verdict,
             "gtin": keys.get("gtin14"),
-            **{name: keys.get(name) for name in ("code", "lot", "serial", "expiry", "host", "issuer")},
+            **{
+                name: keys.get(name)
+                for name in ("code", "lot", "serial", "expiry", "host", "platform", "product", "issuer")
+            },
             "symbology": symbology,
             "characters": len(data),
         },
@@ -131,8 +142,9 @@ def _judged(meant: Meaning, data: str) -> tuple[Condition, Reason]:
         joined = doubtful.note == "maybe_joined"
         code = "scan_maybe_joined" if joined else "scan_not_understood"
         return Condition.UNKNOWN, Reason(code, {"value": _shown(doubtful.value)})
-    host = {"host": _shown(meant.keys["host"])} if meant.kind == "url" else {}
-    return Condition.WORKING, Reason(_UNDERSTOOD[meant.kind], dict(host))
+    named = {"url": "host", "platform": "platform"}.get(meant.kind)
+    params = {named: _shown(meant.keys[named])} if named else {}
+    return Condition.WORKING, Reason(_UNDERSTOOD[meant.kind], dict(params))
 
 
 def _shown(value: str) -> str:

@@ -4,14 +4,12 @@ GS1 Digital Link: URI Syntax 1.x, uncompressed. The address is read, never fetch
 """
 
 import re
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from agent.scans.meaning_checks import check_digit_right, is_digits
 from agent.scans.meaning_gs1 import CHECKED, Identifier, element, identifier, keys_of
-from agent.scans.meaning_types import Field, Read, UrlRule
+from agent.scans.meaning_types import Field, Read
 
 PRIMARY = frozenset(
     (
@@ -69,32 +67,26 @@ def is_address(text: str) -> bool:
     return bool(link_of(text).host)
 
 
-def from_link(data: str, rules: Sequence[UrlRule]) -> Read | None:
+def from_link(data: str) -> Read | None:
     """An address: Digital Link where its path is one, else host and code; None where it is no address."""
     link = link_of(data)
     if not link.host:
         return None
-    return _digital_link(link) or _plain(link, rules)
+    return _digital_link(link) or _plain(link)
 
 
-def _plain(link: Link, rules: Sequence[UrlRule]) -> Read:
-    rule = next((rule for rule in rules if fnmatchcase(link.host, rule.host.lower())), None)
+def _plain(link: Link) -> Read:
     fields, keys = [Field("host", link.host)], {"host": link.host}
-    if rule is not None:
-        fields.append(Field("platform", rule.name))
-        keys["platform"] = rule.name
-    code = _code(link, rule)
+    code = _code(link)
     if code:
         fields.append(Field("code", code))
         keys["code"] = code
     return Read("url", tuple(fields), keys)
 
 
-def _code(link: Link, rule: UrlRule | None) -> str:
-    """The platform's own parameter; else the only parameter, the one named like a code, or the last part of the path."""
+def _code(link: Link) -> str:
+    """The only parameter, the one named like a code, or the last part of the path."""
     pairs = [(name.lower(), value) for name, value in parse_qsl(link.query, keep_blank_values=True)]
-    if rule is not None and rule.parameter:
-        return next((value for name, value in pairs if name == rule.parameter.lower()), "")
     if len(pairs) == 1:
         name, value = pairs[0]
         return value or name if "=" in link.query else unquote(link.query)

@@ -1,13 +1,23 @@
 """What a scan's text means: the types. Pure data; the text itself is always kept."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta
 
 Kind: TypeAlias = Literal[
-    "gs1", "digital_link", "ean13", "ean8", "upca", "itf14", "pesticide", "vet_drug", "seed_label", "url", "unknown"
+    "gs1",
+    "digital_link",
+    "ean13",
+    "ean8",
+    "upca",
+    "itf14",
+    "pesticide",
+    "vet_drug",
+    "seed_label",
+    "platform",
+    "url",
+    "unknown",
 ]
 Verdict: TypeAlias = Literal["ok", "wrong", "unknown"]
 Note: TypeAlias = Literal[
@@ -37,7 +47,8 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     """A scan's text, read. `keys` holds only what was not found wrong: a bad GTIN never becomes a key.
 
     keys: gtin14, sscc, gln, lot, serial, expiry (YYMMDD), issuer (who gave the prefix out), host, code, platform,
-    company, date, variety, producer, registration.
+    product, company, date, variety, producer, registration. `per_package`: a platform's rule says that every package has a
+    code of its own.
     """
 
     text: str  # as it was scanned, untouched
@@ -46,14 +57,7 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict = "unknown"
     fields: tuple[Field, ...] = ()
     keys: dict[str, str] = {}
-
-
-class UrlRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A platform's web address: which host is whose, and where its code stands. Comes from configuration."""
-
-    host: Annotated[str, Meta(min_length=1, description="host name, `*` for any characters: *.example.cn")]
-    name: Annotated[str, Meta(min_length=1)]  # of the platform, as people call it
-    parameter: str = ""  # query parameter that holds the code; empty: found by the general rule
+    per_package: bool = False
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -62,6 +66,7 @@ class Read(msgspec.Struct, frozen=True):
     kind: Kind
     fields: tuple[Field, ...]
     keys: dict[str, str] = {}
+    per_package: bool = False
 
 
 def verdict_of(fields: Sequence[Field]) -> Verdict:

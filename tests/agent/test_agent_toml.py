@@ -7,6 +7,7 @@ import pytest
 
 from agent.configuration.mistakes import looks_like_a_secret
 from agent.configuration.settings import Broker, Delivery, Log, OutboxSection, ScanSection, Settings, Station, load
+from agent.scans.platforms import PlatformRule
 from agent.standard.opening_hours import OpeningHours
 from agent.standard.rules import Attestation, Profiles, Rules, Waiver
 from drivers.table import CLASSES
@@ -42,6 +43,7 @@ def test_the_sample_shows_every_option_with_its_default(sample):
 SECTIONS = {
     "station": Station, "broker": Broker, "delivery": Delivery, "opening_hours": OpeningHours, "outbox": OutboxSection,
     "scan": ScanSection, "log": Log, "standard": Rules, "standard.profiles": Profiles, "attested": Attestation, "waiver": Waiver,
+    "platform": PlatformRule,
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from agent.moments import Moments
 from agent.scans.cards import STEPS
 from agent.scans.epcis import CHINA, Scanned, event, event_hash, export, is_restricted, pre_hash
 from agent.scans.moments import scanned_at
+from agent.scans.platforms import PlatformRule
 from agent.station import Terminal
 
 TERMINAL = Terminal.of("450225", "桂BRS0001B")
@@ -256,6 +257,19 @@ def test_an_event_of_any_text_is_valid_by_the_official_schema(scanned: Capture):
     official().validate(exported(scanned))
 
 
+def test_a_code_of_a_platform_is_valid_as_a_class_and_as_one_package():
+    scanned = Scanned(capture("https://t.example.org/沃柑/4502"), BEFORE)
+    rules = [
+        PlatformRule(name="示例 平台", like="https://t.example.org/{product}/{code}", per_package=p)
+        for p in (False, True)
+    ]
+    documents = [export([scanned], TERMINAL, BEFORE, [rule]).document for rule in rules]
+    for document in documents:
+        keeps_our_rules(document)
+        official().validate(document)
+    assert [list(events(document)[0])[4] for document in documents] == ["quantityList", "epcList"]
+
+
 def test_a_document_of_every_kind_is_valid_by_the_official_schema():
     document = exported(*(scanned for scanned, _, _ in KINDS.values()))
     assert len(events(document)) == len(KINDS)
@@ -291,9 +305,9 @@ def official() -> jsonschema.protocols.Validator:
 
 
 URI = re.compile(r"(?:https://id\.gs1\.org/[0-9]{2,4}/|urn:yinong:[a-z-]+:|ni:///sha-256;)[A-Za-z0-9._~%:/?=;-]+")
-CLASS = re.compile(r"https://id\.gs1\.org/01/[0-9]{14}(/10/[^/]+)?|urn:yinong:(code|shop):.+")
+CLASS = re.compile(r"https://id\.gs1\.org/01/[0-9]{14}(/10/[^/]+)?|urn:yinong:(code|shop|platform):.+")
 INSTANCE = re.compile(
-    r"https://id\.gs1\.org/(01/[0-9]{14}/21/[^/]+|00/[0-9]{18}|414/[0-9]{13})|urn:yinong:(pesticide|vet-drug|seed):.+"
+    r"https://id\.gs1\.org/(01/[0-9]{14}/21/[^/]+|00/[0-9]{18}|414/[0-9]{13})|urn:yinong:(pesticide|vet-drug|seed|platform):.+"
 )
 
 

@@ -1,0 +1,72 @@
+"""Codes of tracing platforms, by the county's own rules (`platforms`); nothing is claimed that a rule does not say. Pure."""
+
+from collections.abc import Sequence
+from urllib.parse import parse_qsl, unquote
+
+from agent.scans.meaning_checks import check_digit_right, is_day, is_digits, issuer
+from agent.scans.meaning_links import Link, link_of
+from agent.scans.meaning_types import Field, Note, Read
+from agent.scans.platforms import PlatformRule, Template, template_of
+
+KEYS = {"gtin": "gtin14", "batch": "lot"}  # keys that have another name than their part
+GTIN_LENGTHS = (8, 12, 13, 14)
+
+
+def from_rules(data: str, rules: Sequence[PlatformRule]) -> Read | None:
+    """By the first rule that the text fits as a whole; None where none does."""
+    if not rules:
+        return None
+    link = link_of(data)
+    for rule in rules:
+        template = template_of(rule.like)
+        values = _of_address(link, template) if template.host else _of_text(data, template)
+        if values is not None:
+            return _read(rule, link.host if template.host else "", values)
+    return None
+
+
+def _of_text(data: str, template: Template) -> dict[str, str] | None:
+    found = template.text.fullmatch(data) if template.text else None
+    return found.groupdict() if found else None
+
+
+def _of_address(link: Link, template: Template) -> dict[str, str] | None:
+    """Parameters that the rule does not name may be there too."""
+    if not (link.host == template.host or (template.host[:2] == "*." and link.host.endswith(template.host[1:]))):
+        return None
+    path = template.path.fullmatch("/".join(link.path)) if template.path else None
+    if template.path and path is None:
+        return None
+    values = {name: unquote(value) for name, value in path.groupdict().items()} if path else {}
+    given = parse_qsl(link.query, keep_blank_values=True)
+    for name, pattern in template.query.items():
+        value = next((value for key, value in given if key.lower() == name), None)
+        match = None if value is None else pattern.fullmatch(value)
+        if match is None:
+            return None
+        values |= match.groupdict()
+    return values
+
+
+def _read(rule: PlatformRule, host: str, values: dict[str, str]) -> Read:
+    fields = [*([Field("host", host)] if host else []), Field("platform", rule.name)]
+    keys = {field.name: field.value for field in fields}
+    for name, value in values.items():
+        note, checked = _fault(name, value, rule)
+        fields.append(Field(name, value, False if note else True if checked else None, note))
+        if not note:
+            keys[KEYS.get(name, name)] = value.zfill(14) if name == "gtin" else value
+    if (gtin := keys.get("gtin14")) and (given_by := issuer(gtin)):
+        keys["issuer"] = given_by
+    return Read("platform", tuple(fields), keys, rule.per_package)
+
+
+def _fault(name: str, value: str, rule: PlatformRule) -> tuple[Note, bool]:
+    """What is wrong with a part, and whether anything was there to check it by."""
+    if name == "date":
+        return ("", True) if is_day(value) else ("date", True)
+    if name == "gtin" and not (is_digits(value) and len(value) in GTIN_LENGTHS):
+        return "format", True
+    if name == "gtin" or name == rule.check_digit:
+        return ("", True) if check_digit_right(value) else ("check_digit", True)
+    return "", False
