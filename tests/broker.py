@@ -87,7 +87,9 @@ class Broker:
             )
         until = time.monotonic() + timeout_s
         while time.monotonic() < until and self.running:
-            with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1):
+            with contextlib.suppress(OSError):
+                for port in (self.port, self.tls_port) if self._tls else (self.port,):
+                    socket.create_connection((self.host, port), 1).close()
                 return
             time.sleep(0.01)
         raise RuntimeError(f"mosquitto did not start:\n{self.log}")
