@@ -1,0 +1,114 @@
+"""A county for the state machine: a broker that is a plain queue with faults, and the real store of the recorder.
+
+Faults are what a broker may do by MQTT: acknowledge and forget, deliver twice, lose a receipt, keep an old one.
+"""
+
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from agent.clock import SystemClock
+from agent.messages import Receipt, State, topic
+from agent.station import Terminal
+from center.intake import Arrived, take
+from center.store import Store
+
+NAME = "450225-GXBRS0001B-1"
+AT = "2026-03-02T09:00:00.000+08:00"
+
+
+class Published(NamedTuple):
+    leaf: str
+    body: bytes
+    late: bool
+
+
+class InMemoryCounty:
+    """`queue` are messages that the broker acknowledged; `receipts` are on their way to the terminal."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._made = folder, 0
+        self.file = self._new_file()
+        self.store = self._opened()
+        self.queue: list[Published] = []
+        self.receipts: list[Receipt] = []
+        self.retained: list[Receipt] = []  # every one that ever stood as the retained one, the newest last
+        self.backup: Path | None = None
+
+    def take(self, most: int) -> None:
+        """The recorder stores the next messages and answers, as `center.record` does."""
+        batch, self.queue = self.queue[:most], self.queue[most:]
+        if not batch:
+            return
+        worth = [take(Arrived(topic(NAME, one.leaf), one.body, late=one.late)) for one in batch]
+        kept = self.store.keep(worth)
+        born = [taken.state for taken in worth if taken.state]
+        heads = (*kept.heads, *(self.store.heads((who, state.outbox) for who, state in born)))
+        for head in heads:
+            said = Receipt(at=AT, store=self.store.id, outbox=head.outbox, upto=head.upto)
+            self.receipts.append(said)
+            self.retained.append(said)
+
+    def birth(self, outbox: str) -> None:
+        terminal = Terminal.parse(NAME)
+        state = State(
+            boot="b0070001", at=AT, mono_ms=1, clock="synced", state="online", connection=1, run="r", outbox=outbox,
+            fingerprint="f", version="0", division=terminal.division, number=str(terminal.number), terminal="1",
+        )  # fmt: skip
+        self.queue.append(Published("state", msgspec.json.encode(state), False))
+
+    def back_up(self) -> None:
+        self.backup = self._folder / "backup.db"
+        self.backup.unlink(missing_ok=True)
+        with sqlite3.connect(self.file) as now, sqlite3.connect(self.backup) as then:
+            now.backup(then)
+        now.close()
+        then.close()
+
+    def restore(self) -> None:
+        """The recorder comes back with the backup's store, or with a new one where there is none."""
+        self.store.close()
+        self.file = self._new_file()
+        if self.backup is not None:
+            shutil.copy(self.backup, self.file)
+        self.store = self._opened()
+
+    def renew(self) -> None:
+        """A new store: its id is another one."""
+        self.store.close()
+        self.file = self._new_file()
+        self.store = self._opened()
+
+    def bodies(self, table: str, kind: str = "") -> list[bytes]:
+        """What the store holds: `entry` of a kind, or `conflict`."""
+        with sqlite3.connect(self.file) as db:
+            sql = f"SELECT body FROM {table}" + (f" WHERE kind = '{kind}'" if kind else "")
+            found = [bytes(body) for (body,) in db.execute(sql)]
+        db.close()
+        return found
+
+    def covered(self, outbox: str) -> set[int]:
+        """The numbers of an outbox id that it holds a row for, or a void."""
+        from center.intake import void_range
+
+        with sqlite3.connect(self.file) as db:
+            found = db.execute("SELECT seq, kind, body FROM entry WHERE outbox = ?", (outbox,)).fetchall()
+        db.close()
+        numbers: set[int] = set()
+        for seq, kind, body in found:
+            first, last = void_range(body, seq) if kind == "void" else (seq, seq)
+            numbers |= set(range(first, last + 1))
+        return numbers
+
+    def close(self) -> None:
+        self.store.close()
+
+    def _new_file(self) -> Path:
+        self._made += 1
+        return self._folder / f"center-{self._made}.db"
+
+    def _opened(self) -> Store:
+        return Store.open(f"sqlite:///{self.file}", SystemClock())

@@ -1,0 +1,83 @@
+"""The terminal's disk with its faults: a flash that is slow and counts its flushes, a disk that is small, full or read-only.
+
+with SmallDisk(tmp_path, megabytes=16) as disk: ...      # a real filesystem of its own; root is needed
+environment = slow_flash(tmp_path, ms=500)                # for a process: every fsync and fdatasync takes so long
+"""
+
+import errno
+import os
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+SOURCE = Path(__file__).with_name("flash.c")
+
+
+def slow_flash(folder: Path, ms: int = 0) -> dict[str, str]:
+    """The environment of a process whose flushes are slow, and counted in the file `flushes` of the folder."""
+    library = folder / "flash.so"
+    if not library.exists():
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"], check=True)
+    return {"LD_PRELOAD": str(library), "FLASH_MS": str(ms), "FLASH_LOG": str(folder / "flushes")}
+
+
+def flushed(folder: Path) -> list[str]:
+    """What was flushed, in order: the names of the files."""
+    return (folder / "flushes").read_text().split()
+
+
+class SmallDisk:
+    """A tmpfs of its own: blocks and inodes run out as on any disk (ENOSPC)."""
+
+    def __init__(self, folder: Path, megabytes: int, inodes: int = 200) -> None:
+        self.path = folder / "disk"
+        self.path.mkdir()
+        self._options = f"size={megabytes}m,nr_inodes={inodes}"
+
+    def __enter__(self) -> "SmallDisk":
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", self._options, "small-disk", str(self.path)], capture_output=True, text=True
+        )
+        if mounted.returncode:
+            pytest.skip(f"a disk of its own needs root: {mounted.stderr.strip()}")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        subprocess.run(["umount", "-l", str(self.path)], check=True)
+
+    @property
+    def free_bytes(self) -> int:
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize
+
+    def fill(self, leave_bytes: int = 0) -> None:
+        """Another program takes the room."""
+        with (self.path / "others").open("ab") as file:
+            for size in (1 << 20, 64 << 10, 4096):
+                try:
+                    while self.free_bytes >= leave_bytes + size:
+                        file.write(b"\0" * size)
+                        file.flush()
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+
+    def free(self) -> None:
+        """The other program gives it back."""
+        (self.path / "others").unlink()
+
+    def take_inodes(self, leave: int = 0) -> None:
+        """Another program makes files until there is not an inode more than `leave`."""
+        (self.path / "many").mkdir(exist_ok=True)
+        for n in range(os.statvfs(self.path).f_favail - leave):
+            (self.path / "many" / str(n)).touch()
+
+    def give_inodes(self) -> None:
+        for file in (self.path / "many").iterdir():
+            file.unlink()
+
+    def remount(self, how: str) -> None:
+        """`ro` or `rw`."""
+        subprocess.run(["mount", "-o", f"remount,{how}", str(self.path)], check=True, capture_output=True)
