@@ -70,14 +70,44 @@ class SmallDisk:
 
     def take_inodes(self, leave: int = 0) -> None:
         """Another program makes files until there is not an inode more than `leave`."""
-        (self.path / "many").mkdir(exist_ok=True)
+        many = self.path / "many"
+        many.mkdir(exist_ok=True)
+        there = len(list(many.iterdir()))
         for n in range(os.statvfs(self.path).f_favail - leave):
-            (self.path / "many" / str(n)).touch()
+            (many / str(there + n)).touch()
 
     def give_inodes(self) -> None:
         for file in (self.path / "many").iterdir():
             file.unlink()
 
-    def remount(self, how: str) -> None:
-        """`ro` or `rw`."""
-        subprocess.run(["mount", "-o", f"remount,{how}", str(self.path)], check=True, capture_output=True)
+
+class FailingDisk:
+    """An ext4 of its own that the kernel makes read-only under a running program, as it does after an error of the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self._image = folder / "failing", folder / "failing.img"
+        self.path.mkdir()
+
+    def __enter__(self) -> "FailingDisk":
+        subprocess.run(["truncate", "-s", "64m", str(self._image)], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-F", str(self._image)], check=True)
+        self._mount()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        subprocess.run(["umount", "-l", str(self.path)], check=True)
+
+    def fail(self) -> None:
+        subprocess.run(["mount", "-o", "remount,abort", str(self.path)], check=True)
+
+    def mend(self) -> None:
+        """As a restart of the machine does; nobody may have it open."""
+        subprocess.run(["umount", str(self.path)], check=True)
+        subprocess.run(["e2fsck", "-p", str(self._image)], check=False, capture_output=True)
+        self._mount()
+
+    def _mount(self) -> None:
+        options = ["mount", "-o", "loop,errors=remount-ro", str(self._image), str(self.path)]
+        mounted = subprocess.run(options, capture_output=True, text=True)
+        if mounted.returncode:
+            pytest.skip(f"a disk of its own needs root and a loop device: {mounted.stderr.strip()}")

@@ -10,7 +10,7 @@ task: `agent.store.writer` owns it in a thread of its own.
 
 import sqlite3
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -301,7 +301,8 @@ class Outbox:
                 raise
         released = reserve.release(self.path)
         self.refused += released
-        self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()  # the WAL's room is used again from its beginning
+        with suppress(sqlite3.OperationalError):  # the WAL's room is used again from its beginning
+            self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         return int(released)
 
     def give_archive(self) -> int:

@@ -17,7 +17,7 @@ from agent.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 60
+LOOK_S = 15
 LOOK_AGAIN_S = 5  # while room is short
 SHORT_BYTES = 32 << 20  # of the disk
 SHORT_INODES = 16

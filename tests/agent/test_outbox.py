@@ -160,13 +160,6 @@ def test_a_given_up_row_leaves_a_void_in_its_place(outbox: Outbox, clock) -> Non
     assert (first.seq, second.seq) == (1, 2)
 
 
-def test_the_file_is_written_with_wal_and_full_synchronisation(outbox: Outbox) -> None:
-    assert outbox.db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-    assert (
-        outbox.db.execute("PRAGMA synchronous").fetchone()[0] == 2
-    )  # FULL; a lost fsync cannot be seen by cutting files
-
-
 def test_a_full_disk_gives_up_archived_readings_before_anything_else(tmp_path: Path, clock) -> None:
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
     rows = box.append([journal(clock, "x", n="j" * 2000) for _ in range(50)])
@@ -205,29 +198,6 @@ def test_a_killed_agent_has_lost_nothing_that_it_had_acknowledged(tmp_path: Path
     box = open_outbox(path, "hw", "ffffffffffff", "t")
     assert [row.seq for row in box.waiting(0, 10**6)][:acknowledged] == list(range(1, acknowledged + 1))
     box.close()
-
-
-def test_a_wal_cut_anywhere_gives_a_prefix(tmp_path: Path, clock) -> None:
-    path = tmp_path / "o.db"
-    box = open_outbox(path, "hw", "0123456789ab", "t")
-    box.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    for n in range(12):
-        box.append([journal(clock, "x", n=str(n))])
-    main, wal = path.read_bytes(), path.with_name("o.db-wal").read_bytes()
-    box.close()
-    whole = 0
-    for cut in range(0, len(wal), 64 * 16):
-        copy = tmp_path / "copy.db"
-        copy.write_bytes(main)
-        copy.with_name("copy.db-wal").write_bytes(wal[:cut])
-        box = open_outbox(copy, "hw", "ffffffffffff", "t")
-        found = texts(box.waiting(0, 100))
-        assert found == [str(n) for n in range(len(found))]
-        whole = max(whole, len(found))
-        box.close()
-        for part in tmp_path.glob("copy.db*"):
-            part.unlink()
-    assert whole >= 11  # the cuts did reach into the rows
 
 
 @settings(max_examples=50, deadline=None)
