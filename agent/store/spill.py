@@ -23,11 +23,11 @@ def keep(box: Outbox, bodies: Sequence[bytes], most_bytes: int) -> None:
     with box.transaction() as db:
         db.executemany("INSERT INTO spill (body) VALUES (?)", ((body,) for body in bodies))
         stride = 1
-        while held_bytes(box) > most_bytes:
+        while held_bytes(box) > most_bytes and len(oldest(box, 2)) > 1:
             stride *= 2
             db.execute(
                 "DELETE FROM spill WHERE id % ? != 0 AND id <= "
-                "(SELECT id FROM spill ORDER BY id DESC LIMIT 1 OFFSET (SELECT count(*) / 4 FROM spill))",
+                "(SELECT id FROM spill ORDER BY id DESC LIMIT 1 OFFSET (SELECT max(1, count(*) / 4) FROM spill))",
                 (stride,),
             )
 
