@@ -20,6 +20,7 @@ from agent.county.commands import Commands
 from agent.county.connection import Incoming
 from agent.county.delivery import Delivery, Pace
 from agent.county.link import Link
+from agent.county.losses import Losses
 from agent.devices.board import Believed, Board
 from agent.devices.judgement import Judged
 from agent.devices.report import verdicts_now
@@ -91,8 +92,9 @@ class Runtime:
         self._incoming: asyncio.Queue[Incoming] = asyncio.Queue(100)
         self._tls = tls_of(self.settings, loaded.secrets.key_file, self._certificates_after)
         broker = broker_of(self.settings, loaded.secrets.password, self._tls)
+        self._losses = Losses(clock, lambda: self.flash.met, self.life.link_changed, self.life.note)
         self.link = Link(
-            name, clock, broker, self._session, self._born, self._on_message, self.life.link_changed,
+            name, clock, broker, self._session, self._born, self._on_message, self._losses.changed,
             backoff_cap_s=self.settings.broker.reconnect_cap_s,
         )  # fmt: skip
         self.delivery = Delivery(
@@ -131,6 +133,7 @@ class Runtime:
             "captures": self._once_ready(self.captures.run()),
             "rounds": self._once_ready(self.rounds.run()),
             "link": self._once_ready(self.link.run()),
+            "losses": self._losses.run(),
             "delivery": self.delivery.run(),
             "incoming": self._take_incoming(),
             "reports": self.reports.run(),
