@@ -44,6 +44,7 @@ faults: $(STAMP) apt-run
 proof: $(STAMP) apt-run
 	$(BIN)/python tests/benchmarks/fleet.py --stations 618 --minutes 10
 	YINONG_LONG_TESTS=1 $(BIN)/pytest tests/journeys/test_broker_away.py --timeout 400
+	YINONG_LONG_TESTS=1 $(BIN)/pytest tests/journeys/test_long_life.py
 
 bench: $(STAMP) apt-run
 	$(BIN)/python tests/benchmarks/footprint.py

@@ -1,0 +1,379 @@
+"""A station's life in compressed time: the daemon's own parts in this process, on a clock that runs as fast as they can follow.
+
+    SimClock ──> Runtime (rounds, captures, outbox, link, delivery, reports, control) ──> a real mosquitto ──> TinyCounty
+
+Only time is made up. Devices are real drivers on a tree of files and a pseudo-terminal, the outbox is a real SQLite file, the
+broker a process, the county a second connection in the same loop that receipts what it hears and keeps nothing of it.
+"""
+
+import asyncio
+import gc
+import heapq
+import itertools
+import os
+import pty
+import sys
+import tty
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import paho.mqtt.client as paho
+from broker import Broker
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.clock import ClockQuality, rfc3339
+from agent.configuration.settings import load
+from agent.control import NoDaemon, ask
+from agent.fingerprint import fingerprint
+from agent.messages import Receipt, topic
+from agent.runtime import Runtime
+from agent.store.opening import open_outbox
+from agent.wire import Broker as Address
+from agent.wire import Session, Wire
+from drivers.hotplug import Plug
+from drivers.reading import YinongError
+from drivers.table import CLASSES
+
+NAME = "450225-GXBRS0001B-1"
+_EDID = Path(__file__).parent / "drivers/led_screen/cases/tv_60_inch/edid.bin"
+SCREEN = "sys/class/drm/card0-HDMI-A-1"
+EVERY_S = {
+    "terminal": 300,
+    "led_screen": 60,
+    "scan_gun": 60,
+    "printer": 300,
+    "video": 3600,
+}  # fewer looks, not other ones
+
+
+class SimClock:
+    """`sleep` wakes when the time has come; `run_to` lets it come, sleeper by sleeper, and waits for what each brings about."""
+
+    def __init__(self, quality: ClockQuality) -> None:
+        self.boot, self._quality = "b0070001", quality
+        self._mono_ms = 1_000_000
+        self._wall = datetime(2026, 3, 2, 9, 0, tzinfo=timezone(timedelta(hours=8)))
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._tick = itertools.count()
+
+    def mono_ms(self) -> int:
+        return self._mono_ms
+
+    def suspended_ms(self) -> int:
+        return 0
+
+    def now(self) -> datetime:
+        return self._wall
+
+    def quality(self) -> ClockQuality:
+        return self._quality
+
+    async def sleep(self, seconds: float) -> None:
+        wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._mono_ms + int(seconds * 1000), next(self._tick), wake))
+        await wake
+
+    async def run_to(self, mono_ms: int, quiet: Callable[[], Awaitable[None]]) -> None:
+        while self._sleepers and self._sleepers[0][0] <= mono_ms:
+            at, _, wake = heapq.heappop(self._sleepers)
+            if not wake.done():  # else whoever slept was cancelled
+                self._pass(at)
+                wake.set_result(None)
+                await quiet()
+        self._pass(mono_ms)
+
+    def _pass(self, until_ms: int) -> None:
+        step = max(0, until_ms - self._mono_ms)
+        self._mono_ms += step
+        self._wall += timedelta(milliseconds=step)
+
+
+class TinyCounty:
+    """Receipts without a gap what it hears, by outbox; an ear on a wire of its own."""
+
+    def __init__(self, port: int) -> None:
+        self._address = Address("127.0.0.1", port)
+        self._wire: Wire | None = None
+        self.upto: dict[str, int] = {}
+        self._ahead: dict[str, set[int]] = {}
+        self.scans = 0  # different ones
+        self._owed: set[str] = set()
+
+    async def come(self) -> None:
+        self.leave()
+        self._wire = Wire(self._address, Session("county", clean_start=True), self)
+        await self._wire.open()
+        self._wire.subscribe([topic(NAME, leaf) for leaf in ("scan", "journal", "standard", "device/#")])
+
+    def leave(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def publish(self, leaf: str, payload: bytes, *, retain: bool = False) -> None:
+        if self._wire is not None:
+            self._wire.publish(topic(NAME, leaf), payload, 1, retain)
+
+    def receipt(self) -> None:
+        """What is owed."""
+        for outbox in self._owed:
+            body = Receipt(at=rfc3339(datetime.now().astimezone()), store="s", outbox=outbox, upto=self.upto[outbox])
+            self.publish("receipt", msgspec.json.encode(body), retain=True)
+        self._owed.clear()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._owed) or (self._wire is not None and self._wire.under_way > 0)
+
+    def connected(self, wire: Wire, resumed: bool) -> None: ...
+
+    def lost(self, why: str) -> None: ...
+
+    def acknowledged(self, mid: int, reason: ReasonCode) -> None: ...
+
+    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:
+        body = msgspec.json.decode(message.payload)
+        for one in body.get("captures", [body]):
+            outbox, seq = one["outbox"], one["seq"]
+            ahead, upto = self._ahead.setdefault(outbox, set()), self.upto.get(outbox, 0)
+            if seq > upto and seq not in ahead:
+                ahead.add(seq)
+                self.scans += "captures" in body
+            while upto + 1 in ahead:
+                upto += 1
+                ahead.discard(upto)
+            self.upto[outbox] = upto
+            self._owed.add(outbox)
+
+
+class Mark(NamedTuple):
+    """What the daemon takes at one moment of its life, the line up and nothing waiting."""
+
+    day: float
+    rss_kb: int
+    blocks: int  # that Python has allocated
+    descriptors: int
+    threads: int
+    tasks: int
+    file_kb: int
+    rows: int
+    spilled_bytes: int
+    flash_mb_day: float  # of the last whole day
+    log_lines: int  # since the beginning
+    captures: int  # that the county has
+
+
+class Life:
+    """One station in `folder`. `async with` it; then let time pass and things happen."""
+
+    def __init__(self, folder: Path, broker: Broker, *, archive_days: int, max_mb: int = 512, quality: ClockQuality = "synced",
+                 reconnect_cap_s: int = 120) -> None:  # fmt: skip
+        self.folder, self.broker, self.clock = folder, broker, SimClock(quality)
+        self.county = TinyCounty(broker.port)
+        self._gun, line = pty.openpty()
+        tty.setraw(line)
+        self.root = _tree(folder / "root")
+        (self.root / "state").mkdir()
+        self._uptime = os.memfd_create("uptime")  # in memory: what the daemon writes to the disk is counted
+        (self.root / "proc/uptime").symlink_to(f"/proc/self/fd/{self._uptime}")
+        os.pwrite(self._uptime, b"0000001000.00 1.0\n", 0)
+        config = folder / "agent.toml"
+        config.write_text(_CONFIG.format(
+            port=broker.port, outbox=folder / "outbox.db", gun=os.ttyname(line), archive_days=archive_days, max_mb=max_mb,
+            reconnect_cap_s=reconnect_cap_s,
+        ), "utf-8")  # fmt: skip
+        classes = {name: CLASSES[name]._replace(every_s=every_s) for name, every_s in EVERY_S.items()}
+        loaded = load(config, classes=classes)
+        assert loaded.settings is not None and not loaded.mistakes, loaded.mistakes
+        box = open_outbox(folder / "outbox.db", fingerprint(self.root), "0123456789ab", "t", max_mb << 20)
+        self.socket = folder / "agent.sock"
+        self.runtime = Runtime(loaded, box, self.clock, self.socket, self.root, "0.1.0")
+        self.scanned = 0
+        self._screen_on = True
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> "Life":
+        await self._group.__aenter__()
+        self._loops = [self._group.create_task(work, name=name) for name, work in self.runtime.loops().items()]
+        await self.county.come()
+        await self.until(self.runtime.ready.is_set)
+        await self.pass_s(300)
+        await self.until(lambda: self.runtime.captures.changed is not None and self.runtime.link.up.is_set())
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self.runtime.note_stop()
+        for loop in self._loops:
+            loop.cancel()
+        await self._group.__aexit__(*error)
+        await self.runtime.farewell(clean=True)
+        self.county.leave()
+        self.runtime.close()
+        os.close(self._gun)
+        os.close(self._uptime)
+
+    async def pass_s(self, seconds: float) -> None:
+        """So much time passes."""
+        end = self.clock.mono_ms() + int(seconds * 1000)
+        os.pwrite(self._uptime, f"{end / 1000:013.2f} 1.0\n".encode(), 0)
+        await self.clock.run_to(end, self.quiet)
+
+    async def quiet(self) -> None:
+        """Until everything that was brought about is done: looks, commits, acknowledgements, receipts."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await self.runtime.writer.ask(lambda box: None)
+        await asyncio.sleep(0)
+        while self._busy():
+            self.county.receipt()
+            await asyncio.sleep(0.0005)
+
+    async def until(self, fits: Callable[[], object]) -> None:
+        """Wait in real time for what a thread or a process brings about."""
+        async with asyncio.timeout(60):
+            while not fits():
+                self.county.receipt()
+                await asyncio.sleep(0.002)
+
+    async def scan(self) -> None:
+        """A code is scanned, and committed when this returns."""
+        self.scanned += 1
+        os.write(self._gun, f"69{self.scanned:011d}\r".encode())
+        await self.until(lambda: self.runtime.captures._states["gun"].number >= self.scanned)
+        await self.quiet()
+
+    async def lose_broker(self, minutes: int, *, killed: bool) -> None:
+        self.broker.kill() if killed else self.broker.stop()
+        await self.until(self.runtime.link.down.is_set)
+        for _ in range(minutes):
+            await self.pass_s(60)
+        self.broker.start()
+        await self.county.come()
+        await self.until_connected()
+
+    async def until_connected(self) -> None:
+        while not self.runtime.link.up.is_set():
+            await self.pass_s(5)
+            await asyncio.sleep(0.01)
+        await self.quiet()
+
+    async def turn_screen(self) -> None:
+        """The screen goes off or on, and the kernel says so."""
+        self._screen_on = not self._screen_on
+        (self.root / SCREEN / "status").write_text("connected\n" if self._screen_on else "disconnected\n")
+        self.runtime.rounds.on_plug(Plug("change", "drm", "/devices/x/drm/card0"))
+        await self.pass_s(10)
+
+    async def ask(self, what: str, *, leave: bool = False) -> None:
+        """A client of the control socket; with `leave` it goes before the answer."""
+
+        def client() -> None:
+            try:
+                for _ in ask(self.socket, {"ask": what}, 0.0 if leave else 20):
+                    pass
+            except (NoDaemon, YinongError):
+                pass
+
+        await asyncio.to_thread(client)
+
+    async def bad_message(self, number: int) -> None:
+        """What is no receipt and no command."""
+        self.county.publish("receipt" if number % 2 else f"command/nonsense{number}", b"\xff{" * (number % 50))
+        await self.quiet()
+
+    async def drained(self) -> None:
+        """Until the county has everything."""
+        for _ in range(4000):
+            depth = await self.runtime.writer.ask(lambda box: box.depth())
+            spilled = await self.runtime.writer.ask(_spilled)
+            if not depth.waiting and not spilled:
+                return
+            await self.pass_s(30)
+        raise AssertionError(f"never drained: {depth}, telemetry {spilled}")
+
+    async def mark(self, log_lines: int, *, drained: bool = True) -> Mark:
+        if drained:
+            await self.drained()
+        await asyncio.sleep(0.05)
+        gc.collect()
+        depth = await self.runtime.writer.ask(lambda box: box.depth())
+        flash = self.runtime.flash.shown()["days_before"]
+        return Mark(
+            day=(self.clock.mono_ms() - 1_000_000) / 86_400_000,
+            rss_kb=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024,
+            blocks=sys.getallocatedblocks(), descriptors=_entries("fd"),
+            threads=_entries("task"), tasks=len(asyncio.all_tasks()),
+            file_kb=sum(file.stat().st_size for file in self.folder.glob("outbox.db*")) // 1024,
+            rows=depth.waiting + depth.archived, spilled_bytes=await self.runtime.writer.ask(_spilled),
+            flash_mb_day=flash[0] / 1e6 if flash else 0.0, log_lines=log_lines, captures=self.county.scans,
+        )  # fmt: skip
+
+    def _busy(self) -> bool:
+        connection = self.runtime.link._connection
+        return bool(
+            self.county.busy
+            or self.runtime._incoming.qsize()
+            or (connection is not None and connection._acks and self.broker.running)
+            or any(watch.busy.locked() for watch in self.runtime.rounds._watches.values())
+        )
+
+
+def _entries(folder: str) -> int:
+    return sum(1 for _ in Path("/proc/self", folder).iterdir())
+
+
+def _spilled(box: Any) -> int:
+    return int(box.db.execute("SELECT coalesce(sum(length(body)), 0) FROM spill").fetchone()[0])
+
+
+def _tree(root: Path) -> Path:
+    """A terminal's files: a screen that can go off, /proc with an uptime, the real devices and the real own process."""
+    (root / "proc").mkdir(parents=True)
+    (root / "proc/self").symlink_to("/proc/self")
+    (root / "dev").symlink_to("/dev")
+    for name in ("stat", "meminfo", "loadavg"):
+        (root / "proc" / name).write_text(Path("/proc", name).read_text())
+    (root / SCREEN).mkdir(parents=True)
+    (root / SCREEN / "status").write_text("connected\n")
+    (root / SCREEN / "edid").write_bytes(_EDID.read_bytes())
+    return root
+
+
+_CONFIG = """\
+[station]
+division = "450225"
+number = "桂BRS0001B"
+[broker]
+host = "127.0.0.1"
+port = {port}
+tls = false
+reconnect_cap_s = {reconnect_cap_s}
+[delivery]
+backlog_kbit_s = 20000
+[outbox]
+path = "{outbox}"
+archive_days = {archive_days}
+max_mb = {max_mb}
+[[device]]
+class = "terminal"
+id = "main"
+state_folder = "/state"
+[[device]]
+class = "led_screen"
+id = "main"
+[[device]]
+class = "printer"
+id = "main"
+[[device]]
+class = "video"
+id = "main"
+[[device]]
+class = "scan_gun"
+id = "gun"
+source = "serial"
+port = "{gun}"
+suffix = "cr"
+"""
