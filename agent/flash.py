@@ -81,20 +81,25 @@ class Flash:
     async def watch(self, note: Note) -> None:
         """Until cancelled. `note` is told once a day that the budget is met."""
         while True:
-            if self.look():
+            self.look()
+            if self.met and not self._told:
+                self._told = True
                 await note("flash_budget_met", day_bytes=self._day_bytes, budget_bytes=self._budget)
             await self._clock.sleep(LOOK_S)
 
-    def look(self) -> bool:
-        """Count what was written since the last look; True where the day's budget is found met, once a day."""
-        self._count()
-        news = self.met and not self._told
-        self._told = self.met
-        return news
+    def look(self) -> None:
+        """Count what was written since the last look."""
+        written = _written(self._file)
+        self.metered = written is not None
+        self._turn_days()
+        if written is not None:
+            written += self._logged()
+            self._day_bytes += max(0, written - self._seen)
+            self._seen = max(self._seen, written)
 
     def marks(self, *, now: bool = False) -> Mapping[str, bytes]:
         """The meter's mark where it is due (or `now`, at a stop): for a transaction that is made anyway."""
-        self._count()
+        self.look()
         mono_ms = self._clock.mono_ms()
         if self._marked is not None and not now:
             bytes_then, then_ms = self._marked
@@ -106,15 +111,6 @@ class Flash:
             day_bytes=self._day_bytes, told=self._told, before=self._before,
         )  # fmt: skip
         return {MARK: msgspec.json.encode(kept)}
-
-    def _count(self) -> None:
-        written = _written(self._file)
-        self.metered = written is not None
-        self._turn_days()
-        if written is not None:
-            written += self._logged()
-            self._day_bytes += max(0, written - self._seen)
-            self._seen = max(self._seen, written)
 
     def _turn_days(self) -> None:
         while self._clock.mono_ms() - self._began_mono_ms >= DAY_MS:

@@ -169,21 +169,22 @@ class Mark(NamedTuple):
 class Life:
     """One station in `folder`. `async with` it; then let time pass and things happen."""
 
-    def __init__(self, folder: Path, broker: Broker, *, archive_days: int, max_mb: int = 512, quality: ClockQuality = "synced",
-                 reconnect_cap_s: int = 120) -> None:  # fmt: skip
+    def __init__(
+        self, folder: Path, broker: Broker, *, archive_days: int = 90, max_mb: int = 512, flash_budget_mb: int = 30,
+        quality: ClockQuality = "synced",
+    ) -> None:  # fmt: skip
         self.folder, self.broker, self.clock = folder, broker, SimClock(quality)
         self.county = TinyCounty(broker.port)
-        self._gun, line = pty.openpty()
-        tty.setraw(line)
+        self._gun, self._line = pty.openpty()
+        tty.setraw(self._line)
         self.root = _tree(folder / "root")
         (self.root / "state").mkdir()
-        self._uptime = os.memfd_create("uptime")  # in memory: what the daemon writes to the disk is counted
-        (self.root / "proc/uptime").symlink_to(f"/proc/self/fd/{self._uptime}")
-        os.pwrite(self._uptime, b"0000001000.00 1.0\n", 0)
+        self._uptime = _in_memory(self.root / "proc/uptime", "1000.00 1.0\n")
+        self._screen = _in_memory(self.root / SCREEN / "status", "connected\n")
         config = folder / "agent.toml"
         config.write_text(_CONFIG.format(
-            port=broker.port, outbox=folder / "outbox.db", gun=os.ttyname(line), archive_days=archive_days, max_mb=max_mb,
-            reconnect_cap_s=reconnect_cap_s,
+            port=broker.port, outbox=folder / "outbox.db", gun=os.ttyname(self._line), archive_days=archive_days, max_mb=max_mb,
+            flash_budget_mb=flash_budget_mb,
         ), "utf-8")  # fmt: skip
         classes = {name: CLASSES[name]._replace(every_s=every_s) for name, every_s in EVERY_S.items()}
         loaded = load(config, classes=classes)
@@ -212,13 +213,13 @@ class Life:
         await self.runtime.farewell(clean=True)
         self.county.leave()
         self.runtime.close()
-        os.close(self._gun)
-        os.close(self._uptime)
+        for file in (self._gun, self._line, self._uptime, self._screen):
+            os.close(file)
 
     async def pass_s(self, seconds: float) -> None:
         """So much time passes."""
         end = self.clock.mono_ms() + int(seconds * 1000)
-        os.pwrite(self._uptime, f"{end / 1000:013.2f} 1.0\n".encode(), 0)
+        _now_holds(self._uptime, f"{end / 1000:.2f} 1.0\n")
         await self.clock.run_to(end, self.quiet)
 
     async def quiet(self) -> None:
@@ -260,12 +261,12 @@ class Life:
             await asyncio.sleep(0.01)
         await self.quiet()
 
-    async def turn_screen(self) -> None:
-        """The screen goes off or on, and the kernel says so."""
+    async def turn_screen(self, then_s: float = 10) -> None:
+        """The screen goes off or on, and the kernel says so; `then_s` pass."""
         self._screen_on = not self._screen_on
-        (self.root / SCREEN / "status").write_text("connected\n" if self._screen_on else "disconnected\n")
+        _now_holds(self._screen, "connected\n" if self._screen_on else "disconnected\n")
         self.runtime.rounds.on_plug(Plug("change", "drm", "/devices/x/drm/card0"))
-        await self.pass_s(10)
+        await self.pass_s(then_s)
 
     async def ask(self, what: str, *, leave: bool = False) -> None:
         """A client of the control socket; with `leave` it goes before the answer."""
@@ -321,6 +322,19 @@ class Life:
         )
 
 
+def _in_memory(path: Path, text: str) -> int:
+    """A file that changes without a write to the disk: what this process writes there is the daemon's."""
+    file = os.memfd_create(path.name)
+    path.symlink_to(f"/proc/self/fd/{file}")
+    _now_holds(file, text)
+    return file
+
+
+def _now_holds(file: int, text: str) -> None:
+    os.pwrite(file, text.encode(), 0)
+    os.ftruncate(file, len(text.encode()))
+
+
 def _entries(folder: str) -> int:
     return sum(1 for _ in Path("/proc/self", folder).iterdir())
 
@@ -337,7 +351,6 @@ def _tree(root: Path) -> Path:
     for name in ("stat", "meminfo", "loadavg"):
         (root / "proc" / name).write_text(Path("/proc", name).read_text())
     (root / SCREEN).mkdir(parents=True)
-    (root / SCREEN / "status").write_text("connected\n")
     (root / SCREEN / "edid").write_bytes(_EDID.read_bytes())
     return root
 
@@ -350,13 +363,13 @@ number = "桂BRS0001B"
 host = "127.0.0.1"
 port = {port}
 tls = false
-reconnect_cap_s = {reconnect_cap_s}
 [delivery]
 backlog_kbit_s = 20000
 [outbox]
 path = "{outbox}"
 archive_days = {archive_days}
 max_mb = {max_mb}
+flash_budget_mb_day = {flash_budget_mb}
 [[device]]
 class = "terminal"
 id = "main"

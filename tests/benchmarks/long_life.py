@@ -37,6 +37,10 @@ def main() -> int:
     arguments.add_argument("--losses", type=int, default=12, help="of the broker, a day")
     arguments.add_argument("--archive-days", type=int, default=5)
     arguments.add_argument(
+        "--flap", type=int, default=0, help="seconds between two turns of a screen whose plug is loose"
+    )
+    arguments.add_argument("--flash-budget", type=int, default=30, help="MB a day")
+    arguments.add_argument(
         "--dead", action="store_true", help="the broker is away all the time, and comes back at the end"
     )
     arguments.add_argument("--unsynced", action="store_true", help="the clock is never right")
@@ -58,7 +62,7 @@ async def _live(folder: Path, broker: Broker, options: argparse.Namespace) -> li
     lines = _Lines()
     every = int(options.days * MINUTES / (options.marks or options.days))
     async with Life(
-        folder, broker, archive_days=options.archive_days, max_mb=options.max_mb,
+        folder, broker, archive_days=options.archive_days, max_mb=options.max_mb, flash_budget_mb=options.flash_budget,
         quality="unsynced" if options.unsynced else "synced",
     ) as life:  # fmt: skip
         logging.basicConfig(level="INFO", handlers=[Bounded(life.clock.mono_ms, lines)], force=True)
@@ -107,7 +111,9 @@ async def _a_minute(life: Life, chance: random.Random, options: argparse.Namespa
         await life.ask(chance.choice(("status", "check", "outbox", "scans")), leave=chance.random() < 0.2)
     if happens(24) and not options.dead:
         await life.bad_message(chance.randrange(1000))
-    await life.pass_s(60)
+    for _ in range(60 // options.flap if options.flap else 0):
+        await life.turn_screen(then_s=options.flap)
+    await life.pass_s(60 % options.flap if options.flap else 60)
     return 1
 
 

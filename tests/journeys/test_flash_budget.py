@@ -1,0 +1,54 @@
+"""A loose screen's plug writes the day's flash budget away: from then on scans are written and hardly anything else.
+
+The daemon's own parts in compressed time (`tests/compressed.py`); the bytes are the kernel's.
+"""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from broker import Broker
+from compressed import Life
+
+from agent.flash import DAY_MS
+from agent.messages import Device, Journal
+
+BUDGET_MB = 1
+TURNS = 300
+
+
+def bodies(life: Life, leaf: str, kind: type) -> list:
+    found = life.runtime.writer._outbox.db.execute("SELECT body FROM entry WHERE leaf = ? ORDER BY id", (leaf,))
+    return [msgspec.json.decode(body, type=kind) for (body,) in found]
+
+
+def written(life: Life) -> int:
+    life.runtime.flash.look()
+    if life.runtime.flash.day_bytes is None:
+        pytest.skip("this kernel keeps no account of I/O")
+    return life.runtime.flash.day_bytes
+
+
+async def test_a_loose_plug_spends_the_budget_and_scans_are_still_written(tmp_path: Path, broker: Broker) -> None:
+    async with Life(tmp_path, broker, flash_budget_mb=BUDGET_MB) as life:
+        while written(life) < BUDGET_MB * 1_000_000:
+            await life.turn_screen(then_s=10)
+        await life.pass_s(60)
+        at_met = written(life)
+        told = len(bodies(life, "device/led_screen/main", Device))
+        for _ in range(TURNS):
+            await life.turn_screen(then_s=10)
+        of_turns = written(life) - at_met
+        assert len(bodies(life, "device/led_screen/main", Device)) - told <= 1
+        assert of_turns < TURNS * 1000, "a turn cost ten thousand bytes before"
+        for _ in range(30):
+            await life.scan()
+        await life.drained()
+        assert life.county.scans == 30
+        (entry,) = [one for one in bodies(life, "journal", Journal) if one.event == "flash_budget_met"]
+        assert entry.details["budget_bytes"] == BUDGET_MB * 1_000_000
+        assert life.runtime.flash.shown()["met"]
+        await life.pass_s(DAY_MS / 1000)
+        assert not life.runtime.flash.shown()["met"]
+        last = bodies(life, "device/led_screen/main", Device)[-1]
+        assert last.condition == life.runtime.board.devices["led_screen/main"].reading.condition
