@@ -20,7 +20,8 @@ from agent.log import turn_hour
 from agent.messages import Heartbeat, Telemetry
 from agent.stamp import stamped
 from agent.store import spill
-from agent.store.outbox import Depth, Outbox
+from agent.store.outbox import Outbox
+from agent.store.rows import Backlog
 from agent.store.writer import Writer
 from agent.vitals import vitals
 from agent.wire import LinkLost, Refused
@@ -63,23 +64,23 @@ class Reports:
 
     async def heartbeat(self) -> Heartbeat:
         """As of now; asks the outbox."""
-        depth, oldest_s = await self._writer.ask(self._depth_and_age)
+        backlog, oldest_s = await self._writer.ask(self._backlog_and_age)
         return Heartbeat(
             **stamped(self._clock), run=self._run_id, connection=self._link.state.connections,
-            uptime_s=(self._clock.mono_ms() - self._began_mono_ms) // 1000, waiting=depth.waiting,
-            oldest_waiting_s=oldest_s, verdicts=self._board.verdict_counts(), last_seq=depth.last_seq,
-            outbox=depth.outbox,
+            uptime_s=(self._clock.mono_ms() - self._began_mono_ms) // 1000, waiting=backlog.waiting,
+            oldest_waiting_s=oldest_s, verdicts=self._board.verdict_counts(), last_seq=backlog.last_seq,
+            outbox=backlog.outbox,
         )  # fmt: skip
 
-    def _depth_and_age(self, box: Outbox) -> tuple[Depth, int | None]:
-        depth = box.depth()
+    def _backlog_and_age(self, box: Outbox) -> tuple[Backlog, int | None]:
+        backlog = box.backlog()
         oldest = box.waiting(0, 1)
         if not oldest:
-            return depth, None
+            return backlog, None
         stamp = msgspec.json.decode(oldest[0].body, type=_Age)
         if stamp.boot != self._clock.boot:
-            return depth, (self._clock.mono_ms() // 1000)  # at least as old as this boot
-        return depth, max(0, self._clock.mono_ms() - stamp.mono_ms) // 1000
+            return backlog, (self._clock.mono_ms() // 1000)  # at least as old as this boot
+        return backlog, max(0, self._clock.mono_ms() - stamp.mono_ms) // 1000
 
     async def _heartbeats(self) -> None:
         while True:
@@ -109,8 +110,8 @@ class Reports:
 
     async def measures(self) -> dict[str, int | float]:
         """`<class>.<id>.<measure>` of every number on the board, and `agent.self.<measure>` of the daemon itself."""
-        depth = await self._writer.ask(lambda box: box.depth())
-        own = {**vitals(self._root), "outbox_file_bytes": depth.file_bytes, "outbox_waiting": depth.waiting}
+        backlog = await self._writer.ask(lambda box: box.backlog())
+        own = {**vitals(self._root), "outbox_file_bytes": backlog.file_bytes, "outbox_waiting": backlog.waiting}
         if self._flash.day_bytes is not None:
             own["flash_bytes_day"] = self._flash.day_bytes
         return {**self._of_devices(), **{f"agent.self.{name}": value for name, value in own.items()}}

@@ -22,7 +22,7 @@ from agent.receipts import Standing, answer
 from agent.store import file, giving_way, reserve, voids
 from agent.store.begin_anew import renumber
 from agent.store.giving_way import Span
-from agent.store.rows import Depth, Draft, Opening, OutboxFull, Row
+from agent.store.rows import Backlog, Depth, Draft, Opening, OutboxFull, Row
 
 
 class Box(NamedTuple):
@@ -249,20 +249,23 @@ class Outbox:
         found = self._db.execute("SELECT 1 FROM entry WHERE id > ? AND leaf = ? LIMIT 1", (row.id, row.leaf)).fetchone()
         return found is None
 
-    def depth(self) -> Depth:
-        """Counts for heartbeat, status and `yinong-agent outbox`."""
-        last = self.last_id()
+    def backlog(self) -> Backlog:
+        """For heartbeat and telemetry."""
         waiting = sum(max(0, span.end - span.receipted) for span in self.spans())
+        pages = int(self._db.execute("PRAGMA page_count").fetchone()[0])
+        size = int(self._db.execute("PRAGMA page_size").fetchone()[0])
+        return Backlog(self.id, self.last_id() - self._boxes[-1].base, waiting, pages * size)
+
+    def depth(self) -> Depth:
+        """Counts for status and `yinong-agent outbox`."""
         archived = sum(
             int(self._db.execute(
                 "SELECT count(*) FROM entry WHERE id > ? AND id <= ?", (span.base, span.receipted)
             ).fetchone()[0])
             for span in self.spans()
         )  # fmt: skip
-        pages = int(self._db.execute("PRAGMA page_count").fetchone()[0])
-        size = int(self._db.execute("PRAGMA page_size").fetchone()[0])
-        box = self._boxes[-1]
-        return Depth(box.outbox, last - box.base, box.upto, waiting, archived, pages * size, box.store)
+        box, backlog = self._boxes[-1], self.backlog()
+        return Depth(box.outbox, backlog.last_seq, box.upto, backlog.waiting, archived, backlog.file_bytes, box.store)
 
     def give_up(self, places: Iterable[int], reason: str, stamp: Journal | None = None) -> None:
         """Replace rows by `void` entries, neighbours together: a receipt 'without a gap' can still advance."""

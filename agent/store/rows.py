@@ -36,8 +36,17 @@ class Row(NamedTuple):
         return range(self.first or self.seq, self.seq + 1)
 
 
+class Backlog(NamedTuple):
+    """What waits: what can be said of the outbox each minute, however large its archive is."""
+
+    outbox: str
+    last_seq: int
+    waiting: int  # as in Depth
+    file_bytes: int
+
+
 class Depth(NamedTuple):
-    """What the outbox holds."""
+    """What the outbox holds; its archive is counted, which takes some milliseconds for each ten thousand rows."""
 
     outbox: str
     last_seq: int

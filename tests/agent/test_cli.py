@@ -194,7 +194,17 @@ def test_status_of_a_daemon_without_a_link_has_exit_code_1(daemon: Daemon) -> No
     assert "桂BRS0001B" in ran.out
     assert "未连接县中心" in ran.out
     form = run("status", "--json", "--socket", daemon.socket).json
-    assert set(form) >= {"station", "version", "link", "heartbeat", "outbox", "devices"}
+    assert set(form) >= {"station", "version", "link", "heartbeat", "outbox", "flash", "devices"}
+
+
+def test_status_tells_what_was_written_to_flash_and_when_the_budget_is_met(daemon: Daemon) -> None:
+    flash = run("status", "--json", "--socket", daemon.socket).json["flash"]
+    if flash["day_bytes"] is None:
+        pytest.skip("this kernel keeps no account of I/O")
+    assert flash["budget_bytes"] == 30_000_000
+    assert not flash["met"]
+    assert "写入闪存" in run("status", "--socket", daemon.socket).out
+    assert "of 30 MB" in run("--lang", "en", "status", "--socket", daemon.socket).out
 
 
 def test_outbox_is_read_from_the_file_where_no_daemon_runs(files: Files, daemon: Daemon) -> None:

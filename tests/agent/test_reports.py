@@ -100,6 +100,32 @@ async def test_a_heartbeat_tells_what_waits_how_old_it_is_and_how_the_items_stan
     assert (await one.reports.heartbeat()).oldest_waiting_s == 0
 
 
+async def test_a_heartbeat_costs_the_same_however_much_the_archive_holds(
+    writer: Writer, outbox: Outbox, clock: Any
+) -> None:
+    one = Station(writer, clock)
+
+    async def steps() -> int:
+        count = 0
+
+        def step() -> int:
+            nonlocal count
+            count += 1
+            return 0
+
+        outbox.db.set_progress_handler(step, 1)
+        await one.reports.heartbeat()
+        await one.reports.measures()
+        outbox.db.set_progress_handler(None, 0)
+        return count
+
+    await writer.commit([journal(clock, "a")])
+    few = await steps()
+    await writer.commit([journal(clock, "b")] * 5000)
+    outbox.receipt(Receipt(at="", store="store", outbox=outbox.id, upto=5000))
+    assert await steps() < few + 50
+
+
 async def test_what_waits_from_before_this_boot_is_at_least_as_old_as_the_boot(
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
