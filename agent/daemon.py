@@ -40,8 +40,8 @@ EX_IOERR = 74  # the unit tries again: a disk may come back
 FAREWELL_S = 3.0
 
 
-def main(arguments: Sequence[str]) -> int:
-    """`yinong-agent run`: until SIGTERM or SIGINT. Returns the exit code."""
+def main(arguments: Sequence[str], clock: Clock | None = None) -> int:
+    """`yinong-agent run`: until SIGTERM or SIGINT. Returns the exit code. `clock`: another than the terminal's own."""
     parser = argparse.ArgumentParser(prog="yinong-agent run")
     parser.add_argument("--config", type=Path, default=Path(os.environ.get("YINONG_AGENT_CONFIG", DEFAULT_PATH)))
     parser.add_argument("--socket", type=Path, default=Path(os.environ.get("YINONG_AGENT_SOCKET", DEFAULT_SOCKET)))
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         print("配置有错,没有启动 / not started: the configuration is wrong", file=sys.stderr)
         notify(f"STATUS=配置有错 / configuration is wrong: {options.config}", "ERRNO=22")
         return EX_CONFIG
-    clock = SystemClock()
+    clock = clock or SystemClock()
     start_logging(loaded.settings.log.level, clock.mono_ms)
     path = Path(loaded.settings.outbox.path)
     with contextlib.ExitStack() as held:

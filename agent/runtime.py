@@ -5,14 +5,13 @@ import logging
 import os
 import sqlite3
 from collections.abc import Coroutine
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from agent.answers import Answers, Parts
-from agent.clock import EARLIEST, Clock
+from agent.clock import Clock
 from agent.configuration.settings import Loaded, Settings
 from agent.control import Answerer, serve
 from agent.county.call import broker_of, session_of, tls_of, trusted
@@ -21,7 +20,7 @@ from agent.county.connection import Incoming
 from agent.county.delivery import Delivery, Pace
 from agent.county.link import Link
 from agent.county.losses import Losses
-from agent.devices.board import Believed, Board
+from agent.devices.board import Believed, Board, Seen
 from agent.devices.judgement import Judged
 from agent.devices.report import verdicts_now
 from agent.devices.rounds import Rounds
@@ -29,7 +28,11 @@ from agent.devices.watch import Watch
 from agent.fingerprint import fingerprint
 from agent.flash import MARK as FLASH
 from agent.flash import Flash, Kept
-from agent.life import Life, forget_what_was_believed
+from agent.life.alive import AliveFile, beside
+from agent.life.journal import Life, forget_what_was_believed
+from agent.life.link_story import LinkStory
+from agent.life.sections import hashes_of
+from agent.life.vigil import Vigil
 from agent.log import logged_bytes
 from agent.messages import Item, Receipt, State, topic
 from agent.reports import Limits, Reports
@@ -74,7 +77,12 @@ class Runtime:
         self.flash = Flash(clock, budget, read_state(outbox, FLASH, Kept), root=root, logged=logged_bytes)
         self.writer.beside = self.flash.marks
         self.board = Board()
-        self.life = Life(self.writer, clock, self.run_id, version)
+        self.life = Life(self.writer, clock, self.run_id, version, root)
+        self._alive = _alive_file(outbox.path)
+        self._vigil = Vigil(
+            clock, self.run_id, self._alive, lambda: self.link.state.up, self.life.tell, self._clock_became_good,
+            spare=lambda: self.flash.met,
+        )  # fmt: skip
         station, key = self.settings.terminal.key, _card_key(outbox.path)
         desk = CardDesk(
             station, key, clock, self.writer, {"CHECK": self._card_check, "MEASURE": self._card_measure},
@@ -87,12 +95,16 @@ class Runtime:
             _watches(loaded, outbox), root, clock, self.writer, self.board, self._verdicts,
             self.settings.profile.value, self._on_plug, spare=lambda: self.flash.met,
         )  # fmt: skip
+        self._story = LinkStory(
+            clock, self.life.tell, lambda: self.rounds.look_now(self._line_keys()),
+            None if self.settings.broker.loopback else self._line,
+        )  # fmt: skip
         name = self.settings.terminal.name
         self._receipts = topic(name, "receipt")
         self._incoming: asyncio.Queue[Incoming] = asyncio.Queue(100)
-        self._tls = tls_of(self.settings, loaded.secrets.key_file, self._certificates_after)
+        self._tls = tls_of(self.settings, loaded.secrets.key_file, lambda: self._vigil.certificates_after)
         broker = broker_of(self.settings, loaded.secrets.password, self._tls)
-        self._losses = Losses(clock, lambda: self.flash.met, self.life.link_changed, self.life.note)
+        self._losses = Losses(clock, lambda: self.flash.met, self._story.changed, self.life.note)
         self.link = Link(
             name, clock, broker, self._session, self._born, self._on_message, self._losses.changed,
             backoff_cap_s=self.settings.broker.reconnect_cap_s,
@@ -130,6 +142,8 @@ class Runtime:
         return {
             "writer": self.writer.run(),
             "life": self._live(),
+            "vigil": self._once_ready(self._vigil.run()),
+            "link story": self._once_ready(self._story.run()),
             "captures": self._once_ready(self.captures.run()),
             "rounds": self._once_ready(self.rounds.run()),
             "link": self._once_ready(self.link.run()),
@@ -167,6 +181,7 @@ class Runtime:
     async def note_stop(self) -> None:
         self.writer.beside = lambda: self.flash.marks(now=True)
         await self.life.end()
+        await self._vigil.last()
 
     async def farewell(self, *, clean: bool) -> None:
         """What is held in memory to the disk, and `closing` to the broker. Bounded by the caller.
@@ -183,17 +198,27 @@ class Runtime:
 
     def close(self) -> None:
         self.writer.close()
+        if self._alive:
+            self._alive.close()
         self._socket.unlink(missing_ok=True)
 
     async def _live(self) -> None:
-        await self.life.begin(self._opening, len(self._loaded.mistakes))
+        before = self._alive.before if self._alive else None
+        await self.life.begin(self._opening, len(self._loaded.mistakes), before and before.alive)
+        await self.life.configured(hashes_of(self._loaded))
         await self.rounds.resume_measurements()
         self.ready.set()
-        if self.clock.quality() != "synced":
-            await self.life.watch_clock()
-            if self._tls and self._tls.outside_its_time(self.clock.now()):
-                self.link.again()
-            await self.rounds.resume_measurements()
+
+    async def _clock_became_good(self) -> None:
+        if self._tls and self._tls.outside_its_time(self.clock.now()):
+            self.link.again()
+        await self.rounds.resume_measurements()
+
+    def _line_keys(self) -> list[str]:
+        return [key for key, seen in self.board.devices.items() if seen.device_class == "broadband"]
+
+    def _line(self) -> list[Seen]:
+        return [self.board.devices[key] for key in self._line_keys()]
 
     async def _once_ready(self, loop: Coroutine[Any, Any, None]) -> None:
         """The journal's start entry comes first."""
@@ -203,9 +228,6 @@ class Runtime:
             loop.close()
             raise
         await loop
-
-    def _certificates_after(self) -> datetime | None:
-        return None if self.clock.quality() == "synced" else EARLIEST
 
     def _session(self, connection: int) -> Session:
         return session_of(self.settings, self._fingerprint, msgspec.json.encode(self._state("lost", connection)))
@@ -276,6 +298,15 @@ class Runtime:
     async def _take_command(self, packet: Incoming) -> None:
         if reply := await self._commands.take(packet):
             await self.link.publish("reply", msgspec.json.encode(reply), correlation=packet.correlation)
+
+
+def _alive_file(outbox: Path) -> AliveFile | None:
+    """None where it cannot be made: the daemon runs, and the end of this run will be known less exactly."""
+    try:
+        return AliveFile(beside(outbox))
+    except OSError as error:
+        log.error("no last-alive mark: %s", error)
+        return None
 
 
 def _card_key(outbox: Path) -> bytes | None:

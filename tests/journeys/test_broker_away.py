@@ -60,7 +60,7 @@ def test_scans_of_an_outage_arrive_complete_in_order_and_with_their_own_times(
                 100,  # what reached the console only goes again after a minute
             )
             until(lambda: daemon.depth()["waiting"] == 0, lambda: daemon.process.log)
-        stored, journal = recorder.rows("scan"), [row["event"] for row in recorder.rows("journal")]
+        stored, journal = recorder.rows("scan"), recorder.rows("journal")
     assert [capture["text"] for capture in stored] == expected
     assert [capture["number"] for capture in stored] == list(range(1, len(expected) + 1))
     own = [capture["start_mono_ms"] for capture in stored]
@@ -71,7 +71,9 @@ def test_scans_of_an_outage_arrive_complete_in_order_and_with_their_own_times(
     assert spread_ms > away_s * 1000 * 0.6, "the times are those of the scans, not of the sending"
     stamps = [datetime.fromisoformat(capture["at"]) for capture in stored]
     assert (max(stamps) - min(stamps)).total_seconds() > away_s * 0.6
-    assert journal[:4] == ["start", "link_up", "link_down", "link_up"]
+    story = [row["event"] for row in journal][:5]
+    assert story == ["start", "link_up", "link_down", "link_layer", "link_up"]
+    assert (journal[3]["details"]["layer"], journal[4]["details"]["cause"]) == ("county", "county")
 
 
 def test_a_recorder_that_was_away_gets_everything_and_the_terminal_keeps_it_until_then(

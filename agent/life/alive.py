@@ -1,0 +1,84 @@
+"""The last-alive mark: a small file, overwritten in place, that says until when the station was powered.
+
+Two slots in two blocks, written in turn, each with its checksum: a cut in mid-write costs one mark, never both. Nothing is
+allocated after the file was made, so it goes on with a full disk, and a mark costs one 4 KiB block of flash
+(`docs/decisions/0017-last-alive-mark.md`). It also keeps the newest time that was good: the floor for certificates.
+"""
+
+import contextlib
+import os
+import zlib
+from pathlib import Path
+from threading import Lock
+
+import msgspec
+
+from agent.life.events import LastAlive
+
+BLOCK = 4096
+SLOT = 512  # what of a block is used: one sector
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """What a slot holds."""
+
+    number: int  # the higher one is the newer
+    alive: LastAlive
+    good_s: int | None  # newest wall time that was good, in seconds since 1970
+
+
+class AliveFile:
+    """Synchronous: a slow flash may hold a write for half a second, so call it in a thread. Raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        """Made where it is not there. `before` is the newest mark that an earlier run left; None where there is none."""
+        self._busy, self._closed = Lock(), False
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            found = [self._read(slot) for slot in (0, 1)]
+            if os.fstat(self._file).st_size < 2 * BLOCK:
+                os.pwrite(
+                    self._file, b"\0" * 2 * BLOCK, 0
+                )  # written, not only reserved: no block changes its state later
+                os.fsync(self._file)
+        except BaseException:
+            os.close(self._file)
+            raise
+        self.before = max((mark for mark in found if mark), key=lambda mark: mark.number, default=None)
+        self._number = self.before.number if self.before else 0
+
+    def write(self, alive: LastAlive, good_s: int | None) -> None:
+        """On the disk when it returns."""
+        with self._busy:
+            if self._closed:
+                raise OSError("closed")
+            self._put(alive, good_s)
+
+    def close(self) -> None:
+        """Waits for a write that is under way."""
+        with self._busy:
+            if not self._closed:
+                os.close(self._file)
+            self._closed = True
+
+    def _put(self, alive: LastAlive, good_s: int | None) -> None:
+        number = self._number + 1
+        body = msgspec.json.encode(Mark(number=number, alive=alive, good_s=good_s))
+        slot = b"%08x %s" % (zlib.crc32(body), body)
+        if len(slot) > SLOT:
+            raise ValueError(f"a mark of {len(slot)} bytes")
+        os.pwrite(self._file, slot.ljust(SLOT), number % 2 * BLOCK)
+        os.fdatasync(self._file)
+        self._number = number
+
+    def _read(self, slot: int) -> Mark | None:
+        checksum, _, body = os.pread(self._file, SLOT, slot * BLOCK).rstrip(b" ").partition(b" ")
+        with contextlib.suppress(ValueError, msgspec.MsgspecError):
+            if int(checksum, 16) == zlib.crc32(body):
+                return msgspec.json.decode(body, type=Mark)
+        return None
+
+
+def beside(outbox: Path) -> Path:
+    """Where the file lies."""
+    return outbox.with_name(f"{outbox.name}.alive")

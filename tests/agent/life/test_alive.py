@@ -1,0 +1,124 @@
+"""The last-alive mark: survives torn writes, a full disk and its own damage, and costs one block."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.life.alive import BLOCK, SLOT, AliveFile, beside
+from agent.life.events import LastAlive
+
+
+def alive(mono_ms: int) -> LastAlive:
+    return LastAlive(
+        boot="b0070001", mono_ms=mono_ms, at="2026-11-25T09:00:00.000+08:00", clock="synced", run="0000aaaa", link=True
+    )
+
+
+def written(path: Path, marks: int) -> None:
+    file = AliveFile(path)
+    for n in range(1, marks + 1):
+        file.write(alive(n), n)
+    file.close()
+
+
+def read(path: Path) -> int | None:
+    file = AliveFile(path)
+    file.close()
+    return file.before.alive.mono_ms if file.before else None
+
+
+@pytest.mark.parametrize("marks", [0, 1, 2, 3, 10])
+def test_the_newest_mark_is_found_by_the_next_run(tmp_path: Path, marks: int) -> None:
+    written(tmp_path / "o.db.alive", marks)
+    assert read(tmp_path / "o.db.alive") == (marks or None)
+
+
+def test_a_run_goes_on_where_the_one_before_left_off(tmp_path: Path) -> None:
+    path = tmp_path / "alive"
+    for n in range(1, 6):
+        file = AliveFile(path)
+        file.write(alive(n), None)
+        file.close()
+        assert read(path) == n
+    assert path.stat().st_size == 2 * BLOCK, "it never grows"
+    assert path.stat().st_mode & 0o077 == 0
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(marks=st.integers(2, 5), torn=st.integers(0, SLOT), junk=st.binary(min_size=SLOT, max_size=SLOT))
+def test_a_write_torn_at_any_byte_costs_one_mark_and_never_invents_one(
+    tmp_path: Path, marks: int, torn: int, junk: bytes
+) -> None:
+    """The block that was being written holds the beginning of the new mark and then anything."""
+    path = tmp_path / "alive"
+    path.unlink(missing_ok=True)
+    written(path, marks)
+    block = marks % 2 * BLOCK
+    with path.open("r+b") as file:
+        file.seek(block)
+        whole = file.read(SLOT)
+        file.seek(block)
+        file.write((whole[:torn] + junk)[:SLOT])
+    newest = marks if (whole[:torn] + junk)[:SLOT].rstrip(b" ") == whole.rstrip(b" ") else marks - 1
+    assert read(path) == newest
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\0" * BLOCK, b"\xff" * 3 * BLOCK, b"00000000 " + b" " * BLOCK])
+def test_a_damaged_file_is_as_good_as_none_and_is_used_again(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "alive"
+    path.write_bytes(content)
+    assert read(path) is None
+    written(path, 2)
+    assert read(path) == 2
+
+
+def test_a_mark_takes_no_new_room_so_a_full_disk_does_not_stop_it(tmp_path: Path) -> None:
+    path = tmp_path / "alive"
+    written(path, 1)
+    before = (path.stat().st_size, path.stat().st_blocks)
+    written(path, 100)
+    assert (path.stat().st_size, path.stat().st_blocks) == before
+
+
+def test_a_closed_file_is_an_error_and_nobody_elses_descriptor(tmp_path: Path) -> None:
+    """The number of a closed descriptor is given to the next file that is opened."""
+    file = AliveFile(tmp_path / "alive")
+    file.close()
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+    with pytest.raises(OSError, match="closed"):
+        file.write(alive(1), None)
+    file.close()
+    assert os.fstat(other).st_size == 0
+    os.close(other)
+
+
+def test_closing_waits_for_a_write_that_is_under_way(tmp_path: Path) -> None:
+    file = AliveFile(tmp_path / "alive")
+    errors: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for n in range(1, 100_000):
+                file.write(alive(n), None)
+        except OSError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    while file._number < 3:
+        pass
+    file.close()
+    thread.join()
+    assert [str(error) for error in errors] == ["closed"]
+
+
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"mine")
+    beside(tmp_path / "o.db").symlink_to(tmp_path / "target")
+    with pytest.raises(OSError):
+        AliveFile(beside(tmp_path / "o.db"))
+    assert (tmp_path / "target").read_bytes() == b"mine"

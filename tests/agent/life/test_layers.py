@@ -1,0 +1,66 @@
+"""At which layer a link is broken, from what the line's driver saw; and so many entries an hour."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import drivers.broadband
+from agent.life.layers import _BY_REASON, farthest, layer_of, longest
+from agent.life.ration import HOUR_MS, Ration
+from drivers.reading import Condition, Reading, Reason
+
+
+def line(code: str, condition: Condition = Condition.WORKING) -> Reading:
+    return Reading(condition=condition, reason=Reason(code))
+
+
+@pytest.mark.parametrize(
+    ("reading", "why", "layer"),
+    [
+        (line("no_carrier", Condition.UNREACHABLE), "OSError: Network is unreachable", "lan"),
+        (line("no_interface", Condition.ABSENT), "", "lan"),
+        (line("lan_down", Condition.UNREACHABLE), "", "gateway"),
+        (line("access_line_down", Condition.FAULTY), "", "access_line"),
+        (line("captive_page", Condition.ATTENTION), "", "access_line"),
+        (line("rate_ok"), "gaierror: [Errno -3] Temporary failure in name resolution", "internet"),
+        (line("rate_ok"), "ConnectionRefusedError: [Errno 111] Connection refused", "county"),
+        (line("below_8m", Condition.FAULTY), "no acknowledgement", "county"),
+        (line("county_unreachable", Condition.ATTENTION), "TimeoutError: timed out", "county"),
+        (line("internet_unreachable", Condition.ATTENTION), "no acknowledgement", "county"),
+        (line("timed_out", Condition.UNKNOWN), "", "unknown"),
+        (line("not_looked_at", Condition.UNKNOWN), "", "unknown"),
+        (line("nothing_to_ask", Condition.UNKNOWN), "", "unknown"),
+    ],
+)
+def test_the_layer_by_what_the_line_answered(reading: Reading, why: str, layer: str) -> None:
+    assert layer_of(reading, why) == layer
+
+
+def test_every_reason_that_names_a_layer_is_one_that_the_lines_driver_knows() -> None:
+    folder = Path(drivers.broadband.__file__).parent
+    assert _BY_REASON.keys() <= tomllib.loads((folder / "reasons.toml").read_text("utf-8")).keys()
+
+
+def test_of_two_lines_the_one_that_carries_farther_counts() -> None:
+    dead, alive = line("no_carrier", Condition.UNREACHABLE), line("rate_ok")
+    assert farthest([dead, alive], "refused") == ("county", alive)
+    assert farthest([alive, dead], "refused") == ("county", alive)
+    assert farthest([], "refused") == ("unknown", None)
+
+
+def test_the_cause_is_what_held_for_most_of_the_time() -> None:
+    assert longest([], 100) is None
+    assert longest([("county", 0)], 100) == "county"
+    assert longest([("county", 0), ("access_line", 10), ("county", 90)], 100) == "access_line"
+    assert longest([("lan", 0), ("unknown", 1)], 100) == "lan", "what was known counts before what was not"
+    assert longest([("unknown", 0)], 100) == "unknown"
+
+
+def test_so_many_an_hour_are_told_and_the_rest_is_counted() -> None:
+    ration = Ration(3)
+    assert [ration.allows(n) for n in range(5)] == [True, True, True, False, False]
+    assert not ration.allows(HOUR_MS - 1)
+    assert ration.allows(HOUR_MS)
+    assert ration.take_untold() == 3
+    assert ration.take_untold() == 0

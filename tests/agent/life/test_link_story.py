@@ -1,0 +1,163 @@
+"""The link's losses with their layer, from the board of the line's driver."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from agent.county.link import LinkState
+from agent.devices.board import Seen
+from agent.devices.judgement import Judged, judge
+from agent.life.events import Event, LinkDown, LinkLayer, LinkUp
+from agent.life.link_story import LOSSES_AN_HOUR, LinkStory
+from drivers.reading import Condition, Evidence, Reading, Reason
+
+PROBE = Evidence("icmp echo", "192.0.2.1", {"rtt_ms": None, "outcome": "timed out"})
+CARRIES = Reading(condition=Condition.WORKING, reason=Reason("rate_ok"))
+NO_GATEWAY = Reading(condition=Condition.UNREACHABLE, reason=Reason("lan_down"), evidence=(PROBE,))
+NO_LINE = Reading(condition=Condition.FAULTY, reason=Reason("access_line_down"))
+
+
+class Line:
+    """A line as its driver reads it; judged as the rounds do, each look is one reading."""
+
+    def __init__(self, clock: Any) -> None:
+        self.clock, self.reading = clock, CARRIES
+        self.judged: Judged | None = None
+        self.told: list[Event] = []
+        self.looks = 0
+        self.connection = 0
+        self.story = LinkStory(clock, self._tell, self.look, self._seen)
+
+    async def _tell(self, event: Event) -> None:
+        self.told.append(event)
+
+    async def look(self) -> None:
+        self.looks += 1
+        self.judged, _ = judge(self.judged, self.reading, self.clock.mono_ms(), self.clock.boot)
+
+    def _seen(self) -> list[Seen]:
+        return [Seen("broadband", "main", self.reading, "", "synced", self.judged)]
+
+    async def believes(self, reading: Reading) -> None:
+        """Read as often as it takes to be believed, and looked at by the story."""
+        self.reading = reading
+        for _ in range(3):
+            await self.look()
+        await self.clock.advance(5)
+
+    async def up(self) -> None:
+        self.connection += 1
+        await self.story.changed(LinkState(True, self.connection, 0, ""))
+
+    async def down(self, why: str = "no acknowledgement") -> None:
+        await self.story.changed(LinkState(False, self.connection, 0, why))
+        await self.clock.advance(0)
+
+
+@pytest.fixture
+async def line(clock: Any) -> AsyncIterator[Line]:
+    one = Line(clock)
+    task = asyncio.create_task(one.story.run())
+    yield one
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_loss_is_told_at_once_and_its_layer_when_it_is_believed(line: Line) -> None:
+    await line.up()
+    await line.look()
+    line.reading = NO_GATEWAY
+    await line.down()
+    assert [one.name for one in line.told] == ["link_up", "link_down"]
+    assert line.looks == 2, "looked at at once"
+    await line.believes(NO_GATEWAY)
+    layer = line.told[-1]
+    assert isinstance(layer, LinkLayer)
+    assert (layer.layer, layer.before, layer.why) == ("gateway", None, "no acknowledgement")
+    assert (layer.condition, layer.reason) == ("unreachable", "lan_down")
+    assert [probe["raw"]["outcome"] for probe in layer.probes] == ["timed out"]
+    await line.clock.advance(60)
+    assert line.told[-1] is layer, "told once"
+
+
+async def test_a_layer_that_is_seen_and_not_believed_yet_is_not_told(line: Line) -> None:
+    await line.up()
+    await line.look()
+    line.reading = NO_LINE
+    await line.down()
+    await line.clock.advance(60)
+    assert [one.name for one in line.told] == ["link_up", "link_down"]
+
+
+async def test_link_up_names_the_layer_that_held_longest_and_all_of_them(line: Line) -> None:
+    await line.up()
+    await line.look()
+    began_ms = line.clock.mono_ms()
+    await line.down()
+    await line.clock.advance(20)
+    await line.believes(NO_LINE)
+    await line.clock.advance(300)
+    await line.believes(CARRIES)
+    await line.up()
+    up = line.told[-1]
+    assert isinstance(up, LinkUp)
+    assert up.cause == "access_line"
+    assert [layer for layer, _ in up.layers] == ["county", "access_line", "county"]
+    assert up.down_ms == line.clock.mono_ms() - began_ms
+
+
+async def test_a_station_that_starts_without_a_line_tells_why_it_is_not_heard(line: Line) -> None:
+    line.reading = NO_LINE
+    await line.down("OSError: Network is unreachable")
+    await line.clock.advance(30)
+    (layer,) = line.told
+    assert isinstance(layer, LinkLayer) and layer.layer == "access_line"
+    await line.up()
+    assert isinstance(line.told[-1], LinkUp) and line.told[-1].cause == "access_line"
+
+
+async def test_another_reason_for_being_down_is_no_entry_of_its_own(line: Line) -> None:
+    await line.up()
+    await line.look()
+    for why in ("refused", "no route", "refused"):
+        await line.down(why)
+        await line.clock.advance(5)
+    assert [one.name for one in line.told] == ["link_up", "link_down", "link_layer"]
+
+
+async def test_a_flapping_link_fills_no_journal_and_is_counted(line: Line) -> None:
+    await line.look()
+    for _ in range(100):
+        await line.up()
+        await line.down()
+    downs = [one for one in line.told if isinstance(one, LinkDown)]
+    assert len(downs) == LOSSES_AN_HOUR
+    assert len([one for one in line.told if isinstance(one, LinkUp)]) == LOSSES_AN_HOUR + 1
+    await line.clock.advance(3600)
+    await line.up()
+    await line.down()
+    last = [one for one in line.told if isinstance(one, LinkDown)][-1]
+    assert last.untold == 100 - LOSSES_AN_HOUR
+
+
+async def test_a_broker_on_this_very_machine_is_on_no_line(clock: Any) -> None:
+    told: list[Event] = []
+
+    async def tell(event: Event) -> None:
+        told.append(event)
+
+    async def look() -> None:
+        raise AssertionError("nothing to look at")
+
+    story = LinkStory(clock, tell, look, None)
+    task = asyncio.create_task(story.run())
+    await story.changed(LinkState(False, 0, 0, "refused"))
+    await clock.advance(10)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert [(one.name, getattr(one, "layer", None)) for one in told] == [("link_layer", "county")]

@@ -1,0 +1,32 @@
+"""The daemon on a clock that a test sets while it runs: `python wrong_clock.py FILE --config …`.
+
+FILE holds, as JSON, by how many seconds the wall clock is off and whether the kernel vouches for it.
+"""
+
+import json
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from agent.clock import SystemClock
+from agent.daemon import main
+from drivers.timesync import TimeSync
+
+FILE = Path(sys.argv[1])
+
+
+def _set() -> tuple[float, bool]:
+    offset_s, synced = json.loads(FILE.read_text())
+    return offset_s, synced
+
+
+def wall() -> datetime:
+    return datetime.now().astimezone() + timedelta(seconds=_set()[0])
+
+
+def sync() -> TimeSync:
+    return TimeSync(0, 0) if _set()[1] else TimeSync(5, 0x40)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[2:], SystemClock(wall=wall, sync=sync)))
