@@ -19,6 +19,26 @@ def causes(captures):
     return [c.damage for c in captures]
 
 
+# as printed on a US keyboard, written down here a second time: the typist takes its keys from the table that is tried
+PRINTED = {
+    "GRAVE": "`~", "MINUS": "-_", "EQUAL": "=+", "LEFTBRACE": "[{", "RIGHTBRACE": "]}", "BACKSLASH": "\\|", "SEMICOLON": ";:",
+    "APOSTROPHE": "'\"", "COMMA": ",<", "DOT": ".>", "SLASH": "/?", "SPACE": "  ", "1": "1!", "2": "2@", "3": "3#", "4": "4$",
+    "5": "5%", "6": "6^", "7": "7&", "8": "8*", "9": "9(", "0": "0)",
+    "KPSLASH": "//", "KPASTERISK": "**", "KPMINUS": "--", "KPPLUS": "++", "KPDOT": "..",
+}  # fmt: skip
+PRINTED |= {letter: letter.lower() + letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+PRINTED |= {f"KP{n}": f"{n}{n}" for n in range(10)}
+
+
+def test_every_key_gives_what_is_printed_on_it(typist, typed):
+    assert len({pair for pairs in PRINTED.values() for pair in pairs}) == 95
+    gun = typist()
+    for name in PRINTED:
+        code = getattr(e, f"KEY_{name}")
+        gun.key(code).key(code, e.KEY_RIGHTSHIFT)
+    assert texts(typed(gun.type("\n"))) == ["".join(PRINTED.values())]
+
+
 def test_every_character_of_the_us_table(typist, typed):
     text = "".join(chr(c) for c in range(32, 127))
     assert texts(typed(typist().type(text + "\n"))) == [text]

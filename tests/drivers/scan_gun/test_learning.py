@@ -8,6 +8,7 @@ from evdev import ecodes as e
 
 from drivers.scan_gun.learning import CODES, learn, typed_by
 from drivers.scan_gun.replay import replay
+from tests.drivers.scan_gun.test_code_entry import alt_hex, by_u_held, by_u_then_enter
 
 END = {"enter": "\n", "tab": "\t", "none": ""}
 
@@ -36,6 +37,8 @@ class Wedge:
         elif self.set.get("chinese") == "bytes":
             for byte in c.encode("gbk"):
                 gun.alt(f"0{byte}")
+        elif self.set.get("chinese") in (alt_hex, by_u_then_enter, by_u_held):
+            self.set["chinese"](gun, f"{ord(c):x}")
         elif self.set.get("chinese", "unicode") == "unicode":
             gun.alt(str(ord(c)))
 
@@ -76,6 +79,9 @@ def read_with(source, scans, options) -> list[str]:
         ({"chinese": "gbk"}, {"suffix": "enter"}, "Alt codes, GBK, read right"),
         ({"chinese": "bytes"}, {"suffix": "enter"}, "Alt codes, byte by byte"),
         ({"chinese": "unicode"}, {"suffix": "enter"}, "Alt codes, Unicode"),
+        ({"chinese": alt_hex}, {"suffix": "enter"}, "Unicode numbers in hex, read right"),
+        ({"chinese": by_u_then_enter}, {"suffix": "enter"}, "Unicode numbers in hex, read right"),
+        ({"chinese": by_u_held, "inverts": True}, {"suffix": "enter", "caps": "host"}, "Unicode numbers in hex, read right"),
         ({"chinese": None}, {"suffix": "enter"}, "Chinese: lost. Switch the gun to CDC"),
         ({"inverts": True}, {"suffix": "enter", "caps": "host"}, "letters turn round"),
         ({"inverts": False}, {"suffix": "enter"}, "CapsLock: no effect"),
