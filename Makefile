@@ -50,6 +50,7 @@ bench: $(STAMP) apt-run
 	$(BIN)/python tests/benchmarks/footprint.py
 	$(BIN)/python tests/benchmarks/check_time.py
 	$(BIN)/python tests/benchmarks/scan_latency.py
+	$(BIN)/python tests/benchmarks/scan_right_and_wrong.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .
