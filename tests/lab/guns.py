@@ -3,9 +3,9 @@
 import base64
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lab import usb
 from lab.keys import BOOT_KEYBOARD, NOTHING, recorded, typed
@@ -26,10 +26,15 @@ class KeyboardGun(usb.Gadget):
         name: str = "gun",
         identity: usb.Identity = usb.HONEYWELL_KEYBOARD,
         port: int | None = None,
+        *,
+        start: str = "",
+        end: str = "\n",
     ) -> None:
+        """`start` and `end`: what it is set to type around each code."""
         super().__init__(
             station, name, identity, port, protocol=1, subclass=1, report_length=8, report_desc=BOOT_KEYBOARD
         )
+        self._start, self._end = start, end
 
     @property
     def by_id(self) -> str:
@@ -40,19 +45,28 @@ class KeyboardGun(usb.Gadget):
 
     @property
     def events(self) -> str:
+        """The same node under the kernel's own name."""
         return self.station.run(f"ls -d {self.sysfs}/{self.arrives} | sed 's,.*/,/dev/input/,'")
+
+    @property
+    def device_file(self) -> str:
+        """Where the terminal reads it."""
+        return self.events
 
     def type(
         self,
         text: str,
         *,
         pace_ms: float = 1.5,
-        end: str = "\n",
         shift: Literal["each", "held"] = "each",
         keypad: bool = False,
     ) -> float:
-        """A scan, ended by Enter; the milliseconds a report that were reached."""
-        return self.send(typed(text + end, shift=shift, keypad=keypad), pace_ms=pace_ms)
+        """A scan; the milliseconds a report that were reached."""
+        return self.send(typed(self._around(text), shift=shift, keypad=keypad), pace_ms=pace_ms)
+
+    def scan_plain(self, text: str) -> None:
+        """One scan, as every gun can do it."""
+        self.type(text, pace_ms=4)
 
     def send(self, reports: Sequence[bytes], *, pace_ms: float = 1.5) -> float:
         """Reports as they are (`keys.typed`, `keys.alt_code`, joined at will); the milliseconds a report that were reached."""
@@ -63,12 +77,14 @@ class KeyboardGun(usb.Gadget):
 
     def type_all(self, texts: Sequence[str], *, pace_ms: float = 1.5) -> float:
         """Scans without a pause between them; the milliseconds a report that were reached."""
-        return self.send([each for text in texts for each in typed(text + "\n")], pace_ms=pace_ms)
+        return self.send([each for text in texts for each in typed(self._around(text))], pace_ms=pace_ms)
 
-    def begin(self, texts: Sequence[str], *, pace_ms: float = 1.5) -> None:
-        """The same, not waited for: the gun types on until the power fails."""
-        reports = [each.hex() for text in texts for each in typed(text + "\n")]
-        self.station.hand.start("keyboard.send", name=self.name, reports=reports, pace_ms=pace_ms)
+    def begin(self, texts: Sequence[str], *, pace_ms: float = 1.5) -> Callable[[], object]:
+        """The same, not waited for: the gun types on until the power fails. Call what it gives to wait for the end."""
+        hand = self.station.hand
+        reports = [each.hex() for text in texts for each in typed(self._around(text))]
+        ticket = hand.start("keyboard.send", name=self.name, reports=reports, pace_ms=pace_ms)
+        return lambda: hand.finish(ticket, 60 + len(reports) * max(pace_ms, 10) / 500)
 
     def replay(self, recording: Path, *, pace_ms: float = 1.5) -> float:
         """A recorded sequence of boot reports (`keys.recorded`)."""
@@ -80,6 +96,9 @@ class KeyboardGun(usb.Gadget):
 
     def let_go(self) -> None:
         self.send([NOTHING])
+
+    def _around(self, text: str) -> str:
+        return f"{self._start}{text}{self._end}"
 
     def lights(self) -> str:
         """The last light report that the terminal sent, hex; empty where there was none."""
@@ -101,15 +120,24 @@ class CdcGun(usb.Gadget):
     def tty(self) -> str:
         return "/dev/" + self.station.run(f"ls -d {self.sysfs}/{self.arrives}").rpartition("/")[2]
 
+    @property
+    def device_file(self) -> str:
+        """Where the terminal reads it."""
+        return self.tty
+
     def send(self, data: bytes) -> None:
         """Bytes as the gun sends them; waits until the terminal's side has taken them."""
         self.station.hand("serial.write", name=self.name, data=base64.b64encode(data).decode())
+
+    def scan_plain(self, text: str) -> None:
+        """One scan, as every gun can do it."""
+        self.send(f"{text}\r\n".encode())
 
 
 class FtdiGun:
     """A gun behind an FTDI bridge (QEMU's own device, 0403:6001): /dev/ttyUSB*. Plugged by the host, not by a gadget."""
 
-    serialnumber = "FT4GUN01"
+    identity = usb.QEMU_FTDI
 
     def __init__(self, station: "Station", name: str = "ftdi") -> None:
         self.station = station
@@ -125,10 +153,16 @@ class FtdiGun:
     def tty(self) -> str:
         return "/dev/" + self.station.run("ls /sys/bus/usb-serial/devices")
 
+    @property
+    def device_file(self) -> str:
+        """Where the terminal reads it."""
+        return self.tty
+
     def plug(self) -> None:
         self.station.machine.qmp(
-            "device_add", driver="usb-serial", id=self.name, chardev=self.name, bus="xhci.0", serial=self.serialnumber
-        )
+            "device_add", driver="usb-serial", id=self.name, chardev=self.name, bus="xhci.0",
+            serial=self.identity.serialnumber,
+        )  # fmt: skip
         self.station.wait_for(
             "ls /dev/serial/by-id/*FTDI* /dev/serial/by-id/*QEMU* 2>/dev/null | grep .", "the FTDI gun to be enumerated"
         )
@@ -141,6 +175,10 @@ class FtdiGun:
 
     def send(self, data: bytes) -> None:
         self._line.sendall(data)
+
+    def scan_plain(self, text: str) -> None:
+        """One scan, as every gun can do it."""
+        self.send(f"{text}\r\n".encode())
 
     def close(self) -> None:
         self._line.close()
@@ -176,11 +214,32 @@ class PosGun(usb.Gadget):
     def hidraw(self) -> str:
         return "/dev/" + self.station.run(f"ls -d {self.sysfs}/{self.arrives}").rpartition("/")[2]
 
+    @property
+    def device_file(self) -> str:
+        """Where the terminal reads it."""
+        return self.hidraw
+
     def scan(self, data: bytes, *, aim: str = "d1") -> None:
-        """One scan in as many reports as it takes: length, AIM identifier, 56 bytes, more-follows."""
-        pieces = [data[at : at + 56] for at in range(0, max(1, len(data)), 56)]
-        reports: list[bytes] = []
-        for number, piece in enumerate(pieces, 1):
-            head = bytes((2, len(piece))) + f"]{aim}".encode()
-            reports.append(head + piece.ljust(56, b"\0") + bytes((0, 0, int(number < len(pieces)))))
+        """One scan in as many reports as it takes."""
+        self.send(pos_reports(data, aim))
+
+    def send(self, reports: Sequence[bytes]) -> None:
+        """Reports as they are (`pos_reports`)."""
         self.station.hand("keyboard.send", name=self.name, reports=[each.hex() for each in reports], pace_ms=4.0)
+
+    def scan_plain(self, text: str) -> None:
+        """One scan, as every gun can do it."""
+        self.scan(text.encode())
+
+
+def pos_reports(data: bytes, aim: str) -> list[bytes]:
+    """One scan's reports: length, AIM identifier, 56 bytes, more-follows."""
+    pieces = [data[at : at + 56] for at in range(0, max(1, len(data)), 56)]
+    reports: list[bytes] = []
+    for number, piece in enumerate(pieces, 1):
+        head = bytes((2, len(piece))) + f"]{aim}".encode()
+        reports.append(head + piece.ljust(56, b"\0") + bytes((0, 0, int(number < len(pieces)))))
+    return reports
+
+
+AnyGun: TypeAlias = KeyboardGun | CdcGun | FtdiGun | PosGun

@@ -84,6 +84,10 @@ class Station:
         """udev has dealt with all that happened."""
         self.run("udevadm settle")
 
+    def press(self, key: str) -> None:
+        """A person presses a key of the terminal's own keyboard (QEMU's name for it, such as `caps_lock`)."""
+        self.machine.qmp("send-key", keys=[{"type": "qcode", "data": key}])
+
     # power and time
 
     def power_cut(self) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from lab.agent import Agent
 from lab.county import County
-from lab.guns import CdcGun, FtdiGun, KeyboardGun, PosGun
+from lab.guns import AnyGun, KeyboardGun
 from lab.places import say
+from lab.printers import UsbPrinter
 from lab.station import Station
-from lab.usb import Gadget
 from lab.witness import Witness, told
 
 TIMES = 20
@@ -25,7 +25,7 @@ TABLES: dict[str, dict[str, Any]] = {
 def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(
     which: str, station: Station, agent: Agent, county: County, request: pytest.FixtureRequest
 ) -> None:
-    device: Gadget | FtdiGun = request.getfixturevalue(which)
+    device: AnyGun | UsbPrinter = request.getfixturevalue(which)
     table = {"id": "main", **TABLES[which]}
     agent.configure(table)
     agent.start()
@@ -61,23 +61,14 @@ def test_a_gun_whose_permissions_come_late_is_not_told_as_forbidden(
     agent.opens(gun.by_id)
 
 
-def _is_open(device: Gadget | FtdiGun, agent: Agent) -> None:
-    if isinstance(device, KeyboardGun):
-        agent.opens(device.by_id)
-    elif isinstance(device, CdcGun | FtdiGun):
-        agent.opens(device.tty)
-    elif isinstance(device, PosGun):
-        agent.opens(device.hidraw)
+def _is_open(device: AnyGun | UsbPrinter, agent: Agent) -> None:
+    if not isinstance(device, UsbPrinter):
+        agent.opens(device.device_file)
 
 
-def _scans(device: Gadget | FtdiGun, county: County) -> None:
+def _scans(device: AnyGun | UsbPrinter, county: County) -> None:
     """After all that a gun still reads."""
-    if isinstance(device, KeyboardGun):
-        device.type("6901234567892")
-    elif isinstance(device, CdcGun | FtdiGun):
-        device.send(b"6901234567892\r")
-    elif isinstance(device, PosGun):
-        device.scan(b"6901234567892")
-    else:
+    if isinstance(device, UsbPrinter):
         return
+    device.scan_plain("6901234567892")
     county.waits_for("a scan after the last plug", lambda: county.captures() == ["6901234567892"])

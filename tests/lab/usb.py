@@ -26,6 +26,7 @@ SYMBOL_KEYBOARD = Identity("0x05e0", "0x1200", "Symbol Technologies, Inc, 2008",
 # Of a make that gives its guns no serial number: two of them differ by their port alone.
 DATALOGIC_KEYBOARD = Identity("0x05f9", "0x221c", "Datalogic ADC, Inc.", "Handheld Barcode Scanner")
 NEWLAND_CDC = Identity("0x1eab", "0x1a06", "Newland Auto-ID", "NLS-HR22 CDC", "HR22-0001")
+QEMU_FTDI = Identity("0x0403", "0x6001", "QEMU", "QEMU USB SERIAL", "FT4GUN01")  # its vendor and product are QEMU's own
 HONEYWELL_POS = Identity("0x0c2e", "0x0b67", "Honeywell Imaging & Mobility", "1900", "19123B0002")
 PANTUM_PRINTER = Identity("0x232b", "0x3a50", "Pantum", "M6760DW series", "CK1A0001")
 
@@ -69,6 +70,11 @@ class Gadget:
         """Into that port, else the one where it was; udev has dealt with it."""
         self.port = self.station.hand("usb.plug", name=self.name, port=port)
         self._enumerated()
+
+    def remove(self) -> None:
+        """Unplugged for good: another device may take its name and its place (the kernel has places for four HID gadgets)."""
+        self.station.hand("usb.remove", name=self.name)
+        self.station.settle()
 
     def _enumerated(self) -> None:
         self.station.wait_for(f"ls -d {self.sysfs}/{self.arrives} && udevadm settle", f"{self.name} to be enumerated")
