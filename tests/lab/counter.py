@@ -1,0 +1,112 @@
+"""A counter with several guns: one station whose service runs for a whole file of tests, as each case takes seconds alone."""
+
+import itertools
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from lab.agent import NAME, PASSWORD, Agent
+from lab.county import County
+from lab.guns import AnyGun, KeyboardGun
+from lab.machine import Frozen
+from lab.places import say
+from lab.station import Station, clone, forget
+from lab.usb import Identity
+
+from agent.messages import Capture
+
+
+class Counter:
+    """The service with a table for each gun. A gun's name in the lab is its id in agent.toml."""
+
+    def __init__(self, station: Station, agent: Agent, county: County) -> None:
+        self.station, self.agent, self.county = station, agent, county
+        self._guns: dict[str, AnyGun] = {}
+        self._tables: list[Mapping[str, Any]] = []
+        self._read: dict[str, int] = {}  # number of each gun's last capture that a test has seen
+        self._closings = itertools.count(1)
+
+    def expects(self, name: str, identity: Identity, **options: Any) -> None:
+        """Before `opens`: a table with these options for a gun that is known by its make and serial number."""
+        usb = f"{identity.vendor_product}:{identity.serialnumber}"
+        self._tables.append({"class": "scan_gun", "id": name, "usb": usb, **options})
+
+    def has(self, gun: AnyGun, **options: Any) -> None:
+        """Before `opens`: a gun that lies there from the beginning to the end, and its table."""
+        self.expects(gun.name, gun.identity, **options)
+        self._guns[gun.name] = gun
+
+    def opens(self) -> None:
+        """The service runs and has opened every gun."""
+        self.agent.configure(*self._tables)
+        self.agent.start()
+        for gun in self._guns.values():
+            self.agent.opens(gun.device_file)
+        say(f"the counter is open: {', '.join(self._guns)} of {len(self._tables)} guns")
+
+    @contextmanager
+    def brought(self, gun: KeyboardGun) -> Generator[KeyboardGun]:
+        """A gun that is expected and lies there for a while only."""
+        self._guns[gun.name] = gun
+        try:
+            self.agent.opens(gun.device_file)
+            yield gun
+        finally:
+            del self._guns[gun.name]
+            gun.remove()
+
+    def gun(self, name: str) -> Any:
+        """Of whatever kind it is."""
+        return self._guns[name]
+
+    def read(self, gun: str, scanning: Callable[[], object]) -> list[Capture]:
+        """All that the county gets of that gun while it does this: until the capture of one plain scan after it."""
+        scanning()
+        closing = f"{next(self._closings):04}"  # digits are the same to a gun that turns its letters round
+        self._guns[gun].scan_plain(closing)
+        self.county.waits_for(f"{closing} of {gun}", lambda: closing in [c.text for c in self._new(gun)])
+        *found, last = self._taken(gun)
+        assert last.text == closing, last
+        return found
+
+    def comes(self, gun: str, captures: int = 1) -> list[Capture]:
+        """The next captures of that gun, waited for: where a plain scan after them would come too soon."""
+        self.county.waits_for(f"{captures} of {gun}", lambda: len(self._new(gun)) >= captures)
+        return self._taken(gun)
+
+    def captures(self, gun: str) -> list[Capture]:
+        """All of that gun, in order."""
+        bodies = self.county.rows("select body from entry where kind = 'scan' order by outbox, seq")
+        found = [msgspec.json.decode(body, type=Capture) for (body,) in bodies]
+        return [capture for capture in found if capture.gun == gun]
+
+    @contextmanager
+    def stalled(self) -> Generator[None]:
+        """The service stands still, all its threads: nobody reads the guns."""
+        pid = self.agent.pid
+        self.station.run(f"kill -STOP {pid}; until grep -q '^State:.T' /proc/{pid}/status; do :; done")
+        try:
+            yield
+        finally:
+            self.station.run(f"kill -CONT {pid}")
+
+    def _new(self, gun: str) -> list[Capture]:
+        return [capture for capture in self.captures(gun) if capture.number > self._read.get(gun, 0)]
+
+    def _taken(self, gun: str) -> list[Capture]:
+        found = self._new(gun)
+        self._read[gun] = found[-1].number
+        return found
+
+
+@contextmanager
+def counter_in(frozen: Frozen, folder: Path) -> Generator[Counter]:
+    """A counter in a clone of its own, with a county of its own; no gun lies there yet."""
+    with County(folder, {NAME: PASSWORD}) as county:
+        station = clone(frozen, "counter")
+        try:
+            yield Counter(station, Agent(station, county), county)
+        finally:
+            forget(station)
