@@ -18,14 +18,20 @@ class HandedOver:
 
     def __init__(self) -> None:
         self._numbers: dict[str, Contiguous] = {}
+        self._begun: set[str] = set()  # a row may be handed over before the first receipt is heard
         self._short: dict[str, tuple[Receipt, int]] = {}  # receipts that said more, and what was handed over then
 
     def knows(self, outbox: str) -> bool:
-        return outbox in self._numbers
+        return outbox in self._begun
 
     def begin(self, outbox: str, upto: int) -> None:
         """What the file knows of an outbox id (`Outbox.handed`)."""
+        self._begun.add(outbox)
         self._numbers.setdefault(outbox, Contiguous()).add_all(1, upto)
+
+    def carried(self, outbox: str, first: int, last: int) -> None:
+        """These numbers went to the county by hand, and it has that very parcel."""
+        self._numbers.setdefault(outbox, Contiguous()).add_all(first, last)
 
     def note(self, rows: Iterable[Row]) -> Receipt | None:
         """A broker took these rows (of one outbox id). Gives a receipt that had come already and covers more now."""
