@@ -31,6 +31,10 @@ At: TypeAlias = Annotated[
 ]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Seq: TypeAlias = Annotated[int, Meta(ge=1, description="position in the outbox, without gaps")]
+ExportKey: TypeAlias = Annotated[
+    str, Meta(pattern="^[0-9a-f]{64}$", description="Ed25519 public key of the terminal's parcels, in hex")
+]
+ParcelDigest: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="a parcel's SHA-256, in hex")]
 OutboxId: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{12}$", description="id of the outbox file")]
 
 
@@ -64,6 +68,7 @@ class State(Message, frozen=True, kw_only=True):
     number: str  # 桂BRS0001B
     terminal: str
     simulated: bool = False
+    export_key: ExportKey | None = None  # what parcels carried by hand are signed with; None: not made yet
 
 
 class Heartbeat(Message, frozen=True, kw_only=True):
@@ -185,6 +190,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     ]  # id of the recorder's store; another one makes the agent send again
     outbox: OutboxId
     upto: Count
+    # SHA-256 of the newest parcels that hold rows of it and came by hand: what was handed over that way counts as handed over
+    parcels: Annotated[tuple[ParcelDigest, ...], Meta(max_length=8)] = ()
 
 
 class Topic(NamedTuple):

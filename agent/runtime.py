@@ -45,12 +45,13 @@ from agent.scans.signals import signals
 from agent.stamp import stamped
 from agent.store.marks import read_state
 from agent.store.outbox import Outbox
+from agent.store.parcel_desk import ParcelDesk
 from agent.store.room_watch import RoomWatch
 from agent.store.rows import OutboxFull
 from agent.store.writer import Writer
 from agent.wire import LinkLost, Refused, Session
 from drivers.hotplug import Plug
-from drivers.reading import Condition, Reading
+from drivers.reading import Condition, Reading, YinongError
 from drivers.scan_gun.driver import ScanGun
 from drivers.table import CLASSES
 from drivers.video.driver import Video
@@ -131,6 +132,7 @@ class Runtime:
         )
         self._scan_answers = ScanAnswers(clock, self.writer, self.captures, self.delivery, station, key)
         self._camera_desk = CameraDesk(self.captures, root, _camera(loaded))
+        self._parcels = ParcelDesk(outbox.path, self.settings.terminal, clock, self.writer)
         secrets = loaded.secrets
         self._commands = Commands(
             name, self._answers.over_mqtt(), clock,
@@ -154,11 +156,12 @@ class Runtime:
             "room": self._once_ready(self.room.run()),
             "flash": self._once_ready(self.flash.watch(self.life.note)),
             "camera": self._camera_desk.run(),
+            "parcels": self._once_ready(self._tell_export_key()),
             "control": serve(self._socket, self._answerers()),
         }
 
     def _answerers(self) -> dict[str, Answerer]:
-        parts = (self._answers, self._scan_answers, self._camera_desk)
+        parts = (self._answers, self._scan_answers, self._camera_desk, self._parcels)
         return {ask: answerer for part in parts for ask, answerer in part.over_socket().items()}
 
     def status_line(self) -> str:
@@ -238,7 +241,19 @@ class Runtime:
             **stamped(self.clock), state=state, run=self.run_id, outbox=self._outbox_id, fingerprint=self._fingerprint,
             connection=self.link.state.connections if connection is None else connection, version=self.version,
             division=terminal.division, number=str(terminal.number), terminal=terminal.terminal,
+            export_key=self._parcels.key,
         )  # fmt: skip
+
+    async def _tell_export_key(self) -> None:
+        """Of a key that was only made now (a terminal's first start) the county hears by one more birth."""
+        try:
+            if await self._parcels.begin():
+                await self.link.up.wait()
+                await self._born(self.link)
+        except (LinkLost, Refused):
+            pass  # the next birth tells it
+        except (YinongError, sqlite3.Error) as error:
+            log.error("the export key: %s", error)
 
     async def _born(self, link: Link) -> None:
         await link.publish("state", msgspec.json.encode(self._state("online")), retain=True)

@@ -164,6 +164,40 @@ def outbox(config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET, json:
 
 
 @app.command(
+    help=say(
+        "断网太久时,把县里还没签收的记录写到U盘,交给县里(导出扫码给自己用:scans export)",
+        "onto a USB stick for the county: what it has not receipted (captures for your own use: scans export)",
+    )
+)
+def export(
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", help=say("U盘的文件夹,缺省为插着的U盘", "the stick's folder; by default the stick plugged in")
+        ),
+    ] = None,
+    outbox: Annotated[
+        Path | None,
+        typer.Option(
+            "--outbox", help=say("从坏掉的终端拷出来的记录文件", "an outbox file copied from a dead terminal")
+        ),
+    ] = None,
+    terminal: Annotated[
+        str | None,
+        typer.Option(
+            "--terminal", help=say("它是哪个终端的,文件没写明时用", "whose it is, where the file does not say")
+        ),
+    ] = None,
+    config: Config = DEFAULT_PATH,
+    socket: Socket = DEFAULT_SOCKET,
+    json: Json = False,
+) -> None:
+    from agent.cli.export import export as do
+
+    raise typer.Exit(do(say, config, socket, to, outbox, terminal, as_json=json))
+
+
+@app.command(
     help=say("解读记录下来的原始数据:screen、printer 或 scan", "read a recorded raw answer: screen, printer or scan")
 )
 def inspect(
@@ -222,7 +256,13 @@ def scans_resend(
     raise typer.Exit(do(say, socket, first, last, outbox))
 
 
-@scans_app.command("export", help=say("导出为 JSON、CSV 或 EPCIS 2.0", "export as JSON, CSV or EPCIS 2.0"))
+@scans_app.command(
+    "export",
+    help=say(
+        "把扫码导出为 JSON、CSV 或 EPCIS 2.0,给自己用(用U盘交给县里:export)",
+        "captures as JSON, CSV or EPCIS 2.0, for your own use (to the county by stick: export)",
+    ),
+)
 def scans_export(
     file: Annotated[Path, typer.Argument(help=say("文件,- 为标准输出", "a file; - is standard output"))],
     format: Annotated[Literal["json", "csv", "epcis"], typer.Option("--format", help=say("格式", "the form"))] = "json",

@@ -15,7 +15,7 @@ import msgspec
 from agent.clock import Clock, rfc3339
 from agent.county.link import Link
 from agent.messages import Receipt, Scan
-from agent.store import scan_archive
+from agent.store import carried, scan_archive
 from agent.store.handed_over import HandedOver
 from agent.store.outbox import Outbox, OutboxFull, Row
 from agent.store.writer import Writer
@@ -70,6 +70,8 @@ class Delivery:
         if not self._handed.knows(receipt.outbox):
             known = await self._writer.ask(lambda box: box.handed(receipt.outbox))
             self._handed.begin(receipt.outbox, known)
+        for first, last in await self._writer.ask(lambda box: carried.spans_of(box, receipt)):
+            self._handed.carried(receipt.outbox, first, last)
         upto = self._handed.upto(receipt)
         meaning, self._idle = await self._writer.ask(
             lambda box: (box.receipt(receipt, retained, upto), not box.waiting(0, 1))

@@ -6,9 +6,9 @@ the daemon's user. It never leaves the terminal: the command line asks the daemo
 
 import os
 import stat
-from contextlib import suppress
 from pathlib import Path
 
+from agent.store.beside import put_beside
 from drivers.reading import YinongError
 
 NAME = "cards.key"
@@ -24,7 +24,7 @@ def card_key(outbox: Path) -> bytes:
     path = outbox.with_name(NAME)
     try:
         if not path.exists():
-            _make(path)
+            put_beside(path, os.urandom(KEY_BYTES), 0o600)
         mode = stat.S_IMODE(path.stat().st_mode)
         key = path.read_bytes()
     except OSError as error:
@@ -39,28 +39,3 @@ def card_key(outbox: Path) -> bytes:
     if len(key) != KEY_BYTES:
         raise NoKey(f"{path} 已损坏:请删除它,再重新打印控制卡 / {path} is damaged: remove it and print the cards anew")
     return key
-
-
-def _make(path: Path) -> None:
-    """Whole or not at all, and never over one that is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{NAME}.{os.urandom(4).hex()}.new")
-    try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, os.urandom(KEY_BYTES))
-            folder = path.parent.stat()
-            if os.geteuid() == 0:
-                os.fchown(fd, folder.st_uid, folder.st_gid)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        with suppress(FileExistsError):  # somebody was quicker: his is the key
-            os.link(new, path)
-    finally:
-        new.unlink(missing_ok=True)
-    folder_fd = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder_fd)
-    finally:
-        os.close(folder_fd)

@@ -12,7 +12,20 @@ from daemon import Gun, Process, until
 from drivers.table import CLASSES
 
 ROOT = Path(__file__).parents[2]
-NEVER = {"typer", "click", "rich", "biip", "speedtest", "sqlalchemy", "zxingcpp", "PIL", "numpy", "requests", "aiohttp"}
+NEVER = {
+    "typer",
+    "click",
+    "rich",
+    "biip",
+    "speedtest",
+    "sqlalchemy",
+    "cryptography",
+    "zxingcpp",
+    "PIL",
+    "numpy",
+    "requests",
+    "aiohttp",
+}
 LONGEST = 350
 
 # The daemon as the command runs it; what it has loaded is told when it ends.

@@ -1,0 +1,208 @@
+"""`export`: what the county has not receipted goes onto a USB stick, for when the line is dead for weeks.
+
+(`scans export` is another thing: captures for the shop's own use, in forms that others read.)
+"""
+
+import base64
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import msgspec
+
+from agent.cli import stick
+from agent.cli.terms import Terms, print_json
+from agent.clock import SystemClock
+from agent.configuration.settings import load
+from agent.control import Line, NoDaemon, ask
+from agent.station import Terminal
+from agent.store.export_key import PRIVATE, sign, told_key
+from agent.store.opening import read_only
+from agent.store.packing import Begun, Unsealed, pieces
+from agent.store.parcel import BadParcel, Seal, key_digits
+from agent.store.parcel_desk import TERMINAL
+from drivers.reading import YinongError
+
+ANSWER_S = 120  # the daemon on a slow terminal, between two pieces
+
+NEXT = (
+    """下一步:
+  1. 安全弹出U盘,再拔下来。
+  2. 把U盘交给乡镇或县运营中心的工作人员。
+  3. 记录还留在本机,县里签收后才算送到;在那之前可以随时再导出。""",
+    """next:
+  1. eject the stick, then pull it out.
+  2. hand it to the township or the county's operations center.
+  3. the records stay on this terminal until the county has receipted them; export again whenever you like.""",
+)
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """A parcel on the stick."""
+
+    path: str
+    rows: int
+    scans: int
+    was_there: bool  # with the same rows already
+
+
+class Source(NamedTuple):
+    """What is to be written: each parcel's beginning, then its bytes."""
+
+    key: str
+    pieces: Iterator[Begun | bytes]
+
+
+def export(
+    say: Terms, config: Path, socket: Path, to: Path | None, outbox: Path | None, terminal: str | None, *, as_json: bool
+) -> int:
+    """0 also where nothing waits. Nothing at the terminal counts as delivered by it: only the county's receipt does that."""
+    folder = to or _the_stick(say)
+    strange = outbox is not None and told_key(outbox) is None
+    if outbox is not None:
+        source = _from_file(outbox, Terminal.parse(terminal) if terminal else None)
+    else:
+        source = _from_daemon(say, socket) or _from_configured(say, config)
+    written = [_written(say, folder, source.key, begun, data) for begun, data in _parcels(source.pieces)]
+    if as_json:
+        print_json({"parcels": written, "key": source.key, "fingerprint": key_digits(source.key)})
+    else:
+        _tell(say, folder, written, source.key)
+        if strange:
+            zh = f"注意:{PRIVATE} 没有一起拷来,已另做一把密钥:县里导入时要用 --trust 加上面的指纹。"
+            en = f"note: its key was not beside it ({PRIVATE}), another was made: the county has to --trust the fingerprint."
+            print(say(zh, en))
+    return 0
+
+
+def _the_stick(say: Terms) -> Path:
+    found = stick.drives()
+    folders = list(stick.mounted(found))
+    if len(folders) == 1:
+        return folders[0]
+    if folders:
+        names = " ".join(map(str, folders))
+        raise YinongError(
+            say(f"插着不止一个U盘,请用 --to 指定一个:{names}", f"more than one stick, name one by --to: {names}")
+        )
+    if found:
+        names = " ".join(drive.device for drive in found)
+        raise YinongError(
+            say(
+                f"U盘已插上({names})但还没有打开:请先在文件管理器里点开它,或用 --to 指定文件夹",
+                f"the stick is plugged in ({names}) but not mounted: open it in the file manager first, or give --to FOLDER",
+            )
+        )
+    zh = "没有找到U盘:请插上U盘再做一次,或用 --to 指定文件夹"
+    raise YinongError(say(zh, "no stick found: plug one in and try again, or give --to FOLDER"))
+
+
+def _parcels(stream: Iterator[Begun | bytes]) -> Iterator[tuple[Begun, Iterator[bytes]]]:
+    number = 0
+
+    def which(piece: Begun | bytes) -> int:
+        nonlocal number
+        number += isinstance(piece, Begun)
+        return number
+
+    for _, group in groupby(stream, which):
+        data = cast(Iterator[bytes], group)  # after the first
+        yield cast(Begun, next(data)), data
+
+
+def _written(say: Terms, folder: Path, key: str, begun: Begun, data: Iterator[bytes]) -> Written:
+    path, was_there = folder / begun.name, False
+    try:
+        was_there = stick.content_of(path) == (key, begun.content)
+    except (OSError, BadParcel):
+        pass  # not there, or of no use: written now, and told then what is wrong with the stick
+    if not was_there:
+        stick.write(say, folder, begun.name, data)
+    return Written(path=str(path), rows=begun.rows, scans=begun.scans, was_there=was_there)
+
+
+def _from_daemon(say: Terms, socket: Path) -> Source | None:
+    """None where no daemon runs."""
+    lines = ask(socket, {"ask": "export"}, ANSWER_S)
+    try:
+        first = _checked(next(lines))
+    except NoDaemon:
+        return None
+    except StopIteration:
+        raise YinongError(_broke_off(say)) from None
+
+    def stream() -> Iterator[Begun | bytes]:
+        for line in lines:
+            if "parcel" in _checked(line):
+                yield Begun(**line["parcel"])
+            elif "bytes" in line:
+                yield base64.b64decode(line["bytes"])
+            elif "answer" in line:
+                return
+        raise YinongError(_broke_off(say))
+
+    return Source(str(first["key"]), stream())
+
+
+def _checked(line: Line) -> Line:
+    if "error" in line:
+        raise YinongError(line["error"])
+    return line
+
+
+def _broke_off(say: Terms) -> str:
+    return say("运行中的程序中断了回答,请再做一次", "the running daemon broke off its answer: do it again")
+
+
+def _from_configured(say: Terms, config: Path) -> Source:
+    settings = load(config).settings
+    if settings is None:
+        raise YinongError(say(f"{config} 不可用", f"{config} cannot be used"))
+    return _from_file(Path(settings.outbox.path), settings.terminal)
+
+
+def _from_file(outbox: Path, terminal: Terminal | None) -> Source:
+    """From the file, which is only read; `terminal` None: as the file says."""
+    with read_only(outbox) as box:
+        said = box.mark(TERMINAL)
+    if terminal is None and said is None:
+        raise YinongError(
+            f"{outbox} 没有写明是哪个终端的:请加 --terminal 450225-GXBRS0001B-1 / "
+            "the file does not say whose it is: add --terminal, like 450225-GXBRS0001B-1"
+        )
+    who = terminal or Terminal.parse((said or b"").decode("ascii", "replace"))
+
+    key = sign(outbox, None).key
+
+    def stream() -> Iterator[Begun | bytes]:
+        with read_only(outbox) as box:
+            for piece in pieces(box, who, key, SystemClock()):
+                if isinstance(piece, Unsealed):
+                    signed = sign(outbox, piece.digest)
+                    yield Seal(signed.key, piece.digest, signed.signature).encoded()
+                elif piece:
+                    yield piece
+
+    return Source(key, stream())
+
+
+def _tell(say: Terms, folder: Path, written: list[Written], key: str) -> None:
+    if not written:
+        print(say("没有要送交的记录:县里都已签收。", "nothing to hand over: the county has receipted everything."))
+    for one in written:
+        rows = say(f"{one.rows} 条记录,其中扫码 {one.scans} 条", f"{one.rows} records, {one.scans} of them scans")
+        if one.was_there:
+            print(say(f"U盘上已有,没有重复写:{one.path}({rows})", f"already on the stick: {one.path} ({rows})"))
+        else:
+            print(say(f"已写入U盘并核对:{one.path}({rows})", f"written to the stick and checked: {one.path} ({rows})"))
+    if written and stick.is_on_this_disk(folder):
+        print(say(f"注意:{folder} 在本机硬盘上,不是U盘!", f"note: {folder} is on this terminal's disk, on no stick!"))
+    if written:
+        print(say(*NEXT))
+    print(
+        say(
+            f"本机签名指纹(县里核对时念给他们):{key_digits(key)}",
+            f"this terminal's fingerprint (read it out when the county asks): {key_digits(key)}",
+        )
+    )
