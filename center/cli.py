@@ -1,4 +1,4 @@
-"""`yinong-center`: record, watch, simulate, in Chinese or English. The only module that knows typer."""
+"""`yinong-center`: record, import, watch, simulate, in Chinese or English. The only module that knows typer."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ def build(lang: Lang) -> typer.Typer:
 
     app = typer.Typer(
         name="yinong-center", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-        help=say("益农信息社县级运营中心:记录、查看、模拟。", "The county's side: record, watch, simulate."),
+        help=say("益农信息社县级运营中心:记录、导入、查看、模拟。", "The county's side: record, import, watch, simulate."),
     )  # fmt: skip
     config_option = typer.Option("--config", help=say("配置文件,缺省为", "settings, by default") + f" {DEFAULT_CONFIG}")
     broker_option = typer.Option("--broker", help=say("服务器 主机:端口", "the broker, host:port"))
@@ -61,6 +61,20 @@ def build(lang: Lang) -> typer.Typer:
         url = store or settings.store.url
         take = simulated or settings.recorder.simulated
         _run(_record(settings, url, take))
+
+    @app.command("import", help=say("导入U盘送来的数据包(yinong-agent export)", "take parcels that came by USB stick"))
+    def import_(  # pyright: ignore
+        paths: Annotated[list[Path], typer.Argument(help=say("文件,或U盘的文件夹", "files, or the stick's folder"))],
+        config: Annotated[Path | None, config_option] = None,
+        store: Annotated[str | None, typer.Option(help=say("数据库地址", "URL of the database"))] = None,
+        trust: Annotated[
+            list[str] | None,
+            typer.Option(
+                help=say("站点念出的签名指纹,可多次", "a fingerprint that the station read out; may be repeated")
+            ),
+        ] = None,
+    ) -> None:
+        raise typer.Exit(_import(lang, store or _settings(config, None).store.url, paths, trust or []))
 
     @app.command(help=say("在终端里实时查看各站", "the stations live in the terminal"))
     def watch(  # pyright: ignore
@@ -121,6 +135,26 @@ async def _record(settings: Settings, url: str, simulated: bool) -> None:
         await recorder.run(_broker(settings), settings.recorder.client_id, settings.recorder.session_expiry_s, stop)
     finally:
         store.close()
+
+
+def _import(lang: Lang, url: str, paths: list[Path], trusted: list[str]) -> int:
+    """0 all were taken, 1 one was refused or there was none. The recorder may run on the same database."""
+    from center import import_words
+    from center.importing import Refused, import_parcels
+    from center.store import Store
+
+    store = Store.open(url, SystemClock(), make=False)
+    try:
+        count = refused = 0
+        for one in import_parcels(store, paths, trusted):
+            count, refused = count + 1, refused + isinstance(one, Refused)
+            print(*import_words.lines(one, lang), sep="\n", flush=True)
+    finally:
+        store.close()
+    if refused < count or not count:
+        said = import_words.RECEIPTS if count else import_words.NOTHING
+        print(said[0 if lang == "zh" else 1])
+    return 1 if refused or not count else 0
 
 
 def _settings(config: Path | None, address: str | None) -> Settings:

@@ -1,6 +1,7 @@
 """Opening the county's database: durable, of the newest schema, and known by its id."""
 
 import secrets
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, update
@@ -8,6 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from center import schema
 from drivers.reading import YinongError
+
+_NO_STORE = "{} 不是数据库,请检查 [store] url / is no store of ours: check [store] url"
 
 
 class StoreError(YinongError):
@@ -18,8 +21,8 @@ class StoreRefused(StoreError):  # noqa: N818
     """The database takes other rows, but not one of these: trying again is in vain."""
 
 
-def opened(url: str, now: str) -> tuple[Engine, str]:
-    """The engine and the id of its store; made or migrated where needed (`now` stamps a new one). Raises StoreError."""
+def opened(url: str, now: str, *, make: bool = True) -> tuple[Engine, str]:
+    """The engine and the id of its store; migrated where needed, made where `make` (`now` stamps it). Raises StoreError."""
     try:
         engine = create_engine(url)
         if engine.dialect.name not in ("sqlite", "postgresql"):
@@ -27,7 +30,12 @@ def opened(url: str, now: str) -> tuple[Engine, str]:
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _durable)
             event.listen(engine, "begin", _begin)
+        file = engine.url.database
+        if not make and engine.dialect.name == "sqlite" and file and not Path(file).is_file():
+            raise StoreError(_NO_STORE.format(file))
         with engine.begin() as connection:
+            if not make and not inspect(connection).has_table(schema.schema_version.name):
+                raise StoreError(_NO_STORE.format(file))
             return engine, _ready(connection, now)
     except (SQLAlchemyError, ImportError) as error:
         raise StoreError(f"{url.rpartition('@')[2]}: {error}") from error  # what stands before @ may be a password

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from agent.messages import ROOT, TOPICS, Capture, Journal, Message, OutboxId, Receipted, State, type_of
+from agent.messages import ROOT, TOPICS, Capture, Journal, Message, OutboxId, Receipted, State, topic, type_of
 from agent.station import BadStation, Terminal
 
 MOST = 2**63 - 1  # what a database's integer holds
@@ -88,6 +88,12 @@ class Taken(NamedTuple):
     values: tuple[Value, ...] = ()
     state: tuple[Terminal, State] | None = None
 
+    def bytes_aside(self, why: str) -> "Taken":
+        """The same as bytes only: for what the database itself refuses."""
+        things = (*self.rows, *self.values)
+        aside = (SetAside(thing.terminal.name, thing.leaf, thing.body, why, thing.simulated) for thing in things)
+        return Taken(set_aside=(*self.set_aside, *aside))
+
 
 def split(topic: str) -> tuple[str, str] | None:
     """Name and leaf of a topic below the root; None where it is not of ours."""
@@ -134,6 +140,20 @@ class _Void(msgspec.Struct):
     details: _Voided = _Voided()
 
 
+def take_row(terminal: Terminal, outbox: str, seq: int, leaf: str, body: bytes) -> Taken:
+    """The worth of one row of a parcel: as over the wire, late; a row always, whatever its body is.
+
+    A body that does not keep to the contract, or names another place than the parcel does, is set aside and its place held.
+    """
+    arrived = Arrived(topic(terminal.name, leaf), body, late=True)
+    taken = _capture(terminal, arrived, body) if leaf == "scan" else take(arrived)
+    if [(row.outbox, row.seq) for row in taken.rows] == [(outbox, seq)]:
+        return taken
+    other = SetAside(terminal.name, leaf, body, f"it came as {outbox} {seq} and is no such row", False)
+    row = Row(terminal, outbox, seq, leaf, body, late=True, simulated=False, rejected=True)
+    return Taken((row,), taken.set_aside or (other,))
+
+
 def _unreceipted(terminal: Terminal, leaf: str, arrived: Arrived, message: Message) -> Taken:
     if not isinstance(message, State):
         return Taken(values=(Value(terminal, leaf, arrived.payload, arrived.simulated),))
@@ -158,15 +178,17 @@ def _scan(terminal: Terminal, arrived: Arrived) -> Taken:
     rows: list[Row] = []
     aside: list[SetAside] = []
     for raw in batch.captures:
-        body = bytes(raw)
-        capture = _decoded(Capture, body)
-        if isinstance(capture, str):
-            bad = _rejected(terminal, "scan", arrived, body, capture)
-            rows += bad.rows
-            aside += bad.set_aside
-        else:
-            rows.append(Row(terminal, capture.outbox, capture.seq, "scan", body, arrived.late, arrived.simulated))
+        taken = _capture(terminal, arrived, bytes(raw))
+        rows += taken.rows
+        aside += taken.set_aside
     return Taken(tuple(rows), tuple(aside))
+
+
+def _capture(terminal: Terminal, arrived: Arrived, body: bytes) -> Taken:
+    capture = _decoded(Capture, body)
+    if isinstance(capture, str):
+        return _rejected(terminal, "scan", arrived, body, capture)
+    return Taken((Row(terminal, capture.outbox, capture.seq, "scan", body, arrived.late, arrived.simulated),))
 
 
 class _Place(msgspec.Struct):

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -23,7 +22,7 @@ from agent.messages import LATE, ROOT, SIMULATED, Receipt, topic
 from agent.station import Terminal
 from agent.wire import Broker, Session, Wire
 from center.database import StoreError, StoreRefused
-from center.intake import Arrived, SetAside, Taken, split, take
+from center.intake import Arrived, Taken, split, take
 from center.reconnect import Retry, stay_connected
 from center.store import Head, Store
 
@@ -34,6 +33,7 @@ BATCH_S = 0.05  # and no message waits longer for the others
 BEATS_S = 10  # last values of heartbeats are worth a commit of their own so often
 RECEIPT_S = 1.0  # a terminal gets one receipt in so long, at most
 RECEIPTS_UNDER_WAY = 20
+BROUGHT_S = 5  # what came by hand is looked for so often
 LEAVES = ("state", "heartbeat", "device/#", "standard", "journal", "scan", "telemetry", "reply")
 RECEIVE_MAXIMUM = 2 * BATCH
 
@@ -56,6 +56,7 @@ class Recorder:
         self._beats: dict[str, Arrived] = {}  # by topic: a newer one replaces the older, as none is a row
         self._some, self._full, self._closing = asyncio.Event(), asyncio.Event(), False
         self._due: dict[tuple[Terminal, str], int] = {}
+        self._carried: dict[tuple[Terminal, str], tuple[str, ...]] = {}  # of those few whose rows came by hand
         self._any_due = asyncio.Event()
         self._not_before: dict[Terminal, float] = {}
         self._under_way: dict[int, Head] = {}
@@ -72,7 +73,10 @@ class Recorder:
             broker, lambda: session, self, random.Random(), Retry(), lambda why: log.warning("no connection: %s", why)
         )
         async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(loop) for loop in (connected, self._keep(), self._receipt(), self._report())]
+            loops = [
+                group.create_task(loop)
+                for loop in (connected, self._keep(), self._receipt(), self._brought(), self._report())
+            ]
             await stop.wait()
             await self._finish()
             for loop in loops:
@@ -190,8 +194,9 @@ class Recorder:
             if state.state == "online"
         ]
         for head in (*kept.heads, *(self._store.heads(born) if born else ())):
-            self._due[(head.terminal, head.outbox)] = head.upto
-            self._any_due.set()
+            self._owe(head)
+        for terminal in kept.changed_keys:
+            log.warning("%s told another export key: it stands beside the one before", terminal.name)
         self.counts.update(
             stored=kept.stored, duplicates=kept.duplicates, conflicts=kept.conflicts, set_aside=kept.set_aside
         )
@@ -203,7 +208,7 @@ class Recorder:
                 self._keep_now([taken])
             except StoreRefused as error:
                 log.error("the store refuses a message: %s", error)
-                self._keep_now([Taken(set_aside=tuple(_bytes_of(taken, str(error)[:500])))])
+                self._keep_now([taken.bytes_aside(str(error)[:500])])
 
     # receipts
 
@@ -216,6 +221,24 @@ class Recorder:
             if self._due and self._wire:
                 self._any_due.set()
 
+    async def _brought(self) -> None:
+        """Receipts for what `yinong-center import` stored beside this recorder."""
+        while True:
+            try:
+                heads = self._store.brought()
+            except StoreError as error:
+                log.error("what came by hand cannot be looked for: %s", error)
+                heads = ()
+            for head in heads:
+                self._owe(head)
+            await asyncio.sleep(BROUGHT_S)
+
+    def _owe(self, head: Head) -> None:
+        self._due[(head.terminal, head.outbox)] = head.upto
+        if head.parcels:
+            self._carried[(head.terminal, head.outbox)] = head.parcels
+        self._any_due.set()
+
     def _send_receipts(self, at_once: bool = False) -> None:
         now_s = self._now_s()
         for (terminal, outbox), upto in list(self._due.items()):
@@ -224,7 +247,10 @@ class Recorder:
                 return
             if not at_once and now_s < self._not_before.get(terminal, 0):
                 continue
-            receipt = Receipt(at=rfc3339(self._clock.now()), store=self._store.id, outbox=outbox, upto=upto)
+            parcels = self._carried.get((terminal, outbox), ())
+            receipt = Receipt(
+                at=rfc3339(self._clock.now()), store=self._store.id, outbox=outbox, upto=upto, parcels=parcels
+            )
             mid = wire.publish(topic(terminal.name, "receipt"), msgspec.json.encode(receipt), retain=True)
             if mid is None:
                 return
@@ -259,9 +285,3 @@ class Recorder:
 
     def _now_s(self) -> float:
         return self._clock.mono_ms() / 1000
-
-
-def _bytes_of(taken: Taken, why: str) -> Iterator[SetAside]:
-    yield from taken.set_aside
-    for thing in (*taken.rows, *taken.values):
-        yield SetAside(thing.terminal.name, thing.leaf, thing.body, why, thing.simulated)

@@ -6,6 +6,9 @@
     head      how far each outbox's numbers reach without a gap: what receipts say
     latest    the last value of each leaf of a terminal, its state and heartbeat among them
     terminal  who has ever been heard
+    export_key  the keys that a terminal signs its parcels with, as it told them; a later one stands beside the earlier
+    parcel    what came by hand
+    brought   of which outboxes a parcel had rows: the recorder's receipts name it
 
 Times are UTC, RFC 3339 with milliseconds, as text: sorts the same everywhere. A migration, once released, is never changed.
 """
@@ -112,9 +115,39 @@ latest = Table(
     Column("simulated", Boolean, nullable=False),
 )  # fmt: skip
 
+export_key = Table(
+    "export_key", metadata, *_terminal(primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("by_hand", Boolean, nullable=False),  # an operator vouched for it; else the terminal told it over its link
+    Column("first_told", String(32), nullable=False),
+    Column("last_told", String(32), nullable=False),
+)  # fmt: skip
+
+parcel = Table(
+    "parcel", metadata,
+    Column("digest", String(64), primary_key=True),
+    *_terminal(),
+    Column("key", String(64), nullable=False),
+    Column("packed_at", String(32), nullable=False),  # on the terminal's clock
+    Column("imported_at", String(32), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+)  # fmt: skip
+
+brought = Table(
+    "brought", metadata, *_terminal(primary_key=True),
+    Column("outbox", String(12), primary_key=True),
+    Column("digest", String(64), primary_key=True),  # of the parcel
+    Column("imported_at", String(32), nullable=False),
+    Column("told", Boolean, nullable=False),  # the recorder has taken word of it
+)  # fmt: skip
+
 
 def _first(connection: Connection) -> None:
     metadata.create_all(connection)
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first,)
+def _parcels(connection: Connection) -> None:
+    metadata.create_all(connection, [export_key, parcel, brought])
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first, _parcels)

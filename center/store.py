@@ -6,12 +6,13 @@ One writer. SQLite (WAL, synchronous=FULL) by default, PostgreSQL by its URL.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from datetime import UTC
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, select, tuple_
+from sqlalchemy import Connection, Engine, Table, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
@@ -19,12 +20,14 @@ from agent.clock import Clock
 from agent.messages import State
 from agent.receipts import Contiguous
 from agent.station import Terminal
+from center import by_hand as parcels
 from center import schema
 from center.database import StoreError, StoreRefused, opened
 from center.intake import Row, SetAside, Taken, Value, void_range
 from center.presence import newer_state
 
 _PAGE = 500
+_WRITER = 0x79696E6F6E67  # the number of the writers' lock in PostgreSQL: b"yinong"
 Place = tuple[str, str, str, str, int]
 HeadKey = tuple[str, str, str, str]
 
@@ -35,6 +38,7 @@ class Head(NamedTuple):
     terminal: Terminal
     outbox: str
     upto: int
+    parcels: tuple[str, ...] = ()  # the newest that came by hand with rows of it (`Store.heads` only)
 
 
 class Kept(NamedTuple):
@@ -47,6 +51,7 @@ class Kept(NamedTuple):
     heads: tuple[
         Head, ...
     ] = ()  # of every outbox that a row came from, also where it was a duplicate: it missed the receipt
+    changed_keys: tuple[Terminal, ...] = ()  # terminals that told another export key than before
 
 
 class Store:
@@ -57,24 +62,30 @@ class Store:
         self.id = store_id
 
     @classmethod
-    def open(cls, url: str, clock: Clock) -> "Store":
-        """Made or migrated where needed. Raises StoreError: no such database, or one of a newer program."""
-        engine, store_id = opened(url, _utc(clock))
+    def open(cls, url: str, clock: Clock, *, make: bool = True) -> "Store":
+        """Migrated, and made where there is none and `make`. Raises StoreError: no such database, or of a newer program."""
+        engine, store_id = opened(url, _utc(clock), make=make)
         return cls(engine, clock, store_id)
 
-    def keep(self, batch: Sequence[Taken]) -> Kept:
-        """Store all of it in one transaction. Raises StoreError (nothing was kept) or StoreRefused."""
+    def keep(self, batch: Sequence[Taken], *, by_hand: bool = False) -> Kept:
+        """Store all of it in one transaction. Raises StoreError (nothing was kept) or StoreRefused.
+
+        `by_hand`: rows of a parcel, which do not say that the terminal was heard.
+        """
         now = _utc(self._clock)
         try:
             with self._engine.begin() as connection:
+                self._alone(connection)
                 rows = [row for taken in batch for row in taken.rows]
                 aside = [one for taken in batch for one in taken.set_aside]
                 values = [value for taken in batch for value in taken.values]
                 kept = self._rows(connection, rows, now)
                 self._set_aside(connection, aside, now)
-                self._heard(connection, [*rows, *values], now)
+                self._heard(connection, [*rows, *values], now, only_new=by_hand)
                 self._latest(connection, values, now)
-                return kept._replace(set_aside=len(aside))
+                states = [taken.state for taken in batch if taken.state]
+                changed = parcels.tell_keys(connection, self._insert, states, now)
+                return kept._replace(set_aside=len(aside), changed_keys=changed)
         except (DataError, IntegrityError, OverflowError, TypeError, ValueError) as error:
             raise StoreRefused(str(error)) from error
         except SQLAlchemyError as error:
@@ -86,12 +97,35 @@ class Store:
         try:
             with self._engine.connect() as connection:
                 found = _heads(connection, list(keys))
+                return tuple(
+                    Head(terminal, key[3], found.get(key, 0), parcels.parcels_of(connection, terminal, key[3]))
+                    for key, terminal in keys.items()
+                )
         except SQLAlchemyError as error:
             raise StoreError(str(error)) from error
-        return tuple(Head(terminal, key[3], found.get(key, 0)) for key, terminal in keys.items())
+
+    @contextmanager
+    def transaction(self) -> Generator[tuple[Connection, parcels.Insert, str]]:
+        """For small changes beside `keep`: all or nothing; the connection, its INSERT, and now. Raises StoreError."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection, self._insert, _utc(self._clock)
+        except SQLAlchemyError as error:
+            raise StoreError(str(error)) from error
+
+    def brought(self) -> tuple[Head, ...]:
+        """The heads of outboxes of which rows came by hand, once. Raises StoreError."""
+        with self.transaction() as (connection, _, _now):
+            left = parcels.take_word(connection)
+        return self.heads(left) if left else ()
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _alone(self, connection: Connection) -> None:
+        """One writer at a time, also beside another process: heads are read, reckoned and written (SQLite's lock does it)."""
+        if self._engine.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(_WRITER)))
 
     def _insert(self, table: Table) -> Any:
         return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(table)
@@ -164,7 +198,7 @@ class Store:
         if values:
             connection.execute(self._insert(schema.set_aside).on_conflict_do_nothing(), values)
 
-    def _heard(self, connection: Connection, things: Iterable[Row | Value], now: str) -> None:
+    def _heard(self, connection: Connection, things: Iterable[Row | Value], now: str, *, only_new: bool) -> None:
         heard = {thing.terminal: thing.simulated for thing in things}
         values = [
             dict(zip(_PLACE[:3], _who(terminal), strict=True))
@@ -174,7 +208,11 @@ class Store:
         if values:
             insert = self._insert(schema.terminal)
             new = {"last_heard": insert.excluded.last_heard, "simulated": insert.excluded.simulated}
-            connection.execute(insert.on_conflict_do_update(index_elements=list(_PLACE[:3]), set_=new), values)
+            who = list(_PLACE[:3])
+            if only_new:
+                connection.execute(insert.on_conflict_do_nothing(index_elements=who), values)
+            else:
+                connection.execute(insert.on_conflict_do_update(index_elements=who, set_=new), values)
 
     def _latest(self, connection: Connection, values: Sequence[Value], now: str) -> None:
         columns = schema.latest.c

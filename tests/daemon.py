@@ -184,6 +184,17 @@ class Recorder:
     def texts(self) -> list[str]:
         return [capture["text"] for capture in self.rows("scan")]
 
+    def keys(self) -> list[str]:
+        """That terminals told for their parcels."""
+        return [key for (key,) in self._asked("SELECT key FROM export_key ORDER BY first_told")]
+
+    def count(self, table: str) -> int:
+        return self._asked(f"SELECT count(*) FROM {table}")[0][0]
+
+    def _asked(self, query: str) -> list[Any]:
+        with contextlib.closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True, timeout=20)) as db:
+            return db.execute(query).fetchall()
+
 
 class Gun:
     """A serial gun on a pseudo-terminal: what is written to the master is what the gun sends."""

@@ -1,0 +1,112 @@
+"""What the store knows of parcels: the terminals' keys, which parcels came, and which receipts are due for them."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeAlias
+
+from sqlalchemy import Connection, Table, select, update
+
+from agent.messages import State
+from agent.station import Terminal
+from center import schema
+
+Insert: TypeAlias = Callable[[Table], Any]  # the dialect's, with ON CONFLICT
+NEWEST = 4
+_WHO = ("division", "station", "terminal")
+
+
+class KnownKey(NamedTuple):
+    """A key that is known to be the terminal's."""
+
+    key: str
+    by_hand: bool  # an operator vouched for it; else the terminal told it over its link
+    first_told: str
+
+
+def keys_of(connection: Connection, terminal: Terminal) -> list[KnownKey]:
+    """The oldest first."""
+    columns = schema.export_key.c
+    found = connection.execute(
+        select(columns.key, columns.by_hand, columns.first_told)
+        .where(*(columns[name] == value for name, value in _who(terminal).items()))
+        .order_by(columns.first_told, columns.key)
+    )
+    return [KnownKey(*line) for line in found]
+
+
+def tell_keys(
+    connection: Connection, insert: Insert, states: Iterable[tuple[Terminal, State]], now: str
+) -> tuple[Terminal, ...]:
+    """Note the keys of births; gives the terminals that told another one than before."""
+    told = {(terminal, state.export_key) for terminal, state in states if state.export_key and state.state == "online"}
+    changed: list[Terminal] = []
+    for terminal, key in told:
+        known = keys_of(connection, terminal)
+        if known and key not in (one.key for one in known):
+            changed.append(terminal)
+        _note(connection, insert, terminal, key, False, now)
+    return tuple(changed)
+
+
+def trust_key(connection: Connection, insert: Insert, terminal: Terminal, key: str, now: str) -> None:
+    """An operator vouches for it."""
+    _note(connection, insert, terminal, key, True, now)
+
+
+def note_parcel(
+    connection: Connection, insert: Insert, terminal: Terminal, line: dict[str, Any], outboxes: Iterable[str]
+) -> None:
+    """A parcel was stored (`line`: its row without the terminal); the recorder is left word to receipt its outboxes."""
+    connection.execute(insert(schema.parcel).on_conflict_do_nothing(), [{**_who(terminal), **line}])
+    words = [
+        {
+            **_who(terminal),
+            "outbox": outbox,
+            "digest": line["digest"],
+            "imported_at": line["imported_at"],
+            "told": False,
+        }
+        for outbox in outboxes
+    ]
+    statement = insert(schema.brought)
+    again = {"told": statement.excluded.told}
+    if words:
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=[*_WHO, "outbox", "digest"], set_=again), words
+        )
+
+
+def imported_at(connection: Connection, digest: str) -> str | None:
+    """When this parcel was stored first; None where it never was."""
+    return connection.scalar(select(schema.parcel.c.imported_at).where(schema.parcel.c.digest == digest))
+
+
+def take_word(connection: Connection) -> list[tuple[Terminal, str]]:
+    """The outboxes that a parcel had rows of, told once: a terminal that misses its receipt asks by its next birth."""
+    columns = schema.brought.c
+    new = select(columns.division, columns.station, columns.terminal, columns.outbox).where(columns.told.is_(False))
+    found = connection.execute(new.distinct()).all()
+    if found:
+        connection.execute(update(schema.brought).values(told=True))
+    return [(Terminal.of(line.division, line.station, line.terminal), line.outbox) for line in found]
+
+
+def parcels_of(connection: Connection, terminal: Terminal, outbox: str) -> tuple[str, ...]:
+    """The newest parcels with rows of this outbox, as many as a receipt names."""
+    columns = schema.brought.c
+    here = [columns[name] == value for name, value in _who(terminal).items()]
+    newest = select(columns.digest).where(*here, columns.outbox == outbox).order_by(columns.imported_at.desc())
+    return tuple(connection.scalars(newest.limit(NEWEST)))
+
+
+def _note(connection: Connection, insert: Insert, terminal: Terminal, key: str, by_hand: bool, now: str) -> None:
+    """Told by the terminal itself goes before an operator's word."""
+    statement = insert(schema.export_key)
+    new = {"last_told": statement.excluded.last_told}
+    if not by_hand:
+        new["by_hand"] = statement.excluded.by_hand
+    line = {**_who(terminal), "key": key, "by_hand": by_hand, "first_told": now, "last_told": now}
+    connection.execute(statement.on_conflict_do_update(index_elements=[*_WHO, "key"], set_=new), [line])
+
+
+def _who(terminal: Terminal) -> dict[str, str]:
+    return dict(zip(_WHO, (terminal.division, terminal.number.ascii, terminal.terminal), strict=True))
