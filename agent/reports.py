@@ -20,6 +20,7 @@ from agent.log import turn_hour
 from agent.messages import Heartbeat, Telemetry
 from agent.stamp import stamped
 from agent.store import spill
+from agent.store.ageing import prune_aged
 from agent.store.outbox import Outbox
 from agent.store.rows import Backlog
 from agent.store.writer import Writer
@@ -162,9 +163,9 @@ class Reports:
             if self._flash.met:  # also deleting writes
                 continue
             if self._clock.quality() == "synced":  # an archive is not thrown away on a clock that may be wrong
-                before_s = int(self._clock.now().timestamp()) - self._limits.archive_days * 86_400
+                now_s = int(self._clock.now().timestamp())
                 try:
-                    await self._writer.ask(lambda box, before_s=before_s: box.prune(before_s))
+                    await self._writer.ask(lambda box, now_s=now_s: prune_aged(box, now_s, self._limits.archive_days))
                 except sqlite3.Error as error:  # also deleting needs room
                     log.error("the archive cannot be pruned: %s", error)
 

@@ -1,0 +1,136 @@
+"""The station's life as its journal proves it, on a real kernel under systemd: ends, clocks, sleep, and where the line broke."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from lab.agent import UNIT, Agent
+from lab.county import County
+from lab.guns import KeyboardGun
+from lab.network import Network
+from lab.station import Station
+
+
+def told(county: County, event: str) -> list[dict[str, Any]]:
+    return [m["details"] for m in county.messages("journal") if m["event"] == event]
+
+
+def waits_for(county: County, event: str, number: int, timeout_s: float = 90) -> dict[str, Any]:
+    county.waits_for(f"{event} {number}", lambda: len(told(county, event)) >= number, timeout_s=timeout_s)
+    return told(county, event)[number - 1]
+
+
+def test_a_shutdown_a_stop_of_the_service_and_a_power_cut_are_told_apart(
+    station: Station, agent: Agent, county: County
+) -> None:
+    station.run("systemctl start yinong-machine")
+    agent.start()
+    agent.stop()
+    agent.start()
+    station.hand.start("run", command="systemctl poweroff", timeout_s=60, stdin="")
+    deadline = time.monotonic() + 90
+    while station.machine.is_on:
+        assert time.monotonic() < deadline, "it does not go down"
+        time.sleep(0.1)
+    station.power_cut()
+    station.power_on()
+    station.wait_for(f"systemctl is-active {UNIT} yinong-machine", "both units", timeout_s=120)
+    waits_for(county, "start", 3)
+    station.power_cut()
+    station.power_on()
+    starts = [waits_for(county, "start", number, 180) for number in (1, 2, 3, 4)]
+    print(*starts, sep="\n")
+    assert [(s["previous_end"], s.get("previous_stop"), s.get("new_boot", False)) for s in starts] == [
+        ("first", None, False), ("clean", "service", False), ("clean", "machine", True), ("cut", None, True),
+    ]  # fmt: skip
+    assert [s.get("of") for s in told(county, "stop")] == ["service", "machine"]
+    assert starts[3]["last_alive"]["run"] == starts[2]["run"]
+    assert starts[3]["previous_boot"] == starts[3]["last_alive"]["boot"]
+
+
+def test_a_crash_and_a_watchdogs_kill_are_named_at_the_next_start(
+    station: Station, agent: Agent, county: County
+) -> None:
+    folder = f"/run/systemd/system/{UNIT}.d"
+    station.run(
+        f"mkdir -p {folder}; printf '[Service]\\nWatchdogSec=6\\nTimeoutStopSec=3\\n' > {folder}/lab.conf;"
+        " systemctl daemon-reload"
+    )
+    agent.start()
+    station.run(f"kill -SEGV {agent.pid}")
+    crashed = waits_for(county, "start", 2)
+    station.run(f"kill -STOP {agent.pid}")
+    hung = waits_for(county, "start", 3)
+    print(crashed["previous_exit"], hung["previous_exit"])
+    assert (crashed["previous_end"], hung["previous_end"]) == ("crashed", "crashed")
+    assert crashed["previous_exit"]["status"] == "SEGV"
+    assert hung["previous_exit"]["result"] == "watchdog"
+
+
+def test_a_clock_set_by_hand_is_told_and_not_trusted_until_a_time_server_has_set_it(
+    station: Station, gun: KeyboardGun, agent: Agent, county: County
+) -> None:
+    agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
+    station.time_server_answers()
+    agent.start()
+    agent.opens(gun.by_id)
+    gun.type("6901000000001")
+    county.waits_for("the first scan", lambda: len(county.captures()) == 1)
+    station.run("systemctl stop systemd-timesyncd")
+    station.set_clock(datetime(2043, 5, 1, tzinfo=UTC))
+    gun.type("6901000000002")
+    county.waits_for("the second scan", lambda: len(county.captures()) == 2)
+    wrong = waits_for(county, "clock_stepped", 1)
+    station.time_server_answers()
+    waits_for(county, "clock_synced", 1)
+    gun.type("6901000000003")
+    county.waits_for("the third scan", lambda: len(county.captures()) == 3)
+    assert (wrong["quality_before"], wrong["quality"]) == ("synced", "unsynced")
+    assert timedelta(milliseconds=wrong["step_ms"]) > timedelta(days=5000)
+    assert [scan["clock"] for scan in county.messages("scan")] == ["synced", "unsynced", "synced"]
+    listed = station.run("yinong-agent scans list --json")
+    print(listed)
+    assert "2043" not in "".join(line for line in listed.splitlines() if "scanned_at" in line)
+
+
+def test_a_terminal_that_wakes_in_the_wrong_year_reports_and_is_put_right_by_its_time_server(
+    station: Station, agent: Agent, county: County
+) -> None:
+    station.run(f"systemctl enable {UNIT}; sync")
+    station.power_cut()
+    station.power_on(clock="2043-05-01T00:00:00")
+    waits_for(county, "start", 1, 180)
+    (start,) = (m for m in county.messages("journal") if m["event"] == "start")
+    assert (start["clock"], start["at"][:4]) == ("unsynced", "2043")
+    station.time_server_answers()
+    good = waits_for(county, "clock_synced", 1)
+    assert abs(datetime.fromisoformat(good["at"]) - datetime.now(UTC)) < timedelta(minutes=3)
+
+
+@pytest.mark.parametrize(("cut", "layer"), [("cable", "lan"), ("gateway", "gateway"), ("line", "access_line")])
+def test_where_the_line_broke_is_told_when_it_is_back(
+    station: Station, network: Network, agent: Agent, county: County, cut: Any, layer: str
+) -> None:
+    agent.configure({"class": "broadband", "id": "main"})
+    agent.start()
+    station.wait_for("yinong-agent status | grep -q .", "the socket")
+    station.run("yinong-agent check; true")
+    network.cut(cut)
+    station.wait_for("yinong-agent status --json | grep -q '\"up\": *false'", "the loss to be noticed", timeout_s=120)
+    time.sleep(25)  # three looks, 5 s apart
+    network.mend()
+    up = waits_for(county, "link_up", 2, 180)
+    layers = told(county, "link_layer")
+    print(up, *layers, sep="\n")
+    assert up["cause"] == layer
+    assert layers[0]["layer"] == layer
+    assert layers[0]["probes"]
+
+
+def test_a_station_that_slept_says_for_how_long(station: Station, agent: Agent, county: County) -> None:
+    agent.start()
+    station.run("rtcwake -m freeze -s 20", timeout_s=120)
+    slept = waits_for(county, "resumed", 1)
+    print(slept)
+    assert 10_000 <= slept["suspended_ms"] <= 60_000
