@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from agent.messages import Capture, Journal
-from agent.scans.captures import Captures
+from agent.scans.captures import MOST_HELD, Captures
 from agent.store.opening import read_only
 from agent.store.outbox import Outbox
 from agent.store.writer import Writer
@@ -134,6 +134,42 @@ async def test_a_scan_waits_for_room_on_a_full_disk_and_is_never_dropped(
         room.plenty()
         await clock.advance(2)
         await until(lambda: one.told == [(1, "first"), (2, "second")])
+
+
+class Heard:
+    """What the officer hears."""
+
+    def __init__(self) -> None:
+        self.good = self.bad = 0
+
+    def ok(self, gun: str) -> None:
+        self.good += 1
+
+    def refused(self, gun: str) -> None:
+        self.bad += 1
+
+
+async def test_a_scan_for_which_memory_has_no_room_either_is_refused_aloud_and_told(
+    writer: Writer, outbox: Outbox, clock: Any, room: Any, until: Any
+) -> None:
+    room.none()
+    heard = Heard()
+    reads: list[Any] = [read("0", raw="00" * 100_000), *(read(str(n)) for n in range(1, MOST_HELD + 3))]
+    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=reads, under_way=[]))
+    one.captures = Captures(one.captures._guns, Path("/"), clock, writer, None, heard)
+    async with one.running():
+        await until(lambda: clock._sleepers)
+        assert (heard.good, heard.bad) == (0, 3), "no good beep for what is not on the disk"
+        assert one.captures.held == MOST_HELD
+        room.plenty()
+        await clock.advance(2)
+        await until(lambda: heard.good == MOST_HELD)
+        assert one.captures.held == 0
+        one.captures.take(read("one more"))
+        await until(lambda: heard.good == MOST_HELD + 1)
+    entries = [row for row in outbox.waiting(0, MOST_HELD + 10) if row.leaf == "journal"]
+    assert [msgspec.json.decode(row.body)["event"] for row in entries] == ["scans_turned_away"]
+    assert msgspec.json.decode(entries[0].body)["details"] == {"number": 3}
 
 
 async def test_what_waits_for_room_at_a_clean_stop_gets_a_last_chance(
