@@ -22,6 +22,7 @@ Damage: TypeAlias = Literal[
     "undecodable",  # no character set gives these bytes or Alt codes a meaning
     "unknown_key",  # a key that is no character
     "inconsistent_keys",  # a key went down twice, or up without down: an event is missing
+    "joined",  # perhaps two scans: no terminator, and a pause that stands out or the suffix in the middle
     "out_of_order",  # a recording whose times go back in the middle of a scan
     "line_error",  # parity, framing or break on the serial line
     "bad_report",  # a HID POS report that contradicts itself or its predecessor

@@ -12,6 +12,7 @@ import msgspec
 from drivers.scan_gun.altcodes import Alt, Stroke, best_effort, join
 from drivers.scan_gun.capture import DAMAGED, REPEATED, Capture, Damage, Source
 from drivers.scan_gun.charset import Decoded, Undecodable, decode
+from drivers.scan_gun.joined import Pauses, suffix_inside
 from drivers.scan_gun.symbology import ECI_MODES
 from drivers.scan_gun.wrapping import ends_with, unwrapped
 
@@ -48,6 +49,7 @@ class _Scan:
         self.lost = False  # damage that counts though nothing was seen
         self.ended = False  # by a terminator; more lines may follow (multi_line)
         self.entering = False  # a character's number is being typed
+        self.pauses = Pauses()
 
 
 class Framer:
@@ -67,6 +69,8 @@ class Framer:
         control = next((i for i in range(len(text), 0, -1) if text[i - 1] >= " "), 0)
         self._tail, self._terminator = text[:control], text[control:]
         self._terminates = self._auto or bool(self._tail)  # by any line end, as nothing else is set
+        line_end = text[control:] in ("\r", "\n", "\r\n")
+        self._any_line_end = suffix == "enter" or (source == "evdev" and line_end)  # a keyboard has one Enter
         self._learned = False
         self._cut_ms: int | None = None
         self._gaps: deque[int] = deque(maxlen=8)  # the longest gap between two items of each of the last scans
@@ -104,6 +108,7 @@ class Framer:
         captures = self.quiet(at_ms) if self.stamped else []
         if self._scan is None:
             self._scan, self._gap, self._bare_ms = _Scan(at_ms), 0, None
+        self._scan.pauses.add(at_ms - self._scan.last_ms)
         self._scan.last_ms = max(at_ms, self._scan.last_ms)
         return captures
 
@@ -213,7 +218,7 @@ class Framer:
     def _at_terminator(self, item: Stroke, scan: _Scan) -> bool:
         if self._source == "hidpos":
             return False
-        if self._terminator and not (self._source == "evdev" and self._terminator in ("\r", "\n", "\r\n")):
+        if self._terminator and not self._any_line_end:
             return item == self._terminator[-1] and ends_with(scan.items, self._terminator)
         return (self._terminates or bool(self._terminator)) and item in ("\r", "\n")
 
@@ -223,6 +228,7 @@ class Framer:
         if scan.entering:
             scan.damage, scan.lost = scan.damage or "undecodable", True
         items = self._without_terminator(scan, terminated)
+        by_silence = not terminated
         if self._source != "hidpos":  # there only the gun itself ends a scan
             terminated = terminated or len(items) < len(scan.items)
         if self._framing.multi_line:  # line ends before the data: none of it
@@ -230,6 +236,8 @@ class Framer:
         self._judge_end(scan, items, terminated)
         items, symbology, missing = unwrapped(items, self._framing.prefix, self._tail, self._framing.aim, symbology)
         scan.damage = scan.damage or missing
+        if by_silence and self._unclear(scan, items):
+            scan.damage = scan.damage or "joined"
         if scan.item_ms is not None and len(scan.items) > 1:
             self._gaps.append(self._gap)
         if not items and not scan.lost:
@@ -251,7 +259,7 @@ class Framer:
     def _without_terminator(self, scan: _Scan, terminated: bool) -> list[Stroke]:
         items = list(scan.items)
         last = items[-1] if items else ""
-        if self._terminator and self._source != "evdev":
+        if self._terminator and self._source != "evdev" and not self._any_line_end:
             cut = len(self._terminator) if ends_with(items, self._terminator) else 0
         elif ends_with(items, "\r\n"):
             cut = 2
@@ -278,6 +286,13 @@ class Framer:
             if self._cut_ms is not None and scan.start_ms - self._cut_ms <= CUT_REMEMBERED_MS:
                 scan.damage = scan.damage or "follows_a_cut"
             self._cut_ms, self._learned = None, True
+
+    def _unclear(self, scan: _Scan, items: list[Stroke]) -> bool:
+        """Of a scan that silence ended: it may be two."""
+        if self._source == "evdev" and not self._framing.silence_ms and scan.pauses.one_stands_out:
+            return True
+        tail = self._tail or ("\t" if self._auto and scan.items[-1:] == ["\t"] else "")
+        return bool(tail) and suffix_inside(items, tail, self._framing.prefix)
 
     def _capture(self, scan: _Scan, items: list[Stroke], symbology: str | None) -> Capture:
         try:

@@ -160,3 +160,45 @@ def test_a_hidpos_scan_whose_rest_does_not_come_is_damaged(sent):
     assert causes(sent((1, head), source="hidpos")) == ["bad_report"]
     assert causes(sent((1, head[:30]), source="hidpos")) == ["bad_report"]
     assert sent((1, b"\4" + head[1:]), (2, b""), source="hidpos") == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "config"),
+    [
+        (["B123C", "B456C"], {"prefix": "B", "suffix": "C"}),
+        (["12#", "34#"], {"suffix": "#"}),
+        (["12", "34"], {"suffix": "none"}),
+        (["12", "34"], {}),
+        (["12\t", "34\t"], {}),
+    ],
+)
+@pytest.mark.parametrize("pause_s", [0.1, 0.2])
+def test_two_scans_without_enter_too_close_together_are_never_one_good_code(texts, config, pause_s, typist, typed):
+    gun = typist()
+    for text in texts:
+        gun.type(text).wait(pause_s)
+    (capture,) = typed(gun, **config)
+    assert (capture.text, capture.damage) == ("", "joined")
+
+
+def test_two_scans_without_enter_far_enough_apart_are_two(typist, typed):
+    gun = typist().type("B1C").wait(0.4).type("B2C").wait(0.4)
+    assert [c.text for c in typed(gun, prefix="B", suffix="C")] == ["1", "2"]
+
+
+def test_a_suffix_that_enter_follows_may_stand_in_the_data(typist, typed):
+    assert [c.text for c in typed(typist().type("1#2#\n"), suffix="#\n")] == ["1#2"]
+
+
+def test_a_hanzi_among_ascii_is_no_pause(typist, typed):
+    """Its number takes 12 reports where a digit takes two: keys move all the while."""
+    gun = typist(step_s=0.008).type("1234").alt("31508").type("5678").wait(0.5)
+    assert [(c.text, c.damage) for c in typed(gun, suffix="none")] == [("1234笔5678", None)]
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r", b"\n"])
+def test_enter_of_a_serial_gun_is_any_line_end(end, sent):
+    assert [(c.text, c.damage) for c in sent(b"one" + end, b"two" + end, suffix="enter")] == [
+        ("one", None),
+        ("two", None),
+    ]
