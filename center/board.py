@@ -7,6 +7,8 @@ import msgspec
 
 from agent.clock import rfc3339
 from agent.messages import Capture, Device, Heartbeat, Scan, Standard, State, type_of
+from agent.moments import Moments
+from agent.scans.moments import scanned_at
 from agent.station import BadStation, Terminal
 from center.intake import Arrived, split
 from center.presence import SILENT_AFTER_S, Presence, newer_state, presence
@@ -36,6 +38,12 @@ class Known:
         self.standard: Standard | None = None
         self.last_scan: Capture | None = None
         self.simulated = False
+        self._clocks = Moments()  # of its boots: a heartbeat is never late, so its coming tells the time
+
+    @property
+    def scanned_at(self) -> datetime | None:
+        """When the last scan was, also of a terminal with a dead clock; None where nobody can tell."""
+        return self.last_scan and scanned_at(self.last_scan, self._clocks)
 
     def presence(self, now: Moment) -> Presence:
         heard = None if self.heard_mono_s is None else now.mono_s - self.heard_mono_s
@@ -68,6 +76,7 @@ class Known:
                 self._state(message, arrived.retained, now)
             case Heartbeat():
                 self.heartbeat = message
+                self._clocks.learn(message.boot, message.mono_ms, rfc3339(now.wall), "synced")
             case Device():
                 key = (message.device_class, message.id)
                 self.devices[key] = _newer(self.devices.get(key), message)
@@ -85,7 +94,8 @@ class Known:
         if not newer_state(self.state, state):
             return
         self.state, self.simulated = state, self.simulated or state.simulated
-        told = state.state != "lost"  # a will carries the time of its connect, not of its loss
+        # a will carries the time of its connect, not of its loss; a dead clock carries none
+        told = state.state != "lost" and state.clock == "synced"
         self.state_at = state.at if told else (None if retained else rfc3339(now.wall))
         if state.state == "online":
             age_s = _age_s(state, now.wall) if retained else 0

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from agent.clock import Clock
+from agent.clock import Clock, rfc3339
 from agent.messages import LATE, ROOT, SIMULATED, Device
 from agent.standard.words import verdict_name
 from agent.station import TYPE_NAMES
@@ -158,7 +158,11 @@ class Watch:
 
     def _scan(self, one: Known, now: Moment) -> Text:
         scan = one.last_scan
-        return Text(f"{_local(scan.at, now.wall)} {_plain(scan.text)}" if scan else "")
+        if scan is None:
+            return Text("")
+        at = one.scanned_at
+        when = _local(rfc3339(at), now.wall) if at else word(("时间未知", "time unknown"), self._lang)
+        return Text(f"{when} {_plain(scan.text)}")
 
     def _now(self) -> Moment:
         return Moment(self._clock.mono_ms() / 1000, self._clock.now())

@@ -75,6 +75,26 @@ def test_the_highest_number_is_shown_never_the_latest_to_arrive() -> None:
     assert [d.seq for d in known.troubled] == [9]
 
 
+def dead_clock(body: bytes, **other: object) -> bytes:
+    """As a terminal sends it whose clock shows 1970."""
+    told = {**msgspec.json.decode(body), "at": "1970-01-01T08:00:05.000+08:00", "clock": "unsynced", **other}
+    return msgspec.json.encode(told)
+
+
+def test_a_terminal_with_a_dead_clock_is_shown_by_the_countys_clock() -> None:
+    board = Board(BEGIN)
+    one_capture = dead_clock(capture(1), mono_ms=1000, end_mono_ms=1000)
+    board.take(of("scan", dead_clock(scan(), captures=[msgspec.json.decode(one_capture)])), BEGIN)
+    board.take(of("state", dead_clock(state())), after(1))
+    (one,) = board.known.values()
+    assert one.last_scan is not None and one.scanned_at is None, "nothing tells yet"
+    assert one.state_at == "2026-11-24T01:00:01.000+00:00", "when it was heard"
+    board.take(of("heartbeat", dead_clock(heartbeat(), mono_ms=31_000)), after(60))
+    assert one.scanned_at == after(30).wall
+    board.take(of("heartbeat", dead_clock(heartbeat(), boot="ffffffff", mono_ms=5000)), after(90))
+    assert one.scanned_at == after(30).wall, "of another boot"
+
+
 def test_stations_that_want_attention_stand_first() -> None:
     board = Board(BEGIN)
     board.take(of("state", state()), BEGIN)
