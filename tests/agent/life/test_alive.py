@@ -67,6 +67,15 @@ def test_a_write_torn_at_any_byte_costs_one_mark_and_never_invents_one(
     assert read(path) == newest
 
 
+def test_a_mark_whose_bytes_changed_into_other_good_ones_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "alive"
+    written(path, 2)
+    content = path.read_bytes()
+    assert content.count(b'"mono_ms":2') == 1
+    path.write_bytes(content.replace(b'"mono_ms":2', b'"mono_ms":7'))
+    assert read(path) == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"x", b"\0" * BLOCK, b"\xff" * 3 * BLOCK, b"00000000 " + b" " * BLOCK])
 def test_a_damaged_file_is_as_good_as_none_and_is_used_again(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "alive"
