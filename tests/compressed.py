@@ -286,8 +286,8 @@ class Life:
         await self.quiet()
 
     async def drained(self) -> None:
-        """Until the county has everything."""
-        for _ in range(4000):
+        """Until the county has everything; a month's telemetry takes a day and a half behind what is live."""
+        for _ in range(10_000):
             depth = await self.runtime.writer.ask(lambda box: box.depth())
             spilled = await self.runtime.writer.ask(_spilled)
             if not depth.waiting and not spilled:

@@ -65,9 +65,9 @@ class LinkStory:
                 await self._clock.sleep(LOOK_S)
 
     async def _down(self, state: LinkState) -> None:
-        self._was_up, self._down_ms, self._layers = False, self._clock.mono_ms(), []
+        self._was_up, self._down_ms, self._layers = False, state.since_mono_ms, []
         log.info("link_down %s", state.why)
-        self._told = self._ration.allows(self._down_ms)
+        self._told = self._ration.allows(self._clock.mono_ms())
         if self._told:
             untold = self._ration.take_untold()
             await self._tell(LinkDown(connection=state.connections, why=state.why, untold=untold))

@@ -106,8 +106,8 @@ def end(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) 
 
 
 def environment() -> dict[str, str]:
-    """As at a station: compiled modules are used, Python has no other switches."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    """As at a station: compiled modules are used, Python has no other switches, and glibc what the unit says."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {"MALLOC_ARENA_MAX": "1"}
 
 
 def wait_for(what: str, ready: Callable[[], object], timeout_s: float = 30) -> None:

@@ -50,10 +50,10 @@ class Line:
 
     async def up(self) -> None:
         self.connection += 1
-        await self.story.changed(LinkState(True, self.connection, 0, ""))
+        await self.story.changed(LinkState(True, self.connection, self.clock.mono_ms(), ""))
 
     async def down(self, why: str = "no acknowledgement") -> None:
-        await self.story.changed(LinkState(False, self.connection, 0, why))
+        await self.story.changed(LinkState(False, self.connection, self.clock.mono_ms(), why))
         await self.clock.advance(0)
 
 
@@ -155,7 +155,7 @@ async def test_a_broker_on_this_very_machine_is_on_no_line(clock: Any) -> None:
 
     story = LinkStory(clock, tell, look, None)
     task = asyncio.create_task(story.run())
-    await story.changed(LinkState(False, 0, 0, "refused"))
+    await story.changed(LinkState(False, 0, clock.mono_ms(), "refused"))
     await clock.advance(10)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
