@@ -13,6 +13,7 @@ import itertools
 import os
 import pty
 import sys
+import threading
 import tty
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
@@ -197,6 +198,7 @@ class Life:
         self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> "Life":
+        await _all_threads_of_the_loop()
         await self._group.__aenter__()
         self._loops = [self._group.create_task(work, name=name) for name, work in self.runtime.loops().items()]
         await self.county.come()
@@ -320,6 +322,13 @@ class Life:
             or (connection is not None and connection._acks and self.broker.running)
             or any(watch.busy.locked() for watch in self.runtime.rounds._watches.values())
         )
+
+
+async def _all_threads_of_the_loop() -> None:
+    """The loop's executor makes its threads as they are needed at once: have them from the beginning, so that they count."""
+    count = min(32, (os.cpu_count() or 1) + 4)  # concurrent.futures.ThreadPoolExecutor's default
+    barrier = threading.Barrier(count, timeout=20)
+    await asyncio.gather(*(asyncio.to_thread(barrier.wait) for _ in range(count)))
 
 
 def _in_memory(path: Path, text: str) -> int:

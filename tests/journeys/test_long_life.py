@@ -53,7 +53,7 @@ def test_half_a_day_without_a_broker_says_hardly_anything_and_loses_nothing() ->
     marks = lived("--days", "0.5", "--marks", "3", "--dead", timeout_s=110)
     assert marks[-1].log_lines <= 10
     assert marks[-1].spilled_bytes == 0, "telemetry of the day has come too"
-    assert {mark.threads for mark in marks} == {marks[0].threads}
+    assert {mark.threads for mark in marks} <= {marks[-1].threads, marks[-1].threads + 1}, "one may be dialling"
 
 
 @LONG
@@ -71,4 +71,6 @@ def test_a_month_leaves_everything_where_it_was_after_its_first_week() -> None:
 def test_a_month_without_a_broker_says_hardly_anything_and_loses_nothing() -> None:
     marks = lived("--days", "30", "--marks", "30", "--dead", timeout_s=3500)
     assert marks[-1].log_lines <= 10
-    is_flat(marks[6:-1], blocks=2500, rss_kb=3000)
+    assert marks[-2].blocks - marks[6].blocks <= 2500
+    assert marks[-2].rss_kb - marks[6].rss_kb <= 3000
+    assert {mark.descriptors for mark in marks[6:-1]} <= {marks[6].descriptors, marks[6].descriptors + 1}
