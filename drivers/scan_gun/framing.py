@@ -12,7 +12,8 @@ import msgspec
 from drivers.scan_gun.altcodes import Alt, Stroke, best_effort, join
 from drivers.scan_gun.capture import DAMAGED, REPEATED, Capture, Damage, Source
 from drivers.scan_gun.charset import Decoded, Undecodable, decode
-from drivers.scan_gun.joined import Pauses, suffix_inside
+from drivers.scan_gun.joined import suffix_inside
+from drivers.scan_gun.open_scan import OpenScan
 from drivers.scan_gun.symbology import ECI_MODES
 from drivers.scan_gun.wrapping import ends_with, unwrapped
 
@@ -34,22 +35,6 @@ class Framing(msgspec.Struct, frozen=True, kw_only=True):
     charset: str = "auto"
     alt: Alt = "auto"
     silence_ms: int = 0  # 0: measured
-
-
-class _Scan:
-    """What has come of one scan."""
-
-    def __init__(self, at_ms: int) -> None:
-        self.start_ms = self.last_ms = at_ms
-        self.item_ms: int | None = None
-        self.items: list[Stroke] = []
-        self.raw: list[str] = []
-        self.raw_ms = at_ms
-        self.damage: Damage | None = None
-        self.lost = False  # damage that counts though nothing was seen
-        self.ended = False  # by a terminator; more lines may follow (multi_line)
-        self.entering = False  # a character's number is being typed
-        self.pauses = Pauses()
 
 
 class Framer:
@@ -75,7 +60,7 @@ class Framer:
         self._cut_ms: int | None = None
         self._gaps: deque[int] = deque(maxlen=8)  # the longest gap between two items of each of the last scans
         self._gap = 0
-        self._scan: _Scan | None = None
+        self._scan: OpenScan | None = None
         self._previous: str | None = None
         self._silent = False  # this gun ends its scans by silence
         self._held: list[Capture] = []  # ended by silence before that was known
@@ -107,7 +92,7 @@ class Framer:
         """Something of the gun moves (a key, also one that is no character): closes what is over, opens a scan."""
         captures = self.quiet(at_ms) if self.stamped else []
         if self._scan is None:
-            self._scan, self._gap, self._bare_ms = _Scan(at_ms), 0, None
+            self._scan, self._gap, self._bare_ms = OpenScan(at_ms), 0, None
         self._scan.pauses.add(at_ms - self._scan.last_ms)
         self._scan.last_ms = max(at_ms, self._scan.last_ms)
         return captures
@@ -155,7 +140,7 @@ class Framer:
         """Events were lost up to here: what seemed silence before was perhaps none, and the open scan is not whole."""
         captures = self._released("events_dropped")
         if self._scan is None:
-            self._scan, self._gap = _Scan(at_ms), 0
+            self._scan, self._gap = OpenScan(at_ms), 0
         self._scan.last_ms = max(at_ms, self._scan.last_ms)
         self._scan.damage, self._scan.lost, self._scan.ended = self._scan.damage or "events_dropped", True, False
         return captures
@@ -205,7 +190,7 @@ class Framer:
         held, self._held, self._bare_ms = self._held, [], None
         return [c if damage is None or c.damaged else c.spoilt(damage) for c in held]
 
-    def _patience_ms(self, scan: _Scan) -> int:
+    def _patience_ms(self, scan: OpenScan) -> int:
         if self._framing.silence_ms:
             return self._framing.silence_ms
         if self._source == "hidpos":
@@ -215,7 +200,7 @@ class Framer:
             return min(max(6 * slowest, LINE_FLOOR_MS), LINE_CEILING_MS)
         return min(max(8 * slowest, SILENCE_FLOOR_MS), SILENCE_CEILING_MS)
 
-    def _at_terminator(self, item: Stroke, scan: _Scan) -> bool:
+    def _at_terminator(self, item: Stroke, scan: OpenScan) -> bool:
         if self._source == "hidpos":
             return False
         if self._terminator and not self._any_line_end:
@@ -256,7 +241,7 @@ class Framer:
         """Whether this gun ends its scans by a terminator or by silence alone is not known yet."""
         return self._auto and self._source != "hidpos" and not (self._learned or self._silent)
 
-    def _without_terminator(self, scan: _Scan, terminated: bool) -> list[Stroke]:
+    def _without_terminator(self, scan: OpenScan, terminated: bool) -> list[Stroke]:
         items = list(scan.items)
         last = items[-1] if items else ""
         if self._terminator and self._source != "evdev" and not self._any_line_end:
@@ -271,7 +256,7 @@ class Framer:
             cut = int(last == "\t" and not terminated and not self._terminator)  # a gun may end with Tab alone
         return items[: len(items) - cut]
 
-    def _judge_end(self, scan: _Scan, items: list[Stroke], terminated: bool) -> None:
+    def _judge_end(self, scan: OpenScan, items: list[Stroke], terminated: bool) -> None:
         """By silence only where this gun ends its scans so."""
         if not items:
             return
@@ -287,14 +272,14 @@ class Framer:
                 scan.damage = scan.damage or "follows_a_cut"
             self._cut_ms, self._learned = None, True
 
-    def _unclear(self, scan: _Scan, items: list[Stroke]) -> bool:
+    def _unclear(self, scan: OpenScan, items: list[Stroke]) -> bool:
         """Of a scan that silence ended: it may be two."""
         if self._source == "evdev" and not self._framing.silence_ms and scan.pauses.one_stands_out:
             return True
         tail = self._tail or ("\t" if self._auto and scan.items[-1:] == ["\t"] else "")
         return bool(tail) and suffix_inside(items, tail, self._framing.prefix)
 
-    def _capture(self, scan: _Scan, items: list[Stroke], symbology: str | None) -> Capture:
+    def _capture(self, scan: OpenScan, items: list[Stroke], symbology: str | None) -> Capture:
         try:
             decoded = self._decoded(items, symbology)
         except Undecodable:

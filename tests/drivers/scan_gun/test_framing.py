@@ -181,6 +181,15 @@ def test_two_scans_without_enter_too_close_together_are_never_one_good_code(text
     assert (capture.text, capture.damage) == ("", "joined")
 
 
+@pytest.mark.parametrize(
+    ("texts", "config"),
+    [(["B123C", "B456C"], {"prefix": "B", "suffix": "C"}), (["12#", "34#"], {"suffix": "#"}), (["12\t", "34\t"], {})],
+)
+def test_a_suffix_in_the_middle_of_what_silence_ended_is_no_data(texts, config, typist, typed):
+    (capture,) = typed(typist().type("".join(texts)), **config)
+    assert (capture.text, capture.damage) == ("", "joined")
+
+
 def test_two_scans_without_enter_far_enough_apart_are_two(typist, typed):
     gun = typist().type("B1C").wait(0.4).type("B2C").wait(0.4)
     assert [c.text for c in typed(gun, prefix="B", suffix="C")] == ["1", "2"]

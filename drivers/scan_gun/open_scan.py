@@ -1,0 +1,21 @@
+"""A scan that has begun and not ended."""
+
+from drivers.scan_gun.altcodes import Stroke
+from drivers.scan_gun.capture import Damage
+from drivers.scan_gun.joined import Pauses
+
+
+class OpenScan:
+    """What has come of one scan."""
+
+    def __init__(self, at_ms: int) -> None:
+        self.start_ms = self.last_ms = at_ms
+        self.item_ms: int | None = None
+        self.items: list[Stroke] = []
+        self.raw: list[str] = []
+        self.raw_ms = at_ms
+        self.damage: Damage | None = None
+        self.lost = False  # damage that counts though nothing was seen
+        self.ended = False  # by a terminator; more lines may follow (multi_line)
+        self.entering = False  # a character's number is being typed
+        self.pauses = Pauses()
