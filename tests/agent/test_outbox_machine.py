@@ -361,7 +361,7 @@ def _leading(rows: list[Row]) -> int:
 
 TestOutboxMachine = OutboxMachine.TestCase
 TestOutboxMachine.settings = settings(
-    max_examples=1500 if LONG else 25,
+    max_examples=1500 if LONG else 40,
     stateful_step_count=60 if LONG else 40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
