@@ -41,10 +41,12 @@ lab-shell: $(STAMP) apt-lab
 faults: $(STAMP) apt-run
 	$(BIN)/python tests/faults
 
-proof: $(STAMP) apt-run
+proof: $(STAMP) apt-run apt-lab
 	$(BIN)/python tests/benchmarks/fleet.py --stations 618 --minutes 10
 	YINONG_LONG_TESTS=1 $(BIN)/pytest tests/journeys/test_broker_away.py --timeout 400
 	YINONG_LONG_TESTS=1 $(BIN)/pytest tests/journeys/test_long_life.py
+	$(BIN)/python tests/lab/power_cuts.py --cycles 300
+	$(BIN)/python tests/lab/power_cuts.py --cycles 20 --synchronous-normal
 
 bench: $(STAMP) apt-run
 	$(BIN)/python tests/benchmarks/footprint.py

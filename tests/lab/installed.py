@@ -8,6 +8,7 @@ from lab.places import CHECKOUT, key_of, say
 from lab.wheels import project_wheel
 
 SOURCE = "/srv/yinong-agent"  # where the lab unpacks what an installer carries to a terminal
+PACKAGE = "/opt/yinong-agent/lib/python3.11/site-packages/agent"  # where it then lies
 
 
 def installed() -> Frozen:

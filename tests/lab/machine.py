@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lab.image import Image
 from lab.places import RUN, LabError, say
@@ -33,6 +33,7 @@ class Machine:
     def __init__(self, name: str, image: Image) -> None:
         self.folder = RUN / f"{name}-{os.getpid()}"
         self._image = image
+        self._root = ["-drive", f"if=none,id=disk,file={self.disk},format=qcow2,cache=writeback"]
         self._qemu: subprocess.Popen[bytes] | None = None
         self._qmp: Qmp | None = None
         self._hand: Hand | None = None
@@ -137,6 +138,20 @@ class Machine:
         self.disk.unlink(missing_ok=True)
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", disk, self.disk], check=True)
 
+    def stand_on(self, server: Path) -> None:
+        """From the next start on the machine's own disk is the raw one of an NBD server (`lab.volatile_disk`)."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        where = f"file.driver=nbd,file.server.type=unix,file.server.path={server}"
+        self._root = ["-drive", f"if=none,id=disk,format=raw,cache=writeback,{where}"]
+
+    def plug_disk(self, name: str, server: Path) -> None:
+        """A second disk in the free bay, of an NBD server; in the machine /dev/disk/by-id/virtio-<name>."""
+        over = {"driver": "nbd", "server": {"type": "unix", "path": str(server)}}
+        block: dict[str, Any] = {"node-name": name, "driver": "raw", "file": over}
+        device: dict[str, Any] = {"driver": "virtio-blk-pci", "drive": name, "serial": name, "write-cache": "on"}
+        self.qmp("blockdev-add", **block)
+        self.qmp("device_add", id=name, bus="bay", **device)
+
     # within
 
     def _start(self, more: list[str], *, ram: Path | None, ram_shared: bool) -> None:
@@ -164,7 +179,6 @@ class Machine:
             -name station -M q35,memory-backend=ram -object {memory} -m {MEMORY_MB}M -smp 2 -cpu max,la57=off
             -accel tcg,thread=multi,tb-size=256 -nodefaults -no-user-config -display none -no-reboot
             -kernel {self._image.kernel} -initrd {self._image.initrd}
-            -drive if=none,id=disk,file={self.disk},format=qcow2,cache=writeback
             -device virtio-blk-pci,drive=disk
             -chardev socket,id=console,path={here}/console,server=on,wait=off,logfile={here}/console.log,logappend=on
             -serial chardev:console
@@ -178,8 +192,9 @@ class Machine:
             -device qemu-xhci,id=xhci
             -device virtio-vga,id=screen,edid=on,xres=1600,yres=900 -vnc unix:{here}/vnc
             -audiodev none,id=nosound -device intel-hda -device hda-duplex,audiodev=nosound
+            -device pcie-root-port,id=bay,chassis=1
         """
-        return [*shlex.split(options), "-append", words]
+        return [*self._root, *shlex.split(options), "-append", words]
 
     def _wait_for_hand(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

@@ -135,12 +135,15 @@ class Station:
             (self.machine.folder / name).unlink(missing_ok=True)
 
 
-def clone(frozen: Frozen, name: str = "station") -> Station:
-    """A running copy of a frozen station, at the right time."""
+def clone(frozen: Frozen, name: str = "station", *, stands_on: Path | None = None) -> Station:
+    """A running copy of a frozen station, at the right time.
+
+    Its disk is its own; or, with `stands_on`, that of the NBD server there, which begins as a copy of the frozen one.
+    """
     machine = Machine(name, image())
     station = Station(machine)
     try:
-        machine.lay_over(frozen.disk)
+        machine.stand_on(stands_on) if stands_on else machine.lay_over(frozen.disk)
         machine.thaw(frozen)
         now = time.time()
         station.hand("clock.set", unix_s=now)

@@ -18,6 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 import clock
+import counter
 import printer
 import typist
 import usb
@@ -74,6 +75,10 @@ CALLS: dict[str, Callable[..., Any]] = {
     "witness.now_ms": witness.now_ms,
     "witness.turned": witness.turned,
     "witness.replugged": witness.replugged,
+    "counter.tell_on": counter.tell_on,
+    "counter.kept": counter.kept,
+    "counter.mount": counter.mount,
+    "counter.new_boot_id": counter.new_boot_id,
     "clock.set": clock.set_clock,
     "clock.true": clock.set_true_time,
     "clock.read": clock.read,

@@ -1,0 +1,71 @@
+"""The mains fail while a gun types and the line drains, on a disk that loses what was not flushed (long: power_cuts.py)."""
+
+import os
+import random
+
+import pytest
+from lab.county import County
+from lab.grounds import OutboxDisk, RootDisk, with_normal_synchronous
+from lab.ledger import Findings
+from lab.machine import Frozen
+from lab.places import RUN, say
+from lab.power import Ground, Mains, told
+
+CUTS, REBOOTS, MOST_WITHOUT_FSYNC = 10, 2, 6
+
+
+@pytest.fixture
+def seed() -> str:
+    """Of chance: printed, and LAB_SEED repeats it."""
+    chosen = os.environ.get("LAB_SEED") or f"{random.SystemRandom().randrange(1 << 32):08x}"
+    say(f"power cuts by LAB_SEED={chosen}")
+    return chosen
+
+
+def test_no_scan_that_was_shown_is_lost_or_stored_twice_in_power_cuts(
+    frozen: Frozen, county: County, seed: str
+) -> None:
+    mains = _all_is_well(OutboxDisk(frozen), county, seed, CUTS)
+    assert sum(cut.shown for cut in mains.cuts) > CUTS
+    assert sum(cut.disk.unflushed - cut.disk.kept for cut in mains.cuts) > 0  # or the disk has lost nothing
+
+
+def test_whole_reboots_from_a_disk_that_lost_its_cache_come_up_ready_with_all_scans(
+    frozen: Frozen, county: County, seed: str
+) -> None:
+    _all_is_well(RootDisk(frozen), county, seed, REBOOTS)
+
+
+def test_with_synchronous_normal_the_same_cuts_lose_scans_that_were_shown(
+    frozen: Frozen, county: County, seed: str
+) -> None:
+    """Or the tests above could not see a loss."""
+    ground = OutboxDisk(frozen, changed=with_normal_synchronous)
+    mains = Mains(ground, county, seed)
+    while not mains.findings.lost and len(mains.cuts) < MOST_WITHOUT_FSYNC:
+        say(mains.cycle())
+    say(told(mains.cuts, mains.findings))
+    assert mains.findings.lost
+    ground.forget()
+
+
+def _all_is_well(ground: Ground, county: County, seed: str, cuts: int) -> Mains:
+    before = list(RUN.glob("found-*/findings"))
+    assert not before, f"what was lost once is not tried until it is found: {before[0].read_text()}"
+    mains = Mains(ground, county, seed)
+    for _ in range(cuts):
+        say(mains.cycle())
+        _is_well(mains.findings)
+    findings = mains.close()
+    say(told(mains.cuts, findings))
+    _is_well(findings)
+    return mains
+
+
+def _is_well(findings: Findings) -> None:
+    """A finding stays until the next build of the lab: a second try of the tests must not cover it."""
+    if not findings.all_is_well:
+        kept = RUN / f"found-{os.getpid()}/findings"
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(repr(findings))
+    assert findings.all_is_well, findings
