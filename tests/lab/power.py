@@ -161,7 +161,7 @@ class Mains:
             _ready(station, starts=not self._ground.starts_by_itself)
             self._county.waits_for("all that waits", lambda: self._waiting(station) == 0, timeout_s=DRAINED_WITHIN_S)
             station.run(f"systemctl stop {UNIT}")
-            self._judge(station, delivered=True)
+            self._judge(station, running=False, delivered=True)
             self._ground.close(station)
         finally:
             station.end()
@@ -170,8 +170,10 @@ class Mains:
 
     def _up(self, seed: str) -> Station:
         station = self._ground.up(str(uuid.UUID(int=random.Random(seed).getrandbits(128), version=4)))
+        if self._ground.starts_by_itself:
+            _ready(station, starts=False)
         if self.cuts:
-            self._judge(station)
+            self._judge(station, running=self._ground.starts_by_itself)
         return station
 
     def _work(self, station: Station, fall: Fall) -> float | None:
@@ -200,14 +202,13 @@ class Mains:
         time.sleep(max(0.0, until - time.monotonic()))
         return ready_s
 
-    def _judge(self, station: Station, *, delivered: bool = False) -> None:
+    def _judge(self, station: Station, *, running: bool, delivered: bool = False) -> None:
         rows = [
             Row(outbox, seq, kind, digest.hex(), _says(kind, body))
             for outbox, seq, kind, digest, body in self._county.rows(
                 "select outbox, seq, kind, digest, body from entry order by outbox, seq"
             )
         ]
-        running = station.tried(f"systemctl is-active {UNIT}").code == 0
         found: dict[str, list[list[Any]]] = station.hand("counter.kept", running=running) or {"boxes": [], "rows": []}
         kept = Kept([Row(*row) for row in found["rows"]], {box: upto for box, _, upto in found["boxes"]})
         heads = dict(self._county.rows("select outbox, upto from head"))
