@@ -170,10 +170,14 @@ class Mains:
 
     def _up(self, seed: str) -> Station:
         station = self._ground.up(str(uuid.UUID(int=random.Random(seed).getrandbits(128), version=4)))
-        if self._ground.starts_by_itself:
-            _ready(station, starts=False)
-        if self.cuts:
-            self._judge(station, running=self._ground.starts_by_itself)
+        try:
+            if self._ground.starts_by_itself:
+                _ready(station, starts=False)
+            if self.cuts:
+                self._judge(station, running=self._ground.starts_by_itself)
+        except BaseException:
+            station.end()
+            raise
         return station
 
     def _work(self, station: Station, fall: Fall) -> float | None:
