@@ -47,14 +47,14 @@ class County:
         self.broker.kill()
 
     def start_recorder(self) -> None:
-        """Returns when its store is there: the recorder makes it before it connects."""
+        """Returns when its store is made, which it does before it connects."""
         command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", "from center.cli import main; main()"]
         with (self.folder / "recorder.log").open("ab") as log:
             self._recorder = subprocess.Popen(
                 [*command, "record", "--config", self.folder / "center.toml"],
                 cwd=CHECKOUT, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
-        self._until(self.store.exists, "the recorder's store", 20)
+        self._until(self._has_a_store, "the recorder's store", 60)
 
     def stop_recorder(self) -> None:
         if self._recorder:
@@ -105,6 +105,12 @@ class County:
         """Errors: LabError with what the county has by then."""
         self._until(condition, what, timeout_s)
 
+    def _has_a_store(self) -> bool:
+        try:
+            return bool(self.rows("select 1 from store"))
+        except sqlite3.OperationalError:  # no file yet, or no tables in it
+            return False
+
     def _until(self, condition: Callable[[], Any], what: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
@@ -115,7 +121,7 @@ class County:
             time.sleep(0.05)
 
     def _what_there_is(self) -> str:
-        if not self.store.exists():
+        if not self._has_a_store():
             return "no store"
         found = self.rows(
             "select seq, kind, leaf, substr(cast(body as text), 1, 300) from entry order by id desc limit 15"
