@@ -2,7 +2,7 @@
 
 Both stand on `lab.volatile_disk`. A clone of the parked station never saw the outbox's disk, so it mounts it as a boot does: the
 file system's journal is recovered, then the service starts. What a clone cannot show is the boot itself, and its kernel has
-the parked one's boot id, so another one is laid over it; the whole reboots have the kernel's own.
+the parked one's boot id, so the service is shown another one; the whole reboots have the kernel's own.
 """
 
 import os
@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.installed import PACKAGE
+from lab.installed import BOOT_ID, PACKAGE
 from lab.machine import Frozen
 from lab.places import RUN, LabError
 from lab.station import Station, clone, forget
@@ -41,7 +41,7 @@ class OutboxDisk:
     def up(self, boot_id: str) -> Station:
         station = clone(self._frozen, "power")
         try:
-            station.hand("counter.new_boot_id", boot_id=boot_id)
+            station.put(BOOT_ID, boot_id + "\n")
             self._changed(station)
             station.machine.plug_disk("outbox", self._disk.socket)
             words = station.hand("counter.mount", disk="/dev/disk/by-id/virtio-outbox", folder=_STATE)

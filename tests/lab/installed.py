@@ -8,6 +8,11 @@ from lab.places import CHECKOUT, key_of, say
 from lab.wheels import project_wheel
 
 SOURCE = "/srv/yinong-agent"  # where the lab unpacks what an installer carries to a terminal
+# A clone's kernel has the boot id of the parked machine; where the lab has written another one, the service of a clone sees that
+# (the sandbox has a /proc of its own, so it is laid over in there). In /run: a station that really boots has no such thing.
+BOOT_ID = "/run/lab.boot-id"
+_DROP_IN = "/run/systemd/system/yinong-agent.service.d/lab-boot-id.conf"
+_OTHER_BOOT_ID = f"[Service]\nBindReadOnlyPaths=-{BOOT_ID}:/proc/sys/kernel/random/boot_id\n"
 PACKAGE = "/opt/yinong-agent/lib/python3.11/site-packages/agent"  # where it then lies
 
 
@@ -22,11 +27,12 @@ def installed() -> Frozen:
     def install(machine: Machine) -> None:
         for file in carried:
             put(machine, carried_as(file), file.read_bytes(), file.stat().st_mode & 0o777)
+        put(machine, _DROP_IN, _OTHER_BOOT_ID.encode())
         words = run(machine, f"{SOURCE}/systemd/install.sh --no-start {carried_as(wheel)} /opt/wheelhouse", 300)
         for line in words.splitlines():
             say("   ", line)
 
-    key = key_of([wheel.name, wheel.parent.name, *carried[1:]])
+    key = key_of([wheel.name, wheel.parent.name, *carried[1:], _OTHER_BOOT_ID])
     return frozen_after(parked(), key, install, what="install the agent in the parked station")
 
 

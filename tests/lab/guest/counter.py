@@ -14,7 +14,6 @@ from typing import Any
 
 _AGENT = "/run/yinong-agent/agent.sock"
 _OUTBOX = Path("/var/lib/yinong-agent/outbox.db")
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def tell_on(host: str, port: int) -> None:
@@ -59,14 +58,6 @@ def kept(running: bool) -> dict[str, Any] | None:
         box, base, _ = next(box for box in reversed(boxes) if box[1] < place)
         rows.append([box, place - base, kind, hashlib.sha256(body).hexdigest(), _of_interest(kind, json.loads(body))])
     return {"boxes": boxes, "rows": rows}
-
-
-def new_boot_id(boot_id: str) -> None:
-    """A clone has its parked machine's boot id; another one is laid over it, as systemd-nspawn does for a container."""
-    file = Path("/run/lab.boot-id")
-    file.write_text(boot_id + "\n")
-    subprocess.run(["mount", "--bind", file, _BOOT_ID], check=True)
-    subprocess.run(["mount", "-o", "remount,bind,ro", _BOOT_ID], check=True)
 
 
 def mount(disk: str, folder: str, timeout_s: float = 30) -> list[str]:

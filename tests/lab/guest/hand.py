@@ -78,7 +78,6 @@ CALLS: dict[str, Callable[..., Any]] = {
     "counter.tell_on": counter.tell_on,
     "counter.kept": counter.kept,
     "counter.mount": counter.mount,
-    "counter.new_boot_id": counter.new_boot_id,
     "clock.set": clock.set_clock,
     "clock.true": clock.set_true_time,
     "clock.read": clock.read,
