@@ -158,6 +158,7 @@ class Mains:
         """Up a last time, all delivered, a clean stop: the judgement of the whole series."""
         station = self._up(f"{self._seed}/end")
         try:
+            self._configured(station)
             _ready(station, starts=not self._ground.starts_by_itself)
             self._county.waits_for("all that waits", lambda: self._waiting(station) == 0, timeout_s=DRAINED_WITHIN_S)
             station.run(f"systemctl stop {UNIT}")
@@ -182,8 +183,8 @@ class Mains:
 
     def _work(self, station: Station, fall: Fall) -> float | None:
         """From the station's coming up to the moment of the cut."""
-        agent, gun, network = Agent(station, self._county), KeyboardGun(station), Network(station)
-        agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
+        agent, gun = self._configured(station)
+        network = Network(station)
         if fall.line in ("down", "comes"):
             network.cut("broker", broker_port=self._county.broker.port)
         if fall.in_start and not self._ground.starts_by_itself:
@@ -205,6 +206,11 @@ class Mains:
             network.mend() if fall.line == "comes" else network.cut("broker", broker_port=self._county.broker.port)
         time.sleep(max(0.0, until - time.monotonic()))
         return ready_s
+
+    def _configured(self, station: Station) -> tuple[Agent, KeyboardGun]:
+        agent, gun = Agent(station, self._county), KeyboardGun(station)
+        agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
+        return agent, gun
 
     def _judge(self, station: Station, *, running: bool, delivered: bool = False) -> None:
         rows = [

@@ -1,6 +1,6 @@
 """Power cuts by the hundred: python tests/lab/power_cuts.py [--cycles 300] [--results FILE]
 
-Series of 23 cuts of clones and 2 whole reboots, each with a county, a disk and a seed of its own. A line of JSON a series is
+Series of 18 cuts of clones and 2 whole reboots, each with a county, a disk and a seed of its own. A line of JSON a series is
 added to the results; what is there already is counted, so that a run can be interrupted and gone on with. The table is of
 the whole file. Exit code 0: nothing lost, twice or wrong in it; 1: something is.
 
@@ -32,7 +32,7 @@ from lab.machine import Frozen
 from lab.places import CACHE, CHECKOUT, LabError, forget_the_dead, say
 from lab.power import Ground, Mains
 
-OF_CLONES, OF_REBOOTS = 23, 2
+OF_CLONES, OF_REBOOTS = 18, 2
 HONEST = "FULL"
 
 
