@@ -195,6 +195,7 @@ class Mains:
         ready_s = _ready(station, starts=not self._ground.starts_by_itself)
         agent.opens(gun.events)
         self._longest_start_s = max(self._longest_start_s, ready_s)
+        station.wait_for(f"ip route get {HOST}", "the network, which the service does not wait for", timeout_s=60)
         station.hand("counter.tell_on", host=HOST, port=self._officer.port)
         seen = len(self._officer.shown)
         self._typed.append([f"69{len(self.cuts):05}{number:06}" for number in range(SCANS)])
