@@ -72,6 +72,8 @@ def _scans(rows: Sequence[Row]) -> list[tuple[int, str, str | None]]:
 
 def _numbers(kept: Kept) -> Iterator[str]:
     """Places in the sequence and the gun's own numbers go from 1 on without a gap."""
+    if len(kept.receipted) > 1:
+        yield f"another outbox was begun: {sorted(kept.receipted)}"
     for outbox in kept.receipted:
         places = [row.seq for row in kept.rows if row.outbox == outbox]
         if places != list(range(1, len(places) + 1)):
