@@ -25,7 +25,7 @@ from lab.volatile_disk import Lost
 LONGEST_S = 3.5  # from the first scan shown to the cut
 SCANS = 120  # more than a gun types in that time
 PACE_MS = 3.0
-DRAINED_WITHIN_S = 120
+DRAINED_WITHIN_S = 240
 
 
 class Fall(NamedTuple):
