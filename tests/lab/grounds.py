@@ -36,14 +36,14 @@ class OutboxDisk:
         subprocess.run(["truncate", "-s", _SIZE, image], check=True)
         eager = "lazy_itable_init=0,lazy_journal_init=0"
         subprocess.run(["mkfs.ext4", "-q", "-E", eager, image], check=True)
-        self._disk = VolatileDisk(image, self._folder / "nbd", lies=lies)
+        self.disk = VolatileDisk(image, self._folder / "nbd", lies=lies)
 
     def up(self, boot_id: str) -> Station:
         station = clone(self._frozen, "power")
         try:
             station.put(BOOT_ID, boot_id + "\n")
             self._changed(station)
-            station.machine.plug_disk("outbox", self._disk.socket)
+            station.machine.plug_disk("outbox", self.disk.socket)
             words = station.hand("counter.mount", disk="/dev/disk/by-id/virtio-outbox", folder=_STATE)
             if any(bad in line.lower() for line in words for bad in _BAD_WORDS):
                 raise LabError(f"the file system needs help: {words}")
@@ -54,19 +54,19 @@ class OutboxDisk:
 
     def cut(self, station: Station, seed: str, keep: float) -> Lost:
         station.power_cut()
-        lost = self._disk.cut(seed=seed, keep=keep)
+        lost = self.disk.cut(seed=seed, keep=keep)
         forget(station)
         return lost
 
     def close(self, station: Station) -> None:
         station.run(f"umount {_STATE}")
         self.cut(station, "", 0)
-        _is_whole(self._disk.image)
+        _is_whole(self.disk.image)
         self.forget()
 
     def forget(self) -> None:
         """The disk is gone."""
-        self._disk.close()
+        self.disk.close()
         shutil.rmtree(self._folder)
 
 
@@ -78,14 +78,14 @@ class RootDisk:
         self._folder = _folder("root")
         image = self._folder / "root.raw"
         subprocess.run(["qemu-img", "convert", "-O", "raw", frozen.disk, image], check=True)
-        self._disk = VolatileDisk(image, self._folder / "nbd")
+        self.disk = VolatileDisk(image, self._folder / "nbd")
         self._station: Station | None = None
         self.starts_by_itself = False
 
     def up(self, boot_id: str) -> Station:
         """The boot id is the kernel's own."""
         if self._station is None:
-            self._station = clone(self._frozen, "reboots", stands_on=self._disk.socket)
+            self._station = clone(self._frozen, "reboots", stands_on=self.disk.socket)
         else:
             self._station.power_on()
             self.starts_by_itself = True
@@ -93,13 +93,13 @@ class RootDisk:
 
     def cut(self, station: Station, seed: str, keep: float) -> Lost:
         station.power_cut()
-        return self._disk.cut(seed=seed, keep=keep)
+        return self.disk.cut(seed=seed, keep=keep)
 
     def close(self, station: Station) -> None:
         station.machine.power_button()
-        self._disk.cut(seed="", keep=0)
-        _is_whole(self._disk.image)
-        self._disk.close()
+        self.disk.cut(seed="", keep=0)
+        _is_whole(self.disk.image)
+        self.disk.close()
         shutil.rmtree(self._folder)
         forget(station)
 

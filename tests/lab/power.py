@@ -20,7 +20,7 @@ from lab.ledger import Findings, Kept, Row, Stored, Told, judge
 from lab.network import Network
 from lab.places import LabError
 from lab.station import Station
-from lab.volatile_disk import Lost
+from lab.volatile_disk import Lost, VolatileDisk
 
 LONGEST_S = 3.5  # from the first scan shown to the cut
 SCANS = 120  # more than a gun types in that time
@@ -35,6 +35,7 @@ class Fall(NamedTuple):
     in_start: bool  # while the agent starts; else while the gun types
     after: float  # share of the longest time until the cut
     turn: float  # share of that time until the line comes or goes
+    in_request: int | None  # the disk stops in that many-th write or flush then, and the power fails; None: just then
     keep: float  # chance of each unflushed sector to be on the medium all the same
 
     @classmethod
@@ -42,7 +43,8 @@ class Fall(NamedTuple):
         chance = random.Random(seed)
         return cls(
             line=chance.choice(("up", "down", "comes", "goes")), in_start=chance.random() < 1 / 8,
-            after=chance.random(), turn=chance.random(), keep=chance.choice((0.0, 0.5, 0.5)),
+            after=chance.random(), turn=chance.random(), in_request=chance.choice((None, chance.randrange(1, 30))),
+            keep=chance.choice((0.0, 0.5, 0.5)),
         )  # fmt: skip
 
 
@@ -60,6 +62,9 @@ class Cut(NamedTuple):
 
 class Ground(Protocol):
     """What the station stands on: how it comes up, and what the cut does to its disk."""
+
+    @property
+    def disk(self) -> VolatileDisk: ...
 
     def up(self, boot_id: str) -> Station:
         """Running, with the disk as the last cut has left it. Errors: LabError where it needs help."""
@@ -142,6 +147,9 @@ class Mains:
         except BaseException:
             station.end()
             raise
+        if fall.in_request:
+            self._ground.disk.stop_in(fall.in_request)
+            self._ground.disk.has_stopped()
         disk = self._ground.cut(station, seed, fall.keep)
         self._officer.has_seen_all()
         shown, stored = len(self._officer.shown) - seen, self._entries() - had

@@ -55,6 +55,18 @@ def test_each_sector_by_itself_is_kept_by_a_coin_that_the_seed_repeats(disk: Vol
     assert _sectors(disk.image)[WRITTEN] == other[0].kept
 
 
+def test_a_disk_that_stops_in_a_flush_has_not_flushed_and_in_a_write_has_it_in_its_cache(disk: VolatileDisk) -> None:
+    for stops_in, flushed, unflushed in ((4, 16, 16), (3, 16, 16), (2, 0, 16)):
+        disk.image.write_bytes(BEFORE * SECTOR * 64)
+        disk.stop_in(stops_in)
+        line = _line(disk, "write -P 0x22 0 8k", "flush", "write -P 0x22 8k 8k", "flush")
+        with subprocess.Popen(line, stdout=subprocess.DEVNULL) as qemu:
+            assert disk.has_stopped()
+            qemu.kill()
+        assert disk.cut(seed="1", keep=0).unflushed == unflushed
+        assert _sectors(disk.image)[WRITTEN] == flushed
+
+
 def test_a_disk_that_lies_loses_what_was_flushed_within_the_last_second(image: Path, tmp_path: Path) -> None:
     disk = VolatileDisk(image, tmp_path / "lying", lies=True)
     _qemu(disk, "write -P 0x22 0 16k", "flush", f"sleep {LIE_S * 1100:.0f}", "write -P 0x22 16k 16k", "flush")
@@ -65,11 +77,13 @@ def test_a_disk_that_lies_loses_what_was_flushed_within_the_last_second(image: P
 
 def _qemu(disk: VolatileDisk, *commands: str) -> None:
     """Through qemu-io (write-back, so that nothing is flushed unasked), killed at the end: a clean one flushes."""
-    asked = [part for command in (*commands, "sigraise 9") for part in ("-c", command)]
-    url = f"nbd+unix:///?socket={disk.socket}"
-    line = ["qemu-io", "-f", "raw", "-t", "writeback", *asked, url]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = subprocess.run(_line(disk, *commands, "sigraise 9"), capture_output=True, text=True, check=False)
     assert "Pattern verification failed" not in done.stdout and done.returncode == -9, done.stdout + done.stderr
+
+
+def _line(disk: VolatileDisk, *commands: str) -> list[str]:
+    asked = [part for command in commands for part in ("-c", command)]
+    return ["qemu-io", "-f", "raw", "-t", "writeback", *asked, f"nbd+unix:///?socket={disk.socket}"]
 
 
 def _sectors(image: Path) -> Counter[bytes]:

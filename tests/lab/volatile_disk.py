@@ -8,6 +8,9 @@ each 512-byte sector by itself is lost or kept by a seeded coin, which is torn p
     machine.plug_disk("outbox", disk.socket) ... machine.power_cut()
     lost = disk.cut(seed=7, keep=0.5)
 
+Between a commit's write and its flush lie milliseconds, which a cut by the clock seldom meets. So the disk can choose the moment:
+`stop_in` has it fall silent in the middle of a request, and QEMU is killed then.
+
 A disk that `lies` says of a flush at once that it is done, and has each sector on the medium a second later.
 The protocol is NBD's fixed newstyle negotiation and simple replies (NetworkBlockDevice/nbd, doc/proto.md).
 """
@@ -24,7 +27,7 @@ import threading
 import time
 from io import BufferedReader
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SECTOR = 512
 LIE_S = 1.0
@@ -64,15 +67,29 @@ class VolatileDisk:
 
         `keep`: the chance of each unflushed sector to be on the medium all the same; 0 loses all.
         """
-        assert self._server.stdin
-        print(json.dumps({"seed": seed, "keep": keep}), file=self._server.stdin, flush=True)
-        return Lost(**self._said())
+        return Lost(**self._asked(seed=seed, keep=keep))
+
+    def stop_in(self, request: int) -> None:
+        """In the n-th write or flush from now the disk stops: it leaves that one and all others unanswered.
+
+        Of a write the data is in the cache, a flush is not done.
+        """
+        self._asked(stop_in=request)
+
+    def has_stopped(self, *, within_s: float = 5) -> bool:
+        """Waits for it. False where the machine has not written so often by then."""
+        return bool(self._asked(within_s=within_s)["stopped"])
 
     def close(self) -> None:
         """The server ends; what was not flushed is lost."""
         self._server.kill()
         self._server.communicate()
         self.socket.unlink(missing_ok=True)
+
+    def _asked(self, **wish: str | float) -> dict[str, int]:
+        assert self._server.stdin
+        print(json.dumps(wish), file=self._server.stdin, flush=True)
+        return self._said()
 
     def _said(self) -> dict[str, int]:
         assert self._server.stdout
@@ -88,6 +105,22 @@ class _Medium:
         self._lies = lies
         self._cache: dict[int, tuple[bytes, float]] = {}
         self._flushes = self._writes = 0
+        self._left: int | None = None  # writes and flushes until it stops
+        self._stopped = threading.Event()
+
+    def stop_in(self, request: int) -> None:
+        self._left = request
+
+    def has_stopped(self, within_s: float) -> bool:
+        return self._stopped.wait(within_s)
+
+    def works(self) -> bool:
+        """To be asked with each write and flush: false from the one on in which the disk stops."""
+        if self._left is not None:
+            self._left -= 1
+            if self._left <= 0:
+                self._stopped.set()
+        return not self._stopped.is_set()
 
     def read(self, offset: int, length: int) -> bytes:
         data = bytearray(os.pread(self._file, length, offset))
@@ -120,6 +153,8 @@ class _Medium:
         self._cache.clear()
         lost = Lost(unflushed, len(kept), self._flushes, self._writes)
         self._flushes = self._writes = 0
+        self._left = None
+        self._stopped.clear()
         return lost
 
     def _settle(self, sectors: list[int]) -> None:
@@ -128,12 +163,14 @@ class _Medium:
 
 
 def _serve(connection: socket.socket, medium: _Medium) -> None:
-    """One client, until it leaves or dies: its requests one after the other."""
+    """One client, until it leaves or dies: its requests one after the other; in silence once the disk has stopped."""
     with connection, connection.makefile("rb") as asked:
         try:
             if _agree(connection, asked, medium.size):
                 while _answer(connection, asked, medium):
                     pass
+            while asked.read(1 << 16):
+                pass
         except (EOFError, ConnectionError):
             pass
 
@@ -165,14 +202,19 @@ def _agree(connection: socket.socket, asked: BufferedReader, size: int) -> bool:
 
 
 def _answer(connection: socket.socket, asked: BufferedReader, medium: _Medium) -> bool:
-    """One request; false at the last one."""
+    """One request; false where no more will be answered."""
     _, flags, command, cookie, offset, length = struct.unpack(">IHHQQI", _exactly(asked, 28))
     data, error = b"", 0
     if command == _READ:
         data = medium.read(offset, length)
     elif command == _WRITE:
-        medium.write(offset, _exactly(asked, length), through=bool(flags & _FUA))
+        works = medium.works()
+        medium.write(offset, _exactly(asked, length), through=bool(flags & _FUA) and works)
+        if not works:
+            return False
     elif command == _FLUSH:
+        if not medium.works():
+            return False
         medium.flush()
     elif command == _DISCONNECT:
         return False
@@ -190,7 +232,7 @@ def _exactly(asked: BufferedReader, length: int) -> bytes:
 
 
 def _main() -> None:
-    """`volatile_disk.py IMAGE SOCKET [--lies]`: a line of JSON when it listens; then `{"seed": …, "keep": …}` is a cut."""
+    """`volatile_disk.py IMAGE SOCKET [--lies]`: a line of JSON when it listens, and one for each line with a wish."""
     parser = argparse.ArgumentParser()
     parser.add_argument("image", type=Path)
     parser.add_argument("socket", type=Path)
@@ -213,9 +255,18 @@ def _main() -> None:
         threading.Thread(target=take_clients, daemon=True).start()
         print("{}", flush=True)
         for line in sys.stdin:
-            while clients:
-                clients.pop().join()
-            print(json.dumps(medium.cut(**json.loads(line))._asdict()), flush=True)
+            print(json.dumps(_granted(json.loads(line), medium, clients)), flush=True)
+
+
+def _granted(wish: dict[str, Any], medium: _Medium, clients: list[threading.Thread]) -> dict[str, int]:
+    if "stop_in" in wish:
+        medium.stop_in(wish["stop_in"])
+        return {}
+    if "within_s" in wish:
+        return {"stopped": medium.has_stopped(wish["within_s"])}
+    while clients:
+        clients.pop().join()
+    return medium.cut(**wish)._asdict()
 
 
 if __name__ == "__main__":
