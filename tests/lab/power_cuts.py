@@ -1,8 +1,8 @@
 """Power cuts by the hundred: python tests/lab/power_cuts.py [--cycles 300] [--results FILE]
 
-Series of 18 cuts of clones and 2 whole reboots, each with a county, a disk and a seed of its own. A line of JSON a series is
-added to the results; what is there already is counted, so that a run can be interrupted and gone on with. The table is of
-the whole file. Exit code 0: nothing lost, twice or wrong in it; 1: something is.
+Series of 18 cuts of clones and 2 whole reboots (`--reboots`), each with a county, a disk and a seed of its own. A line of JSON
+a series is added to the results; what is there already is counted, so that a run can be interrupted and gone on with. The
+table is of the whole file. Exit code 0: nothing lost, twice or wrong in it; 1: something is.
 
   --synchronous-normal   the installed program is edited: it has to lose something
   --lying-disk           a disk that says of a flush at once that it is done: what is not promised
@@ -32,7 +32,7 @@ from lab.machine import Frozen
 from lab.places import CACHE, CHECKOUT, LabError, forget_the_dead, say
 from lab.power import Ground, Mains
 
-OF_CLONES, OF_REBOOTS = 18, 2
+OF_CLONES = 18
 HONEST = "FULL"
 
 
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cycles", type=int, default=300)
     parser.add_argument("--results", type=Path, default=CACHE / "power-cuts.jsonl")
     parser.add_argument("--seed")
+    parser.add_argument("--reboots", type=int, default=2)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--synchronous-normal", dest="how", action="store_const", const="NORMAL", default=HONEST)
     how.add_argument("--lying-disk", dest="how", action="store_const", const="FULL, a disk that lies")
@@ -55,8 +56,8 @@ def main(arguments: Sequence[str]) -> int:
                 options.results,
                 _series(_clones(frozen, options.how), "clones", seed, min(left, OF_CLONES), options.how),
             )
-            if options.how == HONEST and left > OF_CLONES:
-                reboots = min(left - OF_CLONES, OF_REBOOTS)
+            if options.how == HONEST and options.reboots and left > OF_CLONES:
+                reboots = min(left - OF_CLONES, options.reboots)
                 _write(options.results, _series(RootDisk(frozen), "whole reboots", seed, reboots, options.how))
             if options.seed:
                 break
