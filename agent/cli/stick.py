@@ -124,7 +124,9 @@ def _mounts(root: Path) -> dict[str, Path]:
 
 
 def _is_removable(disk: Path) -> bool:
-    return _text(disk / "removable") == "1" or ((disk / "device").exists() and "/usb" in str(disk.resolve()))
+    return _text(disk / "removable") == "1" or (
+        (disk / "device").exists() and bool(re.search(r"/usb\d+/", str(disk.resolve())))
+    )
 
 
 def _text(path: Path) -> str:
