@@ -69,6 +69,13 @@ def test_a_receipted_entry_that_puts_a_waiting_capture_s_clock_right_goes_with_i
     assert [(span.first, span.last) for span in manifest.spans] == [(4, 4)] and manifest.rows == 2
 
 
+def test_a_clock_entry_that_waits_itself_is_in_it_once(outbox: Outbox, clock: Any, tmp_path: Path) -> None:
+    clock.known = "unsynced"
+    parcels.scan(outbox, clock, "early")
+    parcels.note(outbox, clock, "clock_synced", at="2026-03-02T09:00:00.000+08:00", mono_ms=1)
+    assert [row.seq for row in content(parcels.packed(outbox, clock, tmp_path / "stick")[0])[1]] == [1, 2]
+
+
 def test_captures_on_a_good_clock_need_no_other_entry(outbox: Outbox, clock: Any, tmp_path: Path) -> None:
     parcels.note(outbox, clock, "clock_synced", at="2026-03-02T09:00:00.000+08:00", mono_ms=1)
     parcels.receipted(outbox, 1)
