@@ -1,10 +1,12 @@
 """`yinong-agent export` as an officer uses it: onto a stick that is good, full, write-protected or not there at all."""
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,19 @@ def test_bytes_that_the_stick_gives_back_otherwise_are_noticed(tmp_path: Path) -
     """What is read back is judged, not what was written."""
     with pytest.raises(BadParcel):
         stick.write(ENGLISH, tmp_path, "x.yinong", [b"not what it should be" * 50])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENODEV])
+def test_a_stick_pulled_out_in_the_middle_is_told_and_nothing_is_left(tmp_path: Path, number: int) -> None:
+    """What the kernel answers then, where the next piece is written."""
+
+    def pulled() -> Iterator[bytes]:
+        yield b"the beginning"
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(YinongError, match="pulled out"):
+        stick.write(ENGLISH, tmp_path, "x.yinong", pulled())
     assert list(tmp_path.iterdir()) == []
 
 
