@@ -10,13 +10,12 @@ import msgspec
 
 from agent.messages import Receipt
 from agent.store.outbox import Outbox
-from agent.store.parcel import Span
 
 CARRIED = "carried:"  # mark: carried:<digest> -> the spans that were in it
-_Spans: TypeAlias = tuple[Span, ...]
+Spans: TypeAlias = tuple[tuple[str, int, int], ...]  # outbox id, first and last number
 
 
-def note(box: Outbox, digest: str, spans: tuple[Span, ...]) -> None:
+def note(box: Outbox, digest: str, spans: Spans) -> None:
     """A parcel is about to leave; those of which the county has receipted everything are forgotten. Raises OutboxFull."""
     marks: dict[str, bytes | None] = {key: None for key in box.marks(CARRIED) if _is_receipted(box, _spans(box, key))}
     box.append([], marks | {CARRIED + digest: msgspec.json.encode(spans)})
@@ -25,17 +24,17 @@ def note(box: Outbox, digest: str, spans: tuple[Span, ...]) -> None:
 def spans_of(box: Outbox, receipt: Receipt) -> list[tuple[int, int]]:
     """Numbers of the receipt's outbox id that this file sent in the parcels that the receipt names."""
     spans = [span for digest in receipt.parcels for span in _spans(box, CARRIED + digest)]
-    return [(span.first, span.last) for span in spans if span.outbox == receipt.outbox]
+    return [(first, last) for outbox, first, last in spans if outbox == receipt.outbox]
 
 
-def _spans(box: Outbox, key: str) -> _Spans:
+def _spans(box: Outbox, key: str) -> Spans:
     mark = box.mark(key)
     try:
-        return msgspec.json.decode(mark, type=_Spans) if mark else ()
+        return msgspec.json.decode(mark, type=Spans) if mark else ()
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return ()
 
 
-def _is_receipted(box: Outbox, spans: _Spans) -> bool:
+def _is_receipted(box: Outbox, spans: Spans) -> bool:
     upto = {span.outbox: span.receipted - span.base for span in box.spans()}
-    return all(span.last <= upto.get(span.outbox, 0) for span in spans)
+    return all(last <= upto.get(outbox, 0) for outbox, _, last in spans)

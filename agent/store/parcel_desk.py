@@ -14,8 +14,6 @@ from agent.control import Answerer, Line
 from agent.station import Terminal
 from agent.store import carried
 from agent.store.export_key import Signed, told_key
-from agent.store.packing import Begun, Unsealed, pieces
-from agent.store.parcel import Seal
 from agent.store.writer import Writer
 from drivers.child import ask_child
 from drivers.reading import CannotLook, YinongError
@@ -42,6 +40,9 @@ class ParcelDesk:
         return {"export": self._export}
 
     async def _export(self, _asked: Line) -> AsyncIterator[Line]:
+        from agent.store.packing import Begun, Unsealed, pieces  # 0.3 MB that few terminals ever need
+        from agent.store.parcel import Seal
+
         key = (await self._signed(None)).key
         yield {"key": key}
         walk = await self._writer.ask(lambda box: pieces(box, self._terminal, key, self._clock))
@@ -52,7 +53,8 @@ class ParcelDesk:
                 yield {"parcel": piece._asdict()}
             elif isinstance(piece, Unsealed):
                 signed = await self._signed(piece.digest)
-                await self._writer.ask(lambda box, piece=piece: carried.note(box, piece.digest, piece.spans))
+                spans = tuple((span.outbox, span.first, span.last) for span in piece.spans)
+                await self._writer.ask(lambda box, at=piece.digest, spans=spans: carried.note(box, at, spans))
                 yield _bytes_line(Seal(signed.key, piece.digest, signed.signature).encoded())
             elif piece:
                 yield _bytes_line(piece)
