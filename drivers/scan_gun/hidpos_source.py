@@ -23,6 +23,7 @@ from drivers.scan_gun.symbology import is_identifier
 DECODED_DATA = 2
 REPORT_BYTES = 64
 _ROOM = 56  # bytes of data in one report
+_CODE_ID = 61  # of Honeywell, its own
 _LAST = 63
 _HIDIOCSFEATURE_2 = 0xC0024806
 _HONEYWELL = "0c2e"
@@ -51,7 +52,8 @@ class HidposDecoder:
         length = data[1] if len(data) > 1 else 0
         more = len(data) > _LAST and bool(data[_LAST] & 1)
         identifier, payload = _split(data, length)
-        if len(payload) < length or length > _ROOM or (more and length < _ROOM):
+        spilt = identifier is None and payload == data[2 : 2 + length] and any(data[2 + length : _CODE_ID])
+        if spilt or len(payload) < length or length > _ROOM or (more and length < _ROOM):
             captures += self._framer.damage("bad_report", at_ms)
         first = not self._framer.midway
         if first:
@@ -76,8 +78,10 @@ class HidposDecoder:
 
 
 def _split(report: bytes, length: int) -> tuple[str | None, bytes]:
-    """The AIM identifier with its bracket, where the report has a place for it, and the data."""
+    """The AIM identifier with its bracket, where the report has a place for it (an empty one too), and the data."""
     head = report[2:5].decode("latin-1")
+    if head == "\0\0\0" and any(report[2 + length : 5 + length]):
+        return None, report[5 : 5 + length]
     if head.startswith("]") and is_identifier(head[1:]) and any(report[2 + length : 5 + length]):
         return head, report[5 : 5 + length]
     return None, report[2 : 2 + length]

@@ -158,6 +158,16 @@ def test_aim_and_honeywells_own_code_id_in_a_report(replayed):
     assert (capture["text"], capture["symbology"], len(report)) == ("笔", "Q1", 64)
 
 
+def test_an_empty_place_for_the_aim_identifier_is_no_data(replayed):
+    report = bytes([2, 13]) + bytes(3) + b"6901234567892" + bytes(46)
+    assert texts(replayed([sent(1, report)], "hidpos")) == ["6901234567892"]
+
+
+def test_a_report_with_more_in_it_than_it_says_is_damaged(replayed):
+    report = bytes([2, 10]) + b"6901234567892" + bytes(49)
+    assert [(c["text"], c["damage"]) for c in replayed([sent(1, report)], "hidpos")] == [("", "bad_report")]
+
+
 EVENT = '{"t": 1, "type": "EV_KEY", "code": "KEY_A", "value": 1}'
 
 
