@@ -253,7 +253,16 @@ class Life:
         await self.until(self.runtime.link.down.is_set)
         for _ in range(minutes):
             await self.pass_s(60)
-        self.broker.start()
+        await self.broker_back()
+
+    async def broker_back(self) -> None:
+        """Its port may be in use for a moment: a client that dials a free loopback port often enough meets itself there."""
+        for _ in range(20):
+            try:
+                self.broker.start()
+                break
+            except RuntimeError:
+                await self.pass_s(60)
         await self.county.come()
         await self.until_connected()
 

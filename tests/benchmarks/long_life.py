@@ -77,9 +77,7 @@ async def _live(folder: Path, broker: Broker, options: argparse.Namespace) -> li
                 marks.append(await life.mark(lines.count, drained=not options.dead))
                 _say(marks[-1], options.json)
         if options.dead:
-            broker.start()
-            await life.county.come()
-            await life.until_connected()
+            await life.broker_back()
             marks.append(await life.mark(lines.count))
             _say(marks[-1], options.json)
     assert life.county.scans == life.scanned, f"{life.scanned} were scanned, the county has {life.county.scans}"
