@@ -126,11 +126,3 @@ def test_where_the_line_broke_is_told_when_it_is_back(
     assert up["cause"] == layer
     assert layers[0]["layer"] == layer
     assert layers[0]["probes"]
-
-
-def test_a_station_that_slept_says_for_how_long(station: Station, agent: Agent, county: County) -> None:
-    agent.start()
-    station.run("rtcwake -m freeze -s 20", timeout_s=120)
-    slept = waits_for(county, "resumed", 1)
-    print(slept)
-    assert 10_000 <= slept["suspended_ms"] <= 60_000
