@@ -10,7 +10,9 @@ from agent.clock import Clock
 from agent.configuration.settings import Settings
 from agent.control import Answerer, Line
 from agent.county.commands import Doer
+from agent.county.delivery import Delivery
 from agent.county.link import Link
+from agent.county.words import link_sentence
 from agent.devices.board import Board, device_json
 from agent.devices.finding import find_devices
 from agent.devices.report import check_report, station_json, verdicts_now
@@ -20,6 +22,7 @@ from agent.log import recent_lines
 from agent.reports import Reports
 from agent.standard.words import item_name
 from agent.store.writer import Writer
+from agent.trouble import Trouble
 from drivers.catalogue import Lang
 from drivers.reading import Reading, YinongError
 
@@ -34,6 +37,7 @@ class Parts(NamedTuple):
     clock: Clock
     writer: Writer
     link: Link
+    delivery: Delivery
     board: Board
     rounds: Rounds
     reports: Reports
@@ -75,12 +79,20 @@ class Answers:
         return {
             "station": station_json(parts.settings.terminal),
             "version": parts.version,
-            "link": parts.link.state._asdict(),
+            "link": self._link_now(lang),
             "heartbeat": msgspec.to_builtins(await parts.reports.heartbeat()),
             "outbox": depth._asdict(),
             "flash": parts.flash.shown(),
             "devices": [device_json(seen, lang) for seen in parts.board.devices.values()],
         }
+
+    def _link_now(self, lang: Lang) -> dict[str, Any]:
+        """The link's state, and in words all that a person should know of it: what is wrong, what to do."""
+        state = self._parts.link.state
+        refused = {hold.trouble.code: hold.trouble for hold in self._parts.delivery.held}
+        troubles = {trouble.code: trouble for trouble in (state.trouble, *refused.values(), *state.warnings) if trouble}
+        words = [{"code": one.code, "detail": one.detail, **_worded(one, lang)} for one in troubles.values()]
+        return {**state._asdict(), "held": len(self._parts.delivery.held), "troubles": words}
 
     async def _check(self, asked: Line) -> AsyncIterator[Line]:
         yield {"answer": await self._check_now(asked.get("device"), _lang(asked))}
@@ -143,6 +155,11 @@ class Answers:
     async def _command_status(self, _options: dict[str, Any]) -> dict[str, Any]:
         status = await self._status_now("zh")
         return {key: status[key] for key in ("version", "link", "outbox", "flash")}
+
+
+def _worded(trouble: Trouble, lang: Lang) -> dict[str, str]:
+    sentence = link_sentence(trouble, lang)
+    return {"says": sentence.says, "remedy": sentence.remedy}
 
 
 def _lang(asked: Line) -> Lang:

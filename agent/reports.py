@@ -24,8 +24,8 @@ from agent.store.ageing import prune_aged
 from agent.store.outbox import Outbox
 from agent.store.rows import Backlog
 from agent.store.writer import Writer
+from agent.trouble import LinkLost, Refused
 from agent.vitals import vitals
-from agent.wire import LinkLost, Refused
 
 log = logging.getLogger(__name__)
 

@@ -20,6 +20,8 @@ from agent.county.connection import Incoming
 from agent.county.delivery import Delivery, Pace
 from agent.county.link import Link
 from agent.county.losses import Losses
+from agent.county.refusals import Hold
+from agent.county.words import link_line
 from agent.devices.board import Believed, Board, Seen
 from agent.devices.judgement import Judged
 from agent.devices.report import verdicts_now
@@ -42,6 +44,7 @@ from agent.scans.captures import Captures
 from agent.scans.card_desk import CardDesk
 from agent.scans.card_key import NoKey, card_key
 from agent.scans.signals import signals
+from agent.session import Session
 from agent.stamp import stamped
 from agent.store.marks import read_state
 from agent.store.outbox import Outbox
@@ -49,7 +52,7 @@ from agent.store.parcel_desk import ParcelDesk
 from agent.store.room_watch import RoomWatch
 from agent.store.rows import OutboxFull
 from agent.store.writer import Writer
-from agent.wire import LinkLost, Refused, Session
+from agent.trouble import LinkLost, Refused
 from drivers.hotplug import Plug
 from drivers.reading import Condition, Reading, YinongError
 from drivers.scan_gun.driver import ScanGun
@@ -112,24 +115,13 @@ class Runtime:
         )  # fmt: skip
         self.delivery = Delivery(
             self.writer, self.link, clock, broker_is_enough=self.settings.delivery.acknowledge == "broker",
-            pace=Pace(self.settings.delivery.backlog_kbit_s * 125),
+            pace=Pace(self.settings.delivery.backlog_kbit_s * 125), refused=self._note_refused,
         )  # fmt: skip
         self.writer.committed = self.delivery.on_rows
         limits = Limits(self.settings.outbox.archive_days, self.settings.outbox.telemetry_max_mb << 20)
         self.reports = Reports(self.board, self.writer, self.link, clock, self.run_id, limits, self.flash, root)
-        self._answers = Answers(
-            Parts(
-                self.settings,
-                version,
-                clock,
-                self.writer,
-                self.link,
-                self.board,
-                self.rounds,
-                self.reports,
-                self.flash,
-            )
-        )
+        self._answers = Answers(Parts(self.settings, version, clock, self.writer, self.link, self.delivery, self.board,
+                                      self.rounds, self.reports, self.flash))  # fmt: skip
         self._scan_answers = ScanAnswers(clock, self.writer, self.captures, self.delivery, station, key)
         self._camera_desk = CameraDesk(self.captures, root, _camera(loaded))
         self._parcels = ParcelDesk(outbox.path, self.settings.terminal, clock, self.writer)
@@ -167,7 +159,8 @@ class Runtime:
     def status_line(self) -> str:
         """One line for `systemctl status`."""
         state = self.link.state
-        link = "已连接县中心 / connected" if state.up else f"未连接县中心 / not connected: {state.why}"
+        up = ["已连接县中心 / connected"] if state.up else []
+        link = "; ".join([*up, *(link_line(one) for one in (state.trouble, *state.warnings) if one)])
         counts = ", ".join(f"{verdict} {count}" for verdict, count in self.board.verdict_counts().items())
         return f"{self.settings.terminal.number} {link}; {counts}{self._room_words()}"
 
@@ -271,6 +264,9 @@ class Runtime:
         if not plug.subsystem or plug.subsystem in CLASSES["scan_gun"].hotplug:
             self.captures.on_plug()
 
+    async def _note_refused(self, hold: Hold) -> None:
+        await self.life.note("refused", leaf=hold.leaf, why=hold.trouble.code, said=hold.trouble.detail)
+
     def _on_message(self, packet: Incoming) -> None:
         try:
             self._incoming.put_nowait(packet)
@@ -300,12 +296,18 @@ class Runtime:
         elif meaning == "went_back":
             await self._begin_anew(receipt)
         elif meaning == "foreign":
-            log.info("a receipt for outbox %s up to %d: not ours", receipt.outbox, receipt.upto)
+            await self._not_ours(receipt, packet.retained)
+
+    async def _not_ours(self, receipt: Receipt, retained: bool) -> None:
+        log.info("a receipt for outbox %s up to %d: not ours", receipt.outbox, receipt.upto)
+        if not retained and self.link.twin_seen(receipt.outbox, same_identity=False):
+            await self.life.note("twin", outbox=receipt.outbox, upto=receipt.upto)
 
     async def _begin_anew(self, receipt: Receipt) -> None:
         """The county has more of this outbox than the file ever gave: a new id, told to the county as at a birth."""
         before, self._outbox_id = self._outbox_id, os.urandom(6).hex()
         await self.delivery.begin_anew(self._outbox_id)
+        self.link.twin_seen(before, same_identity=True)  # perhaps: the copy may be running elsewhere
         log.error("the outbox file is an older copy of itself: outbox %s ends, %s begins", before, self._outbox_id)
         await self.life.note("outbox_went_back", outbox_before=before, receipted=receipt.upto, store=receipt.store)
         await self._born(self.link)

@@ -12,67 +12,39 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from drivers.reading import YinongError
+from agent.session import (
+    Broker,
+    Session,
+    UserProperties,
+    client_of,
+    connect_properties,
+    publish_properties,
+    publish_size,
+)
+from agent.trouble import (
+    KEEPALIVE_TIMEOUT,
+    PACKET_TOO_LARGE,
+    QOS_NOT_SUPPORTED,
+    RETAIN_NOT_SUPPORTED,
+    TAKEN_OVER,
+    LinkLost,
+    Refused,
+    Trouble,
+    of_dialling,
+    of_row,
+    of_session,
+)
 
-NO_SUBSCRIBERS = 0x10  # MQTT 5, 3.4.2.1: PUBACK "No matching subscribers"
-TAKEN_OVER = 0x8E  # MQTT 5, 2.4: another client came with this client id
-UserProperties = Sequence[tuple[str, str]]
-
-
-class LinkLost(YinongError):  # noqa: N818
-    """The connection is gone, or never came about, or was refused; says why."""
-
-
-class Refused(YinongError):  # noqa: N818
-    """The broker took the packet and said no (CONNACK, PUBACK or SUBACK reason of 0x80 and up)."""
-
-    def __init__(self, reason: str, code: int) -> None:
-        super().__init__(f"{reason} (0x{code:02X})")
-        self.reason, self.code = reason, code
-
-
-class Broker(NamedTuple):
-    """Where the broker is and who we are to it."""
-
-    host: str
-    port: int
-    username: str | None = None
-    password: str | None = None
-    tls: Callable[[], ssl.SSLContext] | None = None
-
-
-class Will(NamedTuple):
-    topic: str
-    payload: bytes
-    delay_s: int
-    user: UserProperties = ()
-
-
-class Session(NamedTuple):
-    """What a connection asks of the broker."""
-
-    client_id: str
-    keepalive_s: int = 30
-    clean_start: bool = True
-    expiry_s: int = 0
-    receive_maximum: int = 20
-    manual_ack: bool = False
-    largest_packet: int | None = None  # bytes that we take; None: any
-    connect_timeout_s: float = 7.5
-    no_ack_s: float = (
-        20  # a QoS 1 packet unacknowledged for so long: half open, or the broker is stuck; the connection ends
-    )
-    will: Will | None = None
+# why paho ended it
+_OWN_REASONS = {KEEPALIVE_TIMEOUT: "keepalive_timeout", 0x81: "not_understood", 0x82: "not_understood"}
 
 
 class Ears(Protocol):
@@ -81,7 +53,7 @@ class Ears(Protocol):
     def connected(self, wire: "Wire", resumed: bool) -> None: ...
     def heard(self, wire: "Wire", message: paho.MQTTMessage) -> None: ...
     def acknowledged(self, mid: int, reason: ReasonCode) -> None: ...
-    def lost(self, why: str) -> None: ...
+    def lost(self, why: Trouble) -> None: ...
 
 
 class Wire:
@@ -90,15 +62,21 @@ class Wire:
     def __init__(self, broker: Broker, session: Session, ears: Ears) -> None:
         self._loop = asyncio.get_running_loop()
         self._ears, self._session, self._broker = ears, session, broker
-        self._tls: ssl.SSLContext | None = None
-        self._client = self._made()
+        self._tls = broker.tls() if broker.tls else None
+        self._client = client_of(broker, session, self._tls)
+        self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
+        self._client.on_message, self._client.on_publish = self._on_message, self._on_publish
+        self._client.on_subscribe = self._on_subscribe
         self._unacked: dict[int, float] = {}
         self._tick_handle: asyncio.TimerHandle | None = None
         self._connack: asyncio.Future[tuple[ReasonCode, bool]] = self._loop.create_future()
-        self.closed: asyncio.Future[str] = self._loop.create_future()
+        self.closed: asyncio.Future[Trouble] = self._loop.create_future()
         self.receive_maximum = 65535  # of the broker
+        self.largest_packet: int | None = None  # that the broker takes; None: any
         self.taken_over = False
+        self._elsewhere = ""  # Server Reference: where the broker sends us
         self._told = False  # the ears know that we are up
+        self._early: list[paho.MQTTMessage] = []  # heard before that; as many as we let the broker have under way
 
     @property
     def up(self) -> bool:
@@ -117,40 +95,46 @@ class Wire:
                 self._attach()
                 reason, resumed = await self._connack
         except TimeoutError:
-            self._shut("no answer to CONNECT")
-            raise LinkLost("no answer to CONNECT") from None
-        except OSError as error:  # refused, unreachable, no such name (or none that can be), TLS
-            why = self._trouble or f"{type(error).__name__}: {error}"
-            self._shut(why)
-            raise LinkLost(why) from error
+            raise self._lost(Trouble("no_answer", "no answer to CONNECT")) from None
+        except OSError as error:  # refused, unreachable, no such name (or none that can), TLS
+            raise self._lost(of_dialling(error)) from error
         except BaseException:
-            self._shut("cancelled")
+            self._shut(Trouble("closed"))
             raise
         if reason.is_failure:
-            self._shut(str(reason))
-            if self._trouble:
-                raise LinkLost(self._trouble)
-            raise Refused(str(reason), reason.value)
+            why = of_session(reason.value, self._said(reason), connecting=True)
+            self._goodbye()
+            self._shut(why)
+            if self._alert:
+                raise LinkLost(self.closed.result())
+            raise Refused(why, reason.value)
         if self.closed.done():
             raise LinkLost(self.closed.result())
         self._told = True
         self._ears.connected(self, resumed)
+        while self._early:
+            self._ears.heard(self, self._early.pop(0))
 
     def publish(
         self, topic: str, payload: bytes, qos: int = 1, retain: bool = False, user: UserProperties = (),
         correlation: bytes | None = None,
     ) -> int | None:  # fmt: skip
-        """The message id, acknowledged later through `Ears.acknowledged` (QoS 1); None where the connection is down."""
+        """The message id, acknowledged later through `Ears.acknowledged` (QoS 1); None where the connection is down.
+
+        Raises Refused, and sends nothing, where it is larger than the broker takes (MQTT 5, 3.2.2.3.6): it would be the end
+        of the connection.
+        """
         if not self.up:
             return None
-        properties = Properties(PacketTypes.PUBLISH)
-        if user:
-            properties.UserProperty = list(user)
-        if correlation is not None:
-            properties.CorrelationData = correlation
+        properties = publish_properties(user, correlation)
+        largest = self.largest_packet
+        may_be_large = largest and (correlation or len(payload) + 1024 > largest)
+        if largest and may_be_large and (size := publish_size(topic, payload, properties)) > largest:
+            said = f"{size} B, the broker takes {largest} B"
+            raise Refused(of_row(PACKET_TOO_LARGE, said, topic.split("/", 3)[-1]), PACKET_TOO_LARGE)
         info = self._client.publish(topic, payload, qos, retain, properties)
         if info.rc != paho.MQTT_ERR_SUCCESS:
-            self.drop(paho.error_string(info.rc))
+            self.drop(Trouble("connection_cut", paho.error_string(info.rc)))
             return None
         if qos:
             self._unacked[info.mid] = self._loop.time()
@@ -173,7 +157,7 @@ class Wire:
         if self.up:
             self._client.ack(mid, 1)
 
-    def drop(self, why: str = "dropped") -> None:
+    def drop(self, why: Trouble = Trouble("closed", "dropped")) -> None:
         """Cut the connection without DISCONNECT, as a power cut does: the broker publishes the will."""
         sock = self._client.socket()
         if isinstance(sock, socket.socket):
@@ -183,48 +167,17 @@ class Wire:
 
     def close(self) -> None:
         """DISCONNECT, and let go: no will."""
-        if self.up:
-            self._client.disconnect()
-            with contextlib.suppress(OSError):
-                self._client.loop_write()
-        self._shut("closed by us")
-
-    def _made(self) -> paho.Client:
-        session = self._session
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2, session.client_id, protocol=paho.MQTTv5,
-            reconnect_on_failure=False, manual_ack=session.manual_ack,
-        )  # fmt: skip
-        if self._broker.username:
-            client.username_pw_set(self._broker.username, self._broker.password)
-        if self._broker.tls:
-            self._tls = self._broker.tls()
-            client.tls_set_context(self._tls)
-        if will := session.will:
-            properties = Properties(PacketTypes.WILLMESSAGE)
-            properties.WillDelayInterval = will.delay_s
-            if will.user:
-                properties.UserProperty = list(will.user)
-            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
-        client.max_inflight_messages = 0  # the window is kept above
-        client.connect_timeout = session.connect_timeout_s
-        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
-        client.on_message, client.on_publish = self._on_message, self._on_publish
-        client.on_subscribe = self._on_subscribe
-        return client
+        self._goodbye()
+        self._shut(Trouble("closed"))
 
     async def _dial(self) -> None:
         """Name lookup, TCP and TLS, which block, in a thread of their own."""
-        properties = Properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = self._session.expiry_s
-        properties.ReceiveMaximum = self._session.receive_maximum
-        if self._session.largest_packet:
-            properties.MaximumPacketSize = self._session.largest_packet
+        properties = connect_properties(self._session)
         done: asyncio.Future[None] = self._loop.create_future()
 
         def settle(error: BaseException | None) -> None:
             if done.done():
-                self._shut("given up while dialling")
+                self._shut(Trouble("closed", "given up while dialling"))
             elif error is None:
                 done.set_result(None)
             else:
@@ -238,7 +191,7 @@ class Wire:
                     clean_start=self._session.clean_start, properties=properties,
                 )  # fmt: skip
             except (OSError, ValueError) as caught:
-                error = caught if isinstance(caught, OSError) else OSError(str(caught))
+                error = caught if isinstance(caught, OSError) else socket.gaierror(str(caught))
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 self._loop.call_soon_threadsafe(settle, error)
 
@@ -252,7 +205,9 @@ class Wire:
         with contextlib.suppress(OSError, AttributeError):
             # else a scan waits up to 40 ms behind a delayed ACK
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[attr-defined]
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)  # type: ignore[attr-defined]
+            # what a half-open connection never delivers ends it, also where nothing waits for an acknowledgement
+            user_timeout_ms = int(self._session.no_ack_s * 1000)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, user_timeout_ms)  # type: ignore[attr-defined]
         self._client.on_socket_close = self._on_socket_close
         self._client.on_socket_register_write = self._on_want_write
         self._client.on_socket_unregister_write = self._on_no_write
@@ -272,22 +227,36 @@ class Wire:
             return
         oldest = next(iter(self._unacked.values()), None)
         if oldest is not None and self._loop.time() - oldest > self._session.no_ack_s:
-            self.drop("no acknowledgement")
+            self.drop(Trouble("no_acknowledgement", f"for {self._session.no_ack_s:g} s"))
         elif self._client.loop_misc() != paho.MQTT_ERR_SUCCESS:
-            self._shut("keepalive timeout")
+            self._shut(Trouble("keepalive_timeout"))
         else:
             pace_s = min(5.0, self._session.keepalive_s / 4, self._session.no_ack_s / 4)
             self._tick_handle = self._loop.call_later(pace_s, self._tick)
 
     @property
-    def _trouble(self) -> str:
+    def _alert(self) -> Trouble | None:
         """What the broker said when it ended TLS (`agent.county.tls`): better than what became of the connection."""
-        return str(getattr(self._tls, "trouble", ""))
+        said = str(getattr(self._tls, "trouble", ""))
+        return Trouble("tls_failed", said) if said else None
 
-    def _shut(self, why: str) -> None:
+    def _goodbye(self) -> None:
+        if self._client.is_connected() and not self.closed.done():
+            self._client.disconnect()
+            with contextlib.suppress(OSError):
+                self._client.loop_write()
+
+    def _lost(self, why: Trouble) -> LinkLost:
+        self._shut(why)
+        return LinkLost(self.closed.result())
+
+    def _said(self, reason: ReasonCode) -> str:
+        return f"{reason}: {self._elsewhere}" if self._elsewhere else str(reason)
+
+    def _shut(self, why: Trouble) -> None:
         if self.closed.done():
             return
-        why = self._trouble or why
+        why = self._alert or why
         was_up = self.up
         self.closed.set_result(why)
         if self._tick_handle:
@@ -307,19 +276,32 @@ class Wire:
 
     def _on_connect(self, _client: paho.Client, _data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
         self.receive_maximum = getattr(properties, "ReceiveMaximum", 65535)
+        self.largest_packet = getattr(properties, "MaximumPacketSize", None)
+        self._elsewhere = getattr(properties, "ServerReference", self._elsewhere)
+        if not reason.is_failure:  # a broker that cannot keep what we need is as good as one that says no
+            if getattr(properties, "MaximumQoS", 1) < 1:
+                reason = ReasonCode(PacketTypes.CONNACK, identifier=QOS_NOT_SUPPORTED)
+            elif not getattr(properties, "RetainAvailable", 1):
+                reason = ReasonCode(PacketTypes.CONNACK, identifier=RETAIN_NOT_SUPPORTED)
         if not self._connack.done():
             self._connack.set_result((reason, bool(flags.session_present)))
 
-    def _on_disconnect(self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _props: Any) -> None:
-        self.taken_over = reason.value == TAKEN_OVER
-        if self._connack.done():
-            self._shut(str(reason))
-        else:
+    def _on_disconnect(self, _client: paho.Client, _data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
+        said_by_broker = flags.is_disconnect_packet_from_server
+        self.taken_over = said_by_broker and reason.value == TAKEN_OVER
+        self._elsewhere = getattr(properties, "ServerReference", self._elsewhere)
+        if not self._connack.done():
             self._connack.set_result((reason, False))
+        elif said_by_broker:
+            self._shut(of_session(reason.value, self._said(reason), connecting=False))
+        else:
+            self._shut(Trouble(_OWN_REASONS.get(reason.value, "connection_cut"), str(reason)))
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        if self.up:
+        if self.up and not self._early:
             self._ears.heard(self, message)
+        elif not self.closed.done():  # of a resumed session, read together with CONNACK
+            self._early.append(message)
 
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _props: Any) -> None:
         if self._unacked.pop(mid, None) is not None:

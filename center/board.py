@@ -1,6 +1,7 @@
 """What is known of each terminal from the messages that pass: for the live view. Pure, but for the times handed in."""
 
 from datetime import datetime
+from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -15,6 +16,9 @@ from center.presence import SILENT_AFTER_S, Presence, newer_state, presence
 from drivers.reading import Condition
 
 TROUBLE = frozenset({Condition.FAULTY, Condition.ABSENT, Condition.UNREACHABLE, Condition.ATTENTION})
+RUNS = 4  # of a terminal that are remembered
+RESTART_S = 5  # what an ended run had still under way comes so long after the next one's birth, at most
+TWINS_FOR_S = 7200  # terminals with one identity try once an hour in the end (`agent.county.pauses`)
 M = TypeVar("M", bound=msgspec.Struct)
 
 
@@ -23,6 +27,15 @@ class Moment(NamedTuple):
 
     mono_s: float
     wall: datetime
+
+
+class _Run(NamedTuple):
+    """One run of a terminal's daemon, as heard live."""
+
+    outbox: str
+    fingerprint: str  # "" where only heartbeats were heard
+    first_mono_s: float
+    last_mono_s: float
 
 
 class Known:
@@ -39,6 +52,7 @@ class Known:
         self.last_scan: Capture | None = None
         self.simulated = False
         self._clocks = Moments()  # of its boots: a heartbeat is never late, so its coming tells the time
+        self._runs: dict[str, _Run] = {}  # of the daemon, by its id, the newest last
 
     @property
     def scanned_at(self) -> datetime | None:
@@ -63,6 +77,17 @@ class Known:
     def troubled(self) -> list[Device]:
         return [device for _, device in sorted(self.devices.items()) if device.condition in TROUBLE]
 
+    def twins(self, now: Moment) -> tuple[str, ...]:
+        """Two terminals that use this one's name, by fingerprint and outbox (a copied disk); empty where there is one.
+
+        A run of the daemon that is heard from again after another one began is no restart.
+        """
+        fresh = [run for run in self._runs.values() if now.mono_s - run.last_mono_s < TWINS_FOR_S]
+        for older, newer in pairwise(fresh):
+            if older.last_mono_s - newer.first_mono_s > RESTART_S:
+                return tuple(f"{run.fingerprint or '?'}/{run.outbox}" for run in (older, newer))
+        return ()
+
     def take(self, leaf: str, arrived: Arrived, now: Moment) -> None:
         """A message of this terminal; one that keeps to no contract says nothing."""
         self.simulated |= arrived.simulated
@@ -77,6 +102,8 @@ class Known:
             case Heartbeat():
                 self.heartbeat = message
                 self._clocks.learn(message.boot, message.mono_ms, rfc3339(now.wall), "synced")
+                born = self.state.fingerprint if self.state and self.state.run == message.run else ""
+                self._alive(message.run, message.outbox, born, now)
             case Device():
                 key = (message.device_class, message.id)
                 self.devices[key] = _newer(self.devices.get(key), message)
@@ -90,7 +117,18 @@ class Known:
         if not arrived.retained and not isinstance(message, State):
             self.heard_mono_s = now.mono_s
 
+    def _alive(self, run: str, outbox: str, fingerprint: str, now: Moment) -> None:
+        known = self._runs.get(run)
+        if known is None:
+            known = _Run(outbox, fingerprint, now.mono_s, now.mono_s)
+            while len(self._runs) >= RUNS:
+                del self._runs[next(iter(self._runs))]
+        fingerprint = fingerprint or known.fingerprint
+        self._runs[run] = known._replace(fingerprint=fingerprint, last_mono_s=now.mono_s)
+
     def _state(self, state: State, retained: bool, now: Moment) -> None:
+        if not retained and state.state != "lost":
+            self._alive(state.run, state.outbox, state.fingerprint, now)
         if not newer_state(self.state, state):
             return
         self.state, self.simulated = state, self.simulated or state.simulated
@@ -123,7 +161,8 @@ class Board:
     def in_order(self, now: Moment) -> list[Known]:
         """Those that want attention first."""
         return sorted(
-            self.known.values(), key=lambda known: (_RANK[known.presence(now)], -len(known.troubled), known.terminal)
+            self.known.values(),
+            key=lambda known: (not known.twins(now), _RANK[known.presence(now)], -len(known.troubled), known.terminal),
         )
 
 

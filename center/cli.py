@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from agent.clock import SystemClock
-from agent.wire import Broker
+from agent.session import Broker
 from agent.words import chosen_lang, without_lang
 from center.settings import BrokerSettings, Settings, SettingsError, broker_of, load
 from drivers.catalogue import Lang

@@ -5,7 +5,9 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from agent.wire import Broker, Ears, LinkLost, Refused, Session, Wire
+from agent.session import Broker, Session
+from agent.trouble import LinkLost, Refused, Trouble
+from agent.wire import Ears, Wire
 
 
 class Retry(NamedTuple):
@@ -17,7 +19,7 @@ class Retry(NamedTuple):
 
 async def stay_connected(
     broker: Broker, session: Callable[[], Session], ears: Ears, chance: random.Random, retry: Retry = Retry(),
-    failed: Callable[[str], None] = lambda _why: None,
+    failed: Callable[[Trouble], None] = lambda _why: None,
 ) -> None:  # fmt: skip
     """Until cancelled (the connection then goes with DISCONNECT): a connection after the other.
 
@@ -35,7 +37,7 @@ async def stay_connected(
             failures = 0 if lasted > retry.cap_s else failures + 1
         except (LinkLost, Refused) as error:
             failures += 1
-            failed(str(error))
+            failed(error.trouble)
         finally:
             wire.close()
         longest = retry.cap_s if wire.taken_over else min(retry.cap_s, retry.first_s * 2 ** min(failures, 16))

@@ -18,9 +18,12 @@ import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.clock import Clock, rfc3339
+from agent.county.words import link_sentence
 from agent.messages import LATE, ROOT, SIMULATED, Receipt, topic
+from agent.session import Broker, Session
 from agent.station import Terminal
-from agent.wire import Broker, Session, Wire
+from agent.trouble import Refused, Trouble
+from agent.wire import Wire
 from center.database import StoreError, StoreRefused
 from center.intake import Arrived, Taken, split, take
 from center.reconnect import Retry, stay_connected
@@ -52,6 +55,8 @@ class Recorder:
     def __init__(self, store: Store, clock: Clock, *, simulated: bool = False) -> None:
         self._store, self._clock, self._take_simulated = store, clock, simulated
         self._wire: Wire | None = None
+        self._subscribing: int | None = None  # message id; None once it is granted
+        self._resumed = False
         self._held: list[_Held] = []
         self._beats: dict[str, Arrived] = {}  # by topic: a newer one replaces the older, as none is a row
         self._some, self._full, self._closing = asyncio.Event(), asyncio.Event(), False
@@ -70,7 +75,12 @@ class Recorder:
             client_id, clean_start=False, expiry_s=session_expiry_s, receive_maximum=RECEIVE_MAXIMUM, manual_ack=True
         )
         connected = stay_connected(
-            broker, lambda: session, self, random.Random(), Retry(), lambda why: log.warning("no connection: %s", why)
+            broker,
+            lambda: session,
+            self,
+            random.Random(),
+            Retry(),
+            lambda why: log.warning("no connection: %s", _said(why)),
         )
         async with asyncio.TaskGroup() as group:
             loops = [
@@ -85,18 +95,16 @@ class Recorder:
     # ears
 
     def connected(self, wire: Wire, resumed: bool) -> None:
-        log.info("connected, the session %s", "goes on" if resumed else "is new")
-        self._wire = wire
-        wire.subscribe([f"{ROOT}/+/{leaf}" for leaf in LEAVES], retain_handling=1)
-        self._any_due.set()
+        self._wire, self._resumed = wire, resumed
+        self._subscribing = wire.subscribe([f"{ROOT}/+/{leaf}" for leaf in LEAVES], retain_handling=1)
         self.counts["connects"] += 1
-        self.up.set()
 
-    def lost(self, why: str) -> None:
+    def lost(self, why: Trouble) -> None:
         if not self._closing:
-            log.warning("connection lost: %s", why)
+            log.warning("connection lost: %s", _said(why))
         self._wire = None
         self.up.clear()
+        self._held.clear()  # not acknowledged: they come again, and do not pile up while the store is down
         for head in self._under_way.values():  # nobody knows whether these arrived
             self._due.setdefault((head.terminal, head.outbox), head.upto)
         self._under_way.clear()
@@ -119,11 +127,23 @@ class Recorder:
             self._full.set()
 
     def acknowledged(self, mid: int, reason: ReasonCode) -> None:
+        if mid == self._subscribing:
+            self._subscribed(reason)
         head = self._under_way.pop(mid, None)
         if head is not None and reason.is_failure:
             log.error("the broker refused a receipt for %s: %s", head.terminal.name, reason)
             self._not_before[head.terminal] = self._now_s() + 30
             self._due.setdefault((head.terminal, head.outbox), head.upto)
+        self._any_due.set()
+
+    def _subscribed(self, reason: ReasonCode) -> None:
+        """A recorder that may not read what terminals send looks well and hears nothing: that is no connection."""
+        self._subscribing, wire = None, self._wire
+        if reason.is_failure and wire:
+            wire.drop(Trouble("subscription_refused", str(reason)))
+            return
+        log.info("connected, the session %s", "goes on" if self._resumed else "is new")
+        self.up.set()
         self._any_due.set()
 
     # storing
@@ -251,7 +271,12 @@ class Recorder:
             receipt = Receipt(
                 at=rfc3339(self._clock.now()), store=self._store.id, outbox=outbox, upto=upto, parcels=parcels
             )
-            mid = wire.publish(topic(terminal.name, "receipt"), msgspec.json.encode(receipt), retain=True)
+            try:
+                mid = wire.publish(topic(terminal.name, "receipt"), msgspec.json.encode(receipt), retain=True)
+            except Refused as error:
+                log.error("no receipt for %s: %s", terminal.name, error)
+                self._not_before[terminal] = now_s + 30
+                continue
             if mid is None:
                 return
             del self._due[(terminal, outbox)]
@@ -285,3 +310,7 @@ class Recorder:
 
     def _now_s(self) -> float:
         return self._clock.mono_ms() / 1000
+
+
+def _said(why: Trouble) -> str:
+    return f"{link_sentence(why, 'en').says} [{why}]"

@@ -13,9 +13,9 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from agent.clock import Clock
+from agent.session import Broker
 from agent.standard.register import County
 from agent.station import StationType, Terminal
-from agent.wire import Broker
 from center.life import Life, Pace
 from center.simulated import SimulatedStation
 

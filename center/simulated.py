@@ -28,8 +28,10 @@ from agent.messages import (
     Telemetry,
     topic,
 )
+from agent.session import Broker, Session, Will
 from agent.station import Terminal
-from agent.wire import Broker, Session, Will, Wire
+from agent.trouble import Trouble
+from agent.wire import Wire
 from center.memory_outbox import MemoryOutbox, Row
 from center.reconnect import Retry, stay_connected
 from center.scenes import CODES, EQUIPMENT, SCENES, standing
@@ -94,7 +96,7 @@ class SimulatedStation:
         """The line is gone, the station goes on: nothing is told to the broker."""
         self._meant = True
         if self._wire:
-            self._wire.drop("line cut")
+            self._wire.drop(Trouble("closed", "line cut"))
 
     def cut_power(self) -> None:
         """The terminal is gone in mid-sentence; its outbox is what the disk kept."""
@@ -176,12 +178,12 @@ class SimulatedStation:
         self._progress_s, self._patience_s = self._now_s(), PATIENCE_S[0]
         self._again()
 
-    def lost(self, why: str) -> None:
+    def lost(self, why: Trouble) -> None:
         self._wire = None
         self._under_way.clear()
         if not self._meant and not self.ends:
             self._counts["reconnects"] += 1
-            self._counts[f"lost: {why}"] += 1
+            self._counts[f"lost: {why.code}"] += 1
 
     def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:  # noqa: ARG002
         if not message.topic.endswith("/receipt"):

@@ -15,10 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.clock import Clock, rfc3339
+from agent.county.words import link_sentence
 from agent.messages import LATE, ROOT, SIMULATED, Device
+from agent.session import Broker, Session
 from agent.standard.words import verdict_name
 from agent.station import TYPE_NAMES
-from agent.wire import Broker, Session, Wire
+from agent.trouble import Trouble
+from agent.wire import Wire
 from agent.words import CLASSES, CONDITIONS, word
 from center.board import TROUBLE, Board, Known, Moment
 from center.intake import Arrived
@@ -77,8 +80,8 @@ class Watch:
         self._why = ""
         wire.subscribe([f"{ROOT}/+/{leaf}" for leaf in LEAVES], qos=0)
 
-    def lost(self, why: str) -> None:
-        self._why = why
+    def lost(self, why: Trouble) -> None:
+        self._why = link_sentence(why, self._lang).says
 
     def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:  # noqa: ARG002
         user: list[tuple[str, str]] = getattr(message.properties, "UserProperty", [])
@@ -114,6 +117,8 @@ class Watch:
         for presence, (zh, en, colour) in PRESENCES.items():
             if counts[presence]:
                 line.append(f"{word((zh, en), self._lang)} {counts[presence]}  ", colour)
+        if cloned := sum(1 for one in known if one.twins(now)):
+            line.append(word((f"编号重复 {cloned}  ", f"cloned {cloned}  "), self._lang), "bold red")
         troubled = sum(1 for one in known if one.troubled)
         line.append(word((f"设备需处理 {troubled}  ", f"with device trouble {troubled}  "), self._lang))
         if self._why:
@@ -128,6 +133,11 @@ class Watch:
         name.append(f"\n{word(TYPE_NAMES[one.terminal.number.type], self._lang)}", "bright_black")
         if one.simulated:
             name.append(word((" 模拟", " simulated"), self._lang), "magenta")
+        if twins := one.twins(now):
+            who = "、".join(twins) if self._lang == "zh" else ", ".join(twins)
+            name.append(
+                word((f"\n两台终端用同一编号:{who}", f"\ntwo terminals with one id: {who}"), self._lang), "bold red"
+            )
         waiting = str(one.heartbeat.waiting) if one.heartbeat else ""
         return (
             name, Text(word((zh, en), self._lang), colour), Text(_local(one.state_at, now.wall)), self._devices(one),

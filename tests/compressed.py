@@ -31,9 +31,10 @@ from agent.control import NoDaemon, ask
 from agent.fingerprint import fingerprint
 from agent.messages import Receipt, topic
 from agent.runtime import Runtime
+from agent.session import Broker as Address
+from agent.session import Session
 from agent.store.opening import open_outbox
-from agent.wire import Broker as Address
-from agent.wire import Session, Wire
+from agent.wire import Wire
 from drivers.hotplug import Plug
 from drivers.reading import YinongError
 from drivers.table import CLASSES

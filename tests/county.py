@@ -15,8 +15,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.clock import SystemClock
 from agent.messages import topic
-from agent.wire import Broker as Address
-from agent.wire import Session, UserProperties, Will, Wire
+from agent.session import Broker as Address
+from agent.session import Session, UserProperties, Will
+from agent.trouble import Trouble
+from agent.wire import Wire
 from center.record import Recorder
 from center.store import Store
 
@@ -113,7 +115,7 @@ class Probe:
 
     def connected(self, wire: Wire, resumed: bool) -> None: ...
 
-    def lost(self, why: str) -> None: ...
+    def lost(self, why: Trouble) -> None: ...
 
     def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:
         try:

@@ -101,9 +101,11 @@ def _show(say: Terms, answer: dict[str, Any]) -> None:
             )
         )
     else:
-        print(say(f"未连接县中心:{link['why']}", f"not connected to the county: {link['why']}"))
-    if link["warning"]:
-        print(say(f"县中心提示:{link['warning']}", f"the broker says: {link['warning']}"))
+        print(say("未连接县中心", "not connected to the county"))
+    for trouble in link["troubles"]:
+        print(f"  {trouble['says']}")
+        if trouble["remedy"]:
+            print(f"  → {trouble['remedy']}")
     for line in [*_outbox_lines(say, answer["outbox"]), _flash_line(say, answer["flash"])]:
         print(line)
     console().print(device_table(answer["devices"], say))

@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.configuration.settings import Settings
 from agent.county.tls import CountyTls
 from agent.messages import topic
-from agent.wire import Broker, Session, Will
+from agent.session import Broker, Session, Will
 
 LARGEST_PACKET = 65536  # commands and receipts are small
 

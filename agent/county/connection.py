@@ -7,7 +7,9 @@ from typing import NamedTuple
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.wire import Broker, LinkLost, Refused, Session, UserProperties, Wire
+from agent.session import Broker, Session, UserProperties
+from agent.trouble import LinkLost, Refused, Trouble, of_row
+from agent.wire import Wire
 from drivers.reading import YinongError
 
 
@@ -36,12 +38,12 @@ class Connection:
         try:
             connection = cls(broker, session, on_message)
         except YinongError as error:  # a certificate file that cannot be used
-            raise LinkLost(str(error)) from error
+            raise LinkLost(Trouble("certificate_unusable", str(error))) from error
         await connection._wire.open()
         return connection
 
     @property
-    def closed(self) -> "asyncio.Future[str]":
+    def closed(self) -> "asyncio.Future[Trouble]":
         """Done when it is down, with the reason."""
         return self._wire.closed
 
@@ -50,21 +52,26 @@ class Connection:
         """How many QoS 1 packets the broker takes unacknowledged."""
         return self._wire.receive_maximum
 
+    @property
+    def largest_packet(self) -> int | None:
+        """Bytes of the largest packet that the broker takes; None: any."""
+        return self._wire.largest_packet
+
     async def publish(
         self, topic: str, payload: bytes, *, qos: int, retain: bool = False, user: UserProperties = (),
         correlation: bytes | None = None,
     ) -> int:  # fmt: skip
         """Send; with QoS 1 returns the PUBACK's reason code (0, or NO_SUBSCRIBERS) when it has come.
 
-        Raises Refused for a reason of 0x80 and up, LinkLost where the connection ends first; one that acknowledges nothing
-        for the session's `no_ack_s` is ended.
+        Raises Refused for a reason of 0x80 and up, or where it is larger than the broker takes, LinkLost where the connection
+        ends first; one that acknowledges nothing for the session's `no_ack_s` is ended.
         """
         mid = self._wire.publish(topic, payload, qos, retain, user, correlation)
-        return await self._acknowledged(mid, expected=qos > 0)
+        return await self._acknowledged(mid, topic.split("/", 3)[-1], expected=qos > 0)
 
     async def subscribe(self, topics: tuple[str, ...]) -> None:
         """QoS 1. Raises Refused (one of them not authorized), LinkLost."""
-        await self._acknowledged(self._wire.subscribe(topics))
+        await self._acknowledged(self._wire.subscribe(topics), ", ".join(topics))
 
     def close(self) -> None:
         """DISCONNECT (the will is not published), and let go."""
@@ -74,9 +81,9 @@ class Connection:
         """Let go without DISCONNECT: the broker publishes the will."""
         self._wire.drop()
 
-    async def _acknowledged(self, mid: int | None, *, expected: bool = True) -> int:
+    async def _acknowledged(self, mid: int | None, leaf: str, *, expected: bool = True) -> int:
         if mid is None:
-            raise LinkLost(self.closed.result() if self.closed.done() else "not connected")
+            raise LinkLost(self.closed.result() if self.closed.done() else Trouble("connecting"))
         if not expected:
             return 0
         ack = self._acks[mid] = asyncio.get_running_loop().create_future()
@@ -85,7 +92,7 @@ class Connection:
         finally:
             self._acks.pop(mid, None)
         if reason.is_failure:
-            raise Refused(str(reason), reason.value)
+            raise Refused(of_row(reason.value, str(reason), leaf), reason.value)
         return reason.value
 
     # ears
@@ -107,7 +114,7 @@ class Connection:
         if ack is not None and not ack.done():
             ack.set_result(reason)
 
-    def lost(self, why: str) -> None:
+    def lost(self, why: Trouble) -> None:
         for ack in self._acks.values():
             if not ack.done():
                 ack.set_exception(LinkLost(why))

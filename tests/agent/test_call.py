@@ -12,8 +12,9 @@ from agent.county.call import broker_of, session_of, tls_of, trusted
 from agent.county.connection import Connection
 from agent.county.link import Link, LinkState
 from agent.county.tls import BadTls
-from agent.wire import Broker as Address
-from agent.wire import LinkLost, Session
+from agent.session import Broker as Address
+from agent.session import Session
+from agent.trouble import LinkLost
 
 STATION = Station(division="450225", number="桂BRS0001B")
 NAME = "450225-GXBRS0001B-1"
@@ -107,7 +108,7 @@ async def test_the_link_says_why_and_goes_on_trying(tmp_path: Path, clock: Any, 
     task = asyncio.create_task(link.run())
     for n in range(1, 4):
         await until(lambda n=n: len(tries) >= n and clock._sleepers)
-        assert "certificate" in link.state.why
+        assert link.state.why == "certificate_unusable"
         await clock.advance(120)
     await until(lambda: len(tries) >= 4)
     task.cancel()

@@ -2,100 +2,25 @@
 
 import asyncio
 import os
-import random
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from itertools import groupby
 from pathlib import Path
 
-import msgspec
 import pytest
 from broker import Broker
 from county_client import County
+from one_station import NAME, numbers, station, until
 
-from agent.clock import SystemClock
-from agent.county.connection import Connection, Incoming
-from agent.county.delivery import Delivery, Pace
-from agent.county.link import Link, LinkState
-from agent.messages import Journal, Receipt, Standard
-from agent.stamp import draft, journal, placed
+from agent.county.connection import Connection
+from agent.county.delivery import Pace
+from agent.messages import Journal, Standard
+from agent.session import Broker as Address
+from agent.session import Session, Will
+from agent.stamp import draft, placed
 from agent.store.opening import open_outbox
 from agent.store.outbox import Outbox
 from agent.store.rows import Draft
-from agent.store.writer import Writer
-from agent.wire import Broker as Address
-from agent.wire import LinkLost, Refused, Session, Will
-
-NAME = "450225-GXBRS0001B-1"
-
-
-class Station:
-    """Outbox, writer, link and delivery, as the daemon puts them together."""
-
-    def __init__(self, outbox: Outbox, broker: Broker, *, password: str | None = None, pace: Pace | None = None,
-                 acknowledge_broker: bool = False, no_ack_s: float = 5) -> None:  # fmt: skip
-        self.clock = SystemClock()
-        self.outbox = outbox
-        self.writer = Writer(outbox)
-        self.states: list[LinkState] = []
-        self.incoming: asyncio.Queue[Incoming] = asyncio.Queue()
-
-        will = Will(f"yinong/1/{NAME}/state", b'{"state":"lost"}', 2)
-        session = Session(
-            f"{NAME}.f00d", clean_start=False, expiry_s=300, connect_timeout_s=5, no_ack_s=no_ack_s, will=will
-        )
-        address = Address(broker.host, broker.port, NAME if password else None, password)
-        self.link = Link(
-            NAME, self.clock, address, lambda _: session, self._born, self.incoming.put_nowait, self._changed,
-            backoff_first_s=0.05, backoff_cap_s=0.2, chance=random.Random(1),
-        )  # fmt: skip
-        self.delivery = Delivery(
-            self.writer, self.link, self.clock, broker_is_enough=acknowledge_broker, pace=pace or Pace(10_000_000)
-        )
-        self.writer.committed = self.delivery.on_rows
-
-    async def _born(self, link: Link) -> None:
-        await link.publish("state", b'{"state":"online"}', retain=True)
-
-    async def _changed(self, state: LinkState) -> None:
-        self.states.append(state)
-
-    async def tell(self, *texts: str) -> None:
-        await self.writer.commit([journal(self.clock, "x", n=text) for text in texts])
-
-    async def _take_receipts(self) -> None:
-        while True:
-            packet = await self.incoming.get()
-            if packet.topic.endswith("/receipt"):
-                await self.delivery.on_receipt(msgspec.json.decode(packet.payload, type=Receipt), packet.retained)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        async with asyncio.TaskGroup() as group:
-            loops = (self.writer.run(), self.link.run(), self.delivery.run(), self._take_receipts())
-            tasks = [group.create_task(loop) for loop in loops]
-            yield
-            for task in tasks:
-                task.cancel()
-        await self.link.close(b'{"state":"closing"}')
-
-
-@asynccontextmanager
-async def station(outbox: Outbox, broker: Broker, **options: object) -> AsyncIterator[Station]:
-    one = Station(outbox, broker, **options)  # type: ignore[arg-type]
-    async with one.running():
-        yield one
-
-
-async def until(fits: Callable[[], object], timeout_s: float = 20) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not fits():  # noqa: ASYNC110  what is waited for has no event of its own
-            await asyncio.sleep(0.01)
-
-
-def numbers(county: County) -> list[str]:
-    return [one.json["details"]["n"] for one in county.of("journal")]
+from agent.trouble import LinkLost, Refused
 
 
 async def test_what_is_committed_on_a_live_link_arrives_in_order_and_not_late(outbox: Outbox, broker: Broker) -> None:
@@ -224,14 +149,14 @@ async def test_a_denied_topic_is_said_and_the_row_stays(outbox: Outbox, secured_
     async with station(outbox, secured_broker, password="secret") as one:
         await until(one.link.up.is_set)
         await one.writer.commit([Draft("receipt", Journal(**placed(one.clock), event="forged"))])
-        await until(lambda: "Not authorized" in one.link.state.warning)
+        await until(lambda: one.link.state.warning == "row_not_authorized")
         assert outbox.depth().waiting == 1
 
 
 async def test_a_wrong_password_is_a_refusal_that_is_shown(outbox: Outbox, secured_broker: Broker) -> None:
     secured_broker.add_user(NAME, "secret")
     async with station(outbox, secured_broker, password="wrong") as one:
-        await until(lambda: "authorized" in one.link.state.why.lower())
+        await until(lambda: one.link.state.why == "not_admitted")
         assert not one.link.up.is_set()
 
 
@@ -239,7 +164,7 @@ async def test_nobody_subscribed_is_said(outbox: Outbox, broker: Broker) -> None
     async with station(outbox, broker) as one:
         await until(one.link.up.is_set)
         await one.tell("a")
-        await until(lambda: one.link.state.warning == "no subscribers")
+        await until(lambda: one.link.state.warning == "nobody_listens")
 
 
 async def test_a_clean_stop_says_closing_and_the_will_stays_unsaid(outbox: Outbox, broker: Broker) -> None:
@@ -267,7 +192,7 @@ async def test_a_station_that_vanishes_is_told_of_by_its_will(broker: Broker) ->
 
 
 async def test_no_broker_at_all_is_a_clear_reason() -> None:
-    with pytest.raises(LinkLost, match="refused"):
+    with pytest.raises(LinkLost, match="server_not_running"):
         await connected(Address("127.0.0.1", 9), session())
 
 
@@ -281,7 +206,7 @@ async def test_a_broker_that_takes_the_connection_and_says_nothing_is_given_up()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     async with server:
-        with pytest.raises(LinkLost, match="no answer"):
+        with pytest.raises(LinkLost, match="no_answer"):
             await connected(Address(*server.sockets[0].getsockname()), session(connect_timeout_s=0.3))
         await gone.wait()
 
@@ -291,7 +216,7 @@ async def test_a_half_open_connection_is_ended_by_the_missing_acknowledgement(br
     connection = await connected(Address(broker.host, broker.port), session(no_ack_s=0.5))
     os.kill(broker.pid, signal.SIGSTOP)
     try:
-        with pytest.raises(LinkLost, match="no acknowledgement"):
+        with pytest.raises(LinkLost, match="no_acknowledgement"):
             await connection.publish("yinong/1/x/journal", b"{}", qos=1)
         assert connection.closed.done()
     finally:
@@ -319,5 +244,5 @@ async def test_a_receive_maximum_of_the_broker_is_honoured(tmp_path: Path) -> No
             assert one.link._connection is not None
             assert one.link._connection.receive_maximum == 3
             await one.tell(*[str(n) for n in range(50)])
-            await until(lambda: one.link.state.warning == "no subscribers")
+            await until(lambda: one.link.state.warning == "nobody_listens")
         box.close()

@@ -13,12 +13,13 @@ from agent.clock import Clock, SystemClock
 from agent.county.connection import Incoming
 from agent.county.delivery import Delivery, Pace
 from agent.county.link import Link, LinkState
+from agent.county.refusals import Hold
 from agent.messages import Receipt
+from agent.session import Broker as Address
+from agent.session import Session, Will
 from agent.stamp import journal
 from agent.store.outbox import Outbox
 from agent.store.writer import Writer
-from agent.wire import Broker as Address
-from agent.wire import Session, Will
 
 NAME = "450225-GXBRS0001B-1"
 
@@ -29,6 +30,10 @@ class Hand(Clock, Protocol):
 
 async def _born(_link: Link) -> None:
     """No birth: nothing but what the delivery sends."""
+
+
+async def _refused(_hold: Hold) -> None:
+    """Nobody writes a journal here."""
 
 
 async def _changed(_state: LinkState) -> None:
@@ -44,7 +49,7 @@ async def delivering(writer: Writer, broker: Broker, clock: Hand) -> AsyncIterat
         NAME, SystemClock(), Address(broker.host, broker.port), lambda _: session, _born, taken.append, _changed,
         chance=random.Random(1),
     )  # fmt: skip
-    delivery = Delivery(writer, link, clock, broker_is_enough=False, pace=Pace(10_000_000))
+    delivery = Delivery(writer, link, clock, broker_is_enough=False, pace=Pace(10_000_000), refused=_refused)
     writer.committed = delivery.on_rows
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop) for loop in (link.run(), delivery.run())]

@@ -18,12 +18,12 @@ from agent.devices.board import Board, Seen
 from agent.flash import Flash
 from agent.messages import Heartbeat, Item, Journal, Receipt, Telemetry
 from agent.reports import HELD_AT_MOST, HELD_SAMPLES, LATE_AT_ONCE, Limits, Reports
+from agent.session import Broker as Address
+from agent.session import Session, Will
 from agent.stamp import journal, placed
 from agent.store import spill
 from agent.store.outbox import Draft, Outbox
 from agent.store.writer import Writer
-from agent.wire import Broker as Address
-from agent.wire import Session, Will
 from drivers.reading import Condition, Reading, Reason
 
 NAME = "450225-GXBRS0001B-1"

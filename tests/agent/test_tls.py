@@ -19,7 +19,7 @@ from agent.configuration.settings import Settings, Station
 from agent.county.call import broker_of, session_of, tls_of
 from agent.county.connection import Connection
 from agent.county.tls import ended_before
-from agent.wire import LinkLost, Refused
+from agent.trouble import LinkLost, Refused
 
 NAME = "450225-GXBRS0001B-1"
 SETTINGS = Settings(station=Station(division="450225", number="桂BRS0001B"), broker=BrokerSection(host="127.0.0.1"))

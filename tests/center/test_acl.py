@@ -8,7 +8,8 @@ from broker import Broker
 from county import NAME, OTHER, Probe, device, journal, state
 
 from agent.messages import TOPICS, topic
-from agent.wire import Refused, Will
+from agent.session import Will
+from agent.trouble import Refused
 
 DENIED = "Not authorized"
 MINE = ("state", "heartbeat", "device/printer/main", "standard", "journal", "scan", "telemetry", "reply")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from agent.clock import SystemClock
 from agent.messages import SIMULATED, Receipt, type_of
+from agent.session import Broker as Address
 from agent.standard.register import load_register
 from agent.station import StationType
-from agent.wire import Broker as Address
 from center.intake import Arrived, split, take
 from center.memory_outbox import MemoryOutbox
 from center.scenes import EQUIPMENT, SCENES, standing

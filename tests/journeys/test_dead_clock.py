@@ -94,7 +94,10 @@ def test_a_certificate_outside_its_time_is_taken_while_nobody_knows_the_time_and
         terminal.until_connected()
         terminal.set_clock(datetime.now(UTC), synced=True)
         terminal.waits_for("link_down")
-        until(lambda: "is not valid yet" in terminal.asked(ask="status")["link"]["why"], lambda: terminal.process.log)
+        until(
+            lambda: terminal.asked(ask="status")["link"]["why"] == "certificate_not_yet_valid",
+            lambda: terminal.process.log,
+        )
 
 
 def test_a_clock_that_never_becomes_good_keeps_nobody_from_reporting_and_is_said(

@@ -1,0 +1,91 @@
+"""What a connection asks of the broker, and how it is said in MQTT 5: CONNECT, the will, the properties of a PUBLISH."""
+
+import ssl
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+UserProperties: TypeAlias = Sequence[tuple[str, str]]
+
+
+class Broker(NamedTuple):
+    """Where the broker is and who we are to it."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = None
+    tls: Callable[[], ssl.SSLContext] | None = None
+
+
+class Will(NamedTuple):
+    topic: str
+    payload: bytes
+    delay_s: int
+    user: UserProperties = ()
+
+
+class Session(NamedTuple):
+    """What a connection asks of the broker."""
+
+    client_id: str
+    keepalive_s: int = 30
+    clean_start: bool = True
+    expiry_s: int = 0
+    receive_maximum: int = 20
+    manual_ack: bool = False
+    largest_packet: int | None = None  # bytes that we take; None: any
+    connect_timeout_s: float = 7.5
+    # a QoS 1 packet unacknowledged for so long: half open, or the broker is stuck; the connection ends
+    no_ack_s: float = 20
+    will: Will | None = None
+
+
+def client_of(broker: Broker, session: Session, tls: ssl.SSLContext | None) -> paho.Client:
+    """A paho client for one connection: it never reconnects, and keeps no window."""
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, session.client_id, protocol=paho.MQTTv5,
+        reconnect_on_failure=False, manual_ack=session.manual_ack,
+    )  # fmt: skip
+    if broker.username:
+        client.username_pw_set(broker.username, broker.password)
+    if tls:
+        client.tls_set_context(tls)
+    if will := session.will:
+        properties = Properties(PacketTypes.WILLMESSAGE)
+        properties.WillDelayInterval = will.delay_s
+        if will.user:
+            properties.UserProperty = list(will.user)
+        client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+    client.max_inflight_messages = 0  # the window is kept above
+    client.connect_timeout = session.connect_timeout_s
+    return client
+
+
+def connect_properties(session: Session) -> Properties:
+    properties = Properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = session.expiry_s
+    properties.ReceiveMaximum = session.receive_maximum
+    if session.largest_packet:
+        properties.MaximumPacketSize = session.largest_packet
+    return properties
+
+
+def publish_properties(user: UserProperties, correlation: bytes | None) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)
+    if user:
+        properties.UserProperty = list(user)
+    if correlation is not None:
+        properties.CorrelationData = correlation
+    return properties
+
+
+def publish_size(topic: str, payload: bytes, properties: Properties) -> int:
+    """Bytes of the QoS 1 PUBLISH (MQTT 5, 3.3): fixed header, topic, packet id, properties, payload."""
+    packed = bytes(properties.pack())  # type: ignore[reportUnknownArgumentType]
+    remaining = 2 + len(topic.encode()) + 2 + len(packed) + len(payload)
+    return 1 + (1 if remaining < 1 << 7 else 2 if remaining < 1 << 14 else 3 if remaining < 1 << 21 else 4) + remaining

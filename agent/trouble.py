@@ -1,0 +1,96 @@
+"""Why a connection is not there, or why a packet was not taken: one code each, with what was said as evidence.
+
+Pure. The codes travel (status, journal); their words, with what to do, lie in `agent/county/words.toml`. MQTT's reason codes
+are those of MQTT 5, 2.4.
+"""
+
+import errno
+import socket
+import ssl
+from typing import NamedTuple
+
+from drivers.reading import YinongError
+
+NO_SUBSCRIBERS = 0x10
+UNSPECIFIED, IMPLEMENTATION_SPECIFIC, NOT_AUTHORIZED = 0x80, 0x83, 0x87
+KEEPALIVE_TIMEOUT = 0x8D
+TAKEN_OVER = 0x8E  # another client came with this client id
+TOPIC_NAME_INVALID, PACKET_TOO_LARGE, QUOTA_EXCEEDED, PAYLOAD_FORMAT_INVALID = 0x90, 0x95, 0x97, 0x99
+RETAIN_NOT_SUPPORTED, QOS_NOT_SUPPORTED = 0x9A, 0x9B
+
+_SESSION = {
+    0x84: "wrong_version", 0x85: "client_id_refused", 0x86: "not_admitted", NOT_AUTHORIZED: "not_admitted",
+    0x88: "server_unavailable",
+    0x89: "server_busy", 0x8A: "banned", 0x8B: "server_stopping", KEEPALIVE_TIMEOUT: "keepalive_timeout",
+    TAKEN_OVER: "taken_over", PACKET_TOO_LARGE: "packet_too_large", 0x96: "rate_exceeded", QUOTA_EXCEEDED: "quota_exceeded",
+    0x98: "disconnected_by_operator", RETAIN_NOT_SUPPORTED: "retain_not_supported", QOS_NOT_SUPPORTED: "qos_not_supported",
+    0x9C: "use_another_server", 0x9D: "use_another_server", 0x9F: "rate_exceeded", 0xA0: "disconnected_by_operator",
+}  # fmt: skip
+_ROW = {
+    NO_SUBSCRIBERS: "nobody_listens", NOT_AUTHORIZED: "row_not_authorized", TOPIC_NAME_INVALID: "row_topic_refused",
+    PACKET_TOO_LARGE: "row_too_large", QUOTA_EXCEEDED: "row_quota_exceeded", PAYLOAD_FORMAT_INVALID: "row_format_refused",
+}  # fmt: skip
+_NO_NETWORK = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL}
+_CERTIFICATE = {
+    9: "certificate_not_yet_valid",
+    10: "certificate_expired",
+    62: "certificate_of_another",
+    64: "certificate_of_another",
+}
+
+
+class Trouble(NamedTuple):
+    """A code of the catalogue, and what the kernel, the library or the broker said."""
+
+    code: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code} ({self.detail})" if self.detail else self.code
+
+
+class LinkLost(YinongError):  # noqa: N818
+    """The connection is gone, or never came about; says why."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(str(trouble))
+        self.trouble = trouble
+
+
+class Refused(YinongError):  # noqa: N818
+    """The broker took the packet and said no (CONNACK, PUBACK or SUBACK reason of 0x80 and up)."""
+
+    def __init__(self, trouble: Trouble, code: int) -> None:
+        super().__init__(str(trouble))
+        self.trouble, self.code = trouble, code
+
+
+def of_dialling(error: OSError) -> Trouble:
+    """What kept us from the broker: name lookup, TCP or TLS."""
+    cause = (
+        error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
+    )  # `agent.county.tls` has words for it
+    detail = str(error) if isinstance(error, YinongError) else f"{type(error).__name__}: {error}"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return Trouble(_CERTIFICATE.get(cause.verify_code, "certificate_not_trusted"), detail)
+    if isinstance(cause, ssl.SSLError | YinongError):
+        return Trouble("tls_failed", detail)
+    if isinstance(error, socket.gaierror):
+        return Trouble("no_such_server", detail)
+    if isinstance(error, ConnectionRefusedError):
+        return Trouble("server_not_running", detail)
+    if isinstance(error, TimeoutError):
+        return Trouble("server_unreachable", detail)
+    if isinstance(error, ConnectionError):
+        return Trouble("connection_cut", detail)
+    return Trouble("no_network" if error.errno in _NO_NETWORK else "cannot_connect", detail)
+
+
+def of_session(code: int, said: str, *, connecting: bool) -> Trouble:
+    """The broker's reason in CONNACK (`connecting`) or DISCONNECT."""
+    return Trouble(_SESSION.get(code, "refused" if connecting else "disconnected"), f"{said}, 0x{code:02X}")
+
+
+def of_row(code: int, said: str, leaf: str) -> Trouble:
+    """The broker's reason in the acknowledgement of what was published on a leaf; of 0x80 and up, or nobody subscribes."""
+    return Trouble(_ROW.get(code, "row_refused"), f"{leaf}: {said}, 0x{code:02X}")
