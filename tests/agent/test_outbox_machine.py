@@ -349,7 +349,8 @@ class OutboxMachine(RuleBasedStateMachine):
         if not self.went_back:
             assert len(there) == len(set(there)), "stored twice"
         for span in self.box.spans():
-            if not self.went_back:
+            newest = self.box.db.execute("SELECT 1 FROM entry WHERE id = ?", (span.end,)).fetchone()
+            if not self.went_back and newest:  # of an id whose archive has aged away nobody can ask any more
                 assert set(range(1, span.end - span.base + 1)) <= self.county.covered(span.outbox)
 
 
