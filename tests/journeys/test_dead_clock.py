@@ -115,9 +115,7 @@ def test_a_clock_that_never_becomes_good_keeps_nobody_from_reporting_and_is_said
         assert {row["clock"] for leaf in ("scan", "journal") for row in recorder.rows(leaf)} == {"unsynced"}
 
 
-def test_a_good_clock_that_is_set_wrong_is_told_and_not_trusted(
-    tmp_path: Path, broker: Broker, step: timedelta
-) -> None:
+def test_a_good_clock_that_is_set_wrong_is_told_and_not_trusted(tmp_path: Path, broker: Broker) -> None:
     with Gun() as gun, Terminal(tmp_path, broker.port, datetime.now(UTC), synced=True, tables=gun.table) as terminal:
         gun.wait_until_opened()
         gun.scan("before")
