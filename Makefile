@@ -43,6 +43,7 @@ faults: $(STAMP) apt-run
 
 proof: $(STAMP) apt-run apt-lab
 	$(BIN)/python tests/benchmarks/fleet.py --stations 618 --minutes 10
+	$(BIN)/python tests/benchmarks/drain.py
 	YINONG_LONG_TESTS=1 $(BIN)/pytest tests/journeys/test_broker_away.py --timeout 400
 	YINONG_LONG_TESTS=1 $(BIN)/pytest tests/journeys/test_long_life.py
 	$(BIN)/python tests/lab/power_cuts.py --cycles 300
