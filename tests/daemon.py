@@ -32,6 +32,10 @@ from agent.messages import type_of
 
 NAME = "450225-GXBRS0001B-1"
 COMMANDS = Path(sys.executable).parent
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+ALWAYS_OPEN = "[opening_hours]\n" + "".join(
+    f'{day} = ["00:00-24:00"]\n' for day in DAYS
+)  # or verdicts depend on the hour
 TERMINAL = '[[device]]\nclass = "terminal"\nid = "main"\nstate_folder = ""\n'
 
 
@@ -86,7 +90,7 @@ class Daemon:
         self.config.write_text(
             f'[station]\ndivision = "450225"\nnumber = "桂BRS0001B"\n'
             f'[broker]\nhost = "127.0.0.1"\nport = {port}\ntls = false\nreconnect_cap_s = 1\n{broker}\n'
-            f'[delivery]\nbacklog_kbit_s = 20000\n[outbox]\npath = "{self.outbox_file}"\n{sections}\n{tables}\n',
+            f'{ALWAYS_OPEN}[delivery]\nbacklog_kbit_s = 20000\n[outbox]\npath = "{self.outbox_file}"\n{sections}\n{tables}\n',
             "utf-8",
         )
 

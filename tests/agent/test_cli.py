@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from daemon import COMMANDS, TERMINAL, Daemon
+from daemon import ALWAYS_OPEN, COMMANDS, TERMINAL, Daemon
 
 CASES = Path(__file__).parents[1] / "drivers"
 DEVICE = {
@@ -51,7 +51,7 @@ class Files:
         file = self.folder / "agent.toml"
         file.write_text(
             f'[station]\ndivision = "450225"\nnumber = "{number}"\n[broker]\nhost = "127.0.0.1"\ntls = false\n'
-            f'[outbox]\npath = "{self.folder}/outbox.db"\n{tables}',
+            f'{ALWAYS_OPEN}[outbox]\npath = "{self.folder}/outbox.db"\n{tables}',
             "utf-8",
         )
         return file

@@ -11,6 +11,7 @@ NAME = "450225-GXBRS0001B-1"
 PASSWORD = "lab-terminal-1"
 UNIT = "yinong-agent.service"
 _CONFIG = "/etc/yinong-agent/agent.toml"
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _CREDENTIAL = "/etc/credstore/yinong-agent.broker-password"
 
 
@@ -34,6 +35,7 @@ class Agent:
                 "keepalive_s": 10,
                 "reconnect_cap_s": 5,
             },
+            "opening_hours": {day: ["00:00-24:00"] for day in _DAYS},  # or verdicts depend on the hour of the run
         }
         for name, values in sections.items():
             tables[name] = {**tables.get(name, {}), **values}
