@@ -29,7 +29,7 @@ async def look():
 print(msgspec.json.encode(asyncio.run(look())).decode())
 """
 _AS_THE_SERVICE = (
-    "sed -e 's/^Type=.*/Type=oneshot/' -e '/^Restart/d' -e '/^WatchdogSec/d' -e '/^NotifyAccess/d'"
+    "sed -e 's/^Type=.*/Type=oneshot/' -e '/^Restart/d' -e '/^WatchdogSec/d' -e '/^NotifyAccess/d' -e '/^ExecStopPost/d'"
     f" -e 's,^ExecStart=.*,ExecStart={PYTHON} -I /usr/local/lib/lab-look.py,'"
     " -e '/^ExecStart=/a StandardOutput=truncate:/run/lab.look.out'"
     " /etc/systemd/system/yinong-agent.service > /run/systemd/system/lab-look.service && systemctl daemon-reload"
