@@ -305,4 +305,6 @@ def test_a_power_cut_loses_what_was_not_flushed_and_the_station_boots_again(stat
 
 def _is_read(station: Station, node: str) -> None:
     """What a gun sends while nobody has it open is nobody's."""
-    station.wait_for(f"fuser -s {node}", f"somebody to read {node}")
+    station.wait_for(
+        f"ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q \"$(readlink -f '{node}')$\"", f"somebody to read {node}"
+    )
