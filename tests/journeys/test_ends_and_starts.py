@@ -84,7 +84,7 @@ def test_after_a_clean_stop_the_next_start_says_clean(tmp_path: Path, silent_por
     assert events == [("start", "first"), ("stop", None), ("start", "clean")]
 
 
-def _turns(county: County) -> groupby[str, Heard]:
+def _turns(county: County) -> Iterator[tuple[str, Iterator[Heard]]]:
     """A birth is said again where the key that seals parcels was made after it: the same state, no turn."""
     return groupby(county.of("state"), key=lambda heard: heard.json["state"])
 
