@@ -123,7 +123,7 @@ def test_where_the_line_broke_is_told_when_it_is_back(
     station.run("yinong-agent check; true")
     network.cut(cut)
     station.wait_for("yinong-agent status --json | grep -q '\"up\": *false'", "the loss to be noticed", timeout_s=120)
-    believed = "select 1 from entry where body like '%\"link_layer\"%'"
+    believed = "select 1 from entry where cast(body as text) like '%\"link_layer\"%'"
     station.wait_for(
         f"{PYTHON} -I -c 'import sqlite3, sys; sys.exit(not sqlite3.connect(\"{OUTBOX}\").execute(sys.argv[1]).fetchone())'"
         f" {shlex.quote(believed)}",

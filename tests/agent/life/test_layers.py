@@ -23,7 +23,7 @@ def line(code: str, condition: Condition = Condition.WORKING) -> Reading:
         (line("lan_down", Condition.UNREACHABLE), "", "gateway"),
         (line("access_line_down", Condition.FAULTY), "", "access_line"),
         (line("captive_page", Condition.ATTENTION), "", "access_line"),
-        (line("rate_ok"), "gaierror: [Errno -3] Temporary failure in name resolution", "internet"),
+        (line("rate_ok"), "no_such_server", "internet"),
         (line("rate_ok"), "ConnectionRefusedError: [Errno 111] Connection refused", "county"),
         (line("below_8m", Condition.FAULTY), "no acknowledgement", "county"),
         (line("county_unreachable", Condition.ATTENTION), "TimeoutError: timed out", "county"),
