@@ -25,7 +25,10 @@ _FROM_NEAR: tuple[Layer, ...] = ("unknown", "lan", "gateway", "access_line", "in
 
 
 def layer_of(reading: Reading, why: str) -> Layer:
-    """The layer by one line; `why` is the code of the link's trouble (`agent.trouble`). `unknown` where the line could not be looked at."""
+    """The layer by one line; `why` is the code of the link's trouble (`agent.trouble`).
+
+    `unknown` where the line could not be looked at.
+    """
     if known := _BY_REASON.get(reading.reason.code):
         return known
     if reading.condition is Condition.UNKNOWN:

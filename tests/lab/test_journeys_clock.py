@@ -131,6 +131,7 @@ def test_where_the_line_broke_is_told_when_it_is_back(
     )  # fmt: skip
     network.mend()
     up = waits_for(county, "link_up", 2, 180)
+    waits_for(county, "link_layer", 1)  # the backlog comes behind what is live
     layers = told(county, "link_layer")
     print(up, *layers, sep="\n")
     assert up["cause"] == layer

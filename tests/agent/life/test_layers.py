@@ -24,7 +24,7 @@ def line(code: str, condition: Condition = Condition.WORKING) -> Reading:
         (line("access_line_down", Condition.FAULTY), "", "access_line"),
         (line("captive_page", Condition.ATTENTION), "", "access_line"),
         (line("rate_ok"), "no_such_server", "internet"),
-        (line("rate_ok"), "ConnectionRefusedError: [Errno 111] Connection refused", "county"),
+        (line("rate_ok"), "server_not_running", "county"),
         (line("below_8m", Condition.FAULTY), "no acknowledgement", "county"),
         (line("county_unreachable", Condition.ATTENTION), "TimeoutError: timed out", "county"),
         (line("internet_unreachable", Condition.ATTENTION), "no acknowledgement", "county"),
