@@ -106,7 +106,7 @@ class Answers:
         readings: dict[str, list[tuple[str, Reading]]] = {}
         for one in parts.board.devices.values():  # what was seen now, not what is believed: a person asks and waits
             readings.setdefault(one.device_class, []).append((one.id, one.reading))
-        items = verdicts_now(parts.settings, readings, parts.clock.now())
+        items = verdicts_now(parts.settings, readings, parts.clock)
         if device is not None:
             items = tuple(item for item in items if item.item in {one.device_class for one in seen})
         return check_report(parts.settings.terminal, seen, items, lang)

@@ -252,7 +252,7 @@ class Runtime:
         await link.publish("state", msgspec.json.encode(self._state("online")), retain=True)
 
     def _verdicts(self, believed: Believed) -> tuple[Item, ...]:
-        return verdicts_now(self.settings, believed, self.clock.now())
+        return verdicts_now(self.settings, believed, self.clock)
 
     async def _card_check(self) -> tuple[str, str]:
         return await self._answers.card_check()

@@ -84,7 +84,7 @@ def _own_look(say: Terms, config: Path, device: str | None) -> dict[str, Any]:
     readings: dict[str, list[Any]] = {}
     for one in seen:
         readings.setdefault(one.device_class, []).append((one.id, one.reading))
-    items = verdicts_now(loaded.settings, readings, clock.now())
+    items = verdicts_now(loaded.settings, readings, clock)
     terminal = loaded.settings.terminal if loaded.settings else None
     if device is not None:
         classes = {one.device_class for one in seen}

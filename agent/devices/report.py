@@ -1,13 +1,13 @@
 """The documented form of `check --json`, the same from the daemon's socket and from one look without a daemon."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
+from agent.clock import Clock
 from agent.configuration.settings import Settings
 from agent.devices.board import Seen, device_json
 from agent.messages import Item
-from agent.standard.opening_hours import is_open
+from agent.standard.opening_hours import always_open, is_open
 from agent.standard.rules import Rules
 from agent.standard.verdicts import Readings, verdicts
 from agent.standard.words import item_sentence
@@ -15,13 +15,18 @@ from agent.station import StationType, Terminal
 from drivers.catalogue import Lang
 
 
-def verdicts_now(settings: Settings | None, readings: Readings, moment: datetime) -> tuple[Item, ...]:
-    """The items at this moment; by the standard station's profile where no station is configured."""
+def verdicts_now(settings: Settings | None, readings: Readings, clock: Clock) -> tuple[Item, ...]:
+    """The items at this moment; by the standard station's profile where no station is configured.
+
+    Without a clock that can be trusted nobody knows whether the station is open, unless it always is.
+    """
     if settings is None:
         return verdicts(StationType.STANDARD, readings, (), (), Rules(), opening=True)
+    trusted, moment = clock.quality() == "synced", clock.now()
+    known = trusted or always_open(settings.opening_hours)
     return verdicts(
         settings.profile, readings, settings.attested, settings.waiver, settings.standard,
-        is_open(settings.opening_hours, moment),
+        is_open(settings.opening_hours, moment) if known else None,
     )  # fmt: skip
 
 

@@ -59,6 +59,12 @@ def is_open(opening_hours: OpeningHours, moment: datetime) -> bool:
     return any(begin <= minute < end for begin, end in map(minutes, opening_hours.of_weekday(here.weekday())))
 
 
+def always_open(opening_hours: OpeningHours) -> bool:
+    """Whether no clock is needed to know that the station is open."""
+    whole_days = all("00:00-24:00" in opening_hours.of_weekday(weekday) for weekday in range(7))
+    return whole_days and not opening_hours.holidays
+
+
 def minutes(span: str) -> tuple[int, int]:
     """Begin and end of a span in minutes since midnight."""
     (from_h, from_min), (to_h, to_min) = (part.split(":") for part in span.split("-"))

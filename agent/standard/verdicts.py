@@ -5,7 +5,8 @@ How the evidence counts (what an inspector at an acceptance would take, see the 
 - `unknown` proves nothing: `unproven`, never `not_met`. So is an item whose device is in no `[[device]]` table.
 - `absent` and `unreachable` are `not_met` while the station is open. Outside opening hours such a device is merely off:
   `unproven`. The same holds for a fault that is how a switched-off device looks (SWITCHED_OFF). A fault that was seen,
-  paper out for instance, stays one day and night.
+  paper out for instance, stays one day and night. Where no clock can be trusted nobody knows whether it is open: `unproven`
+  for that reason.
 - A screen counts with its lit area: at least 1 m². Millimetres decide as they are (a 60-inch set, 0.992 m², is too small);
   a size in whole centimetres that lies within 1.5 % of the limit, its rounding, cannot be told from it: unproven until
   somebody measures. No area, no proof.
@@ -61,13 +62,13 @@ def verdicts(
     attestations: Sequence[Attestation],
     waivers: Sequence[Waiver],
     rules: Rules,
-    opening: bool,
+    opening: bool | None,
 ) -> tuple[Item, ...]:
     """All 12 items in the annex's order, each with its verdict and why (`agent.standard.words` puts it into words).
 
-    `readings` are those believed, by device class; `opening` says whether the station is open at this moment. Parameters
-    hold numbers that move with every look: compare two answers by `standing`, not whole. Of several claims for one item
-    the newest counts.
+    `readings` are those believed, by device class; `opening` says whether the station is open at this moment (None: no
+    clock tells). Parameters hold numbers that move with every look: compare two answers by `standing`, not whole. Of several
+    claims for one item the newest counts.
     """
     seen = _Seen(readings, rules, opening)
     required = rules.profiles.of(profile)
@@ -91,7 +92,7 @@ class _Seen(NamedTuple):
 
     readings: Readings
     rules: Rules
-    opening: bool
+    opening: bool | None
 
     def measured(self, code: ItemCode) -> Item:
         """The best that the devices of the class of that name give: `met`, `unproven` or `not_met`."""
@@ -161,7 +162,7 @@ class _Judged(NamedTuple):
     figures: Params = {}  # noqa: RUF012  # never changed
 
 
-def _judge(code: ItemCode, reading: Reading, rules: Rules, opening: bool) -> _Judged:
+def _judge(code: ItemCode, reading: Reading, rules: Rules, opening: bool | None) -> _Judged:
     """One device: what its condition proves, then the figure that the annex asks for."""
     what = (code, reading.reason.code)
     match reading.condition:
@@ -169,7 +170,7 @@ def _judge(code: ItemCode, reading: Reading, rules: Rules, opening: bool) -> _Ju
             return _Judged("unproven", "device_unknown")
         case Condition.ABSENT | Condition.UNREACHABLE | Condition.FAULTY as condition:
             if not opening and (condition is not Condition.FAULTY or what in SWITCHED_OFF):
-                return _Judged("unproven", "off_outside_hours")
+                return _Judged("unproven", "hours_unknown" if opening is None else "off_outside_hours")
             if condition is not Condition.FAULTY or what != SLOWER_THAN_SOLD:
                 return _Judged("not_met", f"device_{condition.value}")
         case Condition.WORKING | Condition.ATTENTION | Condition.IN_USE:

@@ -111,6 +111,28 @@ def test_what_a_condition_proves_inside_and_outside_opening_hours(condition, ope
         assert verdict(item, seen(condition), opening=opening) == expected
 
 
+@pytest.mark.parametrize("condition", ["absent", "unreachable"])
+def test_without_a_clock_nobody_knows_whether_it_is_merely_off(condition):
+    for item in ("terminal", "video", "scan_gun"):
+        assert verdict(item, seen(condition), opening=None) == ("unproven", "hours_unknown")
+    assert verdict("printer", seen("faulty", "shut_down"), opening=None) == ("unproven", "hours_unknown")
+
+
+def test_without_a_clock_what_was_seen_counts_as_ever():
+    assert verdict("printer", seen("faulty", "paper_out"), opening=None) == ("not_met", "device_faulty")
+    assert verdict("video", seen("working"), opening=None) == ("met", "device_working")
+    assert verdict("broadband", seen("faulty", "below_8m", line_mbps=3.0), opening=None).count("line_too_slow") == 1
+
+
+def test_why_nothing_is_concluded_without_a_clock_is_said_in_both_languages():
+    item = of("printer", seen("unreachable", "no_answer"), opening=None)
+    zh, en = item_sentence(item), item_sentence(item, "en")
+    assert "时钟没有校准" in zh.says
+    assert "日期和时间" in zh.remedy
+    assert "clock" in en.says
+    assert "date and time" in en.remedy
+
+
 def test_a_printer_switched_off_at_night_is_no_failure():
     assert of("printer", seen("unreachable", can_copy=True), opening=False).verdict == "unproven"
     assert of("printer", seen("unreachable", can_copy=True), opening=True).verdict == "not_met"
@@ -430,7 +452,7 @@ def test_a_code_of_a_newer_version_is_shown_as_it_is():
 def test_every_code_has_words_and_every_word_a_code():
     given_codes = set()
     for condition in Condition:
-        for opening in (True, False):
+        for opening in (True, False, None):
             for item in measured_items:
                 for measures in (
                     {"area_m2": 2.0, "line_mbps": 9.0, "can_copy": True},

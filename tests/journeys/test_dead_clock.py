@@ -10,7 +10,7 @@ from typing import Any
 
 from broker import Broker, Tls
 from certificates import DAY, NOW, USUAL, Authority, Times
-from daemon import NAME, Daemon, Gun, Process, Recorder, until
+from daemon import ALWAYS_OPEN, NAME, Daemon, Gun, Process, Recorder, until
 
 from agent.control import ask
 
@@ -85,6 +85,28 @@ def test_a_terminal_with_a_dead_clock_connects_over_tls_and_its_scans_are_put_ri
         said = terminal.newest_scanned_at()
         assert said and abs(datetime.fromisoformat(said) - scanned) < timedelta(seconds=5)
         assert terminal.asked(ask="status")["link"]["up"], "a certificate in its time keeps its connection"
+
+
+def test_without_a_clock_an_absent_device_is_unproven_and_the_officer_hears_why(tmp_path: Path, broker: Broker) -> None:
+    """1970 begins within opening hours, and 2043-05-01 at eight in the morning as well; neither means anything."""
+    absent = '[[device]]\nclass = "scan_gun"\nid = "main"\nport = "/dev/there-is-none"\n'
+    terminal = Terminal(tmp_path, broker.port, THEN, tables=absent)
+    terminal.config.write_text(terminal.config.read_text("utf-8").replace(ALWAYS_OPEN, ""), "utf-8")
+
+    def gun() -> dict[str, Any]:
+        return next(item for item in terminal.asked(ask="check")["standard"] if item["item"] == "scan_gun")
+
+    with terminal:
+        for dead in (THEN, AHEAD):
+            terminal.set_clock(dead + timedelta(hours=1), synced=False)
+            said = gun()
+            assert (said["verdict"], said["because"]) == ("unproven", "hours_unknown")
+            assert "时钟没有校准" in said["says"]
+        monday = datetime(2026, 11, 30, 2, tzinfo=UTC)  # ten o'clock in Beijing
+        terminal.set_clock(monday, synced=True)
+        assert (gun()["verdict"], gun()["because"]) == ("not_met", "device_absent")
+        terminal.set_clock(monday + timedelta(hours=12), synced=True)
+        assert (gun()["verdict"], gun()["because"]) == ("unproven", "off_outside_hours")
 
 
 def test_a_certificate_outside_its_time_is_taken_while_nobody_knows_the_time_and_refused_once_it_is_known(
