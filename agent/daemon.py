@@ -25,7 +25,7 @@ from pathlib import Path
 from agent import VERSION
 from agent.clock import Clock, SystemClock
 from agent.configuration.settings import DEFAULT_PATH, DEFAULT_SOCKET, Loaded, load
-from agent.fingerprint import fingerprint
+from agent.fingerprint import fingerprint, parts
 from agent.log import start_logging
 from agent.notify import notify, watchdog_interval_s
 from agent.runtime import Runtime
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str], clock: Clock | None = None) -> int:
             held.enter_context(_alone(path))
             outbox = open_outbox(
                 path, fingerprint(), os.urandom(6).hex(), clock.now().strftime("%Y%m%dT%H%M%S"),
-                loaded.settings.outbox.max_mb << 20,
+                loaded.settings.outbox.max_mb << 20, parts(),
             )  # fmt: skip
         except BlockingIOError:
             print(f"{path}: 程序已在运行 / a daemon already runs on it", file=sys.stderr)

@@ -27,7 +27,6 @@ from agent.devices.judgement import Judged
 from agent.devices.report import verdicts_now
 from agent.devices.rounds import Rounds
 from agent.devices.watch import Watch
-from agent.fingerprint import fingerprint
 from agent.flash import MARK as FLASH
 from agent.flash import Flash, Kept
 from agent.life.alive import AliveFile, beside
@@ -72,7 +71,7 @@ class Runtime:
         self.run_id = os.urandom(4).hex()
         self.ready = asyncio.Event()
         self._opening, self._outbox_id = outbox.opening, outbox.id
-        self._fingerprint = fingerprint(root)
+        self._fingerprint = outbox.fingerprint
         if outbox.opening.kind == "other_hardware":
             forget_what_was_believed(outbox)
         self.writer = Writer(outbox)

@@ -5,6 +5,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from agent.store.recognition import Hardware
 from agent.store.schema import MIGRATIONS
 
 PAGE_BYTES = 4096
@@ -40,13 +41,19 @@ def opened(path: Path, max_bytes: int | None = None) -> tuple[sqlite3.Connection
         raise
 
 
-def begin(db: sqlite3.Connection, outbox: str, fingerprint: str, base: int | None = None) -> None:
+def begin(db: sqlite3.Connection, outbox: str, hardware: Hardware, base: int | None = None) -> None:
     """A new outbox id from here on: after the newest row, or after the place `base`."""
     db.execute(
-        "INSERT INTO outbox (id, base, fingerprint) VALUES "
-        "(?, coalesce(?, (SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0), ?)",
-        (outbox, base, fingerprint),
+        "INSERT INTO outbox (id, base, fingerprint, parts) VALUES "
+        "(?, coalesce(?, (SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0), ?, ?)",
+        (outbox, base, hardware.fingerprint, hardware.text),
     )
+
+
+def writer(db: sqlite3.Connection) -> tuple[str, Hardware] | None:
+    """The newest outbox id, and the hardware that writes under it; None in a new file."""
+    newest = db.execute("SELECT id, fingerprint, parts FROM outbox ORDER BY base DESC, rowid DESC LIMIT 1").fetchone()
+    return newest and (newest[0], Hardware.kept(*newest[1:]))
 
 
 def put_aside(path: Path, stamp: str) -> Path:

@@ -2,37 +2,43 @@
 
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from agent.store import file, reserve
 from agent.store.outbox import Outbox
+from agent.store.recognition import Compared, Hardware, compared, remembered
 from agent.store.rows import Depth, Opening
 from agent.store.salvage import salvage
 from drivers.reading import YinongError
 
 
-def open_outbox(path: Path, fingerprint: str, new_id: str, stamp: str, max_bytes: int | None = None) -> Outbox:
+def open_outbox(
+    path: Path, fingerprint: str, new_id: str, stamp: str, max_bytes: int | None = None, parts: frozenset[str] | None = None,
+) -> Outbox:  # fmt: skip
     """Open the file, make it, or put a damaged one aside (never deleted) and start anew: the agent starts anyway.
 
     `new_id` is taken where a new outbox begins: no file, a corrupt file, or a file that was written on other hardware
-    (a cloned disk, a moved disk: the old rows are kept and still sent under their old id). `stamp` goes into the name of a
+    (a cloned disk, a moved disk: the old rows are kept and still sent under their old id). Which that is, `parts` tell
+    (`agent.store.recognition`); without them the fingerprint alone. A terminal that is recognised keeps the fingerprint that
+    its outbox began with, and what is new of its parts is remembered. `stamp` goes into the name of a
     file that is put aside; what the county lacks and can still be read there is taken over (`agent.store.salvage`).
     `max_bytes` bounds the file.
     Raises OSError and sqlite3.OperationalError where the folder cannot be written at all.
     """
+    now = Hardware(fingerprint, parts)
     try:
-        box = _open(path, fingerprint, new_id, stamp, max_bytes)
+        box = _open(path, now, new_id, stamp, max_bytes)
     except (OSError, sqlite3.OperationalError) as error:
         if not (file.may_be_full(error) and reserve.release(path)):
             raise
-        box = _open(path, fingerprint, new_id, stamp, max_bytes)
+        box = _open(path, now, new_id, stamp, max_bytes)
     reserve.hold(path)
     return box
 
 
-def _open(path: Path, fingerprint: str, new_id: str, stamp: str, max_bytes: int | None) -> Outbox:
+def _open(path: Path, now: Hardware, new_id: str, stamp: str, max_bytes: int | None) -> Outbox:
     path.parent.mkdir(parents=True, exist_ok=True)
     existed = path.exists()
     try:
@@ -43,17 +49,33 @@ def _open(path: Path, fingerprint: str, new_id: str, stamp: str, max_bytes: int 
         aside = file.put_aside(path, stamp)
         db, _ = file.opened(path, max_bytes)
         saved = salvage(aside, db)
-        file.begin(db, new_id, fingerprint)
+        last = file.writer(db)
+        recognised = last is not None and compared(last[1], now).same_terminal
+        file.begin(db, new_id, remembered(last[1], now) if last and recognised else now)
         return Outbox(db, path, Opening("corrupt", {"error": str(error), "moved_to": aside.name, **saved}))
-    last = db.execute("SELECT id, fingerprint FROM outbox ORDER BY base DESC, rowid DESC LIMIT 1").fetchone()
+    last = file.writer(db)
     if last is None:
-        file.begin(db, new_id, fingerprint)
+        file.begin(db, new_id, now)
         return Outbox(db, path, Opening("kept" if existed else "new", details))
-    if last[1] != fingerprint:
-        file.begin(db, new_id, fingerprint)
-        details = {**details, "before": last[1], "now": fingerprint, "outbox_before": last[0]}
-        return _whole(db, path, Opening("other_hardware", details))
-    return _whole(db, path, Opening("migrated" if details else "kept", details))
+    before, parts = last[1], compared(last[1], now)
+    if not parts.same_terminal:
+        file.begin(db, new_id, now)
+        details = {**details, "before": before.fingerprint, "now": now.fingerprint, "outbox_before": last[0]}
+        return _whole(db, path, Opening("other_hardware", {**details, **_words(parts)}))
+    _remember(db, last[0], before, remembered(before, now))
+    replaced = _words(parts) if parts.differ else {}
+    return _whole(db, path, Opening("migrated" if details else "kept", {**details, **replaced}))
+
+
+def _words(parts: Compared) -> dict[str, str]:
+    return {"agree": " ".join(sorted(parts.agree)), "differ": " ".join(sorted(parts.differ))}
+
+
+def _remember(db: sqlite3.Connection, outbox: str, before: Hardware, now: Hardware) -> None:
+    """Nothing is written where nothing is new; where there is no room now, it is for the next start."""
+    if now != before:
+        with suppress(sqlite3.OperationalError):
+            db.execute("UPDATE outbox SET parts = ? WHERE id = ?", (now.text, outbox))
 
 
 def _whole(db: sqlite3.Connection, path: Path, opening: Opening) -> Outbox:

@@ -77,9 +77,10 @@ class Outbox(RowFile):
         What earlier runs left is sent under the old id: the same bytes are stored once, others are kept as conflicts.
         """
         base = max(self._opened_at, self._boxes[-1].base)
-        fingerprint = self._db.execute("SELECT fingerprint FROM outbox WHERE id = ?", (self.id,)).fetchone()[0]
+        written_on = file.writer(self._db)
+        assert written_on
         with self.transaction():
-            file.begin(self._db, new_id, fingerprint, base)
+            file.begin(self._db, new_id, written_on[1], base)
             renumber(self._db, voids.Place(self.id, self._boxes[-1].base), voids.Place(new_id, base))
         self._boxes = self._read_boxes()
 

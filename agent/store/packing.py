@@ -53,7 +53,7 @@ def pieces(box: Outbox, terminal: Terminal, key: str, clock: Clock, part_bytes: 
     for part in parts:
         manifest = Manifest(
             **stamped(clock), division=terminal.division, number=str(terminal.number), terminal=terminal.terminal,
-            fingerprint=_fingerprint(box), version=VERSION, spans=tuple(part.spans), rows=part.rows,
+            fingerprint=box.fingerprint, version=VERSION, spans=tuple(part.spans), rows=part.rows,
             content=part.content.hexdigest(),
         )  # fmt: skip
         yield Begun(file_name(manifest, key), part.rows, part.scans, manifest.content)
@@ -162,8 +162,3 @@ def _stamp(body: bytes) -> _Stamp:
         return msgspec.json.decode(body, type=_Stamp)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _Stamp()
-
-
-def _fingerprint(box: Outbox) -> str:
-    newest = box.db.execute("SELECT fingerprint FROM outbox ORDER BY base DESC, rowid DESC LIMIT 1").fetchone()
-    return str(newest[0]) if newest else ""

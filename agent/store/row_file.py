@@ -45,6 +45,12 @@ class RowFile:
         return self._boxes[-1].outbox
 
     @property
+    def fingerprint(self) -> str:
+        """The terminal's, as its outbox began with it: the same while the terminal is recognised, whatever is plugged in."""
+        newest = self._db.execute("SELECT fingerprint FROM outbox ORDER BY base DESC, rowid DESC LIMIT 1").fetchone()
+        return str(newest[0]) if newest else ""
+
+    @property
     def db(self) -> sqlite3.Connection:
         """The open file, for `agent.store.spill`."""
         return self._db

@@ -27,17 +27,22 @@ def salvage(aside: Path, db: sqlite3.Connection) -> dict[str, str | int]:
         return {}
     with contextlib.closing(old):
         try:
-            boxes = old.execute("SELECT id, base, fingerprint, upto, store FROM outbox ORDER BY base, rowid").fetchall()
+            parts = "parts" if _has(old, "outbox", "parts") else "NULL"
+            boxes = old.execute(
+                f"SELECT id, base, fingerprint, upto, store, {parts} FROM outbox ORDER BY base, rowid"
+            ).fetchall()
         except (sqlite3.Error, UnicodeDecodeError):
             return {}
         if not boxes:
             return {}
         last = _last(old, boxes)
         with _transaction(db):
-            db.executemany("INSERT INTO outbox (id, base, fingerprint, upto, store) VALUES (?, ?, ?, ?, ?)", boxes)
+            db.executemany(
+                "INSERT INTO outbox (id, base, fingerprint, upto, store, parts) VALUES (?, ?, ?, ?, ?, ?)", boxes
+            )
             saved = lost = 0
             ends = [int(box[1]) for box in boxes[1:]] + [last]
-            for (outbox, base, _, upto, _), end in zip(boxes, ends, strict=True):
+            for (outbox, base, _, upto, _, _), end in zip(boxes, ends, strict=True):
                 for place, kind, leaf, body, retained, at_s in _rows(old, base + upto, end):
                     db.execute(
                         "INSERT INTO entry (id, kind, leaf, body, retained, at_s, crc) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -52,9 +57,9 @@ def salvage(aside: Path, db: sqlite3.Connection) -> dict[str, str | int]:
         return {"saved": saved, "lost": lost}
 
 
-def _last(old: sqlite3.Connection, boxes: list[tuple[str, int, str, int, str | None]]) -> int:
+def _last(old: sqlite3.Connection, boxes: list[tuple[str, int, str, int, str | None, str | None]]) -> int:
     """The newest place that the file tells of, however it does."""
-    known = [int(base) + int(upto) for _, base, _, upto, _ in boxes]
+    known = [int(base) + int(upto) for _, base, _, upto, _, _ in boxes]
     for sql in ("SELECT seq FROM sqlite_sequence WHERE name = 'entry'", "SELECT max(id) FROM entry"):
         with contextlib.suppress(sqlite3.Error):
             found = old.execute(sql).fetchone()
@@ -75,9 +80,8 @@ def _rows(old: sqlite3.Connection, after: int, end: int) -> Iterator[tuple[int, 
 
 def _whole(old: sqlite3.Connection, first: int, last: int) -> list[tuple[int, str, str, bytes, int, int | None]]:
     """The rows of these places that are what was committed. Raises sqlite3.Error where one cannot be read."""
-    has_crc = any(column[1] == "crc" for column in old.execute("PRAGMA table_info(entry)"))
     found = old.execute(
-        f"SELECT id, kind, leaf, body, retained, at_s, {'crc' if has_crc else 'NULL'} FROM entry "
+        f"SELECT id, kind, leaf, body, retained, at_s, {'crc' if _has(old, 'entry', 'crc') else 'NULL'} FROM entry "
         "WHERE id BETWEEN ? AND ? ORDER BY id",
         (first, last),
     ).fetchall()
@@ -86,6 +90,11 @@ def _whole(old: sqlite3.Connection, first: int, last: int) -> list[tuple[int, st
         for place, kind, leaf, body, retained, at_s, crc in found
         if isinstance(body, bytes) and isinstance(leaf, str) and crc in (None, crc32(body))
     ]
+
+
+def _has(old: sqlite3.Connection, table: str, column: str) -> bool:
+    """Whether the file's version had this column. Raises sqlite3.Error."""
+    return any(one[1] == column for one in old.execute(f"PRAGMA table_info({table})"))
 
 
 def _marks(old: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:

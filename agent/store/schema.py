@@ -32,4 +32,6 @@ MIGRATIONS = (
     ALTER TABLE entry ADD COLUMN crc INTEGER;
     ALTER TABLE outbox ADD COLUMN handed INTEGER NOT NULL DEFAULT 0
     """,
+    # parts: of the hardware that wrote under this id, hashed, one a line (agent.store.recognition); NULL: never looked at.
+    "ALTER TABLE outbox ADD COLUMN parts TEXT",
 )

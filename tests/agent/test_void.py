@@ -136,13 +136,14 @@ def test_a_file_without_checksums_of_before_is_migrated_and_read(tmp_path: Path,
     box.close()
     with sqlite3.connect(tmp_path / "o.db") as db:
         db.executescript(
-            "ALTER TABLE entry DROP COLUMN crc; ALTER TABLE outbox DROP COLUMN handed; PRAGMA user_version = 1"
+            "ALTER TABLE entry DROP COLUMN crc; ALTER TABLE outbox DROP COLUMN handed; "
+            "ALTER TABLE outbox DROP COLUMN parts; PRAGMA user_version = 1"
         )
     db.close()
     with read_only(tmp_path / "o.db") as before:
         assert before.depth().waiting == 1
     box = open_outbox(tmp_path / "o.db", "hw", "ffffffffffff", "t")
-    assert box.opening == ("migrated", {"schema_before": 1, "schema_now": 2})
+    assert box.opening == ("migrated", {"schema_before": 1, "schema_now": 3})
     assert [row.seq for row in box.waiting(0, 10)] == [1]
     assert [row.seq for row in box.append([journal(clock, "new")])] == [2]
     box.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from broker import Broker
+from county_client import County
 from daemon import TERMINAL, Daemon, Gun, Recorder, until
 
 from agent.fingerprint import fingerprint
@@ -197,7 +198,7 @@ def test_a_disk_in_a_new_terminal_sends_its_old_rows_under_their_old_id(
 ) -> None:
     station.scan("old")
     station.daemon.stop()
-    change(station.daemon.outbox_file, "UPDATE outbox SET fingerprint = 'another machine'")
+    change(station.daemon.outbox_file, "UPDATE outbox SET fingerprint = 'another machine', parts = NULL")
     with recording(tmp_path, broker) as recorder:
         station.start()
         station.scan("new")
@@ -212,6 +213,22 @@ def test_a_disk_in_a_new_terminal_sends_its_old_rows_under_their_old_id(
     assert [(one["outbox_details"]["before"], one["outbox_details"]["now"]) for one in start] == [
         ("another machine", fingerprint())
     ]
+
+
+def test_a_recognised_terminal_keeps_the_name_that_its_outbox_began_with(
+    tmp_path: Path, broker: Broker, station: Station
+) -> None:
+    """As after a first start in which a network card was still missing: what can be read now hashes otherwise."""
+    station.scan("before")
+    station.daemon.stop()
+    change(station.daemon.outbox_file, "UPDATE outbox SET fingerprint = 'f1r57f1r57f1'")
+    with recording(tmp_path, broker) as recorder, County(broker.host, broker.port) as county:
+        station.start()
+        station.scan("after")
+        station.until_stored(recorder)
+        station.until_receipted(recorder)
+        county.wait_for(lambda heard: [one for one in heard.of("state") if one.json["fingerprint"] == "f1r57f1r57f1"])
+        assert {row["outbox"] for row in recorder.rows("scan")} == {station.daemon.depth()["outbox"]}
 
 
 @pytest.mark.parametrize("offline", [False, True], ids=["seen at once", "after a day without a line"])
