@@ -185,9 +185,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     v: int = VERSION
     at: At
-    store: Annotated[
-        str, Meta(min_length=1, max_length=64)
-    ]  # id of the recorder's store; another one makes the agent send again
+    # id of the recorder's store; another one makes the agent send again
+    store: Annotated[str, Meta(min_length=1, max_length=64)]
     outbox: OutboxId
     upto: Count
     # SHA-256 of the newest parcels that hold rows of it and came by hand: what was handed over that way counts as handed over

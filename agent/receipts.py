@@ -18,9 +18,8 @@ class Contiguous:
     """
 
     def __init__(self, upto: int = 0, seqs: Iterable[int] = ()) -> None:
-        self._first = [
-            1
-        ]  # starts and ends of disjoint intervals that do not touch; the first begins at 1 and may be empty
+        # starts and ends of disjoint intervals that do not touch; the first begins at 1 and may be empty
+        self._first = [1]
         self._last = [upto]
         for seq in seqs:
             self.add(seq)

@@ -48,9 +48,8 @@ class Kept(NamedTuple):
     duplicates: int = 0
     conflicts: int = 0
     set_aside: int = 0
-    heads: tuple[
-        Head, ...
-    ] = ()  # of every outbox that a row came from, also where it was a duplicate: it missed the receipt
+    # of every outbox that a row came from, also where it was a duplicate: it missed the receipt
+    heads: tuple[Head, ...] = ()
     changed_keys: tuple[Terminal, ...] = ()  # terminals that told another export key than before
 
 

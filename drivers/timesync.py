@@ -21,9 +21,8 @@ class _Timex(ctypes.Structure):
 
 @cache
 def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(
-        None, use_errno=True
-    )  # once: each makes new function classes, and the clock is asked every minute
+    # once: each makes new function classes, and the clock is asked every minute
+    return ctypes.CDLL(None, use_errno=True)
 
 
 class TimeSync(NamedTuple):

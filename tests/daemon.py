@@ -33,9 +33,8 @@ from agent.messages import type_of
 NAME = "450225-GXBRS0001B-1"
 COMMANDS = Path(sys.executable).parent
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-ALWAYS_OPEN = "[opening_hours]\n" + "".join(
-    f'{day} = ["00:00-24:00"]\n' for day in DAYS
-)  # or verdicts depend on the hour
+# or verdicts depend on the hour
+ALWAYS_OPEN = "[opening_hours]\n" + "".join(f'{day} = ["00:00-24:00"]\n' for day in DAYS)
 TERMINAL = '[[device]]\nclass = "terminal"\nid = "main"\nstate_folder = ""\n'
 
 

@@ -63,9 +63,8 @@ class Link:
         self._pauses = Pauses(backoff_first_s, backoff_cap_s, chance or random.Random())
         self._connection: Connection | None = None
         self._window = asyncio.Semaphore(WINDOW)
-        self._warnings: dict[
-            str, Trouble
-        ] = {}  # by kind of message, the newest last; cleared by the kind's next success
+        # by kind of message, the newest last; cleared by the kind's next success
+        self._warnings: dict[str, Trouble] = {}
         self.state = LinkState(False, 0, clock.mono_ms(), "connecting")
         self.up, self.down = asyncio.Event(), asyncio.Event()
         self.down.set()

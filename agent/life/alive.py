@@ -37,9 +37,8 @@ class AliveFile:
         try:
             found = [self._read(slot) for slot in (0, 1)]
             if os.fstat(self._file).st_size < 2 * BLOCK:
-                os.pwrite(
-                    self._file, b"\0" * 2 * BLOCK, 0
-                )  # written, not only reserved: no block changes its state later
+                # written, not only reserved: no block changes its state later
+                os.pwrite(self._file, b"\0" * 2 * BLOCK, 0)
                 os.fsync(self._file)
         except BaseException:
             os.close(self._file)

@@ -22,9 +22,8 @@ from drivers.scan_gun.symbology import NAMES, is_identifier
 
 __all__ = ["Field", "Kind", "Meaning", "Verdict", "inspect_scan", "meaning", "split_symbology"]
 
-GS1_SYMBOLOGIES = frozenset(
-    ("C1", "e0", "d2", "d5", "Q3", "Q4", "J1", "J4")
-)  # FNC1 in first position, with or without ECI
+# FNC1 in first position, with or without ECI
+GS1_SYMBOLOGIES = frozenset(("C1", "e0", "d2", "d5", "Q3", "Q4", "J1", "J4"))
 LONGEST = 8000  # a QR code holds 7,089 digits
 SHOWN = 60
 

@@ -130,9 +130,8 @@ def _qualifiers(parts: tuple[str, ...]) -> list[Field]:
 
 def _attributes(query: str) -> list[Field]:
     pairs = (pair.partition("=") for pair in re.split("[&;]", query))
-    return [
-        _component(name, value) for name, _, value in pairs if is_digits(name)
-    ]  # other parameters are the site's own
+    # other parameters are the site's own
+    return [_component(name, value) for name, _, value in pairs if is_digits(name)]
 
 
 def _component(ai: str, value: str) -> Field:

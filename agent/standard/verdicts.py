@@ -34,9 +34,8 @@ from agent.standard.rules import Attestation, Rules, Waiver
 from agent.station import StationType
 from drivers.reading import Condition, Reading, Scalar
 
-Readings: TypeAlias = Mapping[
-    str, Sequence[tuple[str, Reading]]
-]  # device class -> (id, believed reading) of each device
+# device class -> (id, believed reading) of each device
+Readings: TypeAlias = Mapping[str, Sequence[tuple[str, Reading]]]
 Params: TypeAlias = dict[str, str | int | float]
 
 Seen: TypeAlias = tuple[str, str]  # device class and reason code
@@ -132,9 +131,8 @@ def _no_page_is_set(readings: Readings) -> bool:
 
 def _with_waiver(measured: Item, waiver: Waiver, seen: _Seen) -> Item:
     """The better of what was measured and what is waived; that a waiver does not count is said before what is wrong else."""
-    if (
-        measured.verdict == "met" and waiver.item != "video"
-    ):  # a terminal's own camera waives the video device, is not it
+    # a terminal's own camera waives the video device, is not it
+    if measured.verdict == "met" and waiver.item != "video":
         return measured
     if waiver.item == "scan_gun" and not seen.rules.waive_scan_gun_by_video:
         return msgspec.structs.replace(measured, because="waiver_refused", params=_who(waiver) | measured.params)

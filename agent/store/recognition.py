@@ -25,10 +25,10 @@ class Hardware(NamedTuple):
 class Compared(NamedTuple):
     """The kinds of parts that could be compared. A kind of which one side shows nothing says nothing."""
 
-    agree: frozenset[
-        str
-    ]  # at least one part is on both sides: a missing card is no contradiction, an added one is none
-    differ: frozenset[str]  # both sides show parts, and none is the same
+    # at least one part is on both sides: a missing card is no contradiction, an added one is none
+    agree: frozenset[str]
+    # both sides show parts, and none is the same
+    differ: frozenset[str]
 
     @property
     def same_terminal(self) -> bool:

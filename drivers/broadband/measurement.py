@@ -107,9 +107,8 @@ def as_told(answer: dict[str, Any]) -> Told:
 def weigh(told: Told, access: Access, mtu: int | None, bar: Bar, upload_bytes: int) -> Outcome:
     """The child's testimony to a rate or a reason."""
     evidence = _evidence(told)
-    rtt_ms = (
-        round(told.ping_ms, 2) if told.ping_ms is not None and told.ping_ms < 60_000 else None
-    )  # failed: 3600 s each
+    # failed: 3600 s each
+    rtt_ms = round(told.ping_ms, 2) if told.ping_ms is not None and told.ping_ms < 60_000 else None
     if refusal := _refusal(told):
         condition, reason = refusal
         return Outcome(None, condition, reason, evidence, rtt_ms)

@@ -75,9 +75,8 @@ async def test_an_idle_hour_asks_the_outbox_once_a_minute_at_most(
         outbox.db.set_trace_callback(asked.append)
         await pass_time(writer, clock, 3600)
         outbox.db.set_trace_callback(None)
-    assert (
-        0 < len([sql for sql in asked if "sqlite_sequence" in sql]) <= 60
-    )  # each question reads where the outbox ends
+    # each question reads where the outbox ends
+    assert 0 < len([sql for sql in asked if "sqlite_sequence" in sql]) <= 60
 
 
 async def test_patience_begins_with_the_row_that_waits_not_with_the_silence_before_it(

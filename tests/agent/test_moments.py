@@ -42,9 +42,8 @@ def test_a_time_put_right_is_off_by_no_more_than_the_drift_to_the_nearest_good_m
     assert said is not None
     after = [ms for ms in good_ms if ms >= event_ms]
     nearest_ms = (after[0] if after else good_ms[-1]) - event_ms
-    drifted_ms = (
-        (abs(nearest_ms) + 3 * APART_MS) * PPM / 1e6
-    )  # from the moment's own stamp, and its neighbour's thinning
+    # from the moment's own stamp, and its neighbour's thinning
+    drifted_ms = (abs(nearest_ms) + 3 * APART_MS) * PPM / 1e6
     expected = truth(round(event_ms * (1 + drift_ppm / 1e6)))
     assert abs((said - expected) / timedelta(milliseconds=1)) <= drifted_ms + 2
 

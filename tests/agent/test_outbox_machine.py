@@ -24,9 +24,8 @@ from agent.store.opening import open_outbox
 from agent.store.rows import Draft, Row
 from drivers.reading import Condition
 
-IN_MEMORY = (
-    "/dev/shm" if Path("/dev/shm").is_dir() else None
-)  # not the flash is tested here: what each fsync costs is saved
+# not the flash is tested here: what each fsync costs is saved
+IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 LONG = bool(os.environ.get("YINONG_LONG_TESTS"))
 STAMP = {"boot": "b0070001", "at": "2026-03-02T09:00:00.000+08:00", "mono_ms": 5, "clock": "synced"}
 PLACE = {"outbox": "0" * 12, "seq": 1}

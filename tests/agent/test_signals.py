@@ -29,9 +29,8 @@ class Ear:
     @property
     def tones(self) -> list[int]:
         data = os.read(self.read, 65536)
-        return [
-            int.from_bytes(data[at + 20 : at + 24], "little") for at in range(0, len(data), 48)
-        ]  # each with its SYN_REPORT
+        # each with its SYN_REPORT
+        return [int.from_bytes(data[at + 20 : at + 24], "little") for at in range(0, len(data), 48)]
 
 
 def kept(path: Path) -> list[str]:

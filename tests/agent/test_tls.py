@@ -85,9 +85,8 @@ async def test_a_terminals_own_certificate_that_the_broker_does_not_take_is_said
             (stranger.terminal(NAME), "the broker does not know the authority of this terminal's certificate"),
             (authority.terminal(NAME, EXPIRED), "this terminal's certificate has expired"),
         ):
-            for _ in range(
-                10
-            ):  # with TLS 1.3 the answer comes after the handshake, and the end of the connection with it
+            # with TLS 1.3 the answer comes after the handshake, and the end of the connection with it
+            for _ in range(10):
                 assert said in await attempt(broker, authority.file, password=None, own=own)
 
 

@@ -100,9 +100,8 @@ def test_events_lost_with_the_kernels_mark_never_give_a_wrong_good_scan(texts: l
     events[first : last + 1] = [(events[last][0], e.EV_SYN, e.SYN_DROPPED, 0)]
     captures = list(replay([line for _, line in timed_lines(events)], "evdev"))
     left = iter(texts)
-    assert all(
-        any(text == one for one in left) for text in good(captures)
-    )  # a subsequence: nothing invented, none twice
+    # a subsequence: nothing invented, none twice
+    assert all(any(text == one for one in left) for text in good(captures))
     assert any(c.damaged for c in captures)
 
 
