@@ -8,8 +8,9 @@ It answers CONNECT, SUBSCRIBE, PUBLISH (QoS 1) and PINGREQ as told, and never fo
 import asyncio
 import contextlib
 from collections.abc import Callable
-from types import TracebackType
 from typing import NamedTuple
+
+from loopback import LoopbackServer
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 13, 14
 RECEIVE_MAXIMUM, MAXIMUM_QOS, RETAIN_AVAILABLE, MAXIMUM_PACKET_SIZE = 0x21, 0x24, 0x25, 0x27
@@ -27,55 +28,33 @@ class Published(NamedTuple):
     size: int  # of the whole packet
 
 
-class FakeBroker:
+class FakeBroker(LoopbackServer):
     """`puback`: the reason code of each acknowledgement; None: never acknowledged. `slow_s`: that it is late by."""
-
-    host = "127.0.0.1"
 
     def __init__(
         self, *, connack: int = 0, properties: bytes = b"", suback: int = 1, slow_s: float = 0,
         puback: Callable[[Published], int | None] = lambda _packet: 0,
     ) -> None:  # fmt: skip
-        self.connack, self.properties, self.suback, self.slow_s, self.puback = (
-            connack,
-            properties,
-            suback,
-            slow_s,
-            puback,
-        )
+        super().__init__()
+        self.connack, self.properties, self.suback = connack, properties, suback
+        self.slow_s, self.puback = slow_s, puback
         self.published: list[Published] = []
-        self.connects = 0
         self.most_under_way = 0
         self.acknowledging = asyncio.Event()  # cleared: acknowledgements wait until it is set again
         self.acknowledging.set()
         self._under_way = 0
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    async def __aenter__(self) -> "FakeBroker":
-        self._server = await asyncio.start_server(self._serve, self.host, 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for writer in self._writers.copy():
-            writer.transport.abort()
-        while self._writers:  # noqa: ASYNC110  what is waited for has no event of its own
-            await asyncio.sleep(0.01)
 
     def of(self, kind: str) -> list[Published]:
         return [one for one in self.published if one.leaf.partition("/")[0] == kind]
 
     def disconnect(self, reason: int) -> None:
         """DISCONNECT with a reason to whoever is there, and the end of the connection."""
-        for writer in self._writers:
+        for writer in self._open:
             writer.write(_packet(DISCONNECT, bytes([reason, 0])))
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        self._open.add(writer)
         try:
             async with asyncio.TaskGroup() as group:
                 with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -89,7 +68,7 @@ class FakeBroker:
                         await writer.drain()
         finally:
             writer.close()
-            self._writers.discard(writer)
+            self._open.discard(writer)
 
     def _answer(self, kind: int, body: bytes, writer: asyncio.StreamWriter) -> bool:
         """False at the end."""
