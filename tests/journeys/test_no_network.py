@@ -84,6 +84,22 @@ def test_systemd_hears_ready_signs_of_life_and_the_stop(tmp_path: Path, broker: 
         assert systemd.count("READY=1") == 1
 
 
+def test_systemds_status_says_what_is_wrong_in_both_languages_for_as_long_as_it_lasts(
+    tmp_path: Path, broker: Broker
+) -> None:
+    with SystemdSocket(tmp_path) as systemd:
+        environment = {"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "400000"}
+        with Daemon(tmp_path, broker.port, environment=environment) as daemon:
+            until(lambda: "已连接县中心 / connected" in _last_status(systemd), lambda: f"{systemd.heard}")
+            broker.stop()
+            trouble = "县中心的消息服务没有开 / The county's broker is not running"
+            until(lambda: trouble in _last_status(systemd), lambda: f"{systemd.heard}\n{daemon.process.log}")
+            assert "已连接" not in _last_status(systemd)
+            broker.start()
+            until(lambda: "已连接县中心 / connected" in _last_status(systemd), lambda: f"{systemd.heard}")
+            assert trouble not in _last_status(systemd)
+
+
 def _last_status(systemd: SystemdSocket) -> str:
     systemd.count("")
     return next((line for line in reversed(systemd.heard) if line.startswith("STATUS=")), "")
