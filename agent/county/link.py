@@ -100,6 +100,11 @@ class Link:
             self.state = before._replace(namesake=outbox)
         return bool(self.state.taken_over) > bool(before.taken_over) or self.state.namesake != before.namesake
 
+    def recorder_seen(self) -> None:
+        """It answered: that nobody listens, as it was said of a birth before it came, does not hold any more."""
+        self._warnings = {kind: one for kind, one in self._warnings.items() if one.code != "nobody_listens"}
+        self._show_warning()
+
     def room(self, leaf: str) -> int | None:
         """Bytes of payload that the broker takes in one message on this leaf; None: any number."""
         largest = self._connection.largest_packet if self._connection else None
@@ -192,6 +197,9 @@ class Link:
         self._warnings.pop(kind, None)
         if trouble:
             self._warnings[kind] = trouble
+        self._show_warning()
+
+    def _show_warning(self) -> None:
         shown = next(reversed(self._warnings.values()), Trouble(""))
         if (shown.code, shown.detail) != (self.state.warning, self.state.warning_detail):
             self.state = self.state._replace(warning=shown.code, warning_detail=shown.detail)

@@ -1,0 +1,49 @@
+"""A broker that has reached its memory limit: said in words, nothing lost, and well again by itself once it has room."""
+
+from pathlib import Path
+from typing import Any
+
+from broker import Broker
+from daemon import TERMINAL, Daemon, Gun, Recorder, until
+
+SCANS = 300
+LIMIT = 400_000  # bytes: some hundred of these scans (mosquitto counts what it allocates; it logs nothing when it is reached)
+
+
+def test_a_broker_out_of_memory_costs_nothing_but_time(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    conf = broker.folder / "mosquitto.conf"
+    shipped = conf.read_text("utf-8")
+    conf.write_text(f"memory_limit {LIMIT}\n{shipped}", "utf-8")
+    expected = [f"S-{n}-" + "x" * 900 for n in range(SCANS)]
+    with broker, Gun() as gun:
+        with Recorder(tmp_path, broker.port):
+            pass  # what the terminal sends waits for it in the broker's memory
+        with Daemon(tmp_path, broker.port, tables=gun.table + TERMINAL) as daemon:
+            gun.wait_until_opened()
+            daemon.until_connected()
+            for n, text in enumerate(expected, 1):
+                gun.scan(text)
+                until(lambda n=n: n % 10 or len(daemon.rows("scan")) == n, lambda: daemon.process.log)
+            for lang in ("zh", "en"):
+                [trouble, *_] = until(lambda lang=lang: _troubles(daemon, lang), lambda: daemon.process.log)
+                assert trouble["says"]
+                assert trouble["remedy"]
+            assert daemon.process.running
+            assert daemon.depth()["receipted"] == 0
+            broker.stop()
+            conf.write_text(shipped, "utf-8")
+            broker.start()
+            (tmp_path / "recorder.log").unlink()
+            with Recorder(tmp_path, broker.port) as recorder:
+                until(
+                    lambda: daemon.depth()["waiting"] == 0,
+                    lambda: f"{daemon.depth()} {daemon.asked(ask='status')['link']}\n{daemon.process.log}",
+                    100,
+                )
+                assert recorder.texts() == expected
+                until(lambda: not _troubles(daemon, "zh"), lambda: f"{_troubles(daemon, 'zh')}\n{daemon.process.log}")
+
+
+def _troubles(daemon: Daemon, lang: str) -> list[dict[str, Any]]:
+    return daemon.asked(ask="status", lang=lang)["link"]["troubles"]
