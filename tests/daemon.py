@@ -78,8 +78,10 @@ class Daemon:
 
     def __init__(
         self, folder: Path, port: int, *, tables: str = TERMINAL, sections: str = "", broker: str = "",
-        environment: Mapping[str, str] | None = None, outbox_folder: Path | None = None,
+        environment: Mapping[str, str] | None = None, outbox_folder: Path | None = None, hardware: Path | None = None,
     ) -> None:  # fmt: skip
+        """`hardware`: a folder that the daemon sees as /sys, in a mount namespace of its own."""
+        self._hardware = hardware
         self.folder = folder / "terminal"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config, self.socket = self.folder / "agent.toml", self.folder / "agent.sock"
@@ -113,6 +115,9 @@ class Daemon:
 
     def launch(self) -> Process:
         arguments = [str(COMMANDS / "yinong-agent"), "run", "--config", str(self.config), "--socket", str(self.socket)]
+        if self._hardware:
+            inside = f'mount --bind "{self._hardware}" /sys && exec "$0" "$@"'
+            arguments = ["unshare", "--mount", "sh", "-c", inside, *arguments]
         self._process = Process(arguments, self.folder / "log", self.environment)
         return self._process
 

@@ -130,6 +130,10 @@ class RowFile:
                 return box.base + seq
         return 0
 
+    def last_seq_of(self, outbox: str) -> int:
+        """The newest number that this file gave under an outbox id; 0 where it never had that id."""
+        return max((end - box.base for box, end in self._spans() if box.outbox == outbox), default=0)
+
     def row(self, place: int, leaf: str, body: bytes, retained: bool = False) -> tuple[Row, bool]:
         """A row read at this place, and whether the county has receipted it."""
         box = next(box for box, end in self._spans() if box.base < place <= end)
