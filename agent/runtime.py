@@ -18,7 +18,6 @@ from agent.county.call import broker_of, session_of, tls_of, trusted
 from agent.county.commands import Commands
 from agent.county.connection import Incoming
 from agent.county.delivery import Delivery, Pace
-from agent.county.elsewhere import GoesOnElsewhere
 from agent.county.link import Link
 from agent.county.losses import Losses
 from agent.county.refusals import Hold
@@ -106,7 +105,6 @@ class Runtime:
         name = self.settings.terminal.name
         self._receipts = topic(name, "receipt")
         self._incoming: asyncio.Queue[Incoming] = asyncio.Queue(100)
-        self._elsewhere = GoesOnElsewhere()
         self._tls = tls_of(self.settings, loaded.secrets.key_file, lambda: self._vigil.certificates_after)
         broker = broker_of(self.settings, loaded.secrets.password, self._tls)
         self._losses = Losses(clock, lambda: self.flash.met, self._story.changed, self.life.note)
@@ -291,20 +289,13 @@ class Runtime:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             log.warning("a receipt that is none: %s", error)
             return
-        if not packet.retained:
-            self.link.recorder_seen()
         meaning = await self.delivery.on_receipt(receipt, packet.retained)
         if meaning == "again":
             await self.life.note("sent_again", store=receipt.store, upto=receipt.upto)
         elif meaning == "went_back":
             await self._begin_anew(receipt)
-        elif meaning == "foreign" or (not packet.retained and await self._goes_on_elsewhere(receipt)):
+        elif meaning in ("foreign", "elsewhere"):
             await self._not_ours(receipt, packet.retained)
-
-    async def _goes_on_elsewhere(self, receipt: Receipt) -> bool:
-        if receipt.outbox == self._outbox_id:
-            return False
-        return self._elsewhere.hears(receipt, await self.writer.ask(lambda box: box.last_seq_of(receipt.outbox)))
 
     async def _not_ours(self, receipt: Receipt, retained: bool) -> None:
         log.info("a receipt for outbox %s up to %d: not ours", receipt.outbox, receipt.upto)

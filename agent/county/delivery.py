@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from agent.clock import Clock
 from agent.county.batches import MOST_ROWS, next_batch
+from agent.county.elsewhere import GoesOnElsewhere
 from agent.county.hand_over import Handed, HandOver
 from agent.county.link import OVERHEAD, Link
 from agent.county.patience import Patience, first_of
@@ -51,7 +52,7 @@ class Delivery:
         self._writer, self._link, self._clock, self._pace = writer, link, clock, pace
         self._hands = HandOver(writer, link, clock, broker_is_enough, refused)
         self._refusals = self._hands.refusals
-        self._handed = HandedOver()
+        self._handed, self._elsewhere = HandedOver(), GoesOnElsewhere()
         self._live: asyncio.Queue[Row] = asyncio.Queue()
         self._live_from = 0  # rows up to here are backlog for this connection
         self._cursor = 0  # backlog is handed over up to here
@@ -84,7 +85,9 @@ class Delivery:
                 self._live.put_nowait(row)
 
     async def on_receipt(self, receipt: Receipt, retained: bool) -> str:
-        """Take a receipt in: what `Outbox.receipt` says of it."""
+        """Take a receipt in: what `Outbox.receipt` says of it, or `elsewhere` (`agent.county.elsewhere`)."""
+        if not retained:
+            self._link.recorder_seen()
         if not self._handed.knows(receipt.outbox):
             known = await self._writer.ask(lambda box: box.handed(receipt.outbox))
             self._handed.begin(receipt.outbox, known)
@@ -105,6 +108,9 @@ class Delivery:
                 True  # it is there, and lacks what the broker took: not a minute more
             )
             self._patience.hurry()
+        if not retained and meaning in ("same", "advanced"):
+            last_seq = await self._writer.ask(lambda box: box.last_seq_of(receipt.outbox))
+            return "elsewhere" if self._elsewhere.hears(receipt, last_seq) else meaning
         return meaning
 
     async def begin_anew(self, outbox: str) -> None:

@@ -18,5 +18,5 @@ class GoesOnElsewhere:
         if receipt.upto <= last_seq or receipt.parcels:  # what came by hand may have been written long ago
             return False
         before = self._upto.setdefault(receipt.outbox, receipt.upto)
-        self._upto[receipt.outbox] = receipt.upto
+        self._upto[receipt.outbox] = max(before, receipt.upto)
         return receipt.upto > before
