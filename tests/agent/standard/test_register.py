@@ -7,7 +7,7 @@ import pytest
 from agent.standard.register import BadRegister, load_register
 from agent.station import StationNumber, StationType
 
-FILE = Path(__file__).parents[2] / "config/counties/450225.toml"
+FILE = Path(__file__).parents[3] / "config/counties/450225.toml"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from agent.scans.platforms import PART_NAMES, PlatformRule, template_of
 from agent.standard.register import BadRegister, load_register
 from drivers.catalogue import sentence
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CODE = "45022520260302000017"
 RULE = PlatformRule(name="示例平台", like="https://*.example.org/t/{product}?c={code:d20}&b={batch:w1-12}")
 

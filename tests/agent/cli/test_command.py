@@ -1,0 +1,34 @@
+"""The command as a whole: its languages, its help, and no traceback whatever is asked of it."""
+
+import subprocess
+
+from command_line import Files, run
+from daemon import COMMANDS, Daemon
+
+
+def test_help_speaks_chinese_and_english() -> None:
+    assert "look at everything once" in run("--help", lang="en_US.UTF-8").out
+    assert "检查一遍所有设备" in run("--help", "--lang=zh", lang="en_US.UTF-8").out
+
+
+def test_the_language_may_stand_before_or_after_the_command(files: Files) -> None:
+    for arguments in (("--lang", "en", "status"), ("status", "--lang=en")):
+        assert "no daemon runs" in run(*arguments, "--socket", files.socket).out
+    assert "没有运行中的程序" in run("status", "--socket", files.socket).out
+
+
+def test_an_unknown_command_is_an_error_without_a_traceback() -> None:
+    ran = run("reboot")
+    assert ran.code == 2
+    assert "Traceback" not in ran.err
+
+
+def test_no_arguments_show_the_help() -> None:
+    assert "config" in run().out + run().err
+
+
+def test_a_reader_that_goes_away_is_no_error(daemon: Daemon) -> None:
+    command = f"{COMMANDS}/yinong-agent status --json --socket {daemon.socket} | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=False)
+    assert done.stdout == b"{"
+    assert b"Traceback" not in done.stderr

@@ -1,0 +1,19 @@
+"""Fixture of the rounds' tests: rounds over the watches of a test."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from scripted import Terminal
+
+from agent.devices.watch import Watch
+from agent.store.outbox import Outbox
+from agent.store.writer import Writer
+
+
+@pytest.fixture
+def terminal(writer: Writer, outbox: Outbox, clock: Any) -> Callable[..., Terminal]:
+    def made(*watches: Watch) -> Terminal:
+        return Terminal(writer, outbox, clock, *watches)
+
+    return made
