@@ -8,18 +8,17 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from agent.answers import Answers, Parts
 from agent.clock import Clock
 from agent.configuration.settings import Loaded, Settings
 from agent.control import Answerer, serve
-from agent.county.call import broker_of, session_of, tls_of, trusted
+from agent.county.call import broker_of, tls_of, trusted
 from agent.county.commands import Commands
-from agent.county.connection import Incoming
 from agent.county.delivery import Delivery, Pace
+from agent.county.inbox import Inbox
 from agent.county.link import Link
 from agent.county.losses import Losses
+from agent.county.presence import Presence
 from agent.county.refusals import Hold
 from agent.county.words import link_line
 from agent.devices.board import Believed, Board, Seen
@@ -35,7 +34,7 @@ from agent.life.link_story import LinkStory
 from agent.life.sections import hashes_of
 from agent.life.vigil import Vigil
 from agent.log import logged_bytes
-from agent.messages import Item, Receipt, State, topic
+from agent.messages import Item
 from agent.reports import Limits, Reports
 from agent.scans.answers import ScanAnswers
 from agent.scans.camera_desk import CameraDesk
@@ -43,8 +42,6 @@ from agent.scans.captures import Captures
 from agent.scans.card_desk import CardDesk
 from agent.scans.card_key import NoKey, card_key
 from agent.scans.signals import signals
-from agent.session import Session
-from agent.stamp import stamped
 from agent.store.marks import read_state
 from agent.store.outbox import Outbox
 from agent.store.parcel_desk import ParcelDesk
@@ -67,11 +64,10 @@ class Runtime:
     def __init__(self, loaded: Loaded, outbox: Outbox, clock: Clock, socket: Path, root: Path, version: str) -> None:
         assert loaded.settings is not None
         self.settings: Settings = loaded.settings
-        self.clock, self.version, self._loaded, self._socket = clock, version, loaded, socket
+        self.clock, self._loaded, self._socket = clock, loaded, socket
         self.run_id = os.urandom(4).hex()
         self.ready = asyncio.Event()
-        self._opening, self._outbox_id = outbox.opening, outbox.id
-        self._fingerprint = outbox.fingerprint
+        self._opening = outbox.opening
         if outbox.opening.kind == "other_hardware":
             forget_what_was_believed(outbox)
         self.writer = Writer(outbox)
@@ -88,7 +84,8 @@ class Runtime:
         )  # fmt: skip
         station, key = self.settings.terminal.key, _card_key(outbox.path)
         desk = CardDesk(
-            station, key, clock, self.writer, {"CHECK": self._card_check, "MEASURE": self._card_measure},
+            station, key, clock, self.writer,
+            {"CHECK": lambda: self._answers.card_check(), "MEASURE": lambda: self._answers.card_measure()},
             lambda answer: self.captures.show(answer),
         )  # fmt: skip
         guns = tuple(driver for _, driver in loaded.devices if isinstance(driver, ScanGun))
@@ -102,15 +99,17 @@ class Runtime:
             clock, self.life.tell, lambda: self.rounds.look_now(self._line_keys()),
             None if self.settings.broker.loopback else self._line,
         )  # fmt: skip
-        name = self.settings.terminal.name
-        self._receipts = topic(name, "receipt")
-        self._incoming: asyncio.Queue[Incoming] = asyncio.Queue(100)
-        self._tls = tls_of(self.settings, loaded.secrets.key_file, lambda: self._vigil.certificates_after)
-        broker = broker_of(self.settings, loaded.secrets.password, self._tls)
+        self._parcels = ParcelDesk(outbox.path, self.settings.terminal, clock, self.writer)
+        self._presence = Presence(
+            self.settings, clock, self.run_id, version, outbox.fingerprint, outbox.id, lambda: self._parcels.key
+        )
+        name, secrets = self.settings.terminal.name, loaded.secrets
+        self._tls = tls_of(self.settings, secrets.key_file, lambda: self._vigil.certificates_after)
+        broker = broker_of(self.settings, secrets.password, self._tls)
         self._losses = Losses(clock, lambda: self.flash.met, self._story.changed, self.life.note)
         self.link = Link(
-            name, clock, broker, self._session, self._born, self._on_message, self._losses.changed,
-            backoff_cap_s=self.settings.broker.reconnect_cap_s,
+            name, clock, broker, self._presence.session, self._presence.born, lambda packet: self._inbox.put(packet),
+            self._losses.changed, backoff_cap_s=self.settings.broker.reconnect_cap_s,
         )  # fmt: skip
         self.delivery = Delivery(
             self.writer, self.link, clock, broker_is_enough=self.settings.delivery.acknowledge == "broker",
@@ -123,12 +122,11 @@ class Runtime:
                                       self.rounds, self.reports, self.flash))  # fmt: skip
         self._scan_answers = ScanAnswers(clock, self.writer, self.captures, self.delivery, station, key)
         self._camera_desk = CameraDesk(self.captures, root, _camera(loaded))
-        self._parcels = ParcelDesk(outbox.path, self.settings.terminal, clock, self.writer)
-        secrets = loaded.secrets
-        self._commands = Commands(
+        commands = Commands(
             name, self._answers.over_mqtt(), clock,
             trusted_link=trusted(self.settings, secrets.password, secrets.key_file),
         )  # fmt: skip
+        self._inbox: Inbox = Inbox(name, self.link, self.delivery, commands, self._presence, self.life.note)
 
     def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Every loop of the daemon by name; each runs until it is cancelled."""
@@ -142,7 +140,7 @@ class Runtime:
             "link": self._once_ready(self.link.run()),
             "losses": self._losses.run(),
             "delivery": self.delivery.run(),
-            "incoming": self._take_incoming(),
+            "inbox": self._inbox.run(),
             "reports": self.reports.run(),
             "room": self._once_ready(self.room.run()),
             "flash": self._once_ready(self.flash.watch(self.life.note)),
@@ -189,7 +187,7 @@ class Runtime:
             except (OutboxFull, sqlite3.Error) as error:
                 log.error("at the stop: %s", error)
         if clean:
-            await self.link.close(msgspec.json.encode(self._state("closing")))
+            await self.link.close(self._presence.closing(self.link.state.connections))
 
     def close(self) -> None:
         self.writer.close()
@@ -224,40 +222,19 @@ class Runtime:
             raise
         await loop
 
-    def _session(self, connection: int) -> Session:
-        return session_of(self.settings, self._fingerprint, msgspec.json.encode(self._state("lost", connection)))
-
-    def _state(self, state: Any, connection: int | None = None) -> State:
-        terminal = self.settings.terminal
-        return State(
-            **stamped(self.clock), state=state, run=self.run_id, outbox=self._outbox_id, fingerprint=self._fingerprint,
-            connection=self.link.state.connections if connection is None else connection, version=self.version,
-            division=terminal.division, number=str(terminal.number), terminal=terminal.terminal,
-            export_key=self._parcels.key,
-        )  # fmt: skip
-
     async def _tell_export_key(self) -> None:
         """Of a key that was only made now (a terminal's first start) the county hears by one more birth."""
         try:
             if await self._parcels.begin():
                 await self.link.up.wait()
-                await self._born(self.link)
+                await self._presence.born(self.link)
         except (LinkLost, Refused):
             pass  # the next birth tells it
         except (YinongError, sqlite3.Error) as error:
             log.error("the export key: %s", error)
 
-    async def _born(self, link: Link) -> None:
-        await link.publish("state", msgspec.json.encode(self._state("online")), retain=True)
-
     def _verdicts(self, believed: Believed) -> tuple[Item, ...]:
         return verdicts_now(self.settings, believed, self.clock)
-
-    async def _card_check(self) -> tuple[str, str]:
-        return await self._answers.card_check()
-
-    async def _card_measure(self) -> tuple[str, str]:
-        return await self._answers.card_measure()
 
     def _on_plug(self, plug: Plug) -> None:
         if not plug.subsystem or plug.subsystem in CLASSES["scan_gun"].hotplug:
@@ -265,55 +242,6 @@ class Runtime:
 
     async def _note_refused(self, hold: Hold) -> None:
         await self.life.note("refused", leaf=hold.leaf, why=hold.trouble.code, said=hold.trouble.detail)
-
-    def _on_message(self, packet: Incoming) -> None:
-        try:
-            self._incoming.put_nowait(packet)
-        except asyncio.QueueFull:
-            log.warning("too many commands and receipts at once: one on %s is dropped", packet.topic)
-
-    async def _take_incoming(self) -> None:
-        while True:
-            packet = await self._incoming.get()
-            try:
-                if packet.topic == self._receipts:
-                    await self._take_receipt(packet)
-                else:
-                    await self._take_command(packet)
-            except (LinkLost, Refused, sqlite3.Error) as error:
-                log.warning("%s: %s", packet.topic, error)
-
-    async def _take_receipt(self, packet: Incoming) -> None:
-        try:
-            receipt = msgspec.json.decode(packet.payload, type=Receipt)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            log.warning("a receipt that is none: %s", error)
-            return
-        meaning = await self.delivery.on_receipt(receipt, packet.retained)
-        if meaning == "again":
-            await self.life.note("sent_again", store=receipt.store, upto=receipt.upto)
-        elif meaning == "went_back":
-            await self._begin_anew(receipt)
-        elif meaning in ("foreign", "elsewhere"):
-            await self._not_ours(receipt, packet.retained)
-
-    async def _not_ours(self, receipt: Receipt, retained: bool) -> None:
-        log.info("a receipt for outbox %s up to %d: not ours", receipt.outbox, receipt.upto)
-        if not retained and self.link.twin_seen(receipt.outbox, same_identity=False):
-            await self.life.note("twin", outbox=receipt.outbox, upto=receipt.upto)
-
-    async def _begin_anew(self, receipt: Receipt) -> None:
-        """The county has more of this outbox than the file ever gave: a new id, told to the county as at a birth."""
-        before, self._outbox_id = self._outbox_id, os.urandom(6).hex()
-        await self.delivery.begin_anew(self._outbox_id)
-        self.link.twin_seen(before, same_identity=True)  # perhaps: the copy may be running elsewhere
-        log.error("the outbox file is an older copy of itself: outbox %s ends, %s begins", before, self._outbox_id)
-        await self.life.note("outbox_went_back", outbox_before=before, receipted=receipt.upto, store=receipt.store)
-        await self._born(self.link)
-
-    async def _take_command(self, packet: Incoming) -> None:
-        if reply := await self._commands.take(packet):
-            await self.link.publish("reply", msgspec.json.encode(reply), correlation=packet.correlation)
 
 
 def _alive_file(outbox: Path) -> AliveFile | None:

@@ -328,7 +328,7 @@ class Life:
         connection = self.runtime.link._connection
         return bool(
             self.county.busy
-            or self.runtime._incoming.qsize()
+            or self.runtime._inbox.waiting
             or (connection is not None and connection._acks and self.broker.running)
             or any(watch.busy.locked() for watch in self.runtime.rounds._watches.values())
         )
