@@ -17,7 +17,6 @@ from agent.county.commands import Commands
 from agent.county.delivery import Delivery, Pace
 from agent.county.inbox import Inbox
 from agent.county.link import Link
-from agent.county.losses import Losses
 from agent.county.presence import Presence
 from agent.county.refusals import Hold
 from agent.county.words import link_line
@@ -97,7 +96,7 @@ class Runtime:
         )  # fmt: skip
         self._story = LinkStory(
             clock, self.life.tell, lambda: self.rounds.look_now(self._line_keys()),
-            None if self.settings.broker.loopback else self._line,
+            None if self.settings.broker.loopback else self._line, spare=lambda: self.flash.met,
         )  # fmt: skip
         self._parcels = ParcelDesk(outbox.path, self.settings.terminal, clock, self.writer)
         self._presence = Presence(
@@ -106,10 +105,9 @@ class Runtime:
         name, secrets = self.settings.terminal.name, loaded.secrets
         self._tls = tls_of(self.settings, secrets.key_file, lambda: self._vigil.certificates_after)
         broker = broker_of(self.settings, secrets.password, self._tls)
-        self._losses = Losses(clock, lambda: self.flash.met, self._story.changed, self.life.note)
         self.link = Link(
             name, clock, broker, self._presence.session, self._presence.born, lambda packet: self._inbox.put(packet),
-            self._losses.changed, backoff_cap_s=self.settings.broker.reconnect_cap_s,
+            self._story.changed, backoff_cap_s=self.settings.broker.reconnect_cap_s,
         )  # fmt: skip
         self.delivery = Delivery(
             self.writer, self.link, clock, broker_is_enough=self.settings.delivery.acknowledge == "broker",
@@ -138,7 +136,6 @@ class Runtime:
             "captures": self._once_ready(self.captures.run()),
             "rounds": self._once_ready(self.rounds.run()),
             "link": self._once_ready(self.link.run()),
-            "losses": self._losses.run(),
             "delivery": self.delivery.run(),
             "inbox": self._inbox.run(),
             "reports": self.reports.run(),

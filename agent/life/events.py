@@ -80,7 +80,9 @@ class LinkDown(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     connection: int
     why: str
-    untold: int = 0  # losses of the last hour that were not told, so that a flapping link fills no disk
+    down_ms: int = 0  # for so long already: it is told because it lasts
+    untold: int = 0  # short losses since the last that was told, so that a flapping link fills no disk
+    untold_ms: int = 0  # how long they were together
 
 
 class LinkLayer(Event, frozen=True, kw_only=True, omit_defaults=True):

@@ -64,3 +64,10 @@ def test_so_many_an_hour_are_told_and_the_rest_is_counted() -> None:
     assert ration.allows(HOUR_MS)
     assert ration.take_untold() == 3
     assert ration.take_untold() == 0
+
+
+def test_fewer_an_hour_are_allowed_for_a_while() -> None:
+    ration = Ration(3)
+    assert [ration.allows(n, 1) for n in range(3)] == [True, False, False]
+    assert ration.allows(3)
+    assert ration.untold == 2

@@ -11,7 +11,7 @@ from agent.county.link import LinkState
 from agent.devices.board import Seen
 from agent.devices.judgement import Judged, judge
 from agent.life.events import Event, LinkDown, LinkLayer, LinkUp
-from agent.life.link_story import LOSSES_AN_HOUR, LinkStory
+from agent.life.link_story import LOOK_S, LOSSES_AN_HOUR, SHORT_MS, LinkStory
 from drivers.reading import Condition, Evidence, Reading, Reason
 
 PROBE = Evidence("icmp echo", "192.0.2.1", {"rtt_ms": None, "outcome": "timed out"})
@@ -29,7 +29,8 @@ class Line:
         self.told: list[Event] = []
         self.looks = 0
         self.connection = 0
-        self.story = LinkStory(clock, self._tell, self.look, self._seen)
+        self.spare = False
+        self.story = LinkStory(clock, self._tell, self.look, self._seen, lambda: self.spare)
 
     async def _tell(self, event: Event) -> None:
         self.told.append(event)
@@ -55,6 +56,20 @@ class Line:
     async def down(self, why: str = "no acknowledgement") -> None:
         await self.story.changed(LinkState(False, self.connection, self.clock.mono_ms(), why))
         await self.clock.advance(0)
+
+    async def flap(self, down_s: float, up_s: float = 1) -> None:
+        await self.down()
+        await self.clock.advance(down_s)
+        await self.up()
+        await self.clock.advance(up_s)
+
+    @property
+    def downs(self) -> list[LinkDown]:
+        return [one for one in self.told if isinstance(one, LinkDown)]
+
+    @property
+    def turns(self) -> list[str]:
+        return [one.name for one in self.told if isinstance(one, (LinkDown, LinkUp))]
 
 
 @pytest.fixture
@@ -130,18 +145,83 @@ async def test_another_reason_for_being_down_is_no_entry_of_its_own(line: Line) 
 
 
 async def test_a_flapping_link_fills_no_journal_and_is_counted(line: Line) -> None:
-    await line.look()
+    await line.up()
     for _ in range(100):
-        await line.up()
-        await line.down()
-    downs = [one for one in line.told if isinstance(one, LinkDown)]
-    assert len(downs) == LOSSES_AN_HOUR
+        await line.flap(down_s=2)
+    assert len(line.downs) == LOSSES_AN_HOUR
     assert len([one for one in line.told if isinstance(one, LinkUp)]) == LOSSES_AN_HOUR + 1
     await line.clock.advance(3600)
+    await line.down()
+    assert line.downs[-1].untold == 100 - LOSSES_AN_HOUR
+    assert line.downs[-1].untold_ms == 2000 * line.downs[-1].untold
+
+
+async def test_a_flapping_link_on_a_day_without_budget_is_told_of_once_an_hour(line: Line) -> None:
+    line.spare = True
+    await line.up()
+    losses = 4 * 3600 // 5
+    for _ in range(losses):
+        await line.flap(down_s=2, up_s=3)
+    assert 4 <= len(line.downs) <= 5
+    assert losses - 720 <= sum(1 + one.untold for one in line.downs) <= losses
+
+
+@pytest.mark.parametrize("spare", [False, True])
+async def test_a_loss_that_lasts_is_told_after_a_minute_however_many_there_were(line: Line, spare: bool) -> None:
+    await line.up()
+    line.spare = spare
+    told = 1 if spare else LOSSES_AN_HOUR
+    for _ in range(told + 3):
+        await line.flap(down_s=3)
+    line.reading = NO_LINE
+    await line.down("cut")
+    await line.believes(NO_LINE)
+    await line.clock.advance(SHORT_MS / 1000 - LOOK_S - 1)
+    assert len(line.downs) == told
+    await line.clock.advance(1 + LOOK_S)
+    down, layer = line.told[-2:]
+    assert isinstance(down, LinkDown)
+    assert (down.why, down.untold, down.untold_ms) == ("cut", 3, 9000)
+    assert SHORT_MS <= down.down_ms <= SHORT_MS + LOOK_S * 1000
+    assert isinstance(layer, LinkLayer) and layer.layer == "access_line"
+    await line.clock.advance(7200)
+    await line.up()
+    up = line.told[-1]
+    assert isinstance(up, LinkUp)
+    assert (up.cause, up.down_ms // 60_000) == ("access_line", 121)
+
+
+async def test_a_short_loss_after_another_gets_its_own_minute(line: Line) -> None:
+    await line.up()
+    line.spare = True
+    await line.flap(1)
+    await line.flap(down_s=50, up_s=5)
+    await line.down("second")
+    await line.clock.advance(SHORT_MS / 1000 - 1)
+    assert len(line.downs) == 1
+    await line.clock.advance(1 + LOOK_S)
+    assert [one.why for one in line.downs[1:]] == ["second"]
+
+
+async def test_a_loss_told_with_budget_has_its_end_told_without(line: Line) -> None:
     await line.up()
     await line.down()
-    last = [one for one in line.told if isinstance(one, LinkDown)][-1]
-    assert last.untold == 100 - LOSSES_AN_HOUR
+    line.spare = True
+    await line.up()
+    assert line.turns == ["link_up", "link_down", "link_up"]
+
+
+async def test_a_loss_held_back_has_its_end_held_back_also_where_the_budget_came_back(line: Line) -> None:
+    await line.up()
+    line.spare = True
+    await line.flap(1)
+    await line.down()
+    line.spare = False
+    await line.up()
+    assert line.turns == ["link_up", "link_down", "link_up"]
+    await line.flap(1)
+    assert line.turns[3:] == ["link_down", "link_up"]
+    assert line.downs[-1].untold == 1
 
 
 async def test_a_broker_on_this_very_machine_is_on_no_line(clock: Any) -> None:
