@@ -11,12 +11,11 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from agent.messages import ROOT, TOPICS, Capture, Journal, Message, OutboxId, Receipted, State, topic, type_of
+from agent.messages import ROOT, Capture, Journal, Message, OutboxId, Receipted, State, topic, type_of
 from agent.station import BadStation, Terminal
 
 MOST = 2**63 - 1  # what a database's integer holds
 LONGEST_LEAF = 200
-OWN_LEAVES = tuple(line.leaf for line in TOPICS if line.by == "terminal")
 
 
 class Arrived(NamedTuple):

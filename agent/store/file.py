@@ -3,12 +3,13 @@
 import errno
 import os
 import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent.store.recognition import Hardware
 from agent.store.schema import MIGRATIONS
 
-PAGE_BYTES = 4096
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 _PARTS = ("", "-wal", "-shm")  # a file and what belongs to it
 
@@ -38,6 +39,19 @@ def opened(path: Path, max_bytes: int | None = None) -> tuple[sqlite3.Connection
         return db, {"schema_before": before, "schema_now": len(MIGRATIONS)} if changed else {}
     except BaseException:
         db.close()
+        raise
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Generator[None]:
+    """All or nothing, also where the commit itself fails (a full disk)."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
         raise
 
 

@@ -31,10 +31,6 @@ def hold(outbox: Path) -> bool:
     return True
 
 
-def is_held(outbox: Path) -> bool:
-    return all(path.exists() for path in _paths(outbox))
-
-
 def release(outbox: Path) -> bool:
     """Give it back to the disk. False where there was none."""
     released = False

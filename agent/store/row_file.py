@@ -52,20 +52,14 @@ class RowFile:
 
     @property
     def db(self) -> sqlite3.Connection:
-        """The open file, for `agent.store.spill`."""
+        """The open file, for what this room keeps in it beside rows, or reads of them in its own order."""
         return self._db
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
-        """All or nothing, also where the commit itself fails (a full disk)."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        """All or nothing (`agent.store.file`)."""
+        with file.transaction(self._db):
             yield self._db
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
 
     def append(self, drafts: Iterable[Draft], marks: Mapping[str, bytes | None] | None = None) -> list[Row]:
         """Commit messages and state marks in one transaction; gives the rows, in order, when they are on the disk.

@@ -6,12 +6,12 @@ left out, and a void takes its place (`agent.store.voids`). The damaged file sta
 
 import contextlib
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 from zlib import crc32
 
-from agent.store import voids
+from agent.store import file, voids
 
 STEP = 200  # places that are read together, until one of them cannot be read
 
@@ -36,7 +36,7 @@ def salvage(aside: Path, db: sqlite3.Connection) -> dict[str, str | int]:
         if not boxes:
             return {}
         last = _last(old, boxes)
-        with _transaction(db):
+        with file.transaction(db):
             db.executemany(
                 "INSERT INTO outbox (id, base, fingerprint, upto, store, parts) VALUES (?, ?, ?, ?, ?, ?)", boxes
             )
@@ -103,15 +103,3 @@ def _marks(old: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
         for key, value in old.execute("SELECT key, value FROM mark"):
             if isinstance(key, str) and isinstance(value, bytes):
                 yield key, value
-
-
-@contextlib.contextmanager
-def _transaction(db: sqlite3.Connection) -> Generator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise

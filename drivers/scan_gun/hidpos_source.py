@@ -21,7 +21,6 @@ from drivers.scan_gun.recording import Heard, bytes_entry, cause_mark, mark_entr
 from drivers.scan_gun.symbology import is_identifier
 
 DECODED_DATA = 2
-REPORT_BYTES = 64
 _ROOM = 56  # bytes of data in one report
 _CODE_ID = 61  # of Honeywell, its own
 _LAST = 63
