@@ -52,25 +52,6 @@ def test_a_shutdown_a_stop_of_the_service_and_a_power_cut_are_told_apart(
     assert starts[3]["previous_boot"] == starts[3]["last_alive"]["boot"]
 
 
-def test_a_crash_and_a_watchdogs_kill_are_named_at_the_next_start(
-    station: Station, agent: Agent, county: County
-) -> None:
-    folder = f"/run/systemd/system/{UNIT}.d"
-    station.run(
-        f"mkdir -p {folder}; printf '[Service]\\nWatchdogSec=6\\nTimeoutStopSec=3\\n' > {folder}/lab.conf;"
-        " systemctl daemon-reload"
-    )
-    agent.start()
-    station.run(f"kill -SEGV {agent.pid}")
-    crashed = waits_for(county, "start", 2)
-    station.run(f"kill -STOP {agent.pid}")
-    hung = waits_for(county, "start", 3)
-    print(crashed["previous_exit"], hung["previous_exit"])
-    assert (crashed["previous_end"], hung["previous_end"]) == ("crashed", "crashed")
-    assert crashed["previous_exit"]["status"] == "SEGV"
-    assert hung["previous_exit"]["result"] == "watchdog"
-
-
 def test_a_clock_set_by_hand_is_told_and_not_trusted_until_a_time_server_has_set_it(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
@@ -113,7 +94,9 @@ def test_a_terminal_that_wakes_in_the_wrong_year_reports_and_is_put_right_by_its
     assert abs(datetime.fromisoformat(good["at"]) - datetime.now(UTC)) < timedelta(minutes=3)
 
 
-@pytest.mark.parametrize(("cut", "layer"), [("cable", "lan"), ("gateway", "gateway"), ("line", "access_line")])
+@pytest.mark.parametrize(
+    ("cut", "layer"), [("cable", "lan"), ("gateway", "gateway"), ("line", "access_line"), ("broker", "county")]
+)
 def test_where_the_line_broke_is_told_when_it_is_back(
     station: Station, network: Network, agent: Agent, county: County, cut: Any, layer: str
 ) -> None:
@@ -121,7 +104,7 @@ def test_where_the_line_broke_is_told_when_it_is_back(
     agent.start()
     station.wait_for("yinong-agent status | grep -q .", "the socket")
     station.run("yinong-agent check; true")
-    network.cut(cut)
+    network.cut(cut, broker_port=county.broker.port)
     station.wait_for("yinong-agent status --json | grep -q '\"up\": *false'", "the loss to be noticed", timeout_s=120)
     believed = "select 1 from entry where cast(body as text) like '%\"link_layer\"%'"
     station.wait_for(

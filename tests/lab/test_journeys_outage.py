@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from lab.agent import UNIT, Agent
 from lab.camera import Camera
@@ -78,8 +79,9 @@ def test_a_crashed_service_is_back_and_says_so(
 ) -> None:
     _start_with_gun(agent, gun)
     crashed = agent.pid
-    station.run(f"kill -9 {crashed}")
+    station.run(f"kill -SEGV {crashed}")
     county.waits_for("the start after the crash", lambda: "crashed" in _ends(county))
+    assert _starts(county)[-1]["previous_exit"]["status"] == "SEGV"
     assert agent.pid != crashed
     assert agent.restarts() == 1
     agent.opens(gun.by_id)
@@ -97,7 +99,7 @@ def test_a_service_that_hangs_is_started_again_by_the_watchdog(
     hanging = agent.pid
     station.run(f"kill -STOP {hanging}")
     county.waits_for("the start after the hang", lambda: "crashed" in _ends(county))
-    assert "watchdog" in station.run(f"journalctl --no-pager -o cat -u {UNIT} _PID=1").lower()
+    assert _starts(county)[-1]["previous_exit"]["result"] == "watchdog"
     assert agent.pid != hanging
     agent.opens(gun.by_id)
     gun.type("6901234567892")
@@ -131,6 +133,29 @@ def test_devices_that_hang_hold_nothing_up(
     assert station.run(f"systemctl show -p Result --value {UNIT}") == "success"
 
 
+def test_a_disk_that_fills_up_is_told_of_and_no_scan_is_lost(
+    station: Station, gun: KeyboardGun, agent: Agent, county: County
+) -> None:
+    """Nothing can be written for a while: what was scanned waits in memory and is committed when there is room."""
+    agent.configure(
+        {"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product}, {"class": "terminal", "id": "main"}
+    )
+    agent.start()
+    agent.opens(gun.by_id)
+    texts = [f"690100000000{number}" for number in range(7)]
+    gun.type(texts[0])
+    county.waits_for("the first scan", lambda: county.captures() == texts[:1])
+    with station.full_disk():
+        for text in texts[1:6]:
+            gun.type(text)
+        told = {each["class"]: (each["condition"], each["reason"]) for each in agent.check()["devices"]}
+    gun.type(texts[6])
+    county.waits_for("all of them", lambda: county.captures() == texts)
+    say(f"full disk: {told}")
+    assert told["terminal"] == ("faulty", "disk_full")
+    assert agent.restarts() == 0
+
+
 def _start_with_gun(agent: Agent, gun: KeyboardGun) -> None:
     agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
     agent.start()
@@ -139,7 +164,11 @@ def _start_with_gun(agent: Agent, gun: KeyboardGun) -> None:
 
 def _ends(county: County) -> list[str]:
     """How each run before the one that says so had ended, by the county's journal."""
-    return [m["details"]["previous_end"] for m in county.messages("journal") if m["event"] == "start"]
+    return [start["previous_end"] for start in _starts(county)]
+
+
+def _starts(county: County) -> list[dict[str, Any]]:
+    return [m["details"] for m in county.messages("journal") if m["event"] == "start"]
 
 
 @contextmanager
