@@ -4,8 +4,10 @@
 
 A change is believed after 3 equal readings, after 2 where it is a recovery, after 1 where a hotplug event caused the
 look; the very first reading at once. Equal means the same condition for the same reason code, so 'paper out' turning
-into 'toner empty' is a change as well. Measures are no part of that: a reading that agrees replaces the believed one and
-brings its newest measures. The state is a struct that serialises; it is stored in the transaction of the message.
+into 'toner empty' is a change as well. After a hotplug event another device in the same condition is one too (the reason's
+parameters name it): a gun that is switched to another mode comes back sooner than a look finds none. Measures are no part
+of that: a reading that agrees replaces the believed one and brings its newest measures. The state is a struct that
+serialises; it is stored in the transaction of the message.
 """
 
 import msgspec
@@ -49,7 +51,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(state: Judged | None, reading: Reading, mono_ms: int, boot: str, event: bool = False) -> tuple[Judged, bool]:
-    """The next state, and whether what is believed (condition or reason code) changed.
+    """The next state, and whether what is believed changed: condition or reason code, after an event also which device it is.
 
     `mono_ms` and `boot` are of the reading; `event` is True where a hotplug event of the device caused the look. What was
     seen before a reboot but not believed is forgotten: monotonic times of two boots do not compare.
@@ -59,7 +61,8 @@ def judge(state: Judged | None, reading: Reading, mono_ms: int, boot: str, event
     state = _in_this_boot(state, mono_ms, boot)
     if _agrees(state.believed, reading):
         flaps = _flaps_given_up(state, None, mono_ms)
-        return msgspec.structs.replace(state, believed=reading, candidate=None, flap_mono_ms=flaps), False
+        another = event and state.believed.reason.params != reading.reason.params
+        return msgspec.structs.replace(state, believed=reading, candidate=None, flap_mono_ms=flaps), another
     candidate = _counted(state.candidate, reading)
     flaps = _flaps_given_up(state, candidate, mono_ms)
     certain = event or reading.reason.code == TABLE_WRONG

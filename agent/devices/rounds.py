@@ -72,6 +72,9 @@ class Rounds:
         """Look at these devices (or all) at once, for a person who waits; gives them as seen just now."""
         wanted = [w for k, w in self._watches.items() if keys is None or k in set(keys)]
         await asyncio.gather(*(self.look(watch) for watch in wanted if watch.driver is not None))
+        for watch in wanted:
+            if watch.in_doubt:  # its own turn may be a minute away
+                watch.doubted.set()
         return [self._board.devices[watch.key] for watch in wanted]
 
     async def look(self, watch: Watch, event: bool = False) -> None:
@@ -183,18 +186,21 @@ class Rounds:
         event = False
         while True:
             await self.look(watch, event)
-            pending = watch.judged is not None and watch.judged.candidate is not None
-            event = await self._wait(watch, min(CONFIRM_S, watch.kind.every_s) if pending else watch.kind.every_s)
+            event = await self._wait(watch)
 
-    async def _wait(self, watch: Watch, seconds: float) -> bool:
+    async def _wait(self, watch: Watch) -> bool:
         """Until the next look is due (False) or a plug event of the class has settled (True)."""
-        async with asyncio.TaskGroup() as group:
-            either = [group.create_task(watch.plugged.wait()), group.create_task(self._clock.sleep(seconds))]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            for task in either:
-                task.cancel()
-        if not watch.plugged.is_set():
-            return False
+        while not watch.plugged.is_set():
+            watch.doubted.clear()
+            seconds = min(CONFIRM_S, watch.kind.every_s) if watch.in_doubt else watch.kind.every_s
+            waits = (watch.plugged.wait(), watch.doubted.wait(), self._clock.sleep(seconds))
+            async with asyncio.TaskGroup() as group:
+                either = [group.create_task(wait) for wait in waits]
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                for task in either:
+                    task.cancel()
+            if not watch.plugged.is_set() and not watch.doubted.is_set():
+                return False
         for _ in range(SETTLE_AT_MOST):
             watch.plugged.clear()
             await self._clock.sleep(SETTLE_S)

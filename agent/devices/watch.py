@@ -93,6 +93,7 @@ class Watch:
         self.judged = judged
         self.instead = instead  # of a device that is not looked at because its table is wrong
         self.plugged = asyncio.Event()
+        self.doubted = asyncio.Event()  # a look out of its turn has seen a change that is not believed yet
         self.busy = asyncio.Lock()
         self.reported_mono_ms: int | None = None
         self.previous: Reading | None = None  # the last one that the driver itself gave: counters are differences to it
@@ -101,6 +102,11 @@ class Watch:
         """Keep what the driver gave; a look that was cut short or failed carries no counters on."""
         if reading.reason.code not in CUT_SHORT:
             self.previous = reading
+
+    @property
+    def in_doubt(self) -> bool:
+        """Something was seen that is not believed yet: it is looked at again soon."""
+        return self.judged is not None and self.judged.candidate is not None
 
     @property
     def key(self) -> str:

@@ -58,6 +58,14 @@ def test_an_event_that_shows_nothing_new_changes_nothing():
     assert judge(state, seen("working"), 5, BOOT, event=True)[1] is False
 
 
+def test_a_plug_that_shows_another_device_in_the_same_condition_is_a_change():
+    one, other = (msgspec.structs.replace(seen("working"), reason=Reason("x", {"name": name})) for name in "AB")
+    state, _ = run([one])
+    state, changed = judge(state, other, 5, BOOT, event=True)
+    assert (changed, state.believed, state.since_mono_ms) == (True, other, 0)
+    assert judge(state, one, 6, BOOT)[1] is False  # without a plug the numbers in a reason are free to move
+
+
 def test_another_reason_within_the_same_condition_is_a_change_after_three():
     state, changes = run([seen("faulty", "paper_out"), *[seen("faulty", "toner_empty")] * 3])
     assert changes == [0, 3]

@@ -58,6 +58,22 @@ async def test_a_change_that_is_seen_is_looked_at_again_soon(terminal: Any, cloc
     assert clock.mono_ms() == 1_000_000 + 70_000
 
 
+async def test_a_change_that_a_person_saw_is_looked_at_again_soon_and_not_in_the_devices_own_turn(
+    terminal: Any, clock: Any, until: Any
+) -> None:
+    printer = watch(WORKING, FAULTY)
+    one = terminal(printer)
+    async with one.running():
+        await until(lambda: clock._sleepers)
+        await clock.advance(1)
+        await one.rounds.look_now()
+        for looks in (2, 3):
+            await until(lambda looks=looks: printer.driver.looks == looks and len(clock._sleepers) == 2)
+            await clock.advance(5)
+        await until(lambda: one.conditions == ["working", "faulty"])
+    assert clock.mono_ms() == 1_000_000 + 11_000
+
+
 async def test_the_line_is_never_measured_at_the_start(terminal: Any, clock: Any, until: Any) -> None:
     line = Line(readings=[WORKING], measured=[WORKING], previous=[])
     one = terminal(Watch(kind("broadband", measure_budget_s=5), "main", line, None))
