@@ -113,12 +113,16 @@ class County:
 
     def _until(self, condition: Callable[[], Any], what: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        while not condition():
+        while True:
+            asked = time.monotonic()
+            if condition():
+                return
             if self._recorder and self._recorder.poll() is not None:
                 raise LabError(f"the recorder has ended:\n{(self.folder / 'recorder.log').read_text()[-3000:]}")
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > deadline:
                 raise LabError(f"the county waited {timeout_s} s in vain for {what}; it has\n{self._what_there_is()}")
-            time.sleep(0.05)
+            time.sleep(max(0.05, 2 * (now - asked)))  # the stations need this machine's processors
 
     def _what_there_is(self) -> str:
         if not self._has_a_store():

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lab import look
 from lab.machine import Frozen, Machine
 from lab.parked import frozen_after, parked, put, run
 from lab.places import CHECKOUT, key_of, say
@@ -31,8 +32,10 @@ def installed() -> Frozen:
         words = run(machine, f"{SOURCE}/systemd/install.sh --no-start {carried_as(wheel)} /opt/wheelhouse", 300)
         for line in words.splitlines():
             say("   ", line)
+        put(machine, look.PROGRAM_AT, look.PROGRAM.encode())
+        run(machine, look.AS_THE_SERVICE, 60)
 
-    key = key_of([wheel.name, wheel.parent.name, *carried[1:], _OTHER_BOOT_ID])
+    key = key_of([wheel.name, wheel.parent.name, *carried[1:], _OTHER_BOOT_ID, look.PROGRAM, look.AS_THE_SERVICE])
     return frozen_after(parked(), key, install, what="install the agent in the parked station")
 
 

@@ -1,11 +1,13 @@
-"""One look of one driver, in the very sandbox of the service: the installed unit, with another program in it."""
+"""One look of one driver, in the very sandbox of the service: the installed unit, with another program in it (`lab.installed`
+puts it there).
+"""
 
 import json
 from typing import Any, NamedTuple
 
 from lab.station import PYTHON, Station
 
-_PROGRAM = """
+PROGRAM = """
 import asyncio, json, sys
 from pathlib import Path
 import msgspec
@@ -28,9 +30,10 @@ async def look():
 
 print(msgspec.json.encode(asyncio.run(look())).decode())
 """
-_AS_THE_SERVICE = (
+PROGRAM_AT = "/usr/local/lib/lab-look.py"
+AS_THE_SERVICE = (
     "sed -e 's/^Type=.*/Type=oneshot/' -e '/^Restart/d' -e '/^WatchdogSec/d' -e '/^NotifyAccess/d' -e '/^ExecStopPost/d'"
-    f" -e 's,^ExecStart=.*,ExecStart={PYTHON} -I /usr/local/lib/lab-look.py,'"
+    f" -e 's,^ExecStart=.*,ExecStart={PYTHON} -I {PROGRAM_AT},'"
     " -e '/^ExecStart=/a StandardOutput=truncate:/run/lab.look.out'"
     " /etc/systemd/system/yinong-agent.service > /run/systemd/system/lab-look.service && systemctl daemon-reload"
 )
@@ -48,9 +51,6 @@ class Seen(NamedTuple):
 
 def look(station: Station, device_class: str, *, times: int = 1, **options: Any) -> Seen:
     """What the driver of that class sees as the service's account in the service's sandbox; at its last look of `times`."""
-    if station.tried("test -e /run/systemd/system/lab-look.service").code:
-        station.put("/usr/local/lib/lab-look.py", _PROGRAM)
-        station.run(_AS_THE_SERVICE)
     station.put("/run/lab.look.json", json.dumps({"class": device_class, "options": options, "times": times}))
     station.run("systemctl start lab-look || (journalctl --no-pager -n 40 -u lab-look >&2; false)", timeout_s=120)
     said = json.loads(station.get("/run/lab.look.out"))
