@@ -103,11 +103,11 @@ class Life:
                 station.look_for_receipts()
             case "line":
                 self._due[name] = inf
-                station.journal("link_lost", away_s=round(now_s - self._went_s), gateway="answers", county="silent")
+                station.line_back(now_s - self._went_s)
                 self._connect(group)
             case "power":
                 self._due[name] = inf
-                station.power_back(now_s - self._went_s)
+                station.power_back()
                 self._connect(group)
             case "event":
                 self._due[name] = now_s + self._next_event_s()

@@ -12,6 +12,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.clock import Clock, rfc3339
+from agent.life.events import Event, Layer, LinkDown, LinkUp, Start
 from agent.messages import (
     LATE,
     SIMULATED,
@@ -37,6 +38,7 @@ from center.reconnect import Retry, stay_connected
 from center.scenes import CODES, EQUIPMENT, SCENES, standing
 from drivers.reading import Reading
 
+VERSION = "simulated"
 WINDOW = 10
 HEARTBEAT_S, TELEMETRY_S = 60.0, 300.0
 WILL_DELAY_S, EXPIRY_S = 60, 600
@@ -82,7 +84,7 @@ class SimulatedStation:
 
     def begin(self) -> None:
         """The first rows: a start, every device, the standard."""
-        self.journal("start", boot=self._boot, clean=True)
+        self._journal(Start(run=self._run_id, version=VERSION, previous_end="first", outbox="new"))
         for name in self.readings:
             self._device(name, None)
         self._standard()
@@ -94,26 +96,41 @@ class SimulatedStation:
 
     def cut_line(self) -> None:
         """The line is gone, the station goes on: nothing is told to the broker."""
-        self._meant = True
-        if self._wire:
-            self._wire.drop(Trouble("closed", "line cut"))
+        self._drop()
+        self._journal(LinkDown(connection=self._connection, why="closed"))
+
+    def line_back(self, away_s: float) -> None:
+        """The agent of a station that was powered all the while knows where it broke."""
+        down_ms = round(away_s * 1000)
+        layers: tuple[tuple[Layer, int], ...] = (("access_line", self._mono_ms() - down_ms),)
+        self._journal(LinkUp(connection=self._connection + 1, down_ms=down_ms, cause="access_line", layers=layers))
 
     def cut_power(self) -> None:
         """The terminal is gone in mid-sentence; its outbox is what the disk kept."""
         self.powered = False
-        self.cut_line()
+        self._drop()
 
-    def power_back(self, away_s: float) -> None:
+    def power_back(self) -> None:
         """A new boot, which found no clean end."""
         self.powered = True
+        previous_run, previous_boot = self._run_id, self._boot
         self._boot, self._run_id, self._connection = (
             f"{self._chance.getrandbits(32):08x}", f"{self._chance.getrandbits(32):08x}", 0,
         )  # fmt: skip
         self._boot_mono_ms = self._clock.mono_ms() - 25_000
-        self.journal("start", boot=self._boot, clean=False, away_s=round(away_s))
+        start = Start(
+            run=self._run_id, version=VERSION, previous_end="cut", outbox="kept", new_boot=True,
+            previous_run=previous_run, previous_boot=previous_boot, previous_version=VERSION,
+        )  # fmt: skip
+        self._journal(start)
 
-    def journal(self, event: str, **details: Any) -> None:
-        self._row("journal", Journal(**self._placed(), event=event, details=details))
+    def _drop(self) -> None:
+        self._meant = True
+        if self._wire:
+            self._wire.drop(Trouble("closed", "line cut"))
+
+    def _journal(self, event: Event) -> None:
+        self._row("journal", Journal(**self._placed(), event=event.name, details=event.details()))
 
     def change(self, name: str, reading: Reading) -> None:
         """A device is seen otherwise, and believed."""
@@ -261,7 +278,7 @@ class SimulatedStation:
 
     def _void(self, seq: int) -> bytes:
         placed: dict[str, Any] = {**self._placed(), "seq": seq}
-        return msgspec.json.encode(Journal(**placed, event="void", details={"why": "not in the archive any more"}))
+        return msgspec.json.encode(Journal(**placed, event="void", details={"reason": "not_in_archive", "was": "?"}))
 
     def _session(self) -> Session:
         self._connection += 1
@@ -274,7 +291,7 @@ class SimulatedStation:
     def _state(self, word: str) -> State:
         return State(
             **self._stamped(), state=word, connection=self._connection, run=self._run_id,  # type: ignore[arg-type]
-            outbox=self.outbox.standing.outbox, fingerprint=self._fingerprint, version="simulated",
+            outbox=self.outbox.standing.outbox, fingerprint=self._fingerprint, version=VERSION,
             division=self.terminal.division, number=str(self.terminal.number), terminal=self.terminal.terminal,
             simulated=True,
         )  # fmt: skip

@@ -6,20 +6,23 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 from broker import Broker
 from county import NAME, Probe, recording
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.clock import SystemClock
-from agent.messages import SIMULATED, Receipt, type_of
+from agent.life.events import LinkDown, LinkUp, Start, read_event
+from agent.messages import SIMULATED, Journal, Receipt, type_of
 from agent.session import Broker as Address
 from agent.standard.register import load_register
 from agent.station import StationType
 from center.intake import Arrived, split, take
-from center.memory_outbox import MemoryOutbox
+from center.memory_outbox import MemoryOutbox, Row
 from center.scenes import EQUIPMENT, SCENES, standing
 from center.simulate import Fleet, Plan, terminals
+from center.simulated import SimulatedStation
 from center.store import Store
 from drivers.catalogue import reason_codes, sentence
 
@@ -82,6 +85,26 @@ async def test_everything_that_a_simulated_station_sends_keeps_to_the_contract_a
         assert name.endswith("-sim"), "no simulated station can be mistaken for a real terminal"
         assert type_of(leaf)
         assert not take(one).set_aside, (one, take(one).set_aside)
+
+
+def test_what_a_simulated_station_tells_of_its_life_is_what_an_agent_tells() -> None:
+    terminal, _ = terminals(COUNTY, 1)[0]
+    station = SimulatedStation(terminal, Address("127.0.0.1", 9), SystemClock(), random.Random(1), Counter())
+    station.begin()
+    station.cut_line()
+    station.line_back(away_s=40)
+    station.cut_power()
+    station.power_back()
+    station.outbox.begin()
+    rows: list[Row] = []
+    while taken := station.outbox.take()[0]:
+        rows += taken
+    entries = [msgspec.json.decode(row.body, type=Journal) for row in rows if row.leaf == "journal"]
+    first, down, up, again = [read_event(one.event, one.details) for one in entries]
+    assert isinstance(first, Start) and isinstance(down, LinkDown)
+    assert isinstance(up, LinkUp) and up.down_ms == 40_000
+    assert isinstance(again, Start)
+    assert (again.previous_end, again.previous_run, again.new_boot) == ("cut", first.run, True)
 
 
 def test_every_reason_of_a_simulated_device_is_in_its_drivers_catalogue_with_all_its_parameters() -> None:
