@@ -1,13 +1,13 @@
 """Devices that give what a test puts in, and rounds over them with what they committed."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from running import running
 
 from agent.devices.board import Believed, Board
 from agent.devices.rounds import Rounds
@@ -118,11 +118,8 @@ class Terminal:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.rounds.run())
-        yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        async with running(self.rounds.run()):
+            yield
 
 
 def watch(*readings: Reading | Exception, name: str = "printer", **other: Any) -> Watch:

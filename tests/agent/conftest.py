@@ -1,7 +1,6 @@
 """Fixtures of the agent's tests: a clock that tests advance, and an outbox in a folder of its own."""
 
 import asyncio
-import contextlib
 import heapq
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from running import running
 
 from agent.clock import ClockQuality
 from agent.store.opening import open_outbox
@@ -97,11 +97,8 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 async def writer(outbox: Outbox) -> AsyncIterator[Writer]:
     """The outbox's owner, running."""
     one = Writer(outbox)
-    task = asyncio.create_task(one.run())
-    yield one
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    async with running(one.run()):
+        yield one
     one._thread.shutdown()
 
 

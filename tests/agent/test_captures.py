@@ -1,7 +1,6 @@
 """From the gun to the outbox: numbers, repeats, damage, a full disk, a gun that fails, and a clean stop."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from running import running
 
 from agent.messages import Capture, Journal
 from agent.scans.captures import MOST_HELD, Captures
@@ -68,13 +68,8 @@ class Terminal:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.captures.run())
-        try:
+        async with running(self.captures.run()):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
 
 async def test_captures_are_numbered_in_order_and_go_on_in_the_next_run(

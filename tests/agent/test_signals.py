@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from running import running
 
 from agent.messages import Capture
 from agent.scans.captures import Captures
@@ -41,13 +42,8 @@ def kept(path: Path) -> list[str]:
 @contextlib.asynccontextmanager
 async def capturing(gun, clock, writer, feedback):
     captures = Captures((gun,), Path("/"), clock, writer, None, feedback)
-    task = asyncio.create_task(captures.run())
-    try:
+    async with running(captures.run()):
         yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """When the day's flash budget is met all but scans gives way: telemetry, daily repeats, devices that flap, write probes."""
 
-import asyncio
-import contextlib
 import random
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from running import running
 
 from agent.county.link import Link
 from agent.devices.board import Board
@@ -108,12 +107,6 @@ async def pass_samples(writer: Writer, clock: Any, count: int) -> None:
             await clock.advance(0)
 
 
-async def ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
 def told(outbox: Outbox) -> list[str]:
     rows = outbox.waiting(0, 100_000)
     return [msgspec.json.decode(row.body, type=Device).condition for row in rows if row.leaf.startswith("device/")]
@@ -178,37 +171,34 @@ async def test_telemetry_stays_in_memory_thinned_and_bounded_and_goes_to_the_dis
 ) -> None:
     reports = reports_of(writer, clock, day)
     day.spent(1000)
-    task = asyncio.create_task(reports.run())
-
-    await clock.advance(30)
-    await pass_samples(writer, clock, 4 * HELD_AT_MOST)
-    assert spill.held_bytes(outbox) == 0
-    await reports.spill()
-    assert spill.held_bytes(outbox) == 0, "nor at a stop"
-    await pass_samples(writer, clock, 288 - 4 * HELD_AT_MOST)
-    day.flash.look()
-    assert not day.flash.met
-    await pass_samples(writer, clock, 1)
-    held = spill.oldest(outbox, 1000)
-    assert HELD_AT_MOST // 2 < len(held) <= HELD_AT_MOST + 1
-    times = [msgspec.json.decode(body)["mono_ms"] for _, body in held]
-    assert times == sorted(times)
-    assert times[0] < 1_030_000 + 20 * 300_000, "the beginning of the day keeps its shape"
-    await ended(task)
+    async with running(reports.run()):
+        await clock.advance(30)
+        await pass_samples(writer, clock, 4 * HELD_AT_MOST)
+        assert spill.held_bytes(outbox) == 0
+        await reports.spill()
+        assert spill.held_bytes(outbox) == 0, "nor at a stop"
+        await pass_samples(writer, clock, 288 - 4 * HELD_AT_MOST)
+        day.flash.look()
+        assert not day.flash.met
+        await pass_samples(writer, clock, 1)
+        held = spill.oldest(outbox, 1000)
+        assert HELD_AT_MOST // 2 < len(held) <= HELD_AT_MOST + 1
+        times = [msgspec.json.decode(body)["mono_ms"] for _, body in held]
+        assert times == sorted(times)
+        assert times[0] < 1_030_000 + 20 * 300_000, "the beginning of the day keeps its shape"
 
 
 async def test_scans_are_written_whatever_the_budget_says(writer: Writer, outbox: Outbox, clock: Any, day: Day) -> None:
     day.spent(10_000_000)
     captures = Captures((), Path("/"), clock, writer)
-    task = asyncio.create_task(captures.run())
-    for n in range(50):
-        captures.take(Read(gun="camera", identity="x", source="camera", text=f"69{n}", raw="00", charset="ascii",
-                           charset_because="plain", symbology=None, start_mono_ms=1, end_mono_ms=2))  # fmt: skip
-    for _ in range(200):
-        await clock.advance(0)
-        await writer.ask(lambda _: None)
-    assert len([row for row in outbox.waiting(0, 1000) if row.leaf == "scan"]) == 50
-    await ended(task)
+    async with running(captures.run()):
+        for n in range(50):
+            captures.take(Read(gun="camera", identity="x", source="camera", text=f"69{n}", raw="00", charset="ascii",
+                               charset_because="plain", symbology=None, start_mono_ms=1, end_mono_ms=2))  # fmt: skip
+        for _ in range(200):
+            await clock.advance(0)
+            await writer.ask(lambda _: None)
+        assert len([row for row in outbox.waiting(0, 1000) if row.leaf == "scan"]) == 50
 
 
 async def test_the_archive_is_not_pruned_on_a_day_without_budget(
@@ -219,11 +209,10 @@ async def test_the_archive_is_not_pruned_on_a_day_without_budget(
     outbox.receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
     day.spent(1000)
     reports = reports_of(writer, clock, day)
-    task = asyncio.create_task(reports.run())
-    await pass_samples(writer, clock, 26)
-    assert outbox.depth().archived == 1
-    await clock.advance(DAY_MS / 1000)
-    day.flash.look()
-    await pass_samples(writer, clock, 13)
-    assert outbox.depth().archived == 0
-    await ended(task)
+    async with running(reports.run()):
+        await pass_samples(writer, clock, 26)
+        assert outbox.depth().archived == 1
+        await clock.advance(DAY_MS / 1000)
+        day.flash.look()
+        await pass_samples(writer, clock, 13)
+        assert outbox.depth().archived == 0

@@ -1,11 +1,10 @@
 """The link's losses with their layer, from the board of the line's driver."""
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from running import running
 
 from agent.county.link import LinkState
 from agent.devices.board import Seen
@@ -75,11 +74,8 @@ class Line:
 @pytest.fixture
 async def line(clock: Any) -> AsyncIterator[Line]:
     one = Line(clock)
-    task = asyncio.create_task(one.story.run())
-    yield one
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    async with running(one.story.run()):
+        yield one
 
 
 async def test_a_loss_is_told_at_once_and_its_layer_when_it_is_believed(line: Line) -> None:
@@ -234,10 +230,7 @@ async def test_a_broker_on_this_very_machine_is_on_no_line(clock: Any) -> None:
         raise AssertionError("nothing to look at")
 
     story = LinkStory(clock, tell, look, None)
-    task = asyncio.create_task(story.run())
-    await story.changed(LinkState(False, 0, clock.mono_ms(), "refused"))
-    await clock.advance(10)
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    async with running(story.run()):
+        await story.changed(LinkState(False, 0, clock.mono_ms(), "refused"))
+        await clock.advance(10)
     assert [(one.name, getattr(one, "layer", None)) for one in told] == [("link_layer", "county")]

@@ -1,13 +1,13 @@
 """The vigil over the clocks, and the last-alive mark: how often, and what it costs."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running import running
 
 from agent.clock import EARLIEST
 from agent.life.alive import AliveFile
@@ -58,12 +58,9 @@ class Watch:
 async def watch(tmp_path: Path, clock: Any) -> AsyncIterator[Watch]:
     clock.set(EARLIEST + timedelta(days=30))
     one = Watch(tmp_path, clock)
-    task = asyncio.create_task(one.vigil.run())
-    await one.advance(10)
-    yield one
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    async with running(one.vigil.run()):
+        await one.advance(10)
+        yield one
     one.alive.close()
 
 
