@@ -5,22 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from minimal_toml import MINIMAL
 
 from agent.configuration.settings import Settings, load
 from agent.devices.report import verdicts_now
 from drivers.reading import Condition, Reading, Reason
 
-BEGIN = """
-[station]
-division = "450225"
-number = "桂BRS0001B"
-[broker]
-host = "127.0.0.1"
-tls = false
-[[device]]
-class = "terminal"
-id = "main"
-"""
+BEGIN = MINIMAL + '[[device]]\nclass = "terminal"\nid = "main"\n'
 WHOLE_DAYS = "[opening_hours]\n" + "".join(
     f'{day} = ["00:00-24:00"]\n'
     for day in ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

@@ -12,7 +12,7 @@ from agent.standard.opening_hours import OpeningHours
 from agent.standard.rules import Attestation, Profiles, Rules, Waiver
 from drivers.table import CLASSES
 
-SAMPLE = Path(__file__).parents[2] / "config/agent.toml"
+SAMPLE = Path(__file__).parents[3] / "config/agent.toml"
 CA = "etc/yinong-agent/county-ca.pem"
 
 

@@ -8,39 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from minimal_toml import MINIMAL, ONE, paths
 
 from agent.configuration.settings import Log, OutboxSection, Settings, load
 from agent.standard.opening_hours import OpeningHours
 from agent.standard.rules import Attestation, Rules
 from agent.station import StationType
-from drivers.table import CLASSES
 from drivers.terminal.driver import Terminal
-
-ONE = {"terminal": CLASSES["terminal"]}
-MINIMAL = """\
-[station]
-division = "450225"
-number = "桂BRS0001B"
-[broker]
-host = "127.0.0.1"
-tls = false
-"""
-
-
-@pytest.fixture
-def toml(tmp_path):
-    """`toml(text)` loads a file of that text, with this folder as its root and the terminal as the only device class."""
-
-    def loaded(text, *, classes=ONE, environ=None):
-        (tmp_path / "agent.toml").write_text(text, "utf-8")
-        return load(tmp_path / "agent.toml", tmp_path, classes=classes, environ=environ or {})
-
-    return loaded
-
-
-def paths(loaded):
-    return [mistake.path for mistake in loaded.mistakes]
-
 
 # --- what a good file gives
 

@@ -1,34 +1,7 @@
 """Secrets: from systemd's credentials or a file of mode 0600, never from agent.toml itself."""
 
 import pytest
-
-from agent.configuration.settings import load
-from drivers.table import CLASSES
-
-ONE = {"terminal": CLASSES["terminal"]}
-MINIMAL = """\
-[station]
-division = "450225"
-number = "桂BRS0001B"
-[broker]
-host = "127.0.0.1"
-tls = false
-"""
-
-
-@pytest.fixture
-def toml(tmp_path):
-    """`toml(text)` loads a file of that text, with this folder as its root, with the terminal as its only device."""
-
-    def loaded(text, *, environ=None):
-        (tmp_path / "agent.toml").write_text(text, "utf-8")
-        return load(tmp_path / "agent.toml", tmp_path, classes=ONE, environ=environ or {})
-
-    return loaded
-
-
-def paths(loaded):
-    return [mistake.path for mistake in loaded.mistakes]
+from minimal_toml import MINIMAL, paths
 
 
 @pytest.fixture

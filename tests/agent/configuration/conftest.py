@@ -1,0 +1,17 @@
+"""Fixture of the configuration's tests: a file of a test's own."""
+
+import pytest
+from minimal_toml import ONE
+
+from agent.configuration.settings import load
+
+
+@pytest.fixture
+def toml(tmp_path):
+    """`toml(text)` loads a file of that text, with this folder as its root and the terminal as the only device class."""
+
+    def loaded(text, *, classes=ONE, environ=None):
+        (tmp_path / "agent.toml").write_text(text, "utf-8")
+        return load(tmp_path / "agent.toml", tmp_path, classes=classes, environ=environ or {})
+
+    return loaded
