@@ -8,147 +8,33 @@ broker a process, the county a second connection in the same loop that receipts 
 
 import asyncio
 import gc
-import heapq
-import itertools
 import os
 import pty
 import sys
 import threading
 import tty
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-import paho.mqtt.client as paho
 from broker import Broker
-from paho.mqtt.reasoncodes import ReasonCode
+from sim_clock import SimClock
+from tiny_county import TinyCounty
 
-from agent.clock import ClockQuality, rfc3339
+from agent.clock import ClockQuality
 from agent.configuration.settings import load
 from agent.control import NoDaemon, ask
 from agent.fingerprint import fingerprint
-from agent.messages import Receipt, topic
 from agent.runtime import Runtime
-from agent.session import Broker as Address
-from agent.session import Session
 from agent.store.opening import open_outbox
-from agent.wire import Wire
 from drivers.hotplug import Plug
 from drivers.reading import YinongError
 from drivers.table import CLASSES
 
-NAME = "450225-GXBRS0001B-1"
 _EDID = Path(__file__).parent / "drivers/led_screen/cases/tv_60_inch/edid.bin"
 SCREEN = "sys/class/drm/card0-HDMI-A-1"
-EVERY_S = {
-    "terminal": 300,
-    "led_screen": 60,
-    "scan_gun": 60,
-    "printer": 300,
-    "video": 3600,
-}  # fewer looks, not other ones
-
-
-class SimClock:
-    """`sleep` wakes when the time has come; `run_to` lets it come, sleeper by sleeper, and waits for what each brings about."""
-
-    def __init__(self, quality: ClockQuality) -> None:
-        self.boot, self._quality = "b0070001", quality
-        self._mono_ms = 1_000_000
-        self._wall = datetime(2026, 3, 2, 9, 0, tzinfo=timezone(timedelta(hours=8)))
-        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._tick = itertools.count()
-
-    def mono_ms(self) -> int:
-        return self._mono_ms
-
-    def suspended_ms(self) -> int:
-        return 0
-
-    def now(self) -> datetime:
-        return self._wall
-
-    def quality(self) -> ClockQuality:
-        return self._quality
-
-    async def sleep(self, seconds: float) -> None:
-        wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._mono_ms + int(seconds * 1000), next(self._tick), wake))
-        await wake
-
-    async def run_to(self, mono_ms: int, quiet: Callable[[], Awaitable[None]]) -> None:
-        while self._sleepers and self._sleepers[0][0] <= mono_ms:
-            at, _, wake = heapq.heappop(self._sleepers)
-            if not wake.done():  # else whoever slept was cancelled
-                self._pass(at)
-                wake.set_result(None)
-                await quiet()
-        self._pass(mono_ms)
-
-    def _pass(self, until_ms: int) -> None:
-        step = max(0, until_ms - self._mono_ms)
-        self._mono_ms += step
-        self._wall += timedelta(milliseconds=step)
-
-
-class TinyCounty:
-    """Receipts without a gap what it hears, by outbox; an ear on a wire of its own."""
-
-    def __init__(self, port: int) -> None:
-        self._address = Address("127.0.0.1", port)
-        self._wire: Wire | None = None
-        self.upto: dict[str, int] = {}
-        self._ahead: dict[str, set[int]] = {}
-        self.scans = 0  # different ones
-        self._owed: set[str] = set()
-
-    async def come(self) -> None:
-        self.leave()
-        self._wire = Wire(self._address, Session("county", clean_start=True), self)
-        await self._wire.open()
-        self._wire.subscribe([topic(NAME, leaf) for leaf in ("scan", "journal", "standard", "device/#")])
-
-    def leave(self) -> None:
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
-
-    def publish(self, leaf: str, payload: bytes, *, retain: bool = False) -> None:
-        if self._wire is not None:
-            self._wire.publish(topic(NAME, leaf), payload, 1, retain)
-
-    def receipt(self) -> None:
-        """What is owed."""
-        for outbox in self._owed:
-            body = Receipt(at=rfc3339(datetime.now().astimezone()), store="s", outbox=outbox, upto=self.upto[outbox])
-            self.publish("receipt", msgspec.json.encode(body), retain=True)
-        self._owed.clear()
-
-    @property
-    def busy(self) -> bool:
-        return bool(self._owed) or (self._wire is not None and self._wire.under_way > 0)
-
-    def connected(self, wire: Wire, resumed: bool) -> None: ...
-
-    def lost(self, why: str) -> None: ...
-
-    def acknowledged(self, mid: int, reason: ReasonCode) -> None: ...
-
-    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:
-        body = msgspec.json.decode(message.payload)
-        for one in body.get("captures", [body]):
-            outbox, seq = one["outbox"], one["seq"]
-            ahead, upto = self._ahead.setdefault(outbox, set()), self.upto.get(outbox, 0)
-            if seq > upto and seq not in ahead:
-                ahead.add(seq)
-                self.scans += "captures" in body
-            while upto + 1 in ahead:
-                upto += 1
-                ahead.discard(upto)
-            self.upto[outbox] = upto
-            self._owed.add(outbox)
+# fewer looks, not other ones
+EVERY_S = {"terminal": 300, "led_screen": 60, "scan_gun": 60, "printer": 300, "video": 3600}
 
 
 class Mark(NamedTuple):
