@@ -5,10 +5,10 @@ Nobody else reads a clock (ruff TID251 says so); tests hand in a clock that they
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from agent import RELEASED
 from drivers.timesync import TimeSync, kernel_time_sync
@@ -106,3 +106,12 @@ class SystemClock:
 def rfc3339(moment: datetime) -> str:
     """RFC 3339 with offset and milliseconds."""
     return moment.isoformat(timespec="milliseconds")
+
+
+async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Until one of them is over; the others are cancelled."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(wait) for wait in waits]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()

@@ -14,12 +14,12 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from agent.clock import Clock
+from agent.clock import Clock, first_of
 from agent.county.batches import MOST_ROWS, next_batch
 from agent.county.elsewhere import GoesOnElsewhere
 from agent.county.hand_over import Handed, HandOver
 from agent.county.link import OVERHEAD, Link
-from agent.county.patience import Patience, first_of
+from agent.county.patience import Patience
 from agent.county.refusals import Hold
 from agent.messages import Receipt
 from agent.store import carried, scan_archive
@@ -104,9 +104,8 @@ class Delivery:
             self._reached_nobody = False
             await self._send_again()
         elif meaning == "same" and oldest and not self._hurried and not self._refusals.held(oldest[0]):
-            self._hurried = self._recorder_there = (
-                True  # it is there, and lacks what the broker took: not a minute more
-            )
+            # it is there, and lacks what the broker took: not a minute more
+            self._hurried = self._recorder_there = True
             self._patience.hurry()
         if not retained and meaning in ("same", "advanced"):
             last_seq = await self._writer.ask(lambda box: box.last_seq_of(receipt.outbox))
@@ -253,7 +252,7 @@ class Delivery:
             elif hold := self._refusals.due(now_ms):
                 await self._try_once_more(hold)
             else:
-                await first_of(self._hands.refused_again, self._clock, (next_ms - now_ms) / 1000)
+                await first_of(self._hands.refused_again.wait(), self._clock.sleep((next_ms - now_ms) / 1000))
 
     async def _try_once_more(self, hold: Hold) -> None:
         def ask(box: Outbox) -> list[Row]:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from agent.clock import Clock
+from agent.clock import Clock, first_of
 
 PATIENCE_S = (60.0, 3600.0)  # without a receipt: first, at most (doubling)
 NOBODY_S = 10.0  # first patience where the broker says that nobody subscribes: the recorder is on its way
@@ -37,13 +37,4 @@ class Patience:
         """Returns when it has; it may have become longer or shorter meanwhile."""
         while (left_s := self._s - (self._clock.mono_ms() - self._since_mono_ms) / 1000) > 0:
             self._shorter.clear()
-            await first_of(self._shorter, self._clock, left_s)
-
-
-async def first_of(event: asyncio.Event, clock: Clock, seconds: float) -> None:
-    """Until the event is set, or so long."""
-    async with asyncio.TaskGroup() as group:
-        either = [group.create_task(event.wait()), group.create_task(clock.sleep(seconds))]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        for task in either:
-            task.cancel()
+            await first_of(self._shorter.wait(), self._clock.sleep(left_s))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import Clock, rfc3339
+from agent.clock import Clock, first_of, rfc3339
 from agent.devices.board import Believed, Board, Seen, not_looked_at
 from agent.devices.judgement import Judged, judge
 from agent.devices.watch import Measured, Measurer, Sparing, Watch, bounded_look, bounded_measurement
@@ -193,12 +193,7 @@ class Rounds:
         while not watch.plugged.is_set():
             watch.doubted.clear()
             seconds = min(CONFIRM_S, watch.kind.every_s) if watch.in_doubt else watch.kind.every_s
-            waits = (watch.plugged.wait(), watch.doubted.wait(), self._clock.sleep(seconds))
-            async with asyncio.TaskGroup() as group:
-                either = [group.create_task(wait) for wait in waits]
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                for task in either:
-                    task.cancel()
+            await first_of(watch.plugged.wait(), watch.doubted.wait(), self._clock.sleep(seconds))
             if not watch.plugged.is_set() and not watch.doubted.is_set():
                 return False
         for _ in range(SETTLE_AT_MOST):
