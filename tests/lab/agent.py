@@ -60,8 +60,9 @@ class Agent:
 
     def opens(self, node: str) -> None:
         """Waits until the daemon has that device (a link to it will do) open."""
+        processes = f"/sys/fs/cgroup/system.slice/{UNIT}/cgroup.procs"  # systemctl takes half a second to say it
         self.station.wait_for(
-            f"ls -l /proc/$(systemctl show -p MainPID --value {UNIT})/fd | grep -q \"$(readlink -f '{node}')$\"",
+            f"for pid in $(cat {processes}); do ls -l /proc/$pid/fd; done | grep -q \"$(readlink -f '{node}')$\"",
             f"the agent to open {node}",
         )
 
@@ -72,6 +73,11 @@ class Agent:
     def descriptors(self) -> int:
         """Open file descriptors of the daemon."""
         return int(self.station.run(f"ls /proc/{self.pid}/fd | wc -l"))
+
+    def kept(self, kind: str) -> list[Any]:
+        """Of each row of that kind in its outbox: [number, text, damage] of a `scan`, [event, boot, details] of a `journal`."""
+        found = self.station.hand("counter.kept", running=True) or {"rows": []}
+        return [said for _, _, of_kind, _, said in found["rows"] if of_kind == kind]
 
     def log(self) -> str:
         return self.station.run(f"journalctl --no-pager -o cat -u {UNIT}")

@@ -23,7 +23,9 @@ def test_broker_gone_for_an_hour_and_back(station: Station, gun: KeyboardGun, ag
     county.waits_for("the first scan", lambda: county.captures() == ["6901000000001"])
     county.broker.stop()
     gun.type("6901000000002")
-    station.wait_for("yinong-agent scans list | grep -q 6901000000002", "the second scan to be kept")
+    county.waits_for(
+        "the second scan to be kept", lambda: "6901000000002" in [text for _, text, _ in agent.kept("scan")]
+    )
     station.set_clock(datetime.now(UTC) + timedelta(hours=1))
     gun.type("6901000000003")
     gun.type("6901000000004")
