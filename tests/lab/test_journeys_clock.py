@@ -80,9 +80,8 @@ def test_a_terminal_that_wakes_in_the_wrong_year_reports_and_is_put_right_by_its
 ) -> None:
     station.run(f"systemctl enable {UNIT}; sync")
     station.power_cut()
-    station.power_on(
-        clock="2036-05-01T00:00:00"
-    )  # systemd moves a clock that is 15 years past its own build back to it
+    # systemd moves a clock that is 15 years past its own build back to it
+    station.power_on(clock="2036-05-01T00:00:00")
     waits_for(county, "start", 1, 180)
     (start,) = (m for m in county.messages("journal") if m["event"] == "start")
     assert (start["clock"], start["at"][:4]) == ("unsynced", "2036")
