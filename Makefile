@@ -16,8 +16,8 @@ run: $(STAMP) apt-run
 	@$(BIN)/python -m center.demo --folder .cache/run
 
 test: check apt-test
-	@echo "== 测试(约 5 分钟)/ tests (about 5 minutes)"
-	$(BIN)/pytest
+	@echo "== 测试(约 6 分钟)/ tests (about 6 minutes)"
+	$(BIN)/pytest -n 2 --dist worksteal
 
 check: $(STAMP)
 	@echo "== 检查格式、类型、结构 / checking format, types, structure"
@@ -29,7 +29,7 @@ check: $(STAMP)
 # Two stations at once: a station waits more than it works. What is measured at a pace of its own comes last, with nothing beside it.
 LAB := $(BIN)/python -m pytest -c tests/lab/pytest.ini tests/lab
 lab: $(STAMP) apt-run apt-lab
-	@echo "== 虚拟站点实验室(约 15 分钟)/ the lab of virtual stations (about 15 minutes)"
+	@echo "== 虚拟站点实验室(约 20 分钟)/ the lab of virtual stations (about 20 minutes)"
 	$(BIN)/python tests/lab build
 	$(call once_more,-n 2 --dist worksteal -v -m 'not alone')
 	$(call once_more,-m alone)

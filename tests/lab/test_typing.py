@@ -38,6 +38,10 @@ def _typed_and_recorded(how: str, texts: list[str], gun: KeyboardGun, county: Co
     time.sleep(1)  # a scan that has lost its end is over by silence
     gun.type(f"end of {how}", pace_ms=10)
     county.waits_for("the last scan", lambda: f"end of {how}" in county.captures(), timeout_s=240)
+    # what is live overtakes what a busy station could not send at once; a gun's captures are numbered without a gap
+    county.waits_for(
+        "all before it", lambda: _is_whole([scan["number"] for scan in county.messages("scan")]), timeout_s=240
+    )
     scans = county.messages("scan")[before:-1]
     damaged = [scan["damage"] for scan in scans if scan["damage"]]
     say(
@@ -45,6 +49,10 @@ def _typed_and_recorded(how: str, texts: list[str], gun: KeyboardGun, county: Co
         f" {len(scans) - len(damaged)} whole, {len(damaged)} marked damaged {sorted(set(damaged))}"
     )
     none_is_wrong(texts, scans)
+
+
+def _is_whole(numbers: list[int]) -> bool:
+    return numbers == list(range(1, len(numbers) + 1))
 
 
 @contextmanager
