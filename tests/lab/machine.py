@@ -101,6 +101,13 @@ class Machine:
         self._qemu.wait(timeout_s)
         self.power_cut()
 
+    def sleep(self, seconds: float) -> None:
+        """Waits until the machine has suspended itself to RAM (ACPI S3), and wakes it after so long."""
+        self._wait_for_status("suspended")
+        time.sleep(seconds)
+        self.qmp("system_wakeup")
+        self.hand("ping", within_s=60)
+
     def forget(self) -> None:
         """Off, and its folder is gone: disk, console's log and all."""
         self.power_cut()

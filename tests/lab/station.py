@@ -105,6 +105,11 @@ class Station:
         self.machine.boot(clock=clock)
         self.hand("clock.true", unix_s=time.time())
 
+    def sleep(self, seconds: float) -> None:
+        """Suspended to RAM for so long, as by closing a lid, and woken as by a key; returns when it is awake."""
+        self.hand.start("run", command="systemctl suspend", timeout_s=60, stdin="")
+        self.machine.sleep(seconds)
+
     def set_clock(self, moment: datetime) -> None:
         """The wall clock is set by hand; the kernel goes on saying that it is not synchronised."""
         self.hand("clock.set", unix_s=moment.timestamp())

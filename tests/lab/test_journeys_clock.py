@@ -9,6 +9,7 @@ from lab.agent import UNIT, Agent
 from lab.county import County
 from lab.guns import KeyboardGun
 from lab.network import Network
+from lab.places import say
 from lab.station import Station
 
 
@@ -88,6 +89,26 @@ def test_a_terminal_that_wakes_in_the_wrong_year_reports_and_is_put_right_by_its
     station.time_server_answers()
     good = waits_for(county, "clock_synced", 1)
     assert abs(datetime.fromisoformat(good["at"]) - datetime.now(UTC)) < timedelta(minutes=3)
+
+
+def test_a_terminal_that_slept_says_for_how_long_and_reads_on(
+    station: Station, gun: KeyboardGun, agent: Agent, county: County
+) -> None:
+    agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
+    agent.start()
+    agent.opens(gun.by_id)
+    gun.type("6901000000001")
+    county.waits_for("the first scan", lambda: len(county.captures()) == 1)
+    station.sleep(20)
+    slept = waits_for(county, "resumed", 1)
+    say(f"asleep for 20 s: {slept}")
+    assert slept["suspended_ms"] > 18_000  # the real-time clock counts whole seconds
+    agent.opens(gun.by_id)
+    gun.type("6901000000002")
+    county.waits_for("a scan after it", lambda: len(county.captures()) == 2)
+    first, second = county.messages("scan")
+    assert second["mono_ms"] - first["mono_ms"] > slept["suspended_ms"]  # on the clock that runs on while it sleeps
+    assert agent.restarts() == 0  # the watchdog's time stood still too
 
 
 @pytest.mark.parametrize(
