@@ -26,7 +26,7 @@ check: $(STAMP)
 	$(BIN)/pyright --warnings
 	$(BIN)/lint-imports
 
-# Two stations at once: a station waits more than it works. What is measured at a pace of its own comes last, with nothing beside it.
+# Two stations at once, one for each processor. What is measured at a pace of its own comes last, with nothing beside it.
 LAB := $(BIN)/python -m pytest -c tests/lab/pytest.ini tests/lab
 lab: $(STAMP) apt-run apt-lab
 	@echo "== 虚拟站点实验室(约 20 分钟)/ the lab of virtual stations (about 20 minutes)"

@@ -53,8 +53,9 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 def judge(state: Judged | None, reading: Reading, mono_ms: int, boot: str, event: bool = False) -> tuple[Judged, bool]:
     """The next state, and whether what is believed changed: condition or reason code, after an event also which device it is.
 
-    `mono_ms` and `boot` are of the reading; `event` is True where a hotplug event of the device caused the look. What was
-    seen before a reboot but not believed is forgotten: monotonic times of two boots do not compare.
+    `mono_ms` and `boot` are of the reading; `event` is True where a hotplug event of the device, or a measurement of the
+    line, caused the look: it is believed at once. What was seen before a reboot but not believed is forgotten: monotonic
+    times of two boots do not compare.
     """
     if state is None or (state.believed.reason.code in NEVER_LOOKED and not _agrees(state.believed, reading)):
         return _believing(state, reading, mono_ms, boot, ()), True

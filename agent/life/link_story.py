@@ -86,9 +86,8 @@ class LinkStory:
 
     async def _tell_that_it_lasts(self) -> None:
         self._told = True
-        await self._tell_down(
-            self._ration.take_untold() - 1, self._clock.mono_ms() - self._down_ms
-        )  # it was among them
+        short = self._ration.take_untold() - 1  # this one was counted too
+        await self._tell_down(short, self._clock.mono_ms() - self._down_ms)
 
     async def _tell_down(self, untold: int, down_ms: int = 0) -> None:
         untold_ms, self._untold_ms = self._untold_ms, 0

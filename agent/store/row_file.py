@@ -47,8 +47,8 @@ class RowFile:
     @property
     def fingerprint(self) -> str:
         """The terminal's, as its outbox began with it: the same while the terminal is recognised, whatever is plugged in."""
-        newest = self._db.execute("SELECT fingerprint FROM outbox ORDER BY base DESC, rowid DESC LIMIT 1").fetchone()
-        return str(newest[0]) if newest else ""
+        newest = file.writer(self._db)
+        return newest[1].fingerprint if newest else ""
 
     @property
     def db(self) -> sqlite3.Connection:

@@ -138,7 +138,7 @@ def test_devices_that_hang_hold_nothing_up(
 def test_a_disk_that_fills_up_is_told_of_and_no_scan_is_lost(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
-    """Nothing can be written for a while: what was scanned waits in memory and is committed when there is room."""
+    """What is scanned meanwhile is kept in the room that the agent holds in reserve, or waits in memory until there is some."""
     agent.configure(
         {"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product}, {"class": "terminal", "id": "main"}
     )
