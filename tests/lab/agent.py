@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.county import HOST, County
+from lab.guns import KeyboardGun
 from lab.station import Station
 
 NAME = "450225-GXBRS0001B-1"
@@ -50,6 +51,12 @@ class Agent:
         )
         online = "select 1 from latest where leaf = 'state' and cast(body as text) like '%\"online\"%'"
         self.county.waits_for("the agent's birth", lambda: self.county.rows(online))
+
+    def start_with(self, gun: KeyboardGun) -> None:
+        """Configured for this gun alone, started, and the gun is open."""
+        self.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
+        self.start()
+        self.opens(gun.by_id)
 
     def stop(self) -> None:
         self.station.run(f"systemctl stop {UNIT}", timeout_s=60)

@@ -44,9 +44,7 @@ def test_the_terminal_beeps_after_the_capture(station: Station, gun: KeyboardGun
     node = "/dev/input/by-path/platform-pcspkr-event-spkr"
     station.wait_for(f"test -e {node}", "the PC speaker")
     station.run(f"systemd-run -q --unit lab-ear sh -c 'exec cat {node} > /run/lab.tones'")
-    agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
-    agent.start()
-    agent.opens(gun.by_id)
+    agent.start_with(gun)
     gun.type(CODE)
     county.waits_for("the capture", lambda: county.captures() == [CODE])
     station.wait_for("test $(stat -c %s /run/lab.tones) -ge 48", "the tone and its end")

@@ -94,9 +94,7 @@ def test_a_terminal_that_wakes_in_the_wrong_year_reports_and_is_put_right_by_its
 def test_a_terminal_that_slept_says_for_how_long_and_reads_on(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
-    agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
-    agent.start()
-    agent.opens(gun.by_id)
+    agent.start_with(gun)
     gun.type("6901000000001")
     county.waits_for("the first scan", lambda: len(county.captures()) == 1)
     station.sleep(20)

@@ -18,7 +18,7 @@ from lab.station import Station
 
 
 def test_broker_gone_for_an_hour_and_back(station: Station, gun: KeyboardGun, agent: Agent, county: County) -> None:
-    _start_with_gun(agent, gun)
+    agent.start_with(gun)
     gun.type("6901000000001")
     county.waits_for("the first scan", lambda: county.captures() == ["6901000000001"])
     county.broker.stop()
@@ -50,7 +50,7 @@ def test_power_cut_to_ready_again(station: Station, gun: KeyboardGun, agent: Age
     chance = random.Random()
     after = chance.randrange(3, 40)
     texts = [f"6907{number:09}" for number in range(400)]
-    _start_with_gun(agent, gun)
+    agent.start_with(gun)
     county.broker.stop()
     with _acknowledged(station) as shown:
         gun.begin(texts, pace_ms=4)
@@ -79,7 +79,7 @@ def test_power_cut_to_ready_again(station: Station, gun: KeyboardGun, agent: Age
 def test_a_crashed_service_is_back_and_says_so(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
-    _start_with_gun(agent, gun)
+    agent.start_with(gun)
     crashed = agent.pid
     station.run(f"kill -SEGV {crashed}")
     county.waits_for("the start after the crash", lambda: "crashed" in _ends(county))
@@ -96,7 +96,7 @@ def test_a_service_that_hangs_is_started_again_by_the_watchdog(
 ) -> None:
     station.put(f"/run/systemd/system/{UNIT}.d/lab.conf", "[Service]\nWatchdogSec=10\n")
     station.run("systemctl daemon-reload")
-    _start_with_gun(agent, gun)
+    agent.start_with(gun)
     station.run(f"sleep 12; test $(systemctl show -p NRestarts --value {UNIT}) = 0")  # alive, it is left alone
     hanging = agent.pid
     station.run(f"kill -STOP {hanging}")
@@ -156,12 +156,6 @@ def test_a_disk_that_fills_up_is_told_of_and_no_scan_is_lost(
     say(f"full disk: {told}")
     assert told["terminal"] == ("faulty", "disk_full")
     assert agent.restarts() == 0
-
-
-def _start_with_gun(agent: Agent, gun: KeyboardGun) -> None:
-    agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
-    agent.start()
-    agent.opens(gun.by_id)
 
 
 def _ends(county: County) -> list[str]:

@@ -24,9 +24,7 @@ _LOAD = {
 def test_500_scans_are_recorded_as_typed_or_marked_damaged_quiet_and_under_load(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
-    agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
-    agent.start()
-    agent.opens(gun.by_id)
+    agent.start_with(gun)
     _typed_and_recorded("quiet", [f"691{number:010}" for number in range(SCANS)], gun, county)
     with _load(station):
         _typed_and_recorded("under load", [f"692{number:010}" for number in range(SCANS)], gun, county)
