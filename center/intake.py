@@ -6,7 +6,7 @@ here raises for what a terminal sent: what does not keep to the contract is set 
 
 from functools import cache
 from hashlib import sha256
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -125,7 +125,10 @@ def take(arrived: Arrived) -> Taken:
 
 
 def void_range(body: bytes, seq: int) -> tuple[int, int]:
-    """The numbers, first and last, that the void at `seq` stands for: its own, or all from the first that it names."""
+    """The numbers, first and last, that the void at `seq` stands for: its own, or all from the first that it names.
+
+    Of any other journal entry: its own.
+    """
     void = _decoded(_Void, body)
     first = seq if isinstance(void, str) else void.details.first
     return (first, seq) if 1 <= first <= seq else (seq, seq)
@@ -136,6 +139,7 @@ class _Voided(msgspec.Struct, frozen=True):
 
 
 class _Void(msgspec.Struct):
+    event: Literal["void"]
     details: _Voided = _Voided()
 
 

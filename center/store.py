@@ -280,9 +280,9 @@ def _reach(connection: Connection, key: HeadKey, upto: int, came: Sequence[int])
     """How far the numbers reach now: over what came, then over what had come before and waited behind a gap."""
     numbers = Contiguous(upto, came)
     columns = schema.entry.c
-    here = [columns[name] == value for name, value in zip(_PLACE[:4], key, strict=True)]
+    here = _of(schema.entry, key)
     voids = select(columns.seq, columns.body).where(*here, columns.kind == "void", columns.seq > upto)
-    for seq, body in connection.execute(voids):
+    for seq, body in (*connection.execute(voids), *_beside(connection, key, upto)):
         numbers.add_all(*void_range(body, seq))
     while numbers.upto > upto:
         upto = numbers.upto
@@ -290,6 +290,19 @@ def _reach(connection: Connection, key: HeadKey, upto: int, came: Sequence[int])
         for seq in connection.scalars(waited):
             numbers.add(seq)
     return upto
+
+
+def _beside(connection: Connection, key: HeadKey, upto: int) -> Iterable[Any]:
+    """Voids that came for the place of a row that is here: the terminal gave up that row's archived copy with its neighbours."""
+    columns = schema.conflict.c
+    statement = select(columns.seq, columns.body).where(
+        *_of(schema.conflict, key), columns.leaf == "journal", columns.seq > upto
+    )
+    return connection.execute(statement)
+
+
+def _of(table: Table, key: HeadKey) -> list[Any]:
+    return [table.c[name] == value for name, value in zip(_PLACE[:4], key, strict=True)]
 
 
 def _stands(present: tuple[str | None, int | None, bytes] | None, value: Value, born: str | None) -> bool:

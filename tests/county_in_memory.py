@@ -95,7 +95,9 @@ class InMemoryCounty:
         from center.intake import void_range
 
         with sqlite3.connect(self.file) as db:
-            found = db.execute("SELECT seq, kind, body FROM entry WHERE outbox = ?", (outbox,)).fetchall()
+            sql = "SELECT seq, kind, body FROM entry WHERE outbox = :id UNION ALL "
+            sql += "SELECT seq, 'void', body FROM conflict WHERE outbox = :id AND leaf = 'journal'"
+            found = db.execute(sql, {"id": outbox}).fetchall()
         db.close()
         numbers: set[int] = set()
         for seq, kind, body in found:

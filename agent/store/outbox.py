@@ -57,14 +57,16 @@ class Outbox(RowFile):
         return "again" if again else "advanced"
 
     def asks(self) -> list[Row]:
-        """The newest row of every earlier outbox id that is receipted whole: sent again, it is answered by a receipt.
+        """The newest row in the archive of every earlier outbox id that is receipted whole: it is answered by a receipt.
 
         Births name the present id only: this is how it comes out that a recorder from a backup lacks older ones.
         """
         rows: list[Row] = []
         for (box, end), span in zip(self._spans(), self.spans(), strict=True):
             if box.outbox != self.id and box.base < span.receipted == end:
-                rows += self._read(box, end - 1, end, 1)
+                newest = "SELECT max(id) FROM entry WHERE id > ? AND id <= ?"
+                (place,) = self._db.execute(newest, (box.base, end)).fetchone()
+                rows += self._read(box, place - 1, place, 1) if place else []
         return rows
 
     def handed(self, outbox: str) -> int:

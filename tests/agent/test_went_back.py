@@ -192,3 +192,26 @@ def test_the_newest_row_of_an_earlier_id_asks_the_county_what_it_has_of_it(
     assert terminal.receipts() == ["advanced"]
     assert at_the_county(county) == list("abc")
     terminal.box.close()
+
+
+def test_where_the_newest_row_has_given_way_the_newest_that_is_left_asks(
+    tmp_path: Path, county: InMemoryCounty, clock: Any
+) -> None:
+    path = tmp_path / "o.db"
+    before = Terminal(path, county)
+    before.hand_over(before.commit(clock, "a", "b", "c"))
+    before.receipts()
+    before.box.db.execute("DELETE FROM entry WHERE id = 3")
+    before.box.close()
+    terminal = Terminal(path, county)
+    terminal.box.close()
+    terminal.box = open_outbox(path, "other hardware", NEW, "t")
+    county.renew()
+    assert [(row.outbox, row.seq) for row in terminal.box.asks()] == [(OLD, 2)]
+    terminal.hand_over(terminal.box.asks())
+    assert terminal.receipts() == ["again"]
+    terminal.hand_over(terminal.box.waiting(0, 10))
+    assert terminal.receipts() == ["advanced"]
+    assert at_the_county(county) == list("ab")
+    assert terminal.waiting() == []
+    terminal.box.close()

@@ -70,6 +70,22 @@ def test_a_void_entry_fills_the_place_of_a_row_that_was_given_up(store: Store) -
     assert upto(store.keep([of("journal", journal(2, "void", why="unreadable"))])) == 3
 
 
+def test_a_void_for_a_place_that_is_taken_still_stands_for_its_neighbours(store: Store, tmp_path: Path) -> None:
+    """The row had come alone before the terminal's archive of it and of those before it was gone."""
+    late = of("scan", scan(capture(4)), late=True)
+    void = of("journal", journal(4, "void", reason="not_in_archive", **{"from": 1, "to": 4}), late=True)
+    assert upto(store.keep([late])) == 0
+    for _ in range(2):
+        assert upto(store.keep([void])) == 4
+    assert all_of(tmp_path, "select seq, kind from entry") == [(4, "scan")]
+    assert upto(store.keep([of("journal", journal(5))])) == 5
+
+
+def test_a_conflict_that_is_no_void_covers_nothing(store: Store) -> None:
+    store.keep([of("journal", journal(4))])
+    assert upto(store.keep([of("journal", journal(4, "link_down", **{"from": 1}))])) == 0
+
+
 def test_a_rejected_message_counts_as_received_and_its_bytes_are_kept(store: Store, tmp_path: Path) -> None:
     bad = device(2, "on fire")
     kept = store.keep([of("journal", journal(1)), of("device/printer/main", bad), of("journal", journal(3))])
