@@ -134,6 +134,7 @@ class Mains:
         self._longest_start_s = 3.0
         self.cuts: list[Cut] = []
         self.findings = Findings(frozenset(), frozenset(), ())
+        self.ready_again_s = 0.0  # after the last cut, by itself where the station has booted
 
     def cycle(self) -> Cut:
         """One more; `findings` is then the judgement of all cuts before it. Errors: LabError where the station needs help."""
@@ -167,7 +168,7 @@ class Mains:
         station = self._up(f"{self._seed}/end")
         try:
             self._configured(station)
-            _ready(station, starts=not self._ground.starts_by_itself)
+            self.ready_again_s = _ready(station, starts=not self._ground.starts_by_itself)
             self._county.waits_for("all that waits", lambda: self._waiting(station) == 0, timeout_s=DRAINED_WITHIN_S)
             station.run(f"systemctl stop {UNIT}")
             self._judge(station, running=False, delivered=True)

@@ -3,9 +3,11 @@
 from lab.agent import Agent
 from lab.camera import Camera
 from lab.county import County
-from lab.guns import KeyboardGun
+from lab.guns import CdcGun, FtdiGun, KeyboardGun, PosGun
+from lab.places import say
 from lab.printers import UsbPrinter
 from lab.screen import Screen
+from lab.sound import Microphone, Speaker
 from lab.station import Station
 from lab.usb import DATALOGIC_KEYBOARD
 
@@ -83,3 +85,28 @@ def test_camera_busy_in_a_conference_stays_healthy(
     with camera.in_a_conference():
         agent.start()
         county.waits_for("the camera", lambda: county.condition("video") == "in_use")
+
+
+def test_every_device_is_seen_by_the_service_as_its_own_user(
+    station: Station, gun: KeyboardGun, cdc_gun: CdcGun, ftdi_gun: FtdiGun, pos_gun: PosGun, usb_printer: UsbPrinter,
+    camera: Camera, microphone: Microphone, speaker: Speaker, screen: Screen, agent: Agent, county: County,
+) -> None:  # fmt: skip
+    guns = (gun, cdc_gun, ftdi_gun, pos_gun)
+    named = {each.name: f"{each.identity.vendor_product}:{each.identity.serialnumber}" for each in guns}
+    tables = [{"class": "scan_gun", "id": name, "usb": usb} for name, usb in named.items()]
+    others = ("printer", "video", "led_screen", "broadband", "terminal")
+    agent.configure(*tables, *({"class": each, "id": "main"} for each in others))
+    agent.start()
+    for each in guns:
+        agent.opens(each.device_file)
+    wanted = {*(("scan_gun", name) for name in named), *((each, "main") for each in others)}
+
+    def told() -> dict[tuple[str, str], tuple[str, str]]:
+        return {(m["class"], m["id"]): (m["condition"], m["reason"]) for m in county.messages("device")}
+
+    county.waits_for("a word of every device", lambda: told().keys() >= wanted, timeout_s=180)
+    say(f"seen by the service: {told()}")
+    not_seen = {key: seen for key, seen in told().items() if seen[0] in ("absent", "unreachable")}
+    forbidden = {key: seen for key, seen in told().items() if seen[1] == "no_permission"}
+    assert (not_seen, forbidden) == ({}, {})
+    assert {seen[0] for (kind, _), seen in told().items() if kind == "scan_gun"} == {"working"}

@@ -1,16 +1,11 @@
 """What happens to a station and to its line, each under its name: power, the broker, the service itself, devices that hang."""
 
-import random
-import socket
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lab.agent import UNIT, Agent
 from lab.camera import Camera
-from lab.county import HOST, County
+from lab.county import County
 from lab.guns import KeyboardGun
 from lab.places import say
 from lab.printers import NetworkPrinter
@@ -43,37 +38,6 @@ def test_broker_gone_for_an_hour_and_back(station: Station, gun: KeyboardGun, ag
     late = county.rows("select late from entry where kind = 'scan' order by seq")
     assert [bool(each) for (each,) in late] == [False, True, True, True]
     county.waits_for("the journal", lambda: {"link_down", "link_up"} <= set(county.events()))
-
-
-def test_power_cut_to_ready_again(station: Station, gun: KeyboardGun, agent: Agent, county: County) -> None:
-    """The broker is away, so that what was acknowledged is on the station's own disk alone."""
-    chance = random.Random()
-    after = chance.randrange(3, 40)
-    texts = [f"6907{number:09}" for number in range(400)]
-    agent.start_with(gun)
-    county.broker.stop()
-    with _acknowledged(station) as shown:
-        gun.begin(texts, pace_ms=4)
-        county.waits_for(f"{after} scans to be acknowledged", lambda: len(shown) >= after, timeout_s=120)
-        station.power_cut()
-    acknowledged = [line.split()[-1] for line in shown]
-    county.broker.start()
-    station.power_on()
-    station.wait_for(f"systemctl is-active {UNIT}", "the service to be ready", timeout_s=120)
-    ready = station.run(f"systemctl show -p ActiveEnterTimestampMonotonic --value {UNIT}")
-    county.waits_for("the start after the cut", lambda: "cut" in _ends(county), timeout_s=120)
-    county.waits_for("all that was acknowledged", lambda: set(acknowledged) <= set(county.captures()), timeout_s=120)
-    captures = county.captures()
-    say(
-        f"power cut with {len(acknowledged)} scans acknowledged (of {after} waited for): {len(captures)} at the county;"
-        f" ready {int(ready) / 1e6:.1f} s after the kernel's start"
-    )
-    assert captures == texts[: len(captures)]
-    again = KeyboardGun(station)
-    agent.opens(again.by_id)
-    again.type("6908000000001")
-    county.waits_for("a scan after the cut", lambda: county.captures() == [*captures, "6908000000001"])
-    assert [scan["number"] for scan in county.messages("scan")] == list(range(1, len(captures) + 2))
 
 
 def test_a_crashed_service_is_back_and_says_so(
@@ -165,27 +129,3 @@ def _ends(county: County) -> list[str]:
 
 def _starts(county: County) -> list[dict[str, Any]]:
     return [m["details"] for m in county.messages("journal") if m["event"] == "start"]
-
-
-@contextmanager
-def _acknowledged(station: Station) -> Generator[list[str]]:
-    """What the live view in the station shows, line by line, as it reaches this machine."""
-    lines: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-
-        def take() -> None:
-            connection, _ = server.accept()
-            with connection, connection.makefile("r", encoding="utf-8") as view:
-                try:
-                    for line in view:
-                        lines.append(line)
-                except ConnectionError:
-                    return
-
-        thread = threading.Thread(target=take, daemon=True)
-        thread.start()
-        station.run(f"systemd-run -q --unit lab-view bash -c 'exec yinong-agent scan > /dev/tcp/{HOST}/{port}'")
-        station.wait_for("ss -xH state established | grep -q yinong-agent/agent.sock", "the live view")
-        yield lines
-        thread.join(10)

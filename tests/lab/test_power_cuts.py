@@ -9,7 +9,7 @@ from lab.grounds import OutboxDisk, RootDisk, with_normal_synchronous
 from lab.ledger import Findings
 from lab.machine import Frozen
 from lab.places import RUN, say
-from lab.power import Ground, Mains, told
+from lab.power import Fall, Ground, Mains, told
 
 CUTS, REBOOTS, MOST_WITHOUT_FSYNC = 10, 1, 6
 
@@ -30,10 +30,13 @@ def test_no_scan_that_was_shown_is_lost_or_stored_twice_in_power_cuts(
     assert sum(cut.disk.unflushed - cut.disk.kept for cut in mains.cuts) > 0  # or the disk has lost nothing
 
 
-def test_a_whole_reboot_from_a_disk_that_lost_its_cache_comes_up_ready_with_all_scans(
-    frozen: Frozen, county: County, seed: str
-) -> None:
-    _all_is_well(RootDisk(frozen), county, seed, REBOOTS)
+def test_power_cut_to_ready_again(frozen: Frozen, county: County, seed: str) -> None:
+    """The whole station stands on such a disk, and boots from what the disk has kept."""
+    while Fall.by(f"{seed}/0").in_start:  # before it has read anything
+        seed += "+"
+    mains = _all_is_well(RootDisk(frozen), county, seed, REBOOTS)
+    assert sum(cut.shown for cut in mains.cuts)
+    say(f"ready again {mains.ready_again_s:.1f} s after the kernel's start (emulated)")
 
 
 def test_with_synchronous_normal_the_same_cuts_lose_scans_that_were_shown(

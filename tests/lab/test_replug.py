@@ -1,14 +1,16 @@
 """Each USB device pulled and plugged twenty times in a row: no change is missed, nothing leaks."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import pytest
-from lab.agent import Agent
+from lab.agent import NAME, PASSWORD, Agent
 from lab.county import County
-from lab.guns import AnyGun, KeyboardGun
+from lab.guns import AnyGun, CdcGun, FtdiGun, KeyboardGun, PosGun
+from lab.machine import Frozen
 from lab.places import say
 from lab.printers import UsbPrinter
-from lab.station import Station
+from lab.station import Station, clone, forget
 from lab.witness import Witness, told
 
 TIMES = 20
@@ -21,18 +23,43 @@ TABLES: dict[str, dict[str, Any]] = {
 }
 
 
+class Desk(NamedTuple):
+    """A station at which all of them lie and the service runs."""
+
+    station: Station
+    agent: Agent
+    county: County
+    devices: dict[str, AnyGun | UsbPrinter]
+
+
+@pytest.fixture(scope="module")
+def desk(frozen: Frozen, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with County(tmp_path_factory.mktemp("desk"), {NAME: PASSWORD}) as county:
+        station = clone(frozen, "desk")
+        try:
+            ftdi_gun = FtdiGun(station)
+            devices = {
+                "gun": KeyboardGun(station, "gun"), "cdc_gun": CdcGun(station), "ftdi_gun": ftdi_gun,
+                "pos_gun": PosGun(station), "usb_printer": UsbPrinter(station),
+            }  # fmt: skip
+            agent = Agent(station, county)
+            agent.configure(*({"id": name, **table} for name, table in TABLES.items()))
+            agent.start()
+            yield Desk(station, agent, county, devices)
+            ftdi_gun.close()
+        finally:
+            forget(station)
+
+
 @pytest.mark.parametrize("which", TABLES)
-def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(
-    which: str, station: Station, agent: Agent, county: County, request: pytest.FixtureRequest
-) -> None:
-    device: AnyGun | UsbPrinter = request.getfixturevalue(which)
-    table = {"id": "main", **TABLES[which]}
-    agent.configure(table)
-    agent.start()
-    county.waits_for("the device", lambda: county.condition(table["class"]) not in ("", "absent"))
+def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(which: str, desk: Desk) -> None:
+    station, agent, county, devices = desk
+    device, device_class = devices[which], TABLES[which]["class"]
     _is_open(device, agent)
+    if isinstance(device, UsbPrinter):
+        county.waits_for("the printer", lambda: county.condition("printer") not in ("", "absent"))
     before, began = agent.descriptors(), agent.pid
-    turns = Witness(station).replugs(device, f"{table['class']}/main", TIMES)
+    turns = Witness(station).replugs(device, f"{device_class}/{which}", TIMES)
     say(f"{which}: from the kernel's event to the outbox {told(turns)} (emulated; a terminal's budget is 1000 ms)")
     gone, back = {turn.readings for turn in turns if turn.absent}, {turn.readings for turn in turns if not turn.absent}
     assert all(turn.seen for turn in turns)
@@ -41,7 +68,7 @@ def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(
     _is_open(device, agent)
     station.wait_for(f"test $(ls /proc/{began}/fd | wc -l) -le {before}", "as few descriptors as before")
     assert (agent.pid, agent.restarts()) == (began, 0)
-    _scans(device, county)
+    _scans(which, device, county)
 
 
 def test_a_gun_whose_permissions_come_late_is_not_told_as_forbidden(
@@ -66,9 +93,12 @@ def _is_open(device: AnyGun | UsbPrinter, agent: Agent) -> None:
         agent.opens(device.device_file)
 
 
-def _scans(device: AnyGun | UsbPrinter, county: County) -> None:
+def _scans(which: str, device: AnyGun | UsbPrinter, county: County) -> None:
     """After all that a gun still reads."""
     if isinstance(device, UsbPrinter):
         return
     device.scan_plain("6901234567892")
-    county.waits_for("a scan after the last plug", lambda: county.captures() == ["6901234567892"])
+    county.waits_for(
+        "a scan after the last plug",
+        lambda: [scan["text"] for scan in county.messages("scan") if scan["gun"] == which] == ["6901234567892"],
+    )
