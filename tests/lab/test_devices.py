@@ -18,6 +18,8 @@ from lab.sound import Microphone, Speaker
 from lab.station import Station
 from lab.usb import DATALOGIC_KEYBOARD
 
+pytestmark = pytest.mark.itself
+
 # HID usages to the kernel's key codes (drivers/hid/hid-input.c), as far as these tests type
 _LETTER_CODES = (30, 48, 46, 32, 18, 33, 34, 35, 23, 36, 37, 38, 50, 49, 24, 25, 16, 19, 31, 20, 22, 47, 17, 45, 21, 44)
 _KEYS = dict(zip(range(0x04, 0x1E), _LETTER_CODES, strict=True)) | {0x28: 28, 0x30: 27}
@@ -123,16 +125,6 @@ def test_a_pos_gun_is_hidraw_and_no_keyboard(station: Station, pos_gun: PosGun) 
     _is_read(station, node)
     pos_gun.scan(b"6901234567892", aim="E0")
     assert bytes.fromhex(reading().out.replace(" ", "")) == b"\x02\x0d]E069012"
-
-
-def test_the_account_of_the_agent_may_open_the_pos_gun_and_no_other_hidraw(
-    station: Station, pos_gun: PosGun, gun: KeyboardGun
-) -> None:
-    keyboard = "/dev/" + station.run(f"ls {gun.sysfs}/*/*/hidraw")
-    assert station.run(f"stat -c '%U:%G %a' {pos_gun.hidraw} {keyboard}").splitlines() == [
-        "root:input 660",
-        "root:root 600",
-    ]
 
 
 def test_a_usb_printer_says_who_it_is_and_prints(station: Station, usb_printer: UsbPrinter) -> None:

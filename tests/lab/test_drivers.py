@@ -40,6 +40,16 @@ def test_a_pos_gun_is_ready(station: Station, pos_gun: PosGun) -> None:
     assert look(station, "scan_gun", usb=pos_gun.identity.vendor_product, source="hidpos").condition == "working"
 
 
+def test_the_account_of_the_agent_may_open_the_pos_gun_and_no_other_hidraw(
+    station: Station, pos_gun: PosGun, gun: KeyboardGun
+) -> None:
+    keyboard = "/dev/" + station.run(f"ls {gun.sysfs}/*/*/hidraw")
+    assert station.run(f"stat -c '%U:%G %a' {pos_gun.hidraw} {keyboard}").splitlines() == [
+        "root:input 660",
+        "root:root 600",
+    ]
+
+
 def test_without_a_table_of_its_own_no_gun_is_opened(station: Station, gun: KeyboardGun) -> None:
     assert look(station, "scan_gun").condition == "unknown"
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from lab.ledger import Findings, Kept, Row, Stored, Told, judge
 
+pytestmark = pytest.mark.itself
+
 TYPED = [["a1", "a2", "a3"], ["b1", "b2", "b3"]]
 
 

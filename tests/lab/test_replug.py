@@ -24,7 +24,7 @@ TABLES: dict[str, dict[str, Any]] = {
 
 
 class Desk(NamedTuple):
-    """A station at which all of them lie and the service runs."""
+    """A station at which the service knows all of them and runs. None is plugged: an open gun is polled, and emulation pays."""
 
     station: Station
     agent: Agent
@@ -44,6 +44,8 @@ def desk(frozen: Frozen, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
             }  # fmt: skip
             agent = Agent(station, county)
             agent.configure(*({"id": name, **table} for name, table in TABLES.items()))
+            for device in devices.values():
+                device.unplug()
             agent.start()
             yield Desk(station, agent, county, devices)
             ftdi_gun.close()
@@ -55,9 +57,9 @@ def desk(frozen: Frozen, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
 def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(which: str, desk: Desk) -> None:
     station, agent, county, devices = desk
     device, device_class = devices[which], TABLES[which]["class"]
+    device.plug()
+    county.waits_for("the device", lambda: _condition(county, device_class, which) == "working")
     _is_open(device, agent)
-    if isinstance(device, UsbPrinter):
-        county.waits_for("the printer", lambda: county.condition("printer") not in ("", "absent"))
     before, began = agent.descriptors(), agent.pid
     turns = Witness(station).replugs(device, f"{device_class}/{which}", TIMES)
     say(f"{which}: from the kernel's event to the outbox {told(turns)} (emulated; a terminal's budget is 1000 ms)")
@@ -69,6 +71,7 @@ def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(
     station.wait_for(f"test $(ls /proc/{began}/fd | wc -l) -le {before}", "as few descriptors as before")
     assert (agent.pid, agent.restarts()) == (began, 0)
     _scans(which, device, county)
+    device.unplug()
 
 
 def test_a_gun_whose_permissions_come_late_is_not_told_as_forbidden(
@@ -86,6 +89,12 @@ def test_a_gun_whose_permissions_come_late_is_not_told_as_forbidden(
     county.waits_for("the gun", lambda: county.condition("scan_gun") == "working")
     assert county.conditions("scan_gun") == [("absent", "not_connected"), ("working", "ready_keyboard")]
     agent.opens(gun.by_id)
+
+
+def _condition(county: County, device_class: str, name: str) -> str:
+    """The newest one that the county has of it."""
+    told = [m["condition"] for m in county.messages("device") if (m["class"], m["id"]) == (device_class, name)]
+    return told[-1] if told else ""
 
 
 def _is_open(device: AnyGun | UsbPrinter, agent: Agent) -> None:
