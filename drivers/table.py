@@ -36,7 +36,7 @@ class DeviceClass(NamedTuple):
 CLASSES = {
     line.name: line
     for line in (
-        DeviceClass("terminal", "drivers.terminal.driver:Terminal", 60, 5),
+        DeviceClass("terminal", "drivers.terminal.driver:Terminal", 60, 8),
         DeviceClass("broadband", "drivers.broadband.driver:Broadband", 60, 8, measure_budget_s=45),
         DeviceClass("led_screen", "drivers.led_screen.driver:LedScreen", 10, 3, frozenset({"drm"})),
         DeviceClass("printer", "drivers.printer.driver:Printer", 60, 8, frozenset({"usb", "usbmisc"})),

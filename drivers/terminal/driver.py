@@ -67,7 +67,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         folder = root / self.state_folder.lstrip("/")
         if not self.state_folder or not there(folder):
             return msgspec.structs.replace(kept, write=None, write_at_s=None)
-        if rare.due(before.write_at_s, uptime_s, self.write_every_s):
+        if rare.write_due(before.write, before.write_at_s, uptime_s, self.write_every_s):
             kept = msgspec.structs.replace(kept, write=await rare.ask_write(folder), write_at_s=uptime_s)
         return kept
 

@@ -5,15 +5,17 @@ import contextlib
 import os
 from pathlib import Path
 
-from drivers.child import ask_child
+from drivers.child import hear_child
 from drivers.reading import CannotLook, Evidence
 from drivers.terminal.kept import Units
 from drivers.terminal.part import Finding, Part, as_json
 
 EVERY_S = 1800  # two children of 20 ms each twice an hour stay below 0.1 CPU seconds an hour
 _BUDGET_S = 2.0
+_WRITE_BUDGET_S = 4.0  # a flash that tidies itself up holds a flush for a second or two, and is well
 # The disk's own answer; anything else (no permission) says nothing about the disk.
-_BROKEN = {"EROFS", "EIO", "EUCLEAN", "ENODEV", "ENXIO", "EREMOTEIO"}
+_BROKEN = {"EROFS", "EIO", "EUCLEAN", "ENODEV", "ENXIO", "EREMOTEIO", "timed out"}
+_FULL = {"ENOSPC", "EDQUOT"}
 
 
 def due(at_s: float | None, uptime_s: float, every_s: int = EVERY_S) -> bool:
@@ -68,13 +70,24 @@ def units(answer: Units | None) -> Part:
     return part
 
 
-async def ask_write(folder: Path) -> str:
-    """Write and fsync in the folder: `ok`, the name of the error, or `timed out`."""
+def write_due(answer: str | None, at_s: float | None, uptime_s: float, every_s: int) -> bool:
+    """What the disk refused is tried again at every look: a change is believed by three of them, and so is its end."""
+    return answer in _BROKEN | _FULL or due(at_s, uptime_s, every_s)
+
+
+async def ask_write(folder: Path, budget_s: float = _WRITE_BUDGET_S) -> str:
+    """Write and fsync in the folder: `ok`, the name of the error, `timed out`, or `not asked` (the child did not come to it)."""
+    said = ["not asked"]
     try:
-        answer = await ask_child("drivers.terminal.write_probe", {"folder": str(folder)}, _BUDGET_S)
-    except CannotLook as error:
-        return "timed out" if error.reading.reason.code == "timed_out" else "not asked"
-    return str(answer.get("write", "not asked"))
+        await hear_child(
+            "drivers.terminal.write_probe",
+            {"folder": str(folder)},
+            lambda line: said.append(str(line.get("write"))),
+            budget_s,
+        )
+    except CannotLook:
+        return "not asked"
+    return "timed out" if said[-1] == "begun" else said[-1]
 
 
 def write(folder: str, answer: str | None) -> Part:
@@ -84,8 +97,8 @@ def write(folder: str, answer: str | None) -> Part:
     if answer is None:
         return Part(evidence=[Evidence("write and fsync", folder, "skipped: the folder is not there")])
     part = Part(evidence=[Evidence("write and fsync", folder, answer)])
-    if answer in _BROKEN or answer == "timed out":
+    if answer in _BROKEN:
         part.findings.append(Finding("write_failed", {"folder": folder, "error": answer}))
-    elif answer in {"ENOSPC", "EDQUOT"}:
+    elif answer in _FULL:
         part.findings.append(Finding("disk_full", {"folder": folder, "free_mb": 0, "inodes_free_percent": 0}))
     return part

@@ -1,6 +1,7 @@
 """Child process: write a small file to the disk and wait until it is there, then take it away.
 
-A process of its own because fsync on a dying flash can block for minutes. Arguments `{"folder": path}`, answer
+A process of its own because fsync on a dying flash can block for minutes. Arguments `{"folder": path}`; a line
+`{"write": "begun"}` (what takes its time from there on is the disk, not a busy terminal), then the answer
 `{"write": "ok"}` or `{"write": "EROFS"}` (the name of the error).
 """
 
@@ -30,4 +31,5 @@ def probe(folder: str) -> str:
 
 
 if __name__ == "__main__":
+    print(json.dumps({"write": "begun"}), flush=True)
     print(json.dumps({"write": probe(json.loads(sys.argv[1])["folder"])}))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from flash import SmallDisk, slow_flash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -178,6 +179,33 @@ async def test_a_folder_that_takes_no_writes_is_named_with_the_disks_own_error(t
     for error, expected in [("EROFS", ["write_failed"]), ("EIO", ["write_failed"]), ("timed out", ["write_failed"]),
                             ("ENOSPC", ["disk_full"]), ("EACCES", []), ("ENOENT", []), ("ok", [])]:  # fmt: skip
         assert codes(rare.write("/var/lib/yinong-agent", error)) == expected
+
+
+async def test_what_the_disk_refused_is_tried_again_at_every_look_and_so_is_its_end(tmp_path: Path) -> None:
+    """One answer that is kept for half an hour would be believed as if it had been seen three times."""
+    root = machine(tmp_path)
+    folder = root / "var/lib/yinong-agent"
+    folder.mkdir(parents=True)
+    with SmallDisk(folder, megabytes=1) as disk:
+        driver = Terminal(id="main", state_folder="/var/lib/yinong-agent/disk", disk_full_mb=0, disk_nearly_full_mb=0)
+        disk.fill()
+        full = await driver.look(root)
+        assert (full.reason.code, kept_of(full).write) == ("disk_full", "ENOSPC")
+        machine(tmp_path, proc__uptime="5060.0 1\n")
+        again = await driver.look(root, full)
+        assert kept_of(again).write_at_s == 5060.0
+        disk.free()
+        machine(tmp_path, proc__uptime="5120.0 1\n")
+        assert kept_of(await driver.look(root, again)).write == "ok"
+
+
+async def test_a_flush_that_takes_too_long_is_the_disks_a_slow_start_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in slow_flash(tmp_path, ms=3000).items():
+        monkeypatch.setenv(name, value)
+    assert await rare.ask_write(tmp_path, budget_s=1.5) == "timed out"
+    assert await rare.ask_write(tmp_path, budget_s=0.001) == "not asked"
 
 
 def fake_systemctl(folder: Path, body: str) -> str:
