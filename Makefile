@@ -31,10 +31,10 @@ LAB := $(BIN)/python -m pytest -c tests/lab/pytest.ini tests/lab
 lab: $(STAMP) apt-run apt-lab
 	@echo "== 虚拟站点实验室(约 20 分钟)/ the lab of virtual stations (about 20 minutes)"
 	$(BIN)/python tests/lab build
-	@if $(BIN)/python tests/lab is-tried; then \
-	echo "== 实验室本身没有变过,不再试 / the lab itself is as it was when it was tried: not again"; \
-	else $(call once_more,-n 2 --dist worksteal -v -m itself) && $(BIN)/python tests/lab tried; fi
-	$(call once_more,-n 2 --dist worksteal -v -m 'not alone and not itself')
+	@if $(BIN)/python tests/lab is-settled; then \
+	echo "== 实验室和安装没有变过,不再试 / lab and installation are as they were when they were tried: not again"; \
+	else $(call once_more,-n 2 --dist worksteal -v -m settled) && $(BIN)/python tests/lab settle; fi
+	$(call once_more,-n 2 --dist worksteal -v -m 'not alone and not settled')
 	$(call once_more,-m alone)
 
 lab-shell: $(STAMP) apt-lab

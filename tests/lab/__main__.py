@@ -4,7 +4,7 @@ build           wheels, image, parked station (all cached by content)
 shell           a root shell on the console of a cloned station; ends with `exit` or Ctrl-]
 run COMMAND     a shell line in a fresh clone; exit code and output are its own
 boot COMMAND    the same after a real boot
-is-tried        exit code 0: the lab itself (pytest -m itself) was found well as it is now; `tried` notes that it is
+is-settled      exit code 0: what does not hang on the agent's code (pytest -m settled) was well as it is now; `settle` notes it
 key             the key of wheels and image, for a cache between runs (.cache/lab/wheels, .cache/lab/image)
 clean           remove the cache
 """
@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lab.image import image_key
 from lab.installed import installed
-from lab.places import CACHE, LAB, LabError, forget_the_dead, key_of, made, say
+from lab.places import CACHE, CHECKOUT, LAB, LabError, forget_the_dead, key_of, made, say
 from lab.station import Station, booted, clone, forget
 
-_TRIED = CACHE / "tried"
+_SETTLED = CACHE / "settled"
 
 
 def main(arguments: list[str]) -> int:
@@ -39,10 +39,10 @@ def main(arguments: list[str]) -> int:
             say("the lab is ready")
         elif command == "key":
             print(image_key())
-        elif command == "is-tried":
-            return 0 if (_TRIED / _as_it_is()).is_dir() else 1
-        elif command == "tried":
-            made(_TRIED.name, _as_it_is(), lambda _: None, what="the lab itself is well")
+        elif command == "is-settled":
+            return 0 if (_SETTLED / _as_it_is()).is_dir() else 1
+        elif command == "settle":
+            made(_SETTLED.name, _as_it_is(), lambda _: None, what="the lab and the installation are well")
         elif command == "shell":
             return _with(clone(installed(), "shell"), _shell)
         elif command in ("run", "boot") and rest:
@@ -60,9 +60,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _as_it_is() -> str:
-    """Names all that the lab's own tests depend on."""
+    """Names all that the lab's own tests and those of the installation depend on."""
     qemu = subprocess.run(["qemu-system-x86_64", "--version"], check=True, capture_output=True).stdout
-    return key_of([image_key(), LAB, qemu])
+    return key_of([image_key(), LAB, CHECKOUT / "systemd", CHECKOUT / "pyproject.toml", qemu])
 
 
 def _with(station: Station, do: Callable[[Station], int]) -> int:

@@ -18,7 +18,7 @@ from lab.sound import Microphone, Speaker
 from lab.station import Station
 from lab.usb import DATALOGIC_KEYBOARD
 
-pytestmark = pytest.mark.itself
+pytestmark = pytest.mark.settled
 
 # HID usages to the kernel's key codes (drivers/hid/hid-input.c), as far as these tests type
 _LETTER_CODES = (30, 48, 46, 32, 18, 33, 34, 35, 23, 36, 37, 38, 50, 49, 24, 25, 16, 19, 31, 20, 22, 47, 17, 45, 21, 44)

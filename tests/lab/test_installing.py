@@ -1,8 +1,11 @@
 """The installation's script on a terminal that has something of ours already, and on one that has nothing."""
 
+import pytest
 from lab.agent import Agent
 from lab.installed import SOURCE
 from lab.station import Station
+
+pytestmark = pytest.mark.settled
 
 
 def test_installing_again_changes_nothing_and_keeps_the_configuration(station: Station, agent: Agent) -> None:

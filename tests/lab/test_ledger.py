@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from lab.ledger import Findings, Kept, Row, Stored, Told, judge
 
-pytestmark = pytest.mark.itself
+pytestmark = pytest.mark.settled
 
 TYPED = [["a1", "a2", "a3"], ["b1", "b2", "b3"]]
 

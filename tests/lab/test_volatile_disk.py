@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lab.volatile_disk import LIE_S, PHYSICAL, SECTOR, Lost, VolatileDisk
 
-pytestmark = pytest.mark.itself
+pytestmark = pytest.mark.settled
 BEFORE, WRITTEN = b"\x11", b"\x22"
 
 
