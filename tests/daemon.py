@@ -159,6 +159,11 @@ class Daemon:
             found = db.execute("SELECT body FROM entry WHERE leaf = ? ORDER BY id", (leaf,)).fetchall()
         return [msgspec.json.decode(body) for (body,) in found]
 
+    def rows_of(self, leaf: str) -> int:
+        """How many there are."""
+        with contextlib.closing(sqlite3.connect(self.outbox_file, timeout=20)) as db:
+            return db.execute("SELECT count(*) FROM entry WHERE leaf = ?", (leaf,)).fetchone()[0]
+
     def _answers(self) -> bool:
         assert self.process.running, f"it ended:\n{self.process.log}"
         try:

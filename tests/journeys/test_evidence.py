@@ -18,8 +18,14 @@ SEEN = [
 ]
 
 
-def starts(daemon: Daemon) -> list[dict[str, Any]]:
-    return [row["details"] for row in daemon.rows("journal") if row["event"] == "start"]
+def starts(daemon: Daemon, number: int) -> list[dict[str, Any]]:
+    """What so many starts told: the socket may answer a moment before the newest is committed."""
+
+    def told() -> list[dict[str, Any]]:
+        return [row["details"] for row in daemon.rows("journal") if row["event"] == "start"]
+
+    until(lambda: len(told()) >= number, lambda: f"{told()}\n{daemon.process.log}")
+    return told()
 
 
 @pytest.mark.parametrize(("how", "systemd"), SEEN, ids=["watchdog", "segmentation fault"])
@@ -29,12 +35,13 @@ def test_a_crash_is_told_at_the_next_start_with_what_systemd_saw_of_it(
     state = {"STATE_DIRECTORY": str(tmp_path)}
     daemon = Daemon(tmp_path, broker.port, environment={**state, "INVOCATION_ID": "1" * 32})
     with daemon:
+        starts(daemon, 1)
         daemon.process.end(how)
         note = [sys.executable, "-I", "-m", "agent.life.exit_note"]  # as the unit's ExecStopPost
         subprocess.run(note, env={**os.environ, **daemon.environment, **systemd}, check=True, timeout=60)
         daemon.environment["INVOCATION_ID"] = "2" * 32
         daemon.start()
-        first, second = starts(daemon)
+        first, second = starts(daemon, 2)
     assert "previous_exit" not in first
     assert (second["previous_end"], second["previous_run"]) == ("crashed", first["run"])
     assert second["previous_exit"] == {
@@ -46,9 +53,10 @@ def test_the_next_start_says_until_when_the_run_before_lived(tmp_path: Path, bro
     with Daemon(tmp_path, broker.port) as daemon:
         mark = daemon.folder / "outbox.db.alive"
         until(lambda: b'"number"' in mark.read_bytes(), lambda: daemon.process.log)
+        starts(daemon, 1)
         daemon.kill()
         daemon.start()
-        first, second = starts(daemon)
+        first, second = starts(daemon, 2)
         began, _ = (row for row in daemon.rows("journal") if row["event"] == "start")
     alive = second["last_alive"]
     assert "last_alive" not in first
