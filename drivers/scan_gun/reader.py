@@ -39,6 +39,9 @@ class Gone(NamedTuple):
     at_ms: int
 
 
+_IN_ONE_TURN = 4  # reads, of at most 256 key events each
+
+
 def boottime_ms() -> int:
     """CLOCK_BOOTTIME: what the kernel stamps key events with, and the daemon's base of every interval."""
     return clock_gettime_ns(CLOCK_BOOTTIME) // 1_000_000
@@ -61,7 +64,7 @@ class Reader:
         self._inbox: deque[Bytes | Quiet | Gone] = deque()
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._run, name=f"scan-gun-{fd}", daemon=True)
-        self._closed = False
+        self._closed = self._called = False
         self._thread.start()
 
     def close(self) -> int:
@@ -78,6 +81,21 @@ class Reader:
     def _drain(self) -> None:
         while self._inbox:
             self._take(self._inbox.popleft())
+
+    def _take_some(self) -> None:
+        """A few, then others have their turn: a gun may type faster than a busy terminal takes it."""
+        self._called = False
+        for _ in range(min(_IN_ONE_TURN, len(self._inbox))):
+            if self._inbox:  # what was taken may have closed this reader
+                self._take(self._inbox.popleft())
+        if self._inbox:
+            self._call()
+
+    def _call(self) -> None:
+        """Raises RuntimeError: the loop is closed."""
+        if not self._called:
+            self._called = True
+            self._loop.call_soon_threadsafe(self._take_some)
 
     def _run(self) -> None:
         poll = select.poll()
@@ -118,7 +136,7 @@ class Reader:
             return True
         self._inbox.append(what)
         try:
-            self._loop.call_soon_threadsafe(self._drain)
+            self._call()
         except RuntimeError:  # the loop is closed
             return False
         return not isinstance(what, Gone)
