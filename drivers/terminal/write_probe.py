@@ -1,7 +1,7 @@
 """Child process: write a small file to the disk and wait until it is there, then take it away.
 
 A process of its own because fsync on a dying flash can block for minutes. Arguments `{"folder": path}`; a line
-`{"write": "begun"}` (what takes its time from there on is the disk, not a busy terminal), then the answer
+`{"write": "begun"}` (without it the terminal was too busy, and nothing is known of the disk), then the answer
 `{"write": "ok"}` or `{"write": "EROFS"}` (the name of the error).
 """
 
