@@ -159,8 +159,8 @@ class Daemon:
             found = db.execute("SELECT body FROM entry WHERE leaf = ? ORDER BY id", (leaf,)).fetchall()
         return [msgspec.json.decode(body) for (body,) in found]
 
-    def rows_of(self, leaf: str) -> int:
-        """How many there are."""
+    def count(self, leaf: str) -> int:
+        """How many rows of that leaf its file has."""
         with contextlib.closing(sqlite3.connect(self.outbox_file, timeout=20)) as db:
             return db.execute("SELECT count(*) FROM entry WHERE leaf = ?", (leaf,)).fetchone()[0]
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 # Waits after the last bytes, each told, then none until the next bytes: past the shortest patience of the framer (60 and 250 ms)
 # soon, and then finely to its longest, as silence of a serial gun is known from here alone.
 QUIET_STEPS_MS = (65, 65, 125, *(50,) * 26)
+_IN_ONE_TURN = 4  # reads, of at most 256 key events each
 
 
 class Bytes(NamedTuple):
@@ -37,9 +38,6 @@ class Gone(NamedTuple):
 
     why: str
     at_ms: int
-
-
-_IN_ONE_TURN = 4  # reads, of at most 256 key events each
 
 
 def boottime_ms() -> int:
@@ -85,9 +83,10 @@ class Reader:
     def _take_some(self) -> None:
         """A few, then others have their turn: a gun may type faster than a busy terminal takes it."""
         self._called = False
-        for _ in range(min(_IN_ONE_TURN, len(self._inbox))):
-            if self._inbox:  # what was taken may have closed this reader
-                self._take(self._inbox.popleft())
+        for _ in range(_IN_ONE_TURN):
+            if not self._inbox:
+                return
+            self._take(self._inbox.popleft())
         if self._inbox:
             self._call()
 

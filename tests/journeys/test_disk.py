@@ -47,7 +47,7 @@ def test_scans_wait_for_a_full_disk_in_memory_and_are_all_kept_when_it_has_room(
             scan(20)
             assert len(scanned) < 6000, "the disk never was full"
             until(  # or it is this test that runs ahead
-                lambda: daemon.rows_of("scan") == len(scanned) or "a scan waits for the outbox" in daemon.process.log,
+                lambda: daemon.count("scan") == len(scanned) or "a scan waits for the outbox" in daemon.process.log,
                 lambda: f"{len(scanned)}\n{daemon.process.log}",
             )
         assert disk.free_bytes < 64 << 10

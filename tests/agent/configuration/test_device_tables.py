@@ -8,7 +8,6 @@ import pytest
 from msgspec import Meta
 
 from agent.configuration.device_tables import read_devices
-from drivers.reading import Reading
 from drivers.table import DeviceClass
 
 
@@ -24,9 +23,6 @@ class Lamp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def __post_init__(self) -> None:
         if self.watts > 60 and self.address == "auto":
             raise ValueError("超过 60 瓦须写明 address / above 60 W give an address")
-
-    async def look(self, root, previous: Reading | None = None) -> Reading:
-        raise NotImplementedError
 
 
 class LampClass(DeviceClass):
