@@ -33,8 +33,8 @@ lab: $(STAMP) apt-run apt-lab
 	$(BIN)/python tests/lab build
 	@if $(BIN)/python tests/lab is-settled; then \
 	echo "== 实验室和安装没有变过,不再试 / lab and installation are as they were when they were tried: not again"; \
-	else $(call once_more,-n 2 --dist worksteal -v -m settled) && $(BIN)/python tests/lab settle; fi
-	$(call once_more,-n 2 --dist worksteal -v -m 'not alone and not settled')
+	$(call once_more,-n 2 -v -m 'not alone and not settled'); \
+	else $(call once_more,-n 2 -v -m 'not alone') && $(BIN)/python tests/lab settle; fi
 	$(call once_more,-m alone)
 
 lab-shell: $(STAMP) apt-lab

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lab import places
@@ -16,6 +17,7 @@ from lab.printers import NetworkPrinter, UsbPrinter
 from lab.screen import Screen
 from lab.sound import Microphone, Speaker
 from lab.station import Station, clone, forget
+from lab.turns import Turns, longest_first
 from lab.usb import SYMBOL_KEYBOARD
 
 
@@ -23,6 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture:
         places.aloud = capture.global_and_fixture_disabled
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Turns:
+    return Turns(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = longest_first(items)
 
 
 @pytest.fixture(scope="session")

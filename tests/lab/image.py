@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lab import initrd
+from lab.frames import a_frame_each_millisecond
 from lab.places import CACHE, LAB, LabError, key_of, made
 from lab.wheels import wheelhouse, wheelhouse_key
 
@@ -52,7 +53,7 @@ def image() -> Image:
 
 def image_key() -> str:
     """Names what `.cache/lab/wheels` and `.cache/lab/image` were made from: the key for a cache between runs of CI."""
-    return key_of([_RECIPE, wheelhouse_key(), _SUITE, _DISK_SIZE, *_LEFT_OUT])
+    return key_of([_RECIPE, LAB / "frames.py", wheelhouse_key(), _SUITE, _DISK_SIZE, *_LEFT_OUT])
 
 
 def packages() -> list[str]:
@@ -72,6 +73,7 @@ def _build(folder: Path, wheels: Path) -> None:
     if made_it.returncode:
         raise LabError(f"mmdebstrap failed; the end of {log}:\n{log.read_text()[-3000:]}")
     _keep_what_boots(root, folder)
+    a_frame_each_millisecond(root)
     _pack(root, folder / "disk.qcow2")
     shutil.rmtree(root)
 

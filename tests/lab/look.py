@@ -1,5 +1,7 @@
-"""One look of one driver, in the very sandbox of the service: the installed unit, with another program in it (`lab.installed`
-puts it there).
+"""One look of one driver, in the very sandbox of the service: the installed unit, with another program in it.
+
+`lab.installed` starts that program before it freezes the station, as a driver takes an emulated machine seconds to import: it
+waits with the drivers loaded, and each look is a child of its own. A station that has really booted has no such program.
 """
 
 import json
@@ -8,34 +10,44 @@ from typing import Any, NamedTuple
 from lab.station import PYTHON, Station
 
 PROGRAM = """
-import asyncio, json, sys
+import asyncio, os, socket
 from pathlib import Path
 import msgspec
 from drivers.reading import DriverError
 from drivers.table import CLASSES
 
-asked = json.loads(Path("/run/lab.look.json").read_text())
-line = CLASSES[asked["class"]]
-driver = msgspec.convert({"id": "lab", **asked["options"]}, line.driver_type())
+drivers = {name: line.driver_type() for name, line in CLASSES.items()}
 
-async def look():
+async def look(driver, times, within_s):
     reading = None
-    for _ in range(asked["times"]):
-        async with asyncio.timeout(line.budget_s * 4):  # the machine is emulated: 12 to 29 times slower than a terminal
+    for _ in range(times):
+        async with asyncio.timeout(within_s):
             try:
                 reading = await driver.look(Path("/"), reading)
             except DriverError as error:
                 reading = error.reading
     return reading
 
-print(msgspec.json.encode(asyncio.run(look())).decode())
+with socket.socket(socket.AF_UNIX) as desk:
+    desk.bind("\\0lab-look")
+    desk.listen()
+    while True:
+        asking, _ = desk.accept()
+        if not os.fork():
+            asked = msgspec.json.decode(asking.makefile("rb").readline())
+            driver = msgspec.convert({"id": "lab", **asked["options"]}, drivers[asked["class"]])
+            within_s = CLASSES[asked["class"]].budget_s * 4  # the machine is emulated: 12 to 29 times slower than a terminal
+            asking.sendall(msgspec.json.encode(asyncio.run(look(driver, asked["times"], within_s))))
+            os._exit(0)
+        asking.close()
+        os.wait()
 """
 PROGRAM_AT = "/usr/local/lib/lab-look.py"
 AS_THE_SERVICE = (
-    "sed -e 's/^Type=.*/Type=oneshot/' -e '/^Restart/d' -e '/^WatchdogSec/d' -e '/^NotifyAccess/d' -e '/^ExecStopPost/d'"
+    "sed -e 's/^Type=.*/Type=exec/' -e '/^Restart/d' -e '/^WatchdogSec/d' -e '/^NotifyAccess/d' -e '/^ExecStopPost/d'"
     f" -e 's,^ExecStart=.*,ExecStart={PYTHON} -I {PROGRAM_AT},'"
-    " -e '/^ExecStart=/a StandardOutput=truncate:/run/lab.look.out'"
     " /etc/systemd/system/yinong-agent.service > /run/systemd/system/lab-look.service && systemctl daemon-reload"
+    " && systemctl start lab-look && until grep -q @lab-look /proc/net/unix; do sleep 0.1; done"
 )
 
 
@@ -51,8 +63,8 @@ class Seen(NamedTuple):
 
 def look(station: Station, device_class: str, *, times: int = 1, **options: Any) -> Seen:
     """What the driver of that class sees as the service's account in the service's sandbox; at its last look of `times`."""
-    station.put("/run/lab.look.json", json.dumps({"class": device_class, "options": options, "times": times}))
-    station.run("systemctl start lab-look || (journalctl --no-pager -n 40 -u lab-look >&2; false)", timeout_s=120)
-    said = json.loads(station.get("/run/lab.look.out"))
+    asked = {"class": device_class, "options": options, "times": times}
+    said = json.loads(station.hand("driver.look", within_s=120, asked=asked) or "null")
+    assert said, station.run("journalctl --no-pager -n 40 -u lab-look")
     reason = said["reason"]
     return Seen(said["condition"], reason["code"], reason.get("params", {}), said["measures"], said["evidence"])

@@ -26,6 +26,7 @@ LONGEST_S = 3.5  # from the first scan shown to the cut
 SCANS = 120  # more than a gun types in that time
 PACE_MS = 3.0
 DRAINED_WITHIN_S = 240
+_AFTER_THE_LAST = "6999999999999"
 
 
 class Fall(NamedTuple):
@@ -164,12 +165,22 @@ class Mains:
         return self.findings
 
     def close(self) -> Findings:
-        """Up a last time, all delivered, a clean stop: the judgement of the whole series."""
+        """Up a last time, one more scan, all delivered, a clean stop: the judgement of the whole series."""
         station = self._up(f"{self._seed}/end")
         try:
-            self._configured(station)
+            agent, gun = self._configured(station)
             self.ready_again_s = _ready(station, starts=not self._ground.starts_by_itself)
-            self._county.waits_for("all that waits", lambda: self._waiting(station) == 0, timeout_s=DRAINED_WITHIN_S)
+            agent.opens(gun.events)
+            self._typed.append([_AFTER_THE_LAST])
+            gun.type(_AFTER_THE_LAST)
+            self._county.waits_for(
+                "a scan after the last cut",
+                lambda: _AFTER_THE_LAST in self._county.captures(),
+                timeout_s=DRAINED_WITHIN_S,
+            )
+            self._county.waits_for(
+                "all that waits", lambda: station.hand("counter.waiting") == 0, timeout_s=DRAINED_WITHIN_S
+            )
             station.run(f"systemctl stop {UNIT}")
             self._judge(station, running=False, delivered=True)
             self._ground.close(station)
@@ -235,9 +246,6 @@ class Mains:
         (conflicts,), (aside,) = (self._county.rows(f"select count(*) from {t}")[0] for t in ("conflict", "set_aside"))
         stored = Stored(rows, heads, conflicts, aside)
         self.findings = judge(Told(self._typed, self._officer.shown), kept, stored, delivered=delivered)
-
-    def _waiting(self, station: Station) -> int:
-        return int(json.loads(station.run("yinong-agent outbox --json"))["waiting"])
 
     def _entries(self) -> int:
         return self._county.rows("select count(*) from entry")[0][0]

@@ -5,7 +5,7 @@ from lab.agent import Agent
 from lab.installed import SOURCE
 from lab.station import Station
 
-pytestmark = pytest.mark.settled
+pytestmark = [pytest.mark.settled, pytest.mark.long]
 
 
 def test_installing_again_changes_nothing_and_keeps_the_configuration(station: Station, agent: Agent) -> None:

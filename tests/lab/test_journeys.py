@@ -1,5 +1,6 @@
 """From the device to the county, each under its name."""
 
+import pytest
 from lab.agent import Agent
 from lab.camera import Camera
 from lab.county import County
@@ -29,6 +30,7 @@ def test_a_printer_pulled_is_absent_at_the_county_within_seconds(
     county.waits_for("its return", lambda: county.condition("printer") != "absent", timeout_s=60)
 
 
+@pytest.mark.long
 def test_paper_out_to_the_recorders_store(
     station: Station, usb_printer: UsbPrinter, agent: Agent, county: County
 ) -> None:

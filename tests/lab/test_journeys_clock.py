@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from lab.agent import UNIT, Agent
 from lab.county import County
 from lab.guns import KeyboardGun
@@ -21,6 +22,7 @@ def waits_for(county: County, event: str, number: int, timeout_s: float = 90) ->
     return told(county, event)[number - 1]
 
 
+@pytest.mark.long
 def test_a_shutdown_a_stop_of_the_service_and_a_power_cut_are_told_apart_also_in_the_wrong_year(
     station: Station, agent: Agent, county: County
 ) -> None:

@@ -11,6 +11,7 @@ from lab.machine import Frozen
 from lab.places import RUN, say
 from lab.power import Fall, Ground, Mains, told
 
+pytestmark = pytest.mark.long
 CUTS, REBOOTS, MOST_WITHOUT_FSYNC = 10, 1, 6
 
 
@@ -31,8 +32,8 @@ def test_no_scan_that_was_shown_is_lost_or_stored_twice_in_power_cuts(
 
 
 def test_power_cut_to_ready_again(frozen: Frozen, county: County, seed: str) -> None:
-    """The whole station stands on such a disk, and boots from what the disk has kept."""
-    while Fall.by(f"{seed}/0").in_start:  # before it has read anything
+    """The whole station stands on such a disk, without a broker, and boots from what the disk has kept."""
+    while (fall := Fall.by(f"{seed}/0")).in_start or fall.line != "down":
         seed += "+"
     mains = _all_is_well(RootDisk(frozen), county, seed, REBOOTS)
     assert sum(cut.shown for cut in mains.cuts)

@@ -32,6 +32,14 @@ def tell_on(host: str, port: int) -> None:
     threading.Thread(target=go_on, daemon=True).start()
 
 
+def waiting() -> int:
+    """Rows that the daemon has for the county and no receipt of (`yinong-agent outbox` takes an emulated machine seconds)."""
+    with socket.socket(socket.AF_UNIX) as daemon:
+        daemon.connect(_AGENT)
+        daemon.sendall(b'{"ask": "outbox"}\n')
+        return json.loads(daemon.makefile().readline())["answer"]["waiting"]
+
+
 def kept(running: bool) -> dict[str, Any] | None:
     """The outbox on the disk; None where there is none yet. A row is [outbox, seq, kind, SHA-256 of its bytes, of interest].
 

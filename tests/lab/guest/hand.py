@@ -19,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 import clock
 import counter
+import driver
 import printer
 import typist
 import usb
@@ -76,8 +77,10 @@ CALLS: dict[str, Callable[..., Any]] = {
     "witness.turned": witness.turned,
     "witness.replugged": witness.replugged,
     "counter.tell_on": counter.tell_on,
+    "counter.waiting": counter.waiting,
     "counter.kept": counter.kept,
     "counter.mount": counter.mount,
+    "driver.look": driver.look,
     "clock.set": clock.set_clock,
     "clock.true": clock.set_true_time,
     "clock.read": clock.read,
