@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from lab.camera import Camera
+from lab.frames import as_fast_as_debians
 from lab.guns import CdcGun, FtdiGun, KeyboardGun, PosGun
 from lab.keys import NOTHING, evdev_codes, recorded, report, typed
 from lab.network import Network, Place
@@ -46,7 +47,9 @@ def _codes(reports: list[bytes]) -> list[int]:
 
 
 @pytest.mark.parametrize("pace_ms", [1.5, 8.0, 50.0])
-def test_a_keyboard_gun_types_at_the_pace_of_real_guns(station: Station, gun: KeyboardGun, pace_ms: float) -> None:
+def test_a_keyboard_gun_types_at_the_pace_of_real_guns(station: Station, pace_ms: float) -> None:
+    as_fast_as_debians(station)
+    gun = KeyboardGun(station)
     scan = typed("6901234567892\n")
     assert _heard(station, gun, scan, pace_ms=pace_ms) == _codes(scan)
 

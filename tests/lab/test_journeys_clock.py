@@ -101,6 +101,7 @@ def test_a_terminal_that_slept_says_for_how_long_and_reads_on(
     assert agent.restarts() == 0  # the watchdog's time stood still too
 
 
+@pytest.mark.long
 def test_where_the_line_broke_is_told_when_it_is_back(
     station: Station, network: Network, agent: Agent, county: County
 ) -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from lab.agent import UNIT, Agent
 from lab.camera import Camera
 from lab.county import County
@@ -55,6 +56,7 @@ def test_a_crashed_service_is_back_and_says_so(
     county.waits_for("a scan after the crash", lambda: county.captures() == ["6901234567892"])
 
 
+@pytest.mark.long
 def test_a_service_that_hangs_is_started_again_by_the_watchdog(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from lab.agent import Agent
 from lab.county import County
+from lab.frames import as_fast_as_debians
 from lab.guns import KeyboardGun
 from lab.places import say
 from lab.station import Station
@@ -22,8 +23,10 @@ _LOAD = {
 
 @pytest.mark.alone
 def test_500_scans_are_recorded_as_typed_or_marked_damaged_quiet_and_under_load(
-    station: Station, gun: KeyboardGun, agent: Agent, county: County
+    station: Station, agent: Agent, county: County
 ) -> None:
+    as_fast_as_debians(station)
+    gun = KeyboardGun(station)
     agent.start_with(gun)
     _typed_and_recorded("quiet", [f"691{number:010}" for number in range(SCANS)], gun, county)
     with _load(station):
