@@ -12,9 +12,8 @@ from drivers.terminal.part import Finding, Part, as_json
 
 EVERY_S = 1800  # two children of 20 ms each twice an hour stay below 0.1 CPU seconds an hour
 _BUDGET_S = 2.0
-_WRITE_BUDGET_S = (
-    4.0  # from the child's start; a flash that tidies itself up holds a flush for a second or two, and is well
-)
+# From the child's start; a flash that tidies itself up holds a flush for a second or two, and is well.
+_WRITE_BUDGET_S = 4.0
 # The disk's own answer; anything else (no permission) says nothing about the disk.
 _BROKEN = {"EROFS", "EIO", "EUCLEAN", "ENODEV", "ENXIO", "EREMOTEIO", "timed out"}
 _FULL = {"ENOSPC", "EDQUOT"}

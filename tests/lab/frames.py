@@ -35,7 +35,7 @@ def a_frame_each_millisecond(root: Path) -> None:
 
 def as_fast_as_debians(station: "Station") -> None:
     """The station's bus as Debian's kernel has it, until the next boot; before anything is plugged."""
-    station.run(f"rmmod dummy_hcd; insmod /{_AS_BUILT} num=8")
+    station.run(f"rmmod dummy_hcd; insmod /{_AS_BUILT} num=8")  # as modprobe.d/lab.conf has it
 
 
 def _changed(code: bytes) -> bytes | None:

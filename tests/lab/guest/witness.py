@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import usb
 
 _OUTBOX = Path("/var/lib/yinong-agent/outbox.db")
-_LOOK_S = 0.03
+_LOOK_S = 0.03  # times to the outbox are as fine as this
 _KERNEL_EVENTS = 1  # multicast group of NETLINK_KOBJECT_UEVENT
 _NETLINK_KOBJECT_UEVENT = 15
 
