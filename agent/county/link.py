@@ -1,8 +1,8 @@
 """The link to the county's broker: connect, be born, deliver, notice, come back.
 
 One loop owns the connection. It waits with full jitter between tries (618 stations come back after a county power cut),
-publishes the birth on every connect, keeps min(10, Receive Maximum) packets under way and reads every reason code: 'not
-authorized' and 'nobody subscribed' are shown, never swallowed.
+publishes the birth on every connect and reads every reason code: 'not authorized' and 'nobody subscribed' are shown, never
+swallowed.
 """
 
 import asyncio
@@ -17,7 +17,6 @@ from agent.messages import LATE, topic
 from agent.session import Broker, Session
 from agent.trouble import NO_SUBSCRIBERS, LinkLost, Refused, Trouble, of_row
 
-WINDOW = 10
 OVERHEAD = 64  # bytes of a PUBLISH around topic and payload, at most, with what we put into it
 
 
@@ -62,7 +61,6 @@ class Link:
         # chance from the kernel: two cloned terminals draw differently
         self._pauses = Pauses(backoff_first_s, backoff_cap_s, chance or random.Random())
         self._connection: Connection | None = None
-        self._window = asyncio.Semaphore(WINDOW)
         # by kind of message, the newest last; cleared by the kind's next success
         self._warnings: dict[str, Trouble] = {}
         self.state = LinkState(False, 0, clock.mono_ms(), "connecting")
@@ -125,18 +123,14 @@ class Link:
         user = (*user, LATE) if late else user
         where = topic(self._name, leaf)
         try:
-            if qos == 0:
-                return await connection.publish(where, payload, qos=0, retain=bool(retain), user=user)
-            async with self._window:
-                now_retained = retain() if callable(retain) else retain
-                code = await connection.publish(
-                    where, payload, qos=qos, retain=now_retained, user=user, correlation=correlation
-                )
+            code = await connection.publish(where, payload, qos=qos, retain=retain, user=user, correlation=correlation)
         except Refused as error:
             self._warn(leaf, error.trouble)
             if qos == 0:
                 return error.code
             raise
+        if qos == 0:
+            return code
         self._warn(leaf, of_row(code, "no matching subscribers", leaf) if code == NO_SUBSCRIBERS else None)
         return code
 
@@ -151,8 +145,7 @@ class Link:
         if connection is None:
             return
         try:
-            async with self._window:  # one more than the broker takes at a time would end the connection with the will
-                await connection.publish(topic(self._name, "state"), farewell, qos=1, retain=True)
+            await connection.publish(topic(self._name, "state"), farewell, qos=1, retain=True)
         except (LinkLost, Refused):
             pass
         finally:
@@ -162,7 +155,6 @@ class Link:
         """From CONNACK to the end; gives why it ended and how long it lasted."""
         began = self._clock.mono_ms()
         self._connection = connection
-        self._window = asyncio.Semaphore(min(WINDOW, connection.receive_maximum))
         self._warnings.clear()
         self.state = self.state._replace(connections=self.state.connections + 1, warning="", warning_detail="")
         try:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 from itertools import groupby
-from pathlib import Path
 
 import pytest
 from broker import Broker
@@ -17,7 +16,6 @@ from agent.messages import Journal, Standard
 from agent.session import Broker as Address
 from agent.session import Session, Will
 from agent.stamp import draft, placed
-from agent.store.opening import open_outbox
 from agent.store.outbox import Outbox
 from agent.store.rows import Draft
 from agent.trouble import LinkLost, Refused
@@ -231,18 +229,3 @@ async def test_refused_and_lost_are_told_apart(secured_broker: Broker) -> None:
         await connection.publish("yinong/1/450225-GXBRS0002B-1/scan", b"{}", qos=1)
     assert refused.value.code == 0x87
     connection.close()
-
-
-async def test_a_receive_maximum_of_the_broker_is_honoured(tmp_path: Path) -> None:
-    narrow = Broker(tmp_path)
-    conf = narrow.folder / "mosquitto.conf"
-    conf.write_text(conf.read_text("utf-8").replace("max_inflight_messages 20", "max_inflight_messages 3"), "utf-8")
-    with narrow as broker:
-        box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
-        async with station(box, broker) as one:
-            await until(one.link.up.is_set)
-            assert one.link._connection is not None
-            assert one.link._connection.receive_maximum == 3
-            await one.tell(*[str(n) for n in range(50)])
-            await until(lambda: one.link.state.warning == "nobody_listens")
-        box.close()

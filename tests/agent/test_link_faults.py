@@ -97,7 +97,7 @@ async def test_a_subscription_that_is_refused_is_no_connection(outbox: Outbox) -
 
 
 async def test_a_receive_maximum_of_one_has_one_packet_under_way_also_at_the_stop(outbox: Outbox) -> None:
-    async with FakeBroker(properties=bytes([RECEIVE_MAXIMUM, 0, 1]), slow_s=0.01) as broker:
+    async with FakeBroker(properties=bytes([RECEIVE_MAXIMUM, 0, 1]), slow_s=0.05) as broker:
         async with linked(broker, outbox) as one:
             await one.tell(*[str(n) for n in range(20)])
             await until(lambda: len(broker.of("journal")) >= 5)

@@ -257,7 +257,9 @@ async def test_a_retained_reading_that_was_overtaken_while_it_waited_is_not_reta
         await until(one.link.up.is_set)
         broker.acknowledging.clear()
         await one.tell("has the window")
-        await until(lambda: one.link._window._waiters)  # the backlog, a second after the connection
+        await until(
+            lambda: one.link._connection and one.link._connection._window._waiters
+        )  # the backlog, a second after the connection
         await one.writer.commit([draft(one.clock, "standard", new, retained=True)])
         broker.acknowledging.set()
         await until(lambda: len(broker.of("standard")) >= 2)
