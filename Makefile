@@ -26,15 +26,16 @@ check: $(STAMP)
 	$(BIN)/pyright --warnings
 	$(BIN)/lint-imports
 
-# Two stations at once, one for each processor. What is measured at a pace of its own comes last, with nothing beside it.
+# Two stations at once, one for each processor, and a third for tests that mostly wait (tests/lab/turns.py). What is measured at a
+# pace of its own comes last, with nothing beside it.
 LAB := $(BIN)/python -m pytest -c tests/lab/pytest.ini tests/lab
 lab: $(STAMP) apt-run apt-lab
 	@echo "== 虚拟站点实验室(20 到 30 分钟)/ the lab of virtual stations (20 to 30 minutes)"
 	$(BIN)/python tests/lab build
 	@if $(BIN)/python tests/lab is-settled; then \
 	echo "== 实验室和安装没有变过,不再试 / lab and installation are as they were when they were tried: not again"; \
-	$(call once_more,-n 2 -v -m 'not alone and not settled'); \
-	else $(call once_more,-n 2 -v -m 'not alone') && $(BIN)/python tests/lab settle; fi
+	$(call once_more,-n 3 -v -m 'not alone and not settled'); \
+	else $(call once_more,-n 3 -v -m 'not alone') && $(BIN)/python tests/lab settle; fi
 	$(call once_more,-m alone)
 
 lab-shell: $(STAMP) apt-lab

@@ -6,6 +6,7 @@ from typing import Any
 
 from lab.county import HOST, County
 from lab.guns import KeyboardGun
+from lab.places import LabError
 from lab.station import Station
 
 NAME = "450225-GXBRS0001B-1"
@@ -67,11 +68,8 @@ class Agent:
 
     def opens(self, node: str) -> None:
         """Waits until the daemon has that device (a link to it will do) open."""
-        processes = f"/sys/fs/cgroup/system.slice/{UNIT}/cgroup.procs"  # systemctl takes half a second to say it
-        self.station.wait_for(
-            f"for pid in $(cat {processes}); do ls -l /proc/$pid/fd; done | grep -q \"$(readlink -f '{node}')$\"",
-            f"the agent to open {node}",
-        )
+        if not self.station.hand("opened.by", within_s=60, unit=UNIT, node=node, timeout_s=30):
+            raise LabError(f"waited 30 s in vain for the agent to open {node}; it has\n{self.log()[-2000:]}")
 
     @property
     def pid(self) -> int:

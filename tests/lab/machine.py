@@ -18,6 +18,14 @@ MEMORY_MB = 768
 # The station's card and the router's two (guest/router.sh): lan is a cable to the station, host leads to this machine.
 _MAC = "52:54:00:59:4e:"
 
+# What an emulator pays for and no test looks at is left out: pages cleared twice, hooks of idle security modules, checks of each
+# copy to and from programs, accounts of pressure and of the kernel's memory by control group.
+_WORDS = (
+    "root=/dev/vda rw console=ttyS0 loglevel=4 net.ifnames=0 systemd.show_status=0 audit=0"
+    " mitigations=off init_on_alloc=0 lsm=yama nowatchdog tsc=reliable"
+    " hardened_usercopy=off randomize_kstack_offset=off psi=0 cgroup.memory=nokmem"
+)
+
 
 class Frozen(NamedTuple):
     """A machine that was booted once and frozen: clones of it run a second later."""
@@ -40,14 +48,16 @@ class Machine:
 
     # power
 
-    def boot(self, *, clock: str = "utc", ram: Path | None = None) -> None:
+    def boot(self, *, clock: str = "utc", ram: Path | None = None, processors: int = 1) -> None:
         """Power on from the disk as it is; a boot that fails is tried once more, and its console kept.
 
         `clock` is what the hardware clock says: `utc` for the true time, or a moment such as `2019-01-01T00:00:00`.
-        `ram` keeps the memory in that file, to be frozen later.
+        `ram` keeps the memory in that file, to be frozen later. Of the two `processors` one is left switched off where nothing
+        else is said: two stations are what this machine has processors for.
         """
         for attempt in (1, 2):
-            self._start(["-rtc", f"base={clock},clock=host"], ram=ram, ram_shared=True)
+            words = f"{_WORDS} maxcpus={processors}"
+            self._start(["-rtc", f"base={clock},clock=host", "-append", words], ram=ram, ram_shared=True)
             try:
                 self._wait_for_hand(BOOT_TIMEOUT_S)
             except (LabError, TimeoutError) as error:
@@ -181,11 +191,6 @@ class Machine:
         if ram:
             shared = "on" if ram_shared else "off"  # off: a private copy on write, as clones have it
             memory = f"memory-backend-file,id=ram,size={MEMORY_MB}M,mem-path={ram},share={shared}"
-        # what the emulator pays for most, and no test looks at, is left out: pages cleared twice, hooks of idle security modules
-        words = (
-            "root=/dev/vda rw console=ttyS0 loglevel=4 net.ifnames=0 systemd.show_status=0 audit=0"
-            " mitigations=off init_on_alloc=0 lsm=yama nowatchdog tsc=reliable"
-        )
         options = f"""
             -name station -M q35,memory-backend=ram -object {memory} -m {MEMORY_MB}M -smp 2
             -cpu max,la57=off,smap=off,smep=off,pku=off
@@ -206,7 +211,7 @@ class Machine:
             -audiodev none,id=nosound -device intel-hda -device hda-duplex,audiodev=nosound
             -device pcie-root-port,id=bay,chassis=1
         """
-        return [*self._root, *shlex.split(options), "-append", words]
+        return [*self._root, *shlex.split(options)]
 
     def _wait_for_hand(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

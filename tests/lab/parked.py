@@ -34,7 +34,7 @@ def parked() -> Frozen:
         machine = Machine("parking", base)
         try:
             machine.lay_over(base.disk)
-            machine.boot(ram=folder / "ram")
+            machine.boot(ram=folder / "ram", processors=2)
             keyboard = attributes(protocol=1, subclass=1, report_length=8, report_desc=BOOT_KEYBOARD)
             ids = HONEYWELL_KEYBOARD._asdict()
             machine.hand("usb.create", name="warm", function="hid", ids=ids, attributes=keyboard, port=None)

@@ -94,6 +94,10 @@ class Station:
         """A person presses a key of the terminal's own keyboard (QEMU's name for it, such as `caps_lock`)."""
         self.machine.qmp("send-key", keys=[{"type": "qcode", "data": key}])
 
+    def second_processor(self) -> None:
+        """Switched on, for what must be able to happen at the same moment; a station runs on one."""
+        self.run("echo 1 > /sys/devices/system/cpu/cpu1/online")
+
     # power and time
 
     def power_cut(self) -> None:

@@ -4,39 +4,94 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from lab.agent import UNIT, Agent
+from lab.agent import NAME, PASSWORD, UNIT, Agent
 from lab.county import County
 from lab.machine import Frozen
 from lab.station import Station, clone, forget
 
+STATE = "/var/lib/yinong-agent"
+
 
 @pytest.fixture(scope="module")
-def terminal(frozen: Frozen) -> Iterator[Station]:
-    running = clone(frozen, "service")
-    yield running
-    forget(running)
+def agent(frozen: Frozen, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    with County(tmp_path_factory.mktemp("service"), {NAME: PASSWORD}) as county:
+        station = clone(frozen, "service")
+        try:
+            yield Agent(station, county)
+        finally:
+            forget(station)
 
 
 @pytest.fixture
-def station(terminal: Station) -> Iterator[Station]:
-    """As after the installation: each test configures it anew for a county of its own (`agent`)."""
-    yield terminal
-    terminal.run(
-        f"systemctl stop {UNIT}; systemctl reset-failed; journalctl --rotate --vacuum-time=1s -q", timeout_s=60
-    )
+def station(agent: Agent) -> Station:
+    return agent.station
 
 
-def test_the_service_starts_runs_as_its_own_user_and_says_how_it_is(station: Station, agent: Agent) -> None:
-    agent.start()
+@pytest.fixture
+def county(agent: Agent) -> County:
+    return agent.county
+
+
+@pytest.fixture
+def running(agent: Agent) -> Agent:
+    """Left running by the test before, or started."""
+    if agent.station.tried(f"systemctl is-active -q {UNIT}").code:
+        agent.start()
+    return agent
+
+
+def test_the_service_starts_runs_as_its_own_user_and_says_how_it_is(station: Station, running: Agent) -> None:
     shown = station.run(f"systemctl status --no-pager {UNIT}")
     print(shown)
     assert "active (running)" in shown
     assert re.search(r'Status: "\S', shown)
-    assert station.run(f"ps -o user= -p {agent.pid}").strip() == "yinong"
-    groups = station.run(f"grep ^Groups /proc/{agent.pid}/status").split()[1:]
-    names = {station.run(f"getent group {gid} | cut -d: -f1") for gid in groups}
+    assert station.run(f"ps -o user= -p {running.pid}").strip() == "yinong"
+    groups = station.run(f"grep ^Groups /proc/{running.pid}/status").split()[1:]
+    names = set(station.run(f"getent group {' '.join(groups)} | cut -d: -f1").split())
     assert {"input", "dialout", "lp", "video", "audio"} <= names
-    assert station.run(f"grep ^CapEff /proc/{agent.pid}/status").split()[1].strip("0") == ""
+    assert station.run(f"grep ^CapEff /proc/{running.pid}/status").split()[1].strip("0") == ""
+
+
+def test_the_journal_is_quiet_and_has_no_traceback(station: Station, running: Agent) -> None:
+    station.run("sleep 5")
+    this_run = f"_SYSTEMD_INVOCATION_ID=$(systemctl show -p InvocationID --value {UNIT})"
+    log = station.run(f"journalctl --no-pager -o cat {this_run}")
+    print(log)
+    assert "link_up" in log
+    assert "Traceback" not in log
+    assert "no_hotplug" not in log
+    assert len(log.splitlines()) < 60
+
+
+def test_a_clean_stop_says_goodbye(station: Station, running: Agent, county: County) -> None:
+    running.stop()
+    assert station.run(f"systemctl show -p Result --value {UNIT}") == "success"
+    county.waits_for(
+        "the farewell",
+        lambda: county.rows("select 1 from latest where leaf = 'state' and cast(body as text) like '%\"closing\"%'"),
+    )
+
+
+def test_the_first_start_makes_the_key_of_parcels_and_tells_the_county(
+    station: Station, agent: Agent, county: County
+) -> None:
+    before = county.rows("select key from export_key")
+    station.run(f"systemctl stop {UNIT}; rm -f {STATE}/export.*")
+    agent.start()
+    station.wait_for(f"test -s {STATE}/export.pub", "the key", timeout_s=60)
+    assert station.run(f"stat -c '%a %U' {STATE}/export.key") == "600 yinong"
+    key = station.run(f"cat {STATE}/export.pub")
+    assert (key,) not in before
+    county.waits_for("the new key", lambda: (key,) in county.rows("select key from export_key"))
+
+
+def test_a_clean_stop_takes_seconds_also_with_a_dead_broker(station: Station, running: Agent, county: County) -> None:
+    county.broker.kill()
+    try:
+        running.stop()
+    finally:
+        county.broker.start()
+    assert station.run(f"systemctl show -p Result --value {UNIT}") == "success"
 
 
 def test_systemd_finds_the_sandbox_tight(station: Station) -> None:
@@ -47,42 +102,19 @@ def test_systemd_finds_the_sandbox_tight(station: Station) -> None:
     assert station.tried(f"systemd-analyze verify {UNIT}").err == ""
 
 
-def test_the_journal_is_quiet_and_has_no_traceback(station: Station, agent: Agent) -> None:
-    agent.start()
-    station.run("sleep 5")
-    log = agent.log()
-    print(log)
-    assert "Traceback" not in log
-    assert "no_hotplug" not in log
-    assert len(log.splitlines()) < 60
-
-
-def test_a_clean_stop_says_goodbye(station: Station, agent: Agent, county: County) -> None:
-    agent.start()
-    agent.stop()
-    assert station.run(f"systemctl show -p Result --value {UNIT}") == "success"
-    county.waits_for(
-        "the farewell",
-        lambda: county.rows("select 1 from latest where leaf = 'state' and cast(body as text) like '%\"closing\"%'"),
-    )
-
-
-def test_a_clean_stop_takes_seconds_also_with_a_dead_broker(station: Station, agent: Agent, county: County) -> None:
-    agent.start()
-    county.broker.kill()
-    agent.stop()
-    assert station.run(f"systemctl show -p Result --value {UNIT}") == "success"
-
-
 def test_a_wrong_configuration_is_told_and_not_tried_for_ever(station: Station, agent: Agent) -> None:
     station.run("sed -i 's/450225/45022/' /etc/yinong-agent/agent.toml")
-    assert station.tried(f"systemctl restart {UNIT}").code
-    assert station.run(f"systemctl show -p ExecMainStatus --value {UNIT}") == "78"
-    assert station.run(f"systemctl is-failed {UNIT} || true") == "failed"
-    assert "station.division" in agent.log()
+    try:
+        assert station.tried(f"systemctl restart {UNIT}").code
+        assert station.run(f"systemctl show -p ExecMainStatus --value {UNIT}") == "78"
+        assert station.run(f"systemctl is-failed {UNIT} || true") == "failed"
+        assert "station.division" in agent.log()
+    finally:
+        agent.configure()
 
 
-def test_without_a_broker_password_it_starts_all_the_same(station: Station, agent: Agent) -> None:
+def test_without_a_broker_password_it_starts_all_the_same(station: Station) -> None:
+    """The last one: it has none from here on."""
     station.run("rm /etc/credstore/yinong-agent.broker-password")
     station.run(f"systemctl restart {UNIT}", timeout_s=120)
     assert station.run(f"systemctl is-active {UNIT}") == "active"

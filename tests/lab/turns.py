@@ -1,10 +1,15 @@
-"""In what turn tests run on two stations at once (pytest-xdist): who shares a station together, who takes minutes first."""
+"""In what turn tests run on stations at once (pytest-xdist): who shares a station together, who takes minutes first.
+
+Two stations are work for this machine's two processors. Tests that mostly wait (for three looks to be believed, for a watchdog)
+have a third one, which takes nothing else: what they leave of the processors is no reason for the others to wait with them.
+"""
 
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 # Files whose tests share a station.
 _SHARING = {
@@ -12,6 +17,12 @@ _SHARING = {
     "test_cases_of_serial_and_pos_guns.py",
     "test_replug.py",
     "test_service.py",
+}
+_WAITING = {
+    "test_where_the_line_broke_is_told_when_it_is_back",
+    "test_paper_out_to_the_recorders_store",
+    "test_a_service_that_hangs_is_started_again_by_the_watchdog",
+    "test_a_terminal_that_slept_says_for_how_long_and_reads_on",
 }
 
 
@@ -22,7 +33,27 @@ class Turns(LoadScopeScheduling):
         file = nodeid.partition("::")[0]
         return file if PurePosixPath(file).name in _SHARING else nodeid
 
+    def _reschedule(self, node: WorkerController) -> None:
+        if self._only_waits(node) and not any(map(_waits, self.workqueue)):
+            node.shutdown()
+        else:
+            super()._reschedule(node)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """The next piece that suits; to one of the two also what waits, when there is nothing else."""
+        suits = next((piece for piece in self.workqueue if _waits(piece) == self._only_waits(node)), None)
+        if suits is not None:
+            self.workqueue.move_to_end(suits, last=False)
+        super()._assign_work_unit(node)
+
+    def _only_waits(self, node: WorkerController) -> bool:
+        return node.gateway.id == "gw2"  # they count from gw0
+
 
 def longest_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
     """So that no processor waits for the other one's last test."""
     return sorted(items, key=lambda item: not item.get_closest_marker("long"))
+
+
+def _waits(piece: str) -> bool:
+    return piece.rpartition("::")[2] in _WAITING

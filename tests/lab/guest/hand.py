@@ -7,6 +7,7 @@ One JSON object a line: `{"id": 7, "call": "usb.plug", "with": {...}}` is answer
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import clock
 import counter
 import driver
+import opened
 import printer
 import typist
 import usb
@@ -31,12 +33,18 @@ _PORT = Path("/dev/virtio-ports/lab.hand")
 def run(command: str, timeout_s: float, stdin: str = "") -> dict[str, Any]:
     """A shell line with its exit code and both outputs; 124 where it ran over its time, with what it had said by then."""
     process = subprocess.Popen(
-        ["timeout", "-k", "3", str(timeout_s), "/bin/sh", "-c", command],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "LANG": "C.UTF-8"}, start_new_session=True,
     )  # fmt: skip
-    out, err = process.communicate(stdin.encode())
-    return {"code": process.returncode, "out": out.decode("utf-8", "replace"), "err": err.decode("utf-8", "replace")}
+    code = None
+    try:
+        out, err = process.communicate(stdin.encode(), timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        code = 124
+    said = {"out": out.decode("utf-8", "replace"), "err": err.decode("utf-8", "replace")}
+    return {"code": process.returncode if code is None else code, **said}
 
 
 def put(path: str, data: str, mode: int, append: bool = False) -> None:
@@ -81,6 +89,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "counter.kept": counter.kept,
     "counter.mount": counter.mount,
     "driver.look": driver.look,
+    "opened.by": opened.by,
     "clock.set": clock.set_clock,
     "clock.true": clock.set_true_time,
     "clock.read": clock.read,

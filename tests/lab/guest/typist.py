@@ -56,6 +56,7 @@ def heard(pattern: str, keys: int, timeout_s: float) -> list[int]:
 
 
 def _wait_until(moment: float) -> None:
-    while (left := moment - time.monotonic()) > 0:
-        if left > 0.002:
-            time.sleep(left - 0.001)
+    """Asleep, not turning round: who reads the gun may have no other processor."""
+    left = moment - time.monotonic()
+    if left > 0:
+        time.sleep(left)
