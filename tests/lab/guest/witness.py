@@ -42,7 +42,7 @@ _more = threading.Condition()  # of `_rows`
 
 
 def begin() -> None:
-    """From now on: what is in the outbox already is old. Once is enough."""
+    """From now on, of an agent that runs (its write-ahead log is there): what is in the outbox already is old. Once is enough."""
     if not _begun.is_set():
         _begun.set()
         last = _take_rows(0)
