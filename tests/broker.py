@@ -40,14 +40,15 @@ class Broker:
     host = "127.0.0.1"
 
     def __init__(
-        self, folder: Path, *, secured: bool = False, extra: tuple[str, ...] = (), tls: Tls | None = None
-    ) -> None:
+        self, folder: Path, *, secured: bool = False, extra: tuple[str, ...] = (), tls: Tls | None = None,
+        starter: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         self.folder = folder / "mosquitto"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port, self.tls_port, self._tls = _free_port(), _free_port(), tls
         self.secured = secured
         self.passwords: dict[str, str] = {}
-        self._extra = extra
+        self._extra, self._starter = extra, starter
         self._process: subprocess.Popen[bytes] | None = None
         (self.folder / "passwd").touch(0o600)
         (self.folder / "mosquitto.acl").write_text((CONFIG / "mosquitto.acl").read_text("utf-8"), "utf-8")
@@ -83,7 +84,7 @@ class Broker:
         assert not self.running
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [MOSQUITTO, "-c", "mosquitto.conf"], cwd=self.folder, stdout=log, stderr=log
+                [*self._starter, MOSQUITTO, "-c", "mosquitto.conf"], cwd=self.folder, stdout=log, stderr=log
             )
         until = time.monotonic() + timeout_s
         while time.monotonic() < until and self.running:

@@ -18,13 +18,15 @@ from lab.places import CHECKOUT, LabError
 
 HOST = "10.0.2.2"  # this machine, as QEMU's user network shows it to a station
 
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+
 
 class County:
     """Broker and recorder, running. `with County(folder, users) as county:`"""
 
     def __init__(self, folder: Path, terminals: dict[str, str]) -> None:
         self.folder = folder
-        self.broker = Broker(folder, secured=True)
+        self.broker = Broker(folder, secured=True, starter=_DIES_WITH_US)
         self.store = folder / "center.db"
         self._recorder: subprocess.Popen[bytes] | None = None
         for name, password in {**terminals, "recorder": "lab-recorder"}.items():
@@ -48,7 +50,7 @@ class County:
 
     def start_recorder(self) -> None:
         """Returns when its store is made, which it does before it connects."""
-        command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", "from center.cli import main; main()"]
+        command = [*_DIES_WITH_US, sys.executable, "-c", "from center.cli import main; main()"]
         with (self.folder / "recorder.log").open("ab") as log:
             self._recorder = subprocess.Popen(
                 [*command, "record", "--config", self.folder / "center.toml"],
