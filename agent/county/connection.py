@@ -1,7 +1,8 @@
 """The agent's side of a wire: a publication is awaited until its PUBACK, a lost connection raises instead of hanging.
 
 It has at most min(10, Receive Maximum) packets under way (MQTT 5, 4.9). A packet keeps its place until its PUBACK, also where
-nobody waits for it any more: `closing` would else be one too many, which ends the connection and has the will speak.
+nobody waits for it any more: `closing` would else be one too many, for which a broker may end the connection (3.3.4), and the
+will speaks.
 """
 
 import asyncio

@@ -114,8 +114,7 @@ class Link:
     ) -> int:  # fmt: skip
         """Publish below the own branch; returns the PUBACK's reason code. Raises LinkLost, Refused.
 
-        `retain` may be asked at the very moment of sending: what was the present when the wait for the window began may
-        have been overtaken. With QoS 0 a refusal is shown in the state and given as the code.
+        As `Connection.publish`, but that with QoS 0 a refusal is shown in the state and given as the code.
         """
         connection = self._connection
         if connection is None:

@@ -14,11 +14,9 @@ from types import TracebackType
 from typing import Any
 
 from broker import Broker
-from lab.places import CHECKOUT, LabError
+from lab.places import CHECKOUT, DIES_WITH_US, LabError
 
 HOST = "10.0.2.2"  # this machine, as QEMU's user network shows it to a station
-
-_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 
 class County:
@@ -26,7 +24,7 @@ class County:
 
     def __init__(self, folder: Path, terminals: dict[str, str]) -> None:
         self.folder = folder
-        self.broker = Broker(folder, secured=True, starter=_DIES_WITH_US)
+        self.broker = Broker(folder, secured=True, starter=DIES_WITH_US)
         self.store = folder / "center.db"
         self._recorder: subprocess.Popen[bytes] | None = None
         for name, password in {**terminals, "recorder": "lab-recorder"}.items():
@@ -50,7 +48,7 @@ class County:
 
     def start_recorder(self) -> None:
         """Returns when its store is made, which it does before it connects."""
-        command = [*_DIES_WITH_US, sys.executable, "-c", "from center.cli import main; main()"]
+        command = [*DIES_WITH_US, sys.executable, "-c", "from center.cli import main; main()"]
         with (self.folder / "recorder.log").open("ab") as log:
             self._recorder = subprocess.Popen(
                 [*command, "record", "--config", self.folder / "center.toml"],

@@ -15,7 +15,7 @@ BOOT_ID = "/run/lab.boot-id"
 _DROP_IN = "/run/systemd/system/yinong-agent.service.d/lab-boot-id.conf"
 _OTHER_BOOT_ID = f"[Service]\nBindReadOnlyPaths=-{BOOT_ID}:/proc/sys/kernel/random/boot_id\n"
 # Two stations at a time are what the lab's machine has processors for; `Station.second_processor` has it back.
-ONE_PROCESSOR = "echo 0 > /sys/devices/system/cpu/cpu1/online"
+_ONE_PROCESSOR = "echo 0 > /sys/devices/system/cpu/cpu1/online"
 # The key of its parcels, which a terminal makes at its first start: an emulated one takes three seconds of processor time for it.
 _KEY_MADE = """
     install -d -o yinong -g yinong -m 700 /var/lib/yinong-agent
@@ -41,9 +41,9 @@ def installed() -> Frozen:
         for line in words.splitlines():
             say("   ", line)
         put(machine, look.PROGRAM_AT, look.PROGRAM.encode())
-        run(machine, "\n".join((look.AS_THE_SERVICE, _KEY_MADE, ONE_PROCESSOR)), 60)
+        run(machine, "\n".join((look.AS_THE_SERVICE, _KEY_MADE, _ONE_PROCESSOR)), 60)
 
-    done_to_it = (_OTHER_BOOT_ID, look.PROGRAM, look.AS_THE_SERVICE, _KEY_MADE, ONE_PROCESSOR)
+    done_to_it = (_OTHER_BOOT_ID, look.PROGRAM, look.AS_THE_SERVICE, _KEY_MADE, _ONE_PROCESSOR)
     key = key_of([wheel.name, wheel.parent.name, *carried[1:], *done_to_it])
     return frozen_after(parked(), key, install, what="install the agent in the parked station")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lab.image import Image
-from lab.places import RUN, LabError, say
+from lab.places import DIES_WITH_US, RUN, LabError, say
 from lab.wire import Hand, Qmp
 
 BOOT_TIMEOUT_S = 150  # 15 s on a quiet machine
@@ -176,7 +176,7 @@ class Machine:
             raise LabError("the station is on already")
         for name in ("qmp", "hand", "console"):
             (self.folder / name).unlink(missing_ok=True)
-        command = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *self._hardware(ram, ram_shared), *more]
+        command = [*DIES_WITH_US, "qemu-system-x86_64", *self._hardware(ram, ram_shared), *more]
         with (self.folder / "qemu.log").open("wb") as log:
             self._qemu = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

@@ -13,6 +13,8 @@ LAB = Path(__file__).resolve().parent
 CHECKOUT = LAB.parents[1]
 CACHE = Path(os.environ.get("LAB_CACHE", CHECKOUT / ".cache/lab"))
 RUN = CACHE / "run"  # one folder a running machine: sockets, console.log, disk
+# Before a command: it ends when who started it does, however that ends.
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 _started = time.monotonic()
 # How `say` is heard: under pytest (conftest.py) past what pytest captures, so that figures are seen as they come.
