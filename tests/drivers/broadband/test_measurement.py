@@ -30,12 +30,12 @@ def line(server: Any, **options: Any) -> Broadband:
 
 async def measured_calmly(driver: Broadband, root: Path, server: Any) -> Reading:
     """A measurement during which the server truly served its rate; a stalled test machine is another line, and is tried again."""
-    for _ in range(4):
+    for _ in range(8):
         reading = await driver.measure(root)
         if (
             server.served
             and reading.reason.code != "terminal_busy"
-            and server.served_mbps == pytest.approx(server.mbps, rel=0.03)
+            and server.served_mbps == pytest.approx(server.mbps, rel=0.08)
         ):
             break
     return reading
@@ -58,7 +58,8 @@ async def test_a_shaped_line_reads_its_rate_and_is_judged_by_its_line_equivalent
     terminal: Any, mini: Callable[..., Any], mbps: float, condition: Condition, code: str
 ) -> None:
     server = mini(mbps)
-    reading = await measured_calmly(line(server), terminal.root, server)
+    # the kernel paces loopback in bursts of 22 KB (tcp_tso_rtt_log): 3 % of what a second brings at 5 Mbit/s
+    reading = await measured_calmly(line(server, measure_s=3.0), terminal.root, server)
     down, at_line = reading.measures["down_mbps"], reading.measures["line_mbps"]
     assert isinstance(down, float) and isinstance(at_line, float)
     assert down == pytest.approx(mbps, rel=0.04)  # the facts' own error of the tuned test is -1.5 to -1.9 %
@@ -74,7 +75,7 @@ async def test_a_shaped_line_reads_its_rate_and_is_judged_by_its_line_equivalent
 async def test_a_full_bucket_does_not_hide_a_slow_line(terminal: Any, mini: Callable[..., Any]) -> None:
     """speedtest-cli alone reads 6.6 from this 5 Mbit/s line: the bucket's 256 KB came at once."""
     server = mini(5, bucket_bytes=262_144)
-    reading = await measured_calmly(line(server), terminal.root, server)
+    reading = await measured_calmly(line(server, measure_s=3.0), terminal.root, server)
     assert reading.reason.code == "below_8m"
     assert reading.measures["down_mbps"] == pytest.approx(5, rel=0.05)
 
