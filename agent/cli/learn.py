@@ -81,7 +81,7 @@ def _guns(config: Path) -> list[ScanGun]:
 
 def _refuse_twice(say: Terms, config: Path, gun: Candidate) -> None:
     for table in _guns(config):
-        fits = matching([gun], table.usb, table.usb_port, None) if table.usb or table.usb_port else []
+        fits = matching([gun], table.usb, table.usb_port) if table.usb or table.usb_port else []
         if fits or table.port == str(gun.node):
             raise YinongError(
                 say(

@@ -192,7 +192,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.port != "auto":
             one = at_path(root, self.port, source)
             return [one] if one else []
-        return matching(candidates(root), self.usb, self.usb_port, source)
+        return matching(candidates(root, source), self.usb, self.usb_port)
 
 
 def find(root: Path) -> list[Found]:

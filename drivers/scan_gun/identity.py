@@ -4,7 +4,9 @@ Read from sysfs alone: nothing is opened. A keyboard is a gun only when it is co
 its USB product id with its mode, so it is known by vendor and serial number, or by the socket that it is plugged into.
 """
 
+import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -53,13 +55,10 @@ class Candidate(NamedTuple):
         return ":".join(part for part in (self.vendor, self.product, self.serial) if part)
 
 
-def candidates(root: Path) -> list[Candidate]:
-    """Typing keyboards, USB serial ports and HID POS nodes of this machine, likely guns first."""
-    found = [*_keyboards(root), *_serial_ports(root), *_hidpos(root)]
+def candidates(root: Path, source: Source | None = None) -> list[Candidate]:
+    """Typing keyboards, USB serial ports and HID POS nodes of this machine, or those of one source; likely guns first."""
+    found = [candidate for face, listed in _FACES.items() if source in (None, face) for candidate in listed(root)]
     return sorted(found, key=lambda c: (c.likely, c.usb_port, _PREFERRED.index(c.source), str(c.node)))
-
-
-_PREFERRED: tuple[Source, ...] = ("serial", "evdev", "hidpos")  # of one gun that shows several faces at once
 
 
 def at_path(root: Path, path: str, source: Source | None) -> Candidate | None:
@@ -71,21 +70,20 @@ def at_path(root: Path, path: str, source: Source | None) -> Candidate | None:
         return None
     if _is_ours(root / "sys/class/input" / real.name / "device"):
         return None
-    for known in candidates(root):
-        if known.node.name == real.name and (source is None or known.source == source):
+    for known in candidates(root, source):
+        if known.node.name == real.name:
             return known._replace(node=node)
     kind = "evdev" if real.name.startswith("event") else "hidpos" if real.name.startswith("hidraw") else "serial"
     return Candidate(source or kind, node, real.name)
 
 
-def matching(found: list[Candidate], usb: str, usb_port: str, source: Source | None) -> list[Candidate]:
+def matching(found: list[Candidate], usb: str, usb_port: str) -> list[Candidate]:
     """The candidates that a table means; several where it is not precise enough."""
     vendor, product, serial = (*usb.lower().split(":", 2), "", "", "")[:3]
     serial = usb.split(":", 2)[2] if usb.count(":") > 1 else serial
     fits = [
         c for c in found
-        if (source is None or c.source == source)
-        and (not usb_port or c.usb_port == usb_port)
+        if (not usb_port or c.usb_port == usb_port)
         and (not vendor or c.vendor == vendor)
         and (not serial or c.serial == serial)
     ]  # fmt: skip
@@ -133,6 +131,12 @@ def _hidpos(root: Path) -> list[Candidate]:
     return found
 
 
+_FACES: dict[Source, Callable[[Path], list[Candidate]]] = {
+    "evdev": _keyboards, "serial": _serial_ports, "hidpos": _hidpos
+}  # fmt: skip
+_PREFERRED: tuple[Source, ...] = ("serial", "evdev", "hidpos")  # of one gun that shows several faces at once
+
+
 def _is_ours(device: Path) -> bool:
     return _text(device / "phys") == PASSED_ON or _text(device / "name").startswith(PASSED_ON)
 
@@ -153,10 +157,15 @@ def _candidate(source: Source, node: Path, device: Path, name: str) -> Candidate
 def _usb_device(device: Path) -> Path | None:
     """The USB device that a class device hangs on."""
     try:
-        real = device.resolve(strict=True)
-    except (OSError, RuntimeError):
+        at = os.path.realpath(device, strict=True)
+    except OSError:
         return None
-    return next((parent for parent in (real, *real.parents) if (parent / "idVendor").is_file()), None)
+    while not os.path.exists(f"{at}/idVendor"):  # noqa: PTH110 - all guns look at all nodes whenever anything is plugged
+        above = os.path.dirname(at)  # noqa: PTH120
+        if above == at:
+            return None
+        at = above
+    return Path(at)
 
 
 def _sounds_like_a_gun(name: str) -> bool:
@@ -176,6 +185,6 @@ def _is_hex(word: str) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8", "replace").strip()
+        return path.read_bytes().decode("utf-8", "replace").strip()
     except OSError:
         return ""

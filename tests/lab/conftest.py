@@ -43,8 +43,8 @@ def frozen() -> Frozen:
 
 @pytest.fixture
 def station(frozen: Frozen, request: pytest.FixtureRequest) -> Iterator[Station]:
-    """A running station of its own; its console's log stays where the test fails."""
-    running = clone(frozen)
+    """A running station of its own, of one processor or as many as the test says; the console's log stays where it fails."""
+    running = clone(frozen, processors=getattr(request, "param", 1))
     failed_before = request.session.testsfailed
     yield running
     if request.session.testsfailed == failed_before:

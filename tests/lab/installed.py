@@ -14,8 +14,6 @@ SOURCE = "/srv/yinong-agent"  # where the lab unpacks what an installer carries 
 BOOT_ID = "/run/lab.boot-id"
 _DROP_IN = "/run/systemd/system/yinong-agent.service.d/lab-boot-id.conf"
 _OTHER_BOOT_ID = f"[Service]\nBindReadOnlyPaths=-{BOOT_ID}:/proc/sys/kernel/random/boot_id\n"
-# Two stations at a time are what the lab's machine has processors for; `Station.second_processor` has it back.
-_ONE_PROCESSOR = "echo 0 > /sys/devices/system/cpu/cpu1/online"
 # The key of its parcels, which a terminal makes at its first start: an emulated one takes three seconds of processor time for it.
 _KEY_MADE = """
     install -d -o yinong -g yinong -m 700 /var/lib/yinong-agent
@@ -41,9 +39,9 @@ def installed() -> Frozen:
         for line in words.splitlines():
             say("   ", line)
         put(machine, look.PROGRAM_AT, look.PROGRAM.encode())
-        run(machine, "\n".join((look.AS_THE_SERVICE, _KEY_MADE, _ONE_PROCESSOR)), 60)
+        run(machine, f"{look.AS_THE_SERVICE}\n{_KEY_MADE}", 60)
 
-    done_to_it = (_OTHER_BOOT_ID, look.PROGRAM, look.AS_THE_SERVICE, _KEY_MADE, _ONE_PROCESSOR)
+    done_to_it = (_OTHER_BOOT_ID, look.PROGRAM, look.AS_THE_SERVICE, _KEY_MADE)
     key = key_of([wheel.name, wheel.parent.name, *carried[1:], *done_to_it])
     return frozen_after(parked(), key, install, what="install the agent in the parked station")
 

@@ -20,6 +20,7 @@ _WARM_UP = """
     /opt/yinong-agent/bin/python -c 'import typer, rich'
     for tool in v4l2-ctl aplay arecord lpstat ipptool; do $tool --help >/dev/null 2>&1 || true; done
     udevadm settle
+    echo 0 > /sys/devices/system/cpu/cpu1/online
 """
 _PIECE = 1 << 20  # of a file on its way into the machine
 # The cache's own place belongs to the key: the frozen disks point at one another by path.
@@ -31,10 +32,10 @@ def parked() -> Frozen:
     base = image()
 
     def park(folder: Path) -> None:
-        machine = Machine("parking", base)
+        machine = Machine("parking", base, processors=2)
         try:
             machine.lay_over(base.disk)
-            machine.boot(ram=folder / "ram", processors=2)
+            machine.boot(ram=folder / "ram")
             keyboard = attributes(protocol=1, subclass=1, report_length=8, report_desc=BOOT_KEYBOARD)
             ids = HONEYWELL_KEYBOARD._asdict()
             machine.hand("usb.create", name="warm", function="hid", ids=ids, attributes=keyboard, port=None)

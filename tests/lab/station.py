@@ -94,10 +94,6 @@ class Station:
         """A person presses a key of the terminal's own keyboard (QEMU's name for it, such as `caps_lock`)."""
         self.machine.qmp("send-key", keys=[{"type": "qcode", "data": key}])
 
-    def second_processor(self) -> None:
-        """Switched on, for what must be able to happen at the same moment; a station runs on one."""
-        self.run("echo 1 > /sys/devices/system/cpu/cpu1/online")
-
     # power and time
 
     def power_cut(self) -> None:
@@ -150,12 +146,13 @@ class Station:
             (self.machine.folder / name).unlink(missing_ok=True)
 
 
-def clone(frozen: Frozen, name: str = "station", *, stands_on: Path | None = None) -> Station:
+def clone(frozen: Frozen, name: str = "station", *, stands_on: Path | None = None, processors: int = 1) -> Station:
     """A running copy of a frozen station, at the right time.
 
     Its disk is its own; or, with `stands_on`, that of the NBD server there, which begins as a copy of the frozen one.
+    With two `processors` things can happen in it at the same moment.
     """
-    machine = Machine(name, image())
+    machine = Machine(name, image(), processors=processors)
     station = Station(machine)
     try:
         machine.stand_on(stands_on) if stands_on else machine.lay_over(frozen.disk)
@@ -163,6 +160,8 @@ def clone(frozen: Frozen, name: str = "station", *, stands_on: Path | None = Non
         now = time.time()
         station.hand("clock.set", unix_s=now)
         station.hand("clock.true", unix_s=now)
+        if processors == 2:
+            station.run("echo 1 > /sys/devices/system/cpu/cpu1/online")
     except BaseException:
         station.end()
         raise

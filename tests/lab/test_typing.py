@@ -22,10 +22,10 @@ _LOAD = {
 
 
 @pytest.mark.alone
+@pytest.mark.parametrize("station", [2], indirect=True, ids=["two processors"])
 def test_500_scans_are_recorded_as_typed_or_marked_damaged_quiet_and_under_load(
     station: Station, agent: Agent, county: County
 ) -> None:
-    station.second_processor()
     as_fast_as_debians(station)
     gun = KeyboardGun(station)
     agent.start_with(gun)

@@ -139,7 +139,7 @@ def test_find_lists_likely_guns_first_with_a_table_that_finds_them_again(machine
     assert "CDC" in found[0].note
     for f in found[:2]:
         table = msgspec.convert({"id": "x", **f.options}, ScanGun)
-        fits = matching(candidates(machine.root), table.usb, table.usb_port, None)
+        fits = matching(candidates(machine.root), table.usb, table.usb_port)
         assert {c.identity for c in fits} == {f.identity}
 
 
