@@ -61,9 +61,14 @@ class Printer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         known = await queues(root, _CUPS_BUDGET_S) if self.cups == "auto" else []
         if self.address != "auto":
             return await self._look_at_network(wire.Address.parse(self.address), known, previous)
-        printers = [printer for printer in usb_printers(root) if printer.matches(self.usb)]
-        if printers:
-            return await self._look_at_usb(root, printers, known, previous)
+        printers = self._on_usb(root)
+        while printers:
+            reading = await self._look_at_usb(root, printers, known, previous)
+            asked, printers = printers[0], self._on_usb(root)
+            if reading.condition not in (Condition.UNKNOWN, Condition.UNREACHABLE) or asked.place in [
+                printer.place for printer in printers
+            ]:
+                return reading  # else it was pulled while it was asked: its silence says nothing about its state
         if self.usb == "auto":
             for queue in known:
                 if address := queue.network_address():
@@ -74,6 +79,9 @@ class Printer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             evidence=(Evidence("sysfs", "/sys/bus/usb/devices", "no device with a printer interface (class 07)"),),
         )
         return _completed(absent, Copier(None, ""), [queue for queue in known if queue.uri.startswith("usb:")])
+
+    def _on_usb(self, root: Path) -> list[UsbPrinter]:
+        return [printer for printer in usb_printers(root) if printer.matches(self.usb)]
 
     async def _look_at_network(self, address: wire.Address, known: list[Queue], previous: Reading | None) -> Reading:
         mine = [queue for queue in known if _leads_to(queue, address)]

@@ -41,6 +41,11 @@ class UsbPrinter(NamedTuple):
         return f"usb:{self.vendor}:{self.product}:{self.serial or '@' + self.port}"
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Bus and device number: another one after each plug."""
+        return self.bus, self.device
+
+    @property
     def printing(self) -> Interface | None:
         """The interface that classic printing uses (protocols 1 to 3); None where there is IPP over USB only."""
         kinds = ("07/01/02", "07/01/03", "07/01/01")

@@ -60,4 +60,4 @@ def longest_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
 
 
 def _waits(piece: str) -> bool:
-    return piece.rpartition("::")[2] in _WAITING
+    return piece.rpartition("::")[2].partition("[")[0] in _WAITING

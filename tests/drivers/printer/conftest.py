@@ -269,11 +269,12 @@ class UsbTree:
         self.links.mkdir(parents=True)
 
     def plug(self, port: str, interfaces: list[tuple[str, str]], *, serial: str = "CK1A0001", maker: str = "Pantum",
-             product: str = "M6760DW series", device_id: str = "MFG:Pantum;MDL:M6760DW series;CLS:PRINTER;") -> None:  # fmt: skip
+             product: str = "M6760DW series", device_id: str = "MFG:Pantum;MDL:M6760DW series;CLS:PRINTER;",
+             device_number: int = 4) -> None:  # fmt: skip
         """`interfaces`: (class/subclass/protocol, driver)."""
         device = self._folder(self.hub / port)
         files = {"idVendor": "232b", "idProduct": "3a50", "manufacturer": maker, "product": product,
-                 "busnum": "1", "devnum": "4", "serial": serial}  # fmt: skip
+                 "busnum": "1", "devnum": str(device_number), "serial": serial}  # fmt: skip
         for name, text in files.items():
             if text:
                 (device / name).write_text(f"{text}\n")

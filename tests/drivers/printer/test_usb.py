@@ -1,11 +1,13 @@
 """USB printers: presence by sysfs, the port status, and whether the device can copy."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from drivers.printer.copier import copier_by_usb
@@ -54,6 +56,20 @@ async def test_an_unplugged_printer_is_absent(usb: Any) -> None:
     usb.unplug("1-2")
     assert (await Printer(id="p").look(usb.root)).reason.code == "no_printer"
     assert (await Printer(id="p", usb="232b:3a50").look(usb.root)).reason.code == "no_usb_printer"
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["pulled", "pulled and plugged"])
+async def test_a_printer_pulled_while_it_is_asked_is_absent_or_asked_anew(usb: Any, again: bool) -> None:
+    usb.plug("1-2", [PRINTER])
+    look = asyncio.create_task(Printer(id="p", cups="off").look(usb.root))
+    while not psutil.Process().children():  # noqa: ASYNC110 - the one that reads the port, not yet at it
+        await asyncio.sleep(0.001)
+    usb.unplug("1-2")
+    if again:
+        usb.plug("1-2", [PRINTER], serial="NEW", device_number=5)
+    reading = await look
+    assert reading.reason.code == ("no_port_status" if again else "no_printer")
+    assert reading.measures.get("device") == ("usb:232b:3a50:NEW" if again else None)
 
 
 async def test_another_printer_than_the_configured_one_does_not_stand_in_for_it(usb: Any) -> None:
