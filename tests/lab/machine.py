@@ -13,7 +13,7 @@ from lab.image import Image
 from lab.places import DIES_WITH_US, RUN, LabError, say
 from lab.wire import Hand, Qmp
 
-BOOT_TIMEOUT_S = 150  # 15 s on a quiet machine
+BOOT_TIMEOUT_S = 150  # about 40 s on a machine that does something else too
 MEMORY_MB = 768
 # The station's card and the router's two (guest/router.sh): lan is a cable to the station, host leads to this machine.
 _MAC = "52:54:00:59:4e:"

@@ -30,7 +30,7 @@ class Done(NamedTuple):
 
 
 class Station:
-    """One virtual station, running. Made by `clone` (a second) or `booted` (the real boot, 15 s)."""
+    """One virtual station, running. Made by `clone` (a second) or `booted` (the real boot, about 40 s)."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
