@@ -65,9 +65,8 @@ class Printer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         while printers:
             reading = await self._look_at_usb(root, printers, known, previous)
             asked, printers = printers[0], self._on_usb(root)
-            if reading.condition not in (Condition.UNKNOWN, Condition.UNREACHABLE) or asked.place in [
-                printer.place for printer in printers
-            ]:
+            answered = reading.condition not in (Condition.UNKNOWN, Condition.UNREACHABLE)
+            if answered or asked.usb_address in [printer.usb_address for printer in printers]:
                 return reading  # else it was pulled while it was asked: its silence says nothing about its state
         if self.usb == "auto":
             for queue in known:

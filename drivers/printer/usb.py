@@ -41,8 +41,8 @@ class UsbPrinter(NamedTuple):
         return f"usb:{self.vendor}:{self.product}:{self.serial or '@' + self.port}"
 
     @property
-    def place(self) -> tuple[int, int]:
-        """Bus and device number: another one after each plug."""
+    def usb_address(self) -> tuple[int, int]:
+        """Bus and device number: another one after each plug, also at the same port."""
         return self.bus, self.device
 
     @property

@@ -58,7 +58,8 @@ class Candidate(NamedTuple):
 def candidates(root: Path, source: Source | None = None) -> list[Candidate]:
     """Typing keyboards, USB serial ports and HID POS nodes of this machine, or those of one source; likely guns first."""
     found = [candidate for face, listed in _FACES.items() if source in (None, face) for candidate in listed(root)]
-    return sorted(found, key=lambda c: (c.likely, c.usb_port, _PREFERRED.index(c.source), str(c.node)))
+    preferred = list(_FACES)
+    return sorted(found, key=lambda c: (c.likely, c.usb_port, preferred.index(c.source), str(c.node)))
 
 
 def at_path(root: Path, path: str, source: Source | None) -> Candidate | None:
@@ -131,10 +132,10 @@ def _hidpos(root: Path) -> list[Candidate]:
     return found
 
 
+# Of one gun that shows several faces at once the first is preferred.
 _FACES: dict[Source, Callable[[Path], list[Candidate]]] = {
-    "evdev": _keyboards, "serial": _serial_ports, "hidpos": _hidpos
+    "serial": _serial_ports, "evdev": _keyboards, "hidpos": _hidpos
 }  # fmt: skip
-_PREFERRED: tuple[Source, ...] = ("serial", "evdev", "hidpos")  # of one gun that shows several faces at once
 
 
 def _is_ours(device: Path) -> bool:

@@ -13,7 +13,7 @@ from lab.image import Image
 from lab.places import DIES_WITH_US, RUN, LabError, say
 from lab.wire import Hand, Qmp
 
-BOOT_TIMEOUT_S = 150  # about 40 s on a machine that does something else too
+BOOT_TIMEOUT_S = 150  # four times what it takes
 MEMORY_MB = 768
 # The station's card and the router's two (guest/router.sh): lan is a cable to the station, host leads to this machine.
 _MAC = "52:54:00:59:4e:"
@@ -39,7 +39,7 @@ class Machine:
     """QEMU with the station's hardware. It dies with this process, however that ends.
 
     Of its two processors one is left switched off where nothing else is said: two stations are what this machine has processors
-    for. QEMU then needs no guard against the other one (thread=single), a tenth of its work.
+    for. QEMU then needs no guard against the other one (thread=single), a twelfth of its work.
     """
 
     def __init__(self, name: str, image: Image, *, processors: int = 1) -> None:

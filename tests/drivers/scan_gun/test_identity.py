@@ -67,6 +67,17 @@ async def test_a_keyboard_is_no_gun_unless_a_table_names_it(machine):
     assert [e.raw["likely"] for e in reading.evidence] == ["maybe"]
 
 
+async def test_of_a_gun_with_two_faces_the_table_takes_the_serial_one_or_the_one_it_names(machine):
+    honeywell(machine)
+    machine.node("tty", "ttyACM0", machine.root / "sys/devices/pci0000:00/usb1/1-2/1-2:1.1")
+    for source, number, taken in (("auto", 2, "serial"), ("serial", 1, "serial"), ("evdev", 1, "evdev")):
+        reading = await ScanGun(id="gun", usb="0c2e:0b6a", source=source).look(machine.root)
+        assert (reading.reason.params["number"], reading.reason.params["source"]) == (number, taken)
+    with pytest.raises(DriverError) as neither:
+        await ScanGun(id="gun", usb="0c2e:0b6a", source="hidpos").look(machine.root)
+    assert neither.value.reading.reason.code == "not_connected"
+
+
 async def test_a_gun_is_known_by_vendor_product_and_serial(machine):
     honeywell(machine)
     reading = await ScanGun(id="gun", usb="0C2E:0b6a:19123B0001").look(machine.root)
