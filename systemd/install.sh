@@ -65,8 +65,8 @@ fi
 say "5/5 服务(yinong-agent.service)" "the service (yinong-agent.service)"
 place "$here/yinong-agent.service" /etc/systemd/system/yinong-agent.service || true
 place "$here/yinong-machine.service" /etc/systemd/system/yinong-machine.service || true
+systemctl --quiet --no-reload enable yinong-agent.service yinong-machine.service
 systemctl daemon-reload
-systemctl --quiet enable yinong-agent.service yinong-machine.service
 [ "$start" = no ] || { systemctl restart yinong-agent.service; systemctl start yinong-machine.service; }
 
 say "完成。查看状态:systemctl status yinong-agent" "done. To see how it is: systemctl status yinong-agent"

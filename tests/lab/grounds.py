@@ -71,10 +71,10 @@ class OutboxDisk:
 
 
 class RootDisk:
-    """One station, all of it on a volatile disk: a clone at first, and a real boot after each cut."""
+    """One station, all of it on a volatile disk: a clone at first, and a real boot after each cut, the clock at `clock` then."""
 
-    def __init__(self, frozen: Frozen) -> None:
-        self._frozen = frozen
+    def __init__(self, frozen: Frozen, *, clock: str = "utc") -> None:
+        self._frozen, self._clock = frozen, clock
         self._folder = _folder("root")
         image = self._folder / "root.raw"
         subprocess.run(["qemu-img", "convert", "-O", "raw", frozen.disk, image], check=True)
@@ -87,7 +87,7 @@ class RootDisk:
         if self._station is None:
             self._station = clone(self._frozen, "reboots", stands_on=self.disk.socket)
         else:
-            self._station.power_on()
+            self._station.power_on(clock=self._clock)
             self.starts_by_itself = True
         return self._station
 

@@ -46,7 +46,7 @@ class KeyboardGun(usb.Gadget):
     @property
     def events(self) -> str:
         """The same node under the kernel's own name."""
-        return self.station.run(f"ls -d {self.sysfs}/{self.arrives} | sed 's,.*/,/dev/input/,'")
+        return f"/dev/input/{self.arrived()}"
 
     @property
     def device_file(self) -> str:
@@ -118,7 +118,7 @@ class CdcGun(usb.Gadget):
 
     @property
     def tty(self) -> str:
-        return "/dev/" + self.station.run(f"ls -d {self.sysfs}/{self.arrives}").rpartition("/")[2]
+        return f"/dev/{self.arrived()}"
 
     @property
     def device_file(self) -> str:
@@ -163,15 +163,11 @@ class FtdiGun:
             "device_add", driver="usb-serial", id=self.name, chardev=self.name, bus="xhci.0",
             serial=self.identity.serialnumber,
         )  # fmt: skip
-        self.station.wait_for(
-            "ls /dev/serial/by-id/*FTDI* /dev/serial/by-id/*QEMU* 2>/dev/null | grep .", "the FTDI gun to be enumerated"
-        )
-        self.station.settle()
+        self.station.hand("udev.arrived", pattern="/sys/bus/usb-serial/devices/*")
 
     def unplug(self) -> None:
         self.station.machine.qmp("device_del", id=self.name)
-        self.station.wait_for("! ls /sys/bus/usb-serial/devices | grep .", "the FTDI gun to go")
-        self.station.settle()
+        self.station.hand("udev.gone", pattern="/sys/bus/usb-serial/devices/*")
 
     def send(self, data: bytes) -> None:
         self._line.sendall(data)
@@ -212,7 +208,7 @@ class PosGun(usb.Gadget):
 
     @property
     def hidraw(self) -> str:
-        return "/dev/" + self.station.run(f"ls -d {self.sysfs}/{self.arrives}").rpartition("/")[2]
+        return f"/dev/{self.arrived()}"
 
     @property
     def device_file(self) -> str:

@@ -46,7 +46,7 @@ PROGRAM_AT = "/usr/local/lib/lab-look.py"
 AS_THE_SERVICE = (
     "sed -e 's/^Type=.*/Type=exec/' -e '/^Restart/d' -e '/^WatchdogSec/d' -e '/^NotifyAccess/d' -e '/^ExecStopPost/d'"
     f" -e 's,^ExecStart=.*,ExecStart={PYTHON} -I {PROGRAM_AT},'"
-    " /etc/systemd/system/yinong-agent.service > /run/systemd/system/lab-look.service && systemctl daemon-reload"
+    " /etc/systemd/system/yinong-agent.service > /run/systemd/system/lab-look.service"
     " && systemctl start lab-look && until grep -q @lab-look /proc/net/unix; do sleep 0.1; done"
 )
 

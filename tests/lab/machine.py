@@ -196,16 +196,17 @@ class Machine:
             shared = "on" if ram_shared else "off"  # off: a private copy on write, as clones have it
             memory = f"memory-backend-file,id=ram,size={MEMORY_MB}M,mem-path={ram},share={shared}"
         threads = "single" if self.processors == 1 else "multi"
+        # Without an eventfd for each virtio queue (and 31 serial ports): QEMU polls all it has at each of the station's timers.
         options = f"""
             -name station -M q35,memory-backend=ram -object {memory} -m {MEMORY_MB}M -smp 2
             -cpu max,la57=off,smap=off,smep=off,pku=off
             -accel tcg,thread={threads},tb-size=256 -nodefaults -no-user-config -display none -no-reboot
             -kernel {self._image.kernel} -initrd {self._image.initrd}
-            -device virtio-blk-pci,drive=disk
+            -global virtio-pci.ioeventfd=off -device virtio-blk-pci,drive=disk
             -chardev socket,id=console,path={here}/console,server=on,wait=off,logfile={here}/console.log,logappend=on
             -serial chardev:console
             -qmp unix:{here}/qmp,server=on,wait=off
-            -device virtio-serial-pci -chardev socket,id=hand,path={here}/hand,server=on,wait=off
+            -device virtio-serial-pci,max_ports=2 -chardev socket,id=hand,path={here}/hand,server=on,wait=off
             -device virtserialport,chardev=hand,name=lab.hand
             -device virtio-rng-pci
             -netdev hubport,id=cable0,hubid=0 -device virtio-net-pci,id=eth0,netdev=cable0,mac={_MAC}10,romfile=

@@ -30,7 +30,7 @@ class UsbPrinter(usb.Gadget):
 
     @property
     def lp(self) -> str:
-        return "/dev/usb/" + self.station.run(f"ls -d {self.sysfs}/{self.arrives}").rpartition("/")[2]
+        return f"/dev/usb/{self.arrived()}"
 
     def shows(self, status: PortStatus) -> None:
         """The port status (GET_PORT_STATUS, LPGETSTATUS) from now on; in a jam it takes no more data either."""

@@ -19,6 +19,8 @@ from lab.places import LabError
 from lab.wire import Hand
 
 PYTHON = "/opt/yinong-agent/bin/python"
+# A clock whose battery is dead. systemd moves one that is 15 years past its own build back to that time.
+IN_THE_WRONG_YEAR = "2036-05-01T00:00:00"
 
 
 class Done(NamedTuple):
@@ -88,7 +90,7 @@ class Station:
 
     def settle(self) -> None:
         """udev has dealt with all that happened."""
-        self.run("udevadm settle")
+        self.hand("udev.settle")
 
     def press(self, key: str) -> None:
         """A person presses a key of the terminal's own keyboard (QEMU's name for it, such as `caps_lock`)."""
@@ -104,6 +106,10 @@ class Station:
         """The mains are back: a real boot from the disk; `clock` as the battery-backed clock says it."""
         self.machine.boot(clock=clock)
         self.hand("clock.true", unix_s=time.time())
+
+    def has_booted(self) -> None:
+        """Waits until systemd has started what it starts at a boot; to ask it again and again would slow it down."""
+        self.tried("systemctl is-system-running --wait", timeout_s=150)
 
     def sleep(self, seconds: float) -> None:
         """Suspended to RAM for so long, as by closing a lid, and woken as by a key; returns when it is awake."""

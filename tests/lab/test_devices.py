@@ -17,7 +17,7 @@ from lab.printers import NetworkPrinter, UsbPrinter, usb_queue
 from lab.screen import PROJECTOR, SMALL_MONITOR, TV_60, TV_65, Screen, edid
 from lab.sound import Microphone, Speaker
 from lab.station import Station
-from lab.usb import DATALOGIC_KEYBOARD
+from lab.usb import DATALOGIC_KEYBOARD, udev_takes_its_time
 
 pytestmark = pytest.mark.settled
 
@@ -84,6 +84,12 @@ def test_two_guns_without_serial_number_differ_by_their_port(station: Station) -
     KeyboardGun(station, "right", DATALOGIC_KEYBOARD)
     assert len(station.run("ls /dev/input/by-id | grep Handheld").split()) == 1
     assert len(station.run("ls /dev/input/by-path | grep dummy_hcd.*kbd").split()) == 2
+
+
+def test_plugged_means_that_udev_has_dealt_with_it_however_slow(station: Station) -> None:
+    udev_takes_its_time(station)
+    gun = KeyboardGun(station)
+    assert station.tried(f"test -e {gun.by_id}").code == 0
 
 
 def test_a_gun_is_pulled_and_plugged_into_another_port(station: Station, gun: KeyboardGun) -> None:

@@ -11,6 +11,7 @@ from lab.machine import Frozen
 from lab.places import say
 from lab.printers import UsbPrinter
 from lab.station import Station, clone, forget
+from lab.usb import udev_takes_its_time
 from lab.witness import Witness, told
 
 TIMES = 20
@@ -79,9 +80,7 @@ def test_a_gun_whose_permissions_come_late_is_not_told_as_forbidden(
 ) -> None:
     """The node is there before udev's rules have given it to the group: long before, on a terminal that is busy."""
     gun.unplug()
-    slow = 'ACTION=="add", SUBSYSTEM=="input", KERNEL=="event*", PROGRAM="/bin/sleep 1"\n'
-    station.put("/run/udev/rules.d/00-lab-slow.rules", slow)
-    station.run("udevadm control --reload")
+    udev_takes_its_time(station)
     agent.configure({"class": "scan_gun", "id": "main", "usb": gun.identity.vendor_product})
     agent.start()
     county.waits_for("the gun's absence", lambda: county.condition("scan_gun") == "absent")

@@ -37,6 +37,13 @@ def attributes(**values: int | bytes) -> dict[str, str]:
     return {name: base64.b64encode(value).decode() for name, value in texts.items()}
 
 
+def udev_takes_its_time(station: "Station") -> None:
+    """From now on a second for the node of each input device, as on a terminal that is busy."""
+    slow = 'ACTION=="add", SUBSYSTEM=="input", KERNEL=="event*", PROGRAM="/bin/sleep 1"\n'
+    station.put("/run/udev/rules.d/00-lab-slow.rules", slow)
+    station.run("udevadm control --reload")
+
+
 class Gadget:
     """A USB device made by the kernel's gadget drivers. It is created plugged in."""
 
@@ -59,7 +66,7 @@ class Gadget:
         )
         self.port: int = made["port"]
         self.node: str = made["node"]
-        self._enumerated()
+        self.arrived()
 
     def unplug(self) -> None:
         """The cable is out, and udev has dealt with it."""
@@ -69,15 +76,16 @@ class Gadget:
     def plug(self, port: int | None = None) -> None:
         """Into that port, else the one where it was; udev has dealt with it."""
         self.port = self.station.hand("usb.plug", name=self.name, port=port)
-        self._enumerated()
+        self.arrived()
 
     def remove(self) -> None:
         """Unplugged for good: another device may take its name and its place (the kernel has places for four HID gadgets)."""
         self.station.hand("usb.remove", name=self.name)
         self.station.settle()
 
-    def _enumerated(self) -> None:
-        self.station.wait_for(f"ls -d {self.sysfs}/{self.arrives} && udevadm settle", f"{self.name} to be enumerated")
+    def arrived(self) -> str:
+        """Waits for what the terminal's driver makes of it and for udev; the kernel's name of it: `event5`, `ttyACM0`, `lp0`."""
+        return self.station.hand("udev.arrived", pattern=f"{self.sysfs}/{self.arrives}").rpartition("/")[2]
 
     @property
     def sysfs(self) -> str:

@@ -24,6 +24,7 @@ import driver
 import opened
 import printer
 import typist
+import udev
 import usb
 import witness
 
@@ -90,6 +91,9 @@ CALLS: dict[str, Callable[..., Any]] = {
     "counter.mount": counter.mount,
     "driver.look": driver.look,
     "opened.by": opened.by,
+    "udev.settle": udev.settle,
+    "udev.arrived": udev.arrived,
+    "udev.gone": udev.gone,
     "clock.set": clock.set_clock,
     "clock.true": clock.set_true_time,
     "clock.read": clock.read,
