@@ -30,7 +30,7 @@ check: $(STAMP)
 # pace of its own comes last, with nothing beside it.
 LAB := $(BIN)/python -m pytest -c tests/lab/pytest.ini tests/lab
 lab: $(STAMP) apt-run apt-lab
-	@echo "== 虚拟站点实验室(17 到 30 分钟)/ the lab of virtual stations (17 to 30 minutes)"
+	@echo "== 虚拟站点实验室(14 到 30 分钟)/ the lab of virtual stations (14 to 30 minutes)"
 	$(BIN)/python tests/lab build
 	@if $(BIN)/python tests/lab is-settled; then \
 	echo "== 实验室和安装没有变过,不再试 / lab and installation are as they were when they were tried: not again"; \
