@@ -65,6 +65,7 @@ fi
 say "5/5 服务(yinong-agent.service)" "the service (yinong-agent.service)"
 place "$here/yinong-agent.service" /etc/systemd/system/yinong-agent.service || true
 place "$here/yinong-machine.service" /etc/systemd/system/yinong-machine.service || true
+# `enable` would have systemd read its units too: once is enough.
 systemctl --quiet --no-reload enable yinong-agent.service yinong-machine.service
 systemctl daemon-reload
 [ "$start" = no ] || { systemctl restart yinong-agent.service; systemctl start yinong-machine.service; }

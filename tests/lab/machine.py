@@ -196,7 +196,7 @@ class Machine:
             shared = "on" if ram_shared else "off"  # off: a private copy on write, as clones have it
             memory = f"memory-backend-file,id=ram,size={MEMORY_MB}M,mem-path={ram},share={shared}"
         threads = "single" if self.processors == 1 else "multi"
-        # Without an eventfd for each virtio queue (and 31 serial ports): QEMU polls all it has at each of the station's timers.
+        # No eventfd for each virtio queue, no 31 serial ports: QEMU polls all its descriptors at each of the station's timers.
         options = f"""
             -name station -M q35,memory-backend=ram -object {memory} -m {MEMORY_MB}M -smp 2
             -cpu max,la57=off,smap=off,smep=off,pku=off

@@ -256,7 +256,7 @@ def _ready(station: Station, *, starts: bool) -> float:
     if starts:
         station.run(f"systemctl start {UNIT} || (journalctl -n 50 --no-pager -u {UNIT} >&2; false)", timeout_s=120)
     else:
-        station.has_booted()
+        station.wait_until_up()
         station.run(f"systemctl is-active {UNIT}")
     names = ("NRestarts", "InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")
     shown = station.run(f"systemctl show {' '.join(f'-p {name}' for name in names)} {UNIT}")

@@ -107,7 +107,7 @@ class Station:
         self.machine.boot(clock=clock)
         self.hand("clock.true", unix_s=time.time())
 
-    def has_booted(self) -> None:
+    def wait_until_up(self) -> None:
         """Waits until systemd has started what it starts at a boot; to ask it again and again would slow it down."""
         self.tried("systemctl is-system-running --wait", timeout_s=150)
 

@@ -45,7 +45,7 @@ def test_a_shutdown_and_a_stop_of_the_service_are_told_apart_also_in_the_wrong_y
     assert [s.get("of") for s in told(county, "stop")] == ["service", "machine"]
     *_, last = (m for m in county.messages("journal") if m["event"] == "start")
     assert (last["clock"], last["at"][:4]) == ("unsynced", "2036")
-    station.has_booted()
+    station.wait_until_up()
     station.run(f"systemctl is-active {UNIT} yinong-machine")
     station.time_server_answers()
     good = waits_for(county, "clock_synced", 1)
