@@ -6,13 +6,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agent.clock import Clock
 from agent.configuration.settings import Settings
 from agent.control import Answerer, Line
 from agent.county.commands import Doer
 from agent.county.delivery import Delivery
 from agent.county.link import Link
-from agent.county.words import link_sentence
 from agent.devices.board import Board, device_json
 from agent.devices.finding import find_devices
 from agent.devices.report import check_report, station_json, verdicts_now
@@ -20,9 +18,11 @@ from agent.devices.rounds import Rounds
 from agent.flash import Flash
 from agent.log import recent_lines
 from agent.reports import Reports
-from agent.standard.words import item_name
 from agent.store.writer import Writer
-from agent.trouble import Trouble
+from common.clock import Clock
+from common.mqtt.error_texts import link_sentence
+from common.mqtt.errors import Trouble
+from common.standard.texts import item_name
 from drivers.catalogue import Lang
 from drivers.reading import Reading, YinongError
 

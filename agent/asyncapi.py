@@ -1,4 +1,4 @@
-"""The MQTT contract as documents: AsyncAPI 3.0 and JSON Schema, generated from the structs of `agent.messages`.
+"""The MQTT contract as documents: AsyncAPI 3.0 and JSON Schema, generated from the structs of `common.messages`.
 
     python -m agent.asyncapi        # rewrites config/asyncapi.yaml and config/messages.schema.json
 
@@ -14,7 +14,7 @@ import msgspec
 
 from agent.configuration.settings import Broker
 from agent.county.commands import LONGEST_EXPIRY_S
-from agent.messages import LATE, ROOT, SIMULATED, TOPICS, VERSION, Topic
+from common.messages import LATE, ROOT, SIMULATED, TOPICS, VERSION, Topic
 from drivers.table import CLASSES
 
 Document: TypeAlias = dict[str, Any]
@@ -24,7 +24,7 @@ ASYNCAPI_FILE = "asyncapi.yaml"
 SCHEMA_FILE = "messages.schema.json"
 BINDING = "0.2.0"
 BRANCH = f"{ROOT}/{{name}}"
-_HEAD = "# Generated from agent/messages.py by `python -m agent.asyncapi`: change it there.\n"
+_HEAD = "# Generated from common/messages.py by `python -m agent.asyncapi`: change it there.\n"
 _YAML_WIDTH = 120
 _ABOUT = """\
 What the terminal of a village service station (益农信息社) sends to its county, and what it takes from there.
@@ -44,7 +44,7 @@ def json_schema() -> Document:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:yinong:messages:{VERSION}",
         "title": f"MQTT messages of yinong-agent, version {VERSION}",
-        "$comment": "Generated from agent/messages.py by `python -m agent.asyncapi`: change it there.",
+        "$comment": "Generated from common/messages.py by `python -m agent.asyncapi`: change it there.",
         "x-topics": {f"{BRANCH}/{line.leaf}": {"$ref": f"#/$defs/{line.type.__name__}"} for line in TOPICS},
         "$defs": definitions,
     }

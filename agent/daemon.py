@@ -22,8 +22,6 @@ import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from agent import VERSION
-from agent.clock import Clock, SystemClock
 from agent.configuration.settings import DEFAULT_PATH, DEFAULT_SOCKET, Loaded, load
 from agent.fingerprint import fingerprint, parts
 from agent.log import start_logging
@@ -31,6 +29,8 @@ from agent.notify import notify, watchdog_interval_s
 from agent.runtime import Runtime
 from agent.store.opening import open_outbox
 from agent.store.outbox import Outbox
+from common.clock import Clock, SystemClock
+from common.version import VERSION
 
 log = logging.getLogger(__name__)
 

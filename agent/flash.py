@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from agent.clock import Clock
+from common.clock import Clock
 
 MARK = "flash"
 DAY_MS = 24 * 3_600_000

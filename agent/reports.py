@@ -12,20 +12,20 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.clock import Clock
 from agent.county.link import Link
 from agent.devices.board import Board
 from agent.flash import Flash
 from agent.log import turn_hour
-from agent.messages import Heartbeat, Telemetry
 from agent.stamp import stamped
 from agent.store import spill
 from agent.store.ageing import prune_aged
 from agent.store.outbox import Outbox
 from agent.store.rows import Backlog
 from agent.store.writer import Writer
-from agent.trouble import LinkLost, Refused
 from agent.vitals import vitals
+from common.clock import Clock
+from common.messages import Heartbeat, Telemetry
+from common.mqtt.errors import LinkLost, Refused
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from agent.answers import Answers, Parts
-from agent.clock import Clock
 from agent.configuration.settings import Loaded, Settings
 from agent.control import Answerer, serve
 from agent.county.call import broker_of, tls_of, trusted
@@ -19,7 +18,6 @@ from agent.county.inbox import Inbox
 from agent.county.link import Link
 from agent.county.presence import Presence
 from agent.county.refusals import Hold
-from agent.county.words import link_line
 from agent.devices.board import Believed, Board, Seen
 from agent.devices.judgement import Judged
 from agent.devices.report import verdicts_now
@@ -33,7 +31,6 @@ from agent.life.link_story import LinkStory
 from agent.life.sections import hashes_of
 from agent.life.vigil import Vigil
 from agent.log import logged_bytes
-from agent.messages import Item
 from agent.reports import Limits, Reports
 from agent.scans.answers import ScanAnswers
 from agent.scans.camera_desk import CameraDesk
@@ -47,7 +44,10 @@ from agent.store.parcel_desk import ParcelDesk
 from agent.store.room_watch import RoomWatch
 from agent.store.rows import OutboxFull
 from agent.store.writer import Writer
-from agent.trouble import LinkLost, Refused
+from common.clock import Clock
+from common.messages import Item
+from common.mqtt.error_texts import link_line
+from common.mqtt.errors import LinkLost, Refused
 from drivers.hotplug import Plug
 from drivers.reading import Condition, Reading, YinongError
 from drivers.scan_gun.driver import ScanGun

@@ -2,9 +2,9 @@
 
 from typing import TypedDict
 
-from agent.clock import Clock, ClockQuality, rfc3339
-from agent.messages import Journal, Receipted
 from agent.store.outbox import Draft
+from common.clock import Clock, ClockQuality, rfc3339
+from common.messages import Journal, Receipted
 
 
 class Stamped(TypedDict):

@@ -6,13 +6,13 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from agent.clock import rfc3339
-from agent.messages import Capture, Device, Heartbeat, Scan, Standard, State, type_of
-from agent.moments import Moments
-from agent.scans.moments import scanned_at
-from agent.station import BadStation, Terminal
 from center.intake import Arrived, split
 from center.presence import SILENT_AFTER_S, Presence, newer_state, presence
+from common.boot_time import Moments
+from common.clock import rfc3339
+from common.messages import Capture, Device, Heartbeat, Scan, Standard, State, type_of
+from common.scan_time import scanned_at
+from common.station import BadStation, Terminal
 from drivers.reading import Condition
 
 TROUBLE = frozenset({Condition.FAULTY, Condition.ABSENT, Condition.UNREACHABLE, Condition.ATTENTION})

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Table, select, update
 
-from agent.messages import State
-from agent.station import Terminal
 from center import schema
+from common.messages import State
+from common.station import Terminal
 
 Insert: TypeAlias = Callable[[Table], Any]  # the dialect's, with ON CONFLICT
 NEWEST = 4

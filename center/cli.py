@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from agent.clock import SystemClock
-from agent.session import Broker
-from agent.words import chosen_lang, without_lang
 from center.settings import BrokerSettings, Settings, SettingsError, broker_of, load
+from common.clock import SystemClock
+from common.labels import chosen_lang, without_lang
+from common.mqtt.session import Broker
 from drivers.catalogue import Lang
 from drivers.reading import YinongError
 
@@ -109,8 +109,8 @@ def build(lang: Lang) -> typer.Typer:
         ] = 60,
         register: Annotated[Path | None, typer.Option(help=say("县名册", "register of the county"))] = None,
     ) -> None:
-        from agent.standard.register import load_register
         from center.simulate import Fleet, Plan
+        from common.standard.register import load_register
 
         county = load_register(register or _register())
         plan = Plan(stations, minutes * 60, seed, pace, drain)

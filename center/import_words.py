@@ -1,7 +1,7 @@
 """What `yinong-center import` says of each parcel, in Chinese or English."""
 
-from agent.store.parcel import key_digits
 from center.importing import Imported, Refused
+from common.parcel import key_digits
 from drivers.catalogue import Lang
 
 RECEIPTS = (

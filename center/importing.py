@@ -14,13 +14,13 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
-from agent.station import Terminal
-from agent.store.parcel import SUFFIX, BadParcel, Manifest, Reading, Seal, key_digits, sealed
 from center import by_hand
 from center.by_hand import KnownKey
 from center.database import StoreError, StoreRefused
 from center.intake import Taken, take_row
 from center.store import Kept, Store
+from common.parcel import SUFFIX, BadParcel, Manifest, Reading, Seal, key_digits, sealed
+from common.station import Terminal
 
 T = TypeVar("T")
 BATCH = 500  # rows in a transaction: the recorder waits some ten milliseconds for it

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from agent.messages import ROOT, Capture, Journal, Message, OutboxId, Receipted, State, topic, type_of
-from agent.station import BadStation, Terminal
+from common.messages import ROOT, Capture, Journal, Message, OutboxId, Receipted, State, topic, type_of
+from common.station import BadStation, Terminal
 
 MOST = 2**63 - 1  # what a database's integer holds
 LONGEST_LEAF = 200

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from agent.messages import Receipt
-from agent.receipts import Standing, answer
+from common.messages import Receipt
+from common.receipts import Standing, answer
 
 ARCHIVE = 500  # receipted rows that are still held: a restored store gets them again
 BATCH = 50  # captures of the backlog in one message

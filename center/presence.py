@@ -5,7 +5,7 @@ The will is a hint: a broker that stops cleanly publishes every will, one that d
 
 from enum import StrEnum
 
-from agent.messages import State
+from common.messages import State
 
 SILENT_AFTER_S = 150  # two heartbeats and a half
 

@@ -5,9 +5,9 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from agent.session import Broker, Session
-from agent.trouble import LinkLost, Refused, Trouble
-from agent.wire import Ears, Wire
+from common.mqtt.connection import Ears, Wire
+from common.mqtt.errors import LinkLost, Refused, Trouble
+from common.mqtt.session import Broker, Session
 
 
 class Retry(NamedTuple):

@@ -17,17 +17,17 @@ import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.clock import Clock, rfc3339
-from agent.county.words import link_sentence
-from agent.messages import LATE, ROOT, SIMULATED, Receipt, topic
-from agent.session import Broker, Session
-from agent.station import Terminal
-from agent.trouble import Refused, Trouble
-from agent.wire import Wire
 from center.database import StoreError, StoreRefused
 from center.intake import Arrived, Taken, split, take
 from center.reconnect import Retry, stay_connected
 from center.store import Head, Store
+from common.clock import Clock, rfc3339
+from common.messages import LATE, ROOT, SIMULATED, Receipt, topic
+from common.mqtt.connection import Wire
+from common.mqtt.error_texts import link_sentence
+from common.mqtt.errors import Refused, Trouble
+from common.mqtt.session import Broker, Session
+from common.station import Terminal
 
 log = logging.getLogger("yinong.record")
 
@@ -50,7 +50,7 @@ class _Held(NamedTuple):
 
 
 class Recorder:
-    """Listens on its connections (`agent.wire.Ears`); `run` is all that is called."""
+    """Listens on its connections (`common.mqtt.connection.Ears`); `run` is all that is called."""
 
     def __init__(self, store: Store, clock: Clock, *, simulated: bool = False) -> None:
         self._store, self._clock, self._take_simulated = store, clock, simulated

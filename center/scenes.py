@@ -6,11 +6,11 @@ Data only; every reason code is one of the drivers' catalogues, every evidence s
 from datetime import date
 from typing import NamedTuple
 
-from agent.messages import Item
-from agent.standard.annex2 import ANNEX_2
-from agent.standard.rules import ATTESTABLE, Attestation, Rules
-from agent.standard.verdicts import verdicts
-from agent.station import StationType
+from common.messages import Item
+from common.standard.annex2 import ANNEX_2
+from common.standard.rules import ATTESTABLE, Attestation, Rules
+from common.standard.verdicts import verdicts
+from common.station import StationType
 from drivers.reading import Condition, Evidence, Reading, Reason, Scalar
 
 C = Condition

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from agent.session import Broker
+from common.mqtt.session import Broker
 from drivers.reading import YinongError
 
 Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535, description="1 到 65535 的整数 / a whole number from 1 to 65535")]

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import NamedTuple
 
-from agent.clock import Clock
-from agent.session import Broker
-from agent.standard.register import County
-from agent.station import StationType, Terminal
 from center.life import Life, Pace
 from center.simulated import SimulatedStation
+from common.clock import Clock
+from common.mqtt.session import Broker
+from common.standard.register import County
+from common.station import StationType, Terminal
 
 TERMINAL = "sim"
 TOWNSHIP_CUTS = 1.5  # power cuts of a whole township, in an hour of the county's life

@@ -11,9 +11,12 @@ import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.clock import Clock, rfc3339
-from agent.life.events import Event, Layer, LinkDown, LinkUp, Start
-from agent.messages import (
+from center.memory_outbox import MemoryOutbox, Row
+from center.reconnect import Retry, stay_connected
+from center.scenes import CODES, EQUIPMENT, SCENES, standing
+from common.clock import Clock, rfc3339
+from common.events import Event, Layer, LinkDown, LinkUp, Start
+from common.messages import (
     LATE,
     SIMULATED,
     Capture,
@@ -29,13 +32,10 @@ from agent.messages import (
     Telemetry,
     topic,
 )
-from agent.session import Broker, Session, Will
-from agent.station import Terminal
-from agent.trouble import Trouble
-from agent.wire import Wire
-from center.memory_outbox import MemoryOutbox, Row
-from center.reconnect import Retry, stay_connected
-from center.scenes import CODES, EQUIPMENT, SCENES, standing
+from common.mqtt.connection import Wire
+from common.mqtt.errors import Trouble
+from common.mqtt.session import Broker, Session, Will
+from common.station import Terminal
 from drivers.reading import Reading
 
 VERSION = "simulated"
@@ -53,7 +53,7 @@ class _Batch(Message, frozen=True, kw_only=True):
 
 
 class SimulatedStation:
-    """Listens on its own connection (`agent.wire.Ears`). `counts` is shared by the fleet."""
+    """Listens on its own connection (`common.mqtt.connection.Ears`). `counts` is shared by the fleet."""
 
     def __init__(
         self, terminal: Terminal, broker: Broker, clock: Clock, chance: random.Random, counts: Counter[str]

@@ -16,15 +16,15 @@ from sqlalchemy import Connection, Engine, Table, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from agent.clock import Clock
-from agent.messages import State
-from agent.receipts import Contiguous
-from agent.station import Terminal
 from center import by_hand as parcels
 from center import schema
 from center.database import StoreError, StoreRefused, opened
 from center.intake import Row, SetAside, Taken, Value, void_range
 from center.presence import newer_state
+from common.clock import Clock
+from common.messages import State
+from common.receipts import Contiguous
+from common.station import Terminal
 
 _PAGE = 500
 _WRITER = 0x79696E6F6E67  # the number of the writers' lock in PostgreSQL: b"yinong"

@@ -14,19 +14,19 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from agent.clock import Clock, rfc3339
-from agent.county.words import link_sentence
-from agent.messages import LATE, ROOT, SIMULATED, Device
-from agent.session import Broker, Session
-from agent.standard.words import verdict_name
-from agent.station import TYPE_NAMES
-from agent.trouble import Trouble
-from agent.wire import Wire
-from agent.words import CLASSES, CONDITIONS, word
 from center.board import TROUBLE, Board, Known, Moment
 from center.intake import Arrived
 from center.presence import Presence
 from center.reconnect import stay_connected
+from common.clock import Clock, rfc3339
+from common.labels import CLASSES, CONDITIONS, word
+from common.messages import LATE, ROOT, SIMULATED, Device
+from common.mqtt.connection import Wire
+from common.mqtt.error_texts import link_sentence
+from common.mqtt.errors import Trouble
+from common.mqtt.session import Broker, Session
+from common.standard.texts import verdict_name
+from common.station import TYPE_NAMES
 from drivers.catalogue import Lang, sentence
 from drivers.reading import Condition, Reason
 
@@ -44,7 +44,7 @@ LEAVES = ("state", "heartbeat", "device/#", "standard", "scan")
 
 
 class Watch:
-    """Listens on its connections (`agent.wire.Ears`)."""
+    """Listens on its connections (`common.mqtt.connection.Ears`)."""
 
     def __init__(self, clock: Clock, lang: Lang, wide: bool = False, console: Console | None = None) -> None:
         self._lang: Lang = lang

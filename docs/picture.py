@@ -18,7 +18,7 @@ from rich.terminal_theme import MONOKAI
 
 from agent.cli.tables import device_table, standard_table
 from agent.cli.terms import Terms
-from agent.messages import Item
+from common.messages import Item
 
 WIDTH = 118
 CODE = """<!doctype html><meta charset="utf-8"><style>body{{margin:0;background:#0c0c0c;padding:18px 22px}}

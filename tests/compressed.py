@@ -21,12 +21,12 @@ from broker import Broker
 from sim_clock import SimClock
 from tiny_county import TinyCounty
 
-from agent.clock import ClockQuality
 from agent.configuration.settings import load
 from agent.control import NoDaemon, ask
 from agent.fingerprint import fingerprint
 from agent.runtime import Runtime
 from agent.store.opening import open_outbox
+from common.clock import ClockQuality
 from drivers.hotplug import Plug
 from drivers.reading import YinongError
 from drivers.table import CLASSES

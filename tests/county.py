@@ -13,14 +13,14 @@ import paho.mqtt.client as paho
 from broker import Broker
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.clock import SystemClock
-from agent.messages import topic
-from agent.session import Broker as Address
-from agent.session import Session, UserProperties, Will
-from agent.trouble import Trouble
-from agent.wire import Wire
 from center.record import Recorder
 from center.store import Store
+from common.clock import SystemClock
+from common.messages import topic
+from common.mqtt.connection import Wire
+from common.mqtt.errors import Trouble
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session, UserProperties, Will
 
 NAME = "450225-GXBRS0001B-1"
 OTHER = "450225-GXBRS0002B-1"

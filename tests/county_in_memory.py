@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.clock import SystemClock
-from agent.messages import Receipt, State, topic
-from agent.station import Terminal
 from center.intake import Arrived, take
 from center.store import Store
+from common.clock import SystemClock
+from common.messages import Receipt, State, topic
+from common.station import Terminal
 
 NAME = "450225-GXBRS0001B-1"
 AT = "2026-03-02T09:00:00.000+08:00"

@@ -28,7 +28,7 @@ import msgspec
 from county_client import County
 
 from agent.control import NoDaemon, ask
-from agent.messages import type_of
+from common.messages import type_of
 
 NAME = "450225-GXBRS0001B-1"
 COMMANDS = Path(sys.executable).parent

@@ -2,10 +2,10 @@
 
 from datetime import date
 
-from agent.standard.annex2 import ANNEX_2
-from agent.standard.rules import WAIVERS, Attestation, Rules, Waiver
-from agent.standard.verdicts import verdicts
-from agent.station import StationType
+from common.standard.annex2 import ANNEX_2
+from common.standard.rules import WAIVERS, Attestation, Rules, Waiver
+from common.standard.verdicts import verdicts
+from common.station import StationType
 from drivers.reading import Condition, Reading, Reason
 
 B, Z, J = StationType

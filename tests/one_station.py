@@ -9,17 +9,17 @@ from typing import Protocol
 import msgspec
 from county_client import County
 
-from agent.clock import Clock, SystemClock
 from agent.county.connection import Incoming
 from agent.county.delivery import Delivery, Pace
 from agent.county.link import Link, LinkState
 from agent.county.refusals import Hold
-from agent.messages import Capture, Receipt
-from agent.session import Broker as Address
-from agent.session import Session, Will
 from agent.stamp import draft, journal, placed
 from agent.store.outbox import Outbox
 from agent.store.writer import Writer
+from common.clock import Clock, SystemClock
+from common.messages import Capture, Receipt
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session, Will
 
 
 class Listening(Protocol):

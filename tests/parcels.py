@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from agent.clock import Clock
-from agent.messages import Capture, Receipt
 from agent.stamp import draft, journal, placed
-from agent.station import Terminal
 from agent.store.export_key import sign
 from agent.store.opening import open_outbox
 from agent.store.outbox import Outbox
 from agent.store.packing import Begun, Unsealed, pieces
-from agent.store.parcel import Seal
+from common.clock import Clock
+from common.messages import Capture, Receipt
+from common.parcel import Seal
+from common.station import Terminal
 
 TERMINAL = Terminal.parse("450225-GXBRS0001B-1")
 OTHER = Terminal.parse("450225-GXBRS0002B-1")

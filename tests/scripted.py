@@ -13,9 +13,9 @@ from running import running
 from agent.devices.board import Believed, Board
 from agent.devices.rounds import Rounds
 from agent.devices.watch import Watch
-from agent.messages import Device, Item, Standard
 from agent.store.outbox import Outbox
 from agent.store.writer import Writer
+from common.messages import Device, Item, Standard
 from drivers.hotplug import Plug
 from drivers.reading import Condition, Evidence, Reading, Reason
 from drivers.table import DeviceClass

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 
-from agent.clock import ClockQuality
+from common.clock import ClockQuality
 
 
 class SimClock:

@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 from county_in_memory import InMemoryCounty, Published
 
-from agent.messages import Capture, Device, Journal, Receipt
 from agent.store import scan_archive
 from agent.store.handed_over import HandedOver
 from agent.store.opening import open_outbox
 from agent.store.rows import Draft, Row
+from common.messages import Capture, Device, Journal, Receipt
 from drivers.reading import Condition
 
 STAMP = {"boot": "b0070001", "at": "2026-03-02T09:00:00.000+08:00", "mono_ms": 5, "clock": "synced"}

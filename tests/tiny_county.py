@@ -6,11 +6,11 @@ import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.clock import rfc3339
-from agent.messages import Receipt, topic
-from agent.session import Broker as Address
-from agent.session import Session
-from agent.wire import Wire
+from common.clock import rfc3339
+from common.messages import Receipt, topic
+from common.mqtt.connection import Wire
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session
 
 NAME = "450225-GXBRS0001B-1"
 

@@ -8,8 +8,8 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from agent.clock import SystemClock
 from agent.daemon import main
+from common.clock import SystemClock
 from drivers.timesync import TimeSync
 
 FILE = Path(sys.argv[1])

@@ -8,7 +8,7 @@ import typer
 
 from agent.cli.terms import Terms
 from agent.configuration.settings import DEFAULT_PATH, DEFAULT_SOCKET
-from agent.words import chosen_lang, without_lang
+from common.labels import chosen_lang, without_lang
 from drivers.reading import YinongError
 
 say = Terms(chosen_lang(sys.argv[1:]))

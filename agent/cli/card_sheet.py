@@ -5,7 +5,7 @@ from html import escape
 
 import segno
 
-from agent.scans.cards import ACTIONS, Card
+from common.codes.control_cards import ACTIONS, Card
 
 QUIET = 4  # modules around a QR code (ISO/IEC 18004)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from agent.cli.card_sheet import sheet
 from agent.cli.terms import Terms
-from agent.clock import SystemClock
 from agent.configuration.settings import Settings, load
 from agent.control import NoDaemon, ask
 from agent.scans.card_key import card_key
-from agent.scans.cards import ACTIONS, WITH_VALUE, Card, make
+from common.clock import SystemClock
+from common.codes.control_cards import ACTIONS, WITH_VALUE, Card, make
 from drivers.reading import YinongError
 
 

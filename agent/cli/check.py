@@ -9,15 +9,15 @@ import msgspec
 
 from agent.cli.tables import console, device_table, standard_table
 from agent.cli.terms import Terms, print_json
-from agent.clock import SystemClock, rfc3339
 from agent.configuration.device_tables import read_devices
 from agent.configuration.settings import Loaded, load
 from agent.control import NoDaemon, ask
 from agent.devices.board import Seen, device_json
 from agent.devices.onelook import look_once
 from agent.devices.report import check_report, verdicts_now
-from agent.messages import Item
-from agent.words import CLASSES, word
+from common.clock import SystemClock, rfc3339
+from common.labels import CLASSES, word
+from common.messages import Item
 from drivers.reading import Condition, Reading, YinongError
 from drivers.table import CLASSES as TABLE
 

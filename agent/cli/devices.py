@@ -10,7 +10,7 @@ import msgspec
 from agent.cli.terms import Terms, print_json
 from agent.control import NoDaemon, ask
 from agent.devices.finding import Findings, find_devices
-from agent.words import CLASSES, word
+from common.labels import CLASSES, word
 from drivers.reading import Found, YinongError
 from drivers.table import CLASSES as TABLE
 

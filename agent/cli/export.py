@@ -13,15 +13,15 @@ import msgspec
 
 from agent.cli import stick
 from agent.cli.terms import Terms, print_json
-from agent.clock import SystemClock
 from agent.configuration.settings import load
 from agent.control import Line, NoDaemon, ask
-from agent.station import Terminal
 from agent.store.export_key import PRIVATE, sign, told_key
 from agent.store.opening import read_only
 from agent.store.packing import Begun, Unsealed, pieces
-from agent.store.parcel import BadParcel, Seal, key_digits
 from agent.store.parcel_desk import TERMINAL
+from common.clock import SystemClock
+from common.parcel import BadParcel, Seal, key_digits
+from common.station import Terminal
 from drivers.reading import YinongError
 
 ANSWER_S = 120  # the daemon on a slow terminal, between two pieces

@@ -6,10 +6,10 @@ from typing import Literal
 
 from agent.cli.tables import console, device_table
 from agent.cli.terms import Terms, print_json
-from agent.clock import SystemClock, rfc3339
 from agent.configuration.settings import load
 from agent.devices.board import Seen, device_json
-from agent.scans.platforms import PlatformRule
+from common.clock import SystemClock, rfc3339
+from common.codes.platforms import PlatformRule
 from drivers.reading import Reading, YinongError
 
 MOST_BYTES = 4 << 20
@@ -37,7 +37,7 @@ def _seen(say: Terms, what: Literal["screen", "printer", "scan"], source: str, c
 
         device_class, reading = "printer", inspect_ipp(_bytes(say, source))
     else:
-        from agent.scans.meaning import inspect_scan
+        from common.codes.meaning import inspect_scan
 
         device_class, reading = "scan_gun", inspect_scan(_text(source), _platforms(say, config))
     return _stamped(device_class, reading)

@@ -14,12 +14,12 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from agent.cli.terms import Terms, print_json
-from agent.clock import SystemClock
 from agent.configuration.settings import Settings, load
 from agent.control import NoDaemon, ask
-from agent.scans.cards import STEPS
 from agent.store.opening import read_only
 from agent.store.scan_archive import Kept, Walk, Wanted
+from common.clock import SystemClock
+from common.codes.control_cards import STEPS
 from drivers.reading import YinongError
 
 Format: TypeAlias = Literal["json", "csv", "epcis"]
@@ -147,8 +147,8 @@ def _line(say: Terms, kept: Kept) -> str:
 
 
 def _epcis(say: Terms, settings: Settings, kept: list[Kept]) -> str:
-    from agent.scans.epcis import Scanned
-    from agent.scans.epcis import export as exported
+    from common.codes.epcis import Scanned
+    from common.codes.epcis import export as exported
 
     scans = (Scanned(one.capture, one.scanned_at, one.voided) for one in kept)
     result = exported(scans, settings.terminal, SystemClock().now(), settings.platform)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.cli.terms import Terms
-from agent.store.parcel import Reading, sealed
+from common.parcel import Reading, sealed
 from drivers.reading import YinongError
 
 

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from agent.cli.terms import Terms
 from agent.configuration.device_tables import EVERY_CLASS_ID
-from agent.messages import Item
-from agent.standard.words import item_name, item_sentence, verdict_name
-from agent.words import CLASSES, CONDITIONS, word
+from common.labels import CLASSES, CONDITIONS, word
+from common.messages import Item
+from common.standard.texts import item_name, item_sentence, verdict_name
 from drivers.reading import Condition
 
 STYLES = {

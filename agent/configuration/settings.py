@@ -30,10 +30,10 @@ from agent.configuration.mistakes import (
 )
 from agent.configuration.secret_files import Secrets, broker_secrets
 from agent.configuration.toml_lines import line_of, lines_of
-from agent.scans.platforms import PlatformRule
-from agent.standard.opening_hours import OpeningHours
-from agent.standard.rules import Attestation, Rules, Waiver
-from agent.station import PROVINCES, StationNumber, StationType, Terminal
+from common.codes.platforms import PlatformRule
+from common.standard.opening_hours import OpeningHours
+from common.standard.rules import Attestation, Rules, Waiver
+from common.station import PROVINCES, StationNumber, StationType, Terminal
 from drivers.reading import Driver
 from drivers.table import CLASSES, DeviceClass
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from agent.clock import Clock, rfc3339
-from agent.messages import Scan
 from agent.store.rows import Row
+from common.clock import Clock, rfc3339
+from common.messages import Scan
 
 MOST_ROWS = 50
 MOST_BYTES = 32_768  # a live scan waits behind one such message: a quarter of a second at 1 Mbit/s

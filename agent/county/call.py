@@ -6,8 +6,8 @@ from pathlib import Path
 
 from agent.configuration.settings import Settings
 from agent.county.tls import CountyTls
-from agent.messages import topic
-from agent.session import Broker, Session, Will
+from common.messages import topic
+from common.mqtt.session import Broker, Session, Will
 
 LARGEST_PACKET = 65536  # commands and receipts are small
 

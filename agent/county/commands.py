@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from agent.clock import Clock
 from agent.county.connection import Incoming
-from agent.messages import Command, Reply, topic
 from agent.stamp import stamped
+from common.clock import Clock
+from common.messages import Command, Reply, topic
 from drivers.reading import YinongError
 
 log = logging.getLogger(__name__)

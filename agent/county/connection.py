@@ -12,9 +12,9 @@ from typing import NamedTuple
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.session import Broker, Session, UserProperties
-from agent.trouble import LinkLost, Refused, Trouble, of_row
-from agent.wire import Wire
+from common.mqtt.connection import Wire
+from common.mqtt.errors import LinkLost, Refused, Trouble, of_row
+from common.mqtt.session import Broker, Session, UserProperties
 from drivers.reading import YinongError
 
 WINDOW = 10
@@ -32,7 +32,7 @@ class Incoming(NamedTuple):
 
 
 class Connection:
-    """A connection that is up, made by `connect` (it listens on its wire, `agent.wire.Ears`)."""
+    """A connection that is up, made by `connect` (it listens on its wire, `common.mqtt.connection.Ears`)."""
 
     def __init__(self, broker: Broker, session: Session, on_message: Callable[[Incoming], None]) -> None:
         self._on_message = on_message

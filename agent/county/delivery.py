@@ -14,18 +14,18 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from agent.clock import Clock, first_of
 from agent.county.batches import MOST_ROWS, next_batch
 from agent.county.elsewhere import GoesOnElsewhere
 from agent.county.hand_over import Handed, HandOver
 from agent.county.link import OVERHEAD, Link
 from agent.county.patience import Patience
 from agent.county.refusals import Hold
-from agent.messages import Receipt
 from agent.store import carried, scan_archive
 from agent.store.handed_over import HandedOver
 from agent.store.outbox import Outbox, OutboxFull, Row
 from agent.store.writer import Writer
+from common.clock import Clock, first_of
+from common.messages import Receipt
 
 log = logging.getLogger(__name__)
 

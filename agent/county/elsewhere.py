@@ -4,7 +4,7 @@ A receipt for more than this file gave under an earlier id is no sign by itself:
 told so of its own first life. One that grows is: somebody sends under that id now.
 """
 
-from agent.messages import Receipt
+from common.messages import Receipt
 
 
 class GoesOnElsewhere:

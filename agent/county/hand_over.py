@@ -6,15 +6,15 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from agent.clock import Clock
 from agent.county.batches import payload_of
 from agent.county.link import Link
 from agent.county.refusals import Hold, Refusals
-from agent.messages import Journal
 from agent.stamp import placed
 from agent.store.outbox import Outbox, Row
 from agent.store.writer import Writer
-from agent.trouble import NO_SUBSCRIBERS, PACKET_TOO_LARGE, UNSPECIFIED, LinkLost, Refused, of_row
+from common.clock import Clock
+from common.messages import Journal
+from common.mqtt.errors import NO_SUBSCRIBERS, PACKET_TOO_LARGE, UNSPECIFIED, LinkLost, Refused, of_row
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from agent.county.delivery import Delivery
 from agent.county.link import Link
 from agent.county.presence import Presence
 from agent.flash import Note
-from agent.messages import Receipt, topic
-from agent.trouble import LinkLost, Refused
+from common.messages import Receipt, topic
+from common.mqtt.errors import LinkLost, Refused
 
 log = logging.getLogger(__name__)
 MOST = 100  # that wait: more than a recorder and a console say while one is taken

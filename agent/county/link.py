@@ -10,18 +10,18 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from agent.clock import Clock
 from agent.county.connection import Connection, Incoming
 from agent.county.pauses import Pauses
-from agent.messages import LATE, topic
-from agent.session import Broker, Session
-from agent.trouble import NO_SUBSCRIBERS, LinkLost, Refused, Trouble, of_row
+from common.clock import Clock
+from common.messages import LATE, topic
+from common.mqtt.errors import NO_SUBSCRIBERS, LinkLost, Refused, Trouble, of_row
+from common.mqtt.session import Broker, Session
 
 OVERHEAD = 64  # bytes of a PUBLISH around topic and payload, at most, with what we put into it
 
 
 class LinkState(NamedTuple):
-    """What is known of the link: for status, heartbeat and journal. Codes have words (`agent.county.words`)."""
+    """What is known of the link: for status, heartbeat and journal. Codes have words (`common.mqtt.error_texts`)."""
 
     up: bool
     connections: int  # since the daemon began

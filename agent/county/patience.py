@@ -2,7 +2,7 @@
 
 import asyncio
 
-from agent.clock import Clock, first_of
+from common.clock import Clock, first_of
 
 PATIENCE_S = (60.0, 3600.0)  # without a receipt: first, at most (doubling)
 NOBODY_S = 10.0  # first patience where the broker says that nobody subscribes: the recorder is on its way

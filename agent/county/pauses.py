@@ -9,7 +9,7 @@ that is cut counts as one that it took.
 
 import random
 
-from agent.trouble import Trouble
+from common.mqtt.errors import Trouble
 
 _FORGIVEN_MS = 60_000  # a connection of so long makes one failure good
 _QUIET_MS = 2 * 3600 * 1000  # nobody took over for so long: the other terminal is gone

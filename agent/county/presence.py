@@ -5,13 +5,13 @@ from typing import Literal
 
 import msgspec
 
-from agent.clock import Clock
 from agent.configuration.settings import Settings
 from agent.county.call import session_of
 from agent.county.link import Link
-from agent.messages import State
-from agent.session import Session
 from agent.stamp import stamped
+from common.clock import Clock
+from common.messages import State
+from common.mqtt.session import Session
 
 
 class Presence:

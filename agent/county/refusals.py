@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agent.store.rows import Row
-from agent.trouble import (
+from common.mqtt.errors import (
     IMPLEMENTATION_SPECIFIC,
     NOT_AUTHORIZED,
     PACKET_TOO_LARGE,

@@ -5,9 +5,9 @@ One thread, the event loop's; nothing here is true before it has committed.
 
 from typing import Any, NamedTuple, TypeAlias
 
-from agent.clock import ClockQuality
 from agent.devices.judgement import Judged
-from agent.messages import Item
+from common.clock import ClockQuality
+from common.messages import Item
 from drivers.catalogue import Lang, sentence
 from drivers.reading import Condition, Reading, Reason
 

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from agent.clock import Clock
 from agent.configuration.settings import Settings
 from agent.devices.board import Seen, device_json
-from agent.messages import Item
-from agent.standard.opening_hours import always_open, is_open
-from agent.standard.rules import Rules
-from agent.standard.verdicts import Readings, verdicts
-from agent.standard.words import item_sentence
-from agent.station import StationType, Terminal
+from common.clock import Clock
+from common.messages import Item
+from common.standard.opening_hours import always_open, is_open
+from common.standard.rules import Rules
+from common.standard.texts import item_sentence
+from common.standard.verdicts import Readings, verdicts
+from common.station import StationType, Terminal
 from drivers.catalogue import Lang
 
 

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import Clock, first_of, rfc3339
 from agent.devices.board import Believed, Board, Seen, not_looked_at
 from agent.devices.judgement import Judged, judge
 from agent.devices.watch import Measured, Measurer, Sparing, Watch, bounded_look, bounded_measurement
-from agent.messages import Device, Item, Standard
 from agent.stamp import draft, placed
-from agent.standard.verdicts import standing
 from agent.store.marks import read_state
 from agent.store.outbox import Draft, OutboxFull
 from agent.store.writer import Writer
+from common.clock import Clock, first_of, rfc3339
+from common.messages import Device, Item, Standard
+from common.standard.verdicts import standing
 from drivers.hotplug import Plug, watch_hotplug
 from drivers.reading import CannotLook, Driver, Reading, YinongError
 

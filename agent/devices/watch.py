@@ -8,8 +8,8 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from agent.clock import Clock
 from agent.devices.judgement import Judged
+from common.clock import Clock
 from drivers.reading import CannotLook, Driver, DriverError, Reading
 from drivers.table import DeviceClass
 

@@ -13,7 +13,7 @@ from threading import Lock
 
 import msgspec
 
-from agent.life.events import LastAlive
+from common.events import LastAlive
 
 BLOCK = 4096
 SLOT = 512  # what of a block is used: one sector

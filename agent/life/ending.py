@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent.life.events import Exit, PreviousEnd, StopOf
 from agent.life.exit_note import FILE
+from common.events import Exit, PreviousEnd, StopOf
 
 MACHINE = "run/yinong-machine"
 

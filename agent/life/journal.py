@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import Clock
 from agent.life.ending import Run, exit_of, invocation, previous_end, stop_of
-from agent.life.events import ConfigurationChanged, Event, LastAlive, Start, Stop
 from agent.stamp import journal
 from agent.store.marks import decoded
 from agent.store.outbox import Opening, Outbox, OutboxFull
 from agent.store.writer import Writer
+from common.clock import Clock
+from common.events import ConfigurationChanged, Event, LastAlive, Start, Stop
 
 log = logging.getLogger(__name__)
 MARK = "life"

@@ -10,7 +10,7 @@ county       the line carries: the county's broker, or the way to it
 from collections.abc import Iterable
 from itertools import pairwise
 
-from agent.life.events import Layer
+from common.events import Layer
 from drivers.reading import Condition, Reading
 
 _BY_REASON: dict[str, Layer] = {
@@ -25,7 +25,7 @@ _FROM_NEAR: tuple[Layer, ...] = ("unknown", "lan", "gateway", "access_line", "in
 
 
 def layer_of(reading: Reading, why: str) -> Layer:
-    """The layer by one line; `why` is the code of the link's trouble (`agent.trouble`).
+    """The layer by one line; `why` is the code of the link's trouble (`common.mqtt.errors`).
 
     `unknown` where the line could not be looked at.
     """

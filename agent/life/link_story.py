@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
-from agent.clock import Clock
 from agent.county.link import LinkState
 from agent.devices.board import Seen
-from agent.life.events import Event, Layer, LinkDown, LinkLayer, LinkUp
 from agent.life.layers import farthest, longest
 from agent.life.ration import Ration
+from common.clock import Clock
+from common.events import Event, Layer, LinkDown, LinkLayer, LinkUp
 
 log = logging.getLogger(__name__)
 

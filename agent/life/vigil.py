@@ -9,10 +9,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from agent.clock import EARLIEST, Clock, ClockQuality, Steps, rfc3339
 from agent.life.alive import AliveFile
-from agent.life.events import ClockStepped, ClockSynced, Event, LastAlive, Resumed
 from agent.life.ration import Ration
+from common.clock import EARLIEST, Clock, ClockQuality, Steps, rfc3339
+from common.events import ClockStepped, ClockSynced, Event, LastAlive, Resumed
 
 log = logging.getLogger(__name__)
 

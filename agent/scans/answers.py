@@ -5,15 +5,15 @@ from typing import Any
 
 import msgspec
 
-from agent.clock import Clock
 from agent.control import Answerer, Line
 from agent.county.delivery import Delivery
 from agent.scans.captures import Captures
 from agent.scans.card_desk import CardAnswer
-from agent.scans.cards import Card, make
 from agent.stamp import journal
 from agent.store.scan_archive import STEP, Walk, Wanted, count_captures, resend_mark
 from agent.store.writer import Writer
+from common.clock import Clock
+from common.codes.control_cards import Card, make
 from drivers.reading import YinongError
 
 

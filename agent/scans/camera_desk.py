@@ -13,8 +13,8 @@ from typing import TypeAlias
 import msgspec
 
 from agent.control import Answerer, Line
-from agent.messages import Capture
 from agent.scans.captures import Captures
+from common.messages import Capture
 from drivers.catalogue import Lang, sentence
 from drivers.reading import CannotLook
 from drivers.scan_gun.camera import GUN, read_codes

@@ -13,8 +13,6 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from agent.clock import Clock
-from agent.messages import Capture
 from agent.scans.card_desk import Acted, CardAnswer, CardDesk
 from agent.scans.feedback import Feedback, NoFeedback
 from agent.scans.gun_state import GunState, mark_key, mark_of, numbered
@@ -24,6 +22,8 @@ from agent.store.marks import read_state
 from agent.store.outbox import Draft, Outbox, OutboxFull, Row
 from agent.store.scan_archive import forget_voids
 from agent.store.writer import Writer
+from common.clock import Clock
+from common.messages import Capture
 from drivers.scan_gun.camera import GUN as CAMERA
 from drivers.scan_gun.capture import REPEATED
 from drivers.scan_gun.capture import Capture as Read

@@ -14,14 +14,14 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from agent.clock import Clock
-from agent.messages import Capture
-from agent.scans.cards import ACTIONS, STEPS, Card, Refused, looks_like_card, read
 from agent.scans.gun_state import GunState
 from agent.stamp import journal
 from agent.store.outbox import Draft
 from agent.store.scan_archive import VOIDED, Kept, Walk, Wanted
 from agent.store.writer import Writer
+from common.clock import Clock
+from common.codes.control_cards import ACTIONS, STEPS, Card, Refused, looks_like_card, read
+from common.messages import Capture
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import Capture as Read
 

@@ -5,8 +5,8 @@ archive's own time follows the wall clock by a day an hour at most, forward; bac
 year in a cupboard it takes some days of running until what is too old goes. Runs in the outbox's thread (`Writer.ask`).
 """
 
-from agent.clock import EARLIEST
 from agent.store.outbox import Outbox
+from common.clock import EARLIEST
 
 MARK = "archive-time"  # seconds since 1970; written when it is a day off, not every hour
 DAY_S = 86_400

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent.messages import Receipt
 from agent.store.outbox import Outbox
+from common.messages import Receipt
 
 CARRIED = "carried:"  # mark: carried:<digest> -> the spans that were in it
 Spans: TypeAlias = tuple[tuple[str, int, int], ...]  # outbox id, first and last number

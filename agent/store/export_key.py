@@ -47,7 +47,7 @@ def sign(outbox: Path, digest: str | None) -> Signed:
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from agent.store.parcel import signed_text
+    from common.parcel import signed_text
 
     path = outbox.with_name(PRIVATE)
     try:

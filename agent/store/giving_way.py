@@ -10,8 +10,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from agent.messages import Journal
 from agent.store import voids
+from common.messages import Journal
 
 READINGS, JOURNAL, CAPTURES = ("device", "standard"), ("journal", voids.VOID), ("scan",)
 ARCHIVED = 200  # rows in one step

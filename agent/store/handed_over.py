@@ -8,9 +8,9 @@ a cut forgets of it is sent twice.
 
 from collections.abc import Iterable
 
-from agent.messages import Receipt
-from agent.receipts import Contiguous
 from agent.store.rows import Row
+from common.messages import Receipt
+from common.receipts import Contiguous
 
 
 class HandedOver:

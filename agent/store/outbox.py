@@ -10,12 +10,12 @@ task: `agent.store.writer` owns it in a thread of its own.
 
 import msgspec
 
-from agent.messages import Receipt
-from agent.receipts import Standing, answer
 from agent.store import file, voids
 from agent.store.begin_anew import renumber
 from agent.store.row_file import RowFile
 from agent.store.rows import Depth, Draft, Opening, OutboxFull, Row
+from common.messages import Receipt
+from common.receipts import Standing, answer
 
 __all__ = ["Depth", "Draft", "Opening", "Outbox", "OutboxFull", "Row"]  # what is said with it
 
@@ -28,7 +28,7 @@ class Outbox(RowFile):
         above goes again, from the archive), `foreign` (an outbox id that this file never had), or `went_back`: the county
         has numbers that this file did not give yet, so it is an older copy of itself: `begin_anew`.
 
-        `retained`: the broker's stored one, which may be older than what is known (`agent.receipts.answer`).
+        `retained`: the broker's stored one, which may be older than what is known (`common.receipts.answer`).
         `handed`: brokers took the rows of this outbox id up to here: no more is covered, whatever the receipt says. It may
         speak of rows that the file gave in another life (decision 12). None: all of them.
         """

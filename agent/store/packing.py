@@ -11,12 +11,12 @@ from zlib import crc32
 
 import msgspec
 
-from agent import VERSION
-from agent.clock import Clock
 from agent.stamp import stamped
-from agent.station import Terminal
 from agent.store.outbox import Outbox, Row
-from agent.store.parcel import Manifest, PackedRow, Span, file_name, row_line
+from common.clock import Clock
+from common.parcel import Manifest, PackedRow, Span, file_name, row_line
+from common.station import Terminal
+from common.version import VERSION
 from drivers.reading import YinongError
 
 STEP = 200  # rows

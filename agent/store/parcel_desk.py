@@ -9,12 +9,12 @@ import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from agent.clock import Clock
 from agent.control import Answerer, Line
-from agent.station import Terminal
 from agent.store import carried
 from agent.store.export_key import Signed, told_key
 from agent.store.writer import Writer
+from common.clock import Clock
+from common.station import Terminal
 from drivers.child import ask_child
 from drivers.reading import CannotLook, YinongError
 
@@ -41,7 +41,7 @@ class ParcelDesk:
 
     async def _export(self, _asked: Line) -> AsyncIterator[Line]:
         from agent.store.packing import Begun, Unsealed, pieces  # 0.3 MB that few terminals ever need
-        from agent.store.parcel import Seal
+        from common.parcel import Seal
 
         key = (await self._signed(None)).key
         yield {"key": key}

@@ -8,12 +8,12 @@ import logging
 import sqlite3
 from typing import Literal, NamedTuple, TypeAlias
 
-from agent.clock import Clock
 from agent.stamp import journal
 from agent.store import file, reserve
 from agent.store.outbox import Outbox
 from agent.store.rows import Draft, OutboxFull
 from agent.store.writer import Writer
+from common.clock import Clock
 
 log = logging.getLogger(__name__)
 

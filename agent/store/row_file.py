@@ -12,10 +12,10 @@ from zlib import crc32
 
 import msgspec
 
-from agent.messages import Journal, Receipted
 from agent.store import file, giving_way, reserve, voids
 from agent.store.giving_way import Span
 from agent.store.rows import Backlog, Depth, Draft, Opening, OutboxFull, Row
+from common.messages import Journal, Receipted
 
 
 class Box(NamedTuple):

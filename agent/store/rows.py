@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from agent.messages import Receipted
+from common.messages import Receipted
 from drivers.reading import YinongError
 
 

@@ -11,10 +11,10 @@ from zlib import crc32
 
 import msgspec
 
-from agent.messages import Capture, Journal
-from agent.moments import Moments
-from agent.scans.moments import scanned_at
 from agent.store.outbox import Outbox, Row
+from common.boot_time import Moments
+from common.messages import Capture, Journal
+from common.scan_time import scanned_at
 
 STEP = 2000  # places: some milliseconds, or tens on a slow flash
 LOOK_BACK = 20 * STEP

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import msgspec
 
-from agent.messages import Journal
+from common.messages import Journal
 
 VOID = "void"  # the event, and the kind of its row
 _NO_STAMP = Journal(  # of one that no clock was at hand for

@@ -11,10 +11,10 @@ from typing import TypeAlias
 import pytest
 from running import running
 
-from agent.clock import ClockQuality
 from agent.store.opening import open_outbox
 from agent.store.outbox import Outbox
 from agent.store.writer import Writer
+from common.clock import ClockQuality
 
 
 class HandClock:

@@ -5,11 +5,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clock import EARLIEST
-from agent.messages import Receipt
 from agent.stamp import journal
 from agent.store.ageing import DAY_S, MARK, aged, prune_aged
 from agent.store.outbox import Outbox
+from common.clock import EARLIEST
+from common.messages import Receipt
 
 NOW_S = int(EARLIEST.timestamp()) + 200 * DAY_S
 IN_2043_S = NOW_S + 17 * 365 * DAY_S

@@ -12,9 +12,9 @@ from agent.county.call import broker_of, session_of, tls_of, trusted
 from agent.county.connection import Connection
 from agent.county.link import Link, LinkState
 from agent.county.tls import BadTls
-from agent.session import Broker as Address
-from agent.session import Session
-from agent.trouble import LinkLost
+from common.mqtt.errors import LinkLost
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session
 
 STATION = Station(division="450225", number="桂BRS0001B")
 NAME = "450225-GXBRS0001B-1"

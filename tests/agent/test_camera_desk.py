@@ -12,11 +12,11 @@ import pytest
 from agent.cli.scan import camera
 from agent.cli.terms import Terms
 from agent.control import serve
-from agent.messages import Capture
 from agent.scans import camera_desk
 from agent.scans.camera_desk import CameraDesk
 from agent.scans.captures import Captures
 from agent.store.opening import read_only
+from common.messages import Capture
 from drivers.reading import YinongError
 from drivers.scan_gun.camera import capture_of
 

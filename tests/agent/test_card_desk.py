@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.messages import Capture, Journal
 from agent.scans.captures import Captures
 from agent.scans.card_desk import CardAnswer, CardDesk
-from agent.scans.cards import Card, make
 from agent.scans.gun_state import GunState
 from agent.store.opening import read_only
 from agent.store.outbox import Outbox
 from agent.store.writer import Writer
+from common.codes.control_cards import Card, make
+from common.messages import Capture, Journal
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import Capture as Read
 from drivers.scan_gun.driver import ScanGun

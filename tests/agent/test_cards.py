@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.scans.card_key import NAME, NoKey, card_key
-from agent.scans.cards import ACTIONS, WITH_VALUE, BadCard, Card, Refused, looks_like_card, make, read
+from common.codes.control_cards import ACTIONS, WITH_VALUE, BadCard, Card, Refused, looks_like_card, make, read
 
 KEY = bytes(range(32))
 STATION = "450225/GXBRS0001B"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.clock import EARLIEST, STEP_MS, Steps, SystemClock
+from common.clock import EARLIEST, STEP_MS, Steps, SystemClock
 from drivers.timesync import TimeSync
 
 GOOD, BAD = TimeSync(0, 0), TimeSync(5, 0x40)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from agent.clock import SystemClock
 from agent.county.commands import REMEMBERED, Commands
 from agent.county.connection import Incoming
-from agent.messages import Command, Reply
+from common.clock import SystemClock
+from common.messages import Command, Reply
 from drivers.reading import YinongError
 
 NAME = "450225-GXBRS0001B-1"

@@ -12,7 +12,7 @@ import yaml
 
 from agent import asyncapi
 from agent.configuration.settings import Broker
-from agent.messages import (
+from common.messages import (
     TOPICS,
     Capture,
     Command,

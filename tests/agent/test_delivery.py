@@ -12,13 +12,13 @@ from one_station import NAME, numbers, station, until
 
 from agent.county.connection import Connection
 from agent.county.delivery import Pace
-from agent.messages import Journal, Standard
-from agent.session import Broker as Address
-from agent.session import Session, Will
 from agent.stamp import draft, placed
 from agent.store.outbox import Outbox
 from agent.store.rows import Draft
-from agent.trouble import LinkLost, Refused
+from common.messages import Journal, Standard
+from common.mqtt.errors import LinkLost, Refused
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session, Will
 
 
 async def test_what_is_committed_on_a_live_link_arrives_in_order_and_not_late(outbox: Outbox, broker: Broker) -> None:
@@ -77,7 +77,7 @@ async def test_a_live_row_overtakes_the_backlog(outbox: Outbox, broker: Broker) 
 async def test_captures_of_the_backlog_travel_together_with_their_bytes_unchanged(
     outbox: Outbox, broker: Broker
 ) -> None:
-    from agent.messages import Capture
+    from common.messages import Capture
 
     broker.stop()
     async with station(outbox, broker) as one:

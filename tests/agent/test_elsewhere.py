@@ -1,7 +1,7 @@
 """Another terminal that goes on under an outbox id of ours."""
 
 from agent.county.elsewhere import GoesOnElsewhere
-from agent.messages import Receipt
+from common.messages import Receipt
 
 
 def receipt(upto: int, outbox: str = "a" * 12, parcels: tuple[str, ...] = ()) -> Receipt:

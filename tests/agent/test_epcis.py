@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.messages import Capture
-from agent.moments import Moments
-from agent.scans.cards import STEPS
-from agent.scans.epcis import CHINA, Scanned, event, event_hash, export, is_restricted, pre_hash
-from agent.scans.moments import scanned_at
-from agent.scans.platforms import PlatformRule
-from agent.station import Terminal
+from common.boot_time import Moments
+from common.codes.control_cards import STEPS
+from common.codes.epcis import CHINA, Scanned, event, event_hash, export, is_restricted, pre_hash
+from common.codes.platforms import PlatformRule
+from common.messages import Capture
+from common.scan_time import scanned_at
+from common.station import Terminal
 
 TERMINAL = Terminal.of("450225", "桂BRS0001B")
 BEFORE = datetime(2026, 3, 2, 1, 0, 0, 150_000, UTC)

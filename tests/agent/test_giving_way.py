@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.messages import Capture, Device, Journal, Receipt
 from agent.stamp import draft, journal, placed
 from agent.store import spill
 from agent.store.opening import open_outbox
@@ -16,6 +15,7 @@ from agent.store.outbox import Outbox
 from agent.store.room_watch import RoomWatch
 from agent.store.rows import Draft, OutboxFull
 from agent.store.writer import Writer
+from common.messages import Capture, Device, Journal, Receipt
 from drivers.reading import Condition
 
 

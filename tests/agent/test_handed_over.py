@@ -1,8 +1,8 @@
 """What was handed over: by brokers, and by hand in parcels that the county names."""
 
-from agent.messages import Receipt
 from agent.store.handed_over import HandedOver
 from agent.store.rows import Row
+from common.messages import Receipt
 
 OUTBOX = "0123456789ab"
 

@@ -23,10 +23,10 @@ from lossy_line import LossyLine
 from one_station import NAME, Station, numbers, station, until
 
 from agent.county.connection import Connection
-from agent.session import Broker as Address
-from agent.session import Session
 from agent.store.outbox import Outbox
-from agent.trouble import LinkLost, Refused
+from common.mqtt.errors import LinkLost, Refused
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session
 
 
 async def connected(address: Address, **options: float) -> Connection:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clock import rfc3339
-from agent.moments import APART_MS, Moments
+from common.boot_time import APART_MS, Moments
+from common.clock import rfc3339
 
 POWER_ON = datetime(2026, 12, 1, tzinfo=UTC)
 DAY_MS = 86_400_000

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from agent.messages import Receipt
 from agent.stamp import journal
 from agent.store.opening import open_outbox
+from common.messages import Receipt
 
 MAX_BYTES = 4 << 20
 ROWS_AT_ONCE = 250

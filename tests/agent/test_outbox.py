@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.messages import Journal, Receipt
 from agent.stamp import journal, placed
 from agent.store.opening import open_outbox
 from agent.store.outbox import Outbox
 from agent.store.spill import drop, held_bytes, keep, oldest
+from common.messages import Journal, Receipt
 
 
 def said(store: str, outbox: str, upto: int) -> Receipt:
@@ -177,7 +177,7 @@ _WRITE_UNTIL_KILLED = """
 import sys
 import tempfile
 from pathlib import Path
-from agent.clock import SystemClock
+from common.clock import SystemClock
 from agent.store.opening import open_outbox
 from agent.stamp import journal
 box, clock = open_outbox(Path(sys.argv[1]), "hw", "0123456789ab", "t"), SystemClock()

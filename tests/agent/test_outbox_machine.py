@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from terminal_in_memory import InMemoryTerminal, capture, entry, reading, told
 
-from agent.messages import Receipt
 from agent.store import scan_archive
+from common.messages import Receipt
 
 # Not the flash is tested here: what each fsync costs is saved. `make test` walks the same lives each time, so that a failure is
 # the change's own; `make proof` looks for new ones (and a life that fails takes minutes to be made short).

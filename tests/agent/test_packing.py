@@ -9,7 +9,7 @@ import pytest
 from agent.store.export_key import NoExportKey, sign, told_key
 from agent.store.outbox import Outbox
 from agent.store.packing import Unsealed, pieces
-from agent.store.parcel import Manifest, PackedRow, Reading, sealed
+from common.parcel import Manifest, PackedRow, Reading, sealed
 from drivers.reading import YinongError
 
 

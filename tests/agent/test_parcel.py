@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.messages import Capture
-from agent.store.parcel import (
+from common.messages import Capture
+from common.parcel import (
     SEAL_BYTES,
     BadParcel,
     Manifest,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.county.pauses import Pauses
-from agent.trouble import Trouble
+from common.mqtt.errors import Trouble
 
 CUT, TAKEN_OVER, BANNED = Trouble("connection_cut"), Trouble("taken_over"), Trouble("banned")
 HOUR_MS = 3_600_000

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.messages import Receipt
-from agent.receipts import Contiguous, Standing, answer
+from common.messages import Receipt
+from common.receipts import Contiguous, Standing, answer
 
 OUTBOX = "0123456789ab"
 

@@ -13,10 +13,10 @@ from one_station import capture, numbers, station, until
 from agent.county import refusals
 from agent.county.batches import MOST_BYTES, next_batch
 from agent.county.refusals import GIVE_UP_AFTER, MOST, QUIET_MS, Refusals
-from agent.messages import Device, Standard
 from agent.stamp import draft, placed
 from agent.store.outbox import Outbox, Row
-from agent.trouble import of_row
+from common.messages import Device, Standard
+from common.mqtt.errors import of_row
 from drivers.reading import Condition
 
 

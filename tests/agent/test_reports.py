@@ -16,14 +16,14 @@ from county_client import County
 from agent.county.link import Link, LinkState
 from agent.devices.board import Board, Seen
 from agent.flash import Flash
-from agent.messages import Heartbeat, Item, Journal, Receipt, Telemetry
 from agent.reports import HELD_AT_MOST, HELD_SAMPLES, LATE_AT_ONCE, Limits, Reports
-from agent.session import Broker as Address
-from agent.session import Session, Will
 from agent.stamp import journal, placed
 from agent.store import spill
 from agent.store.outbox import Draft, Outbox
 from agent.store.writer import Writer
+from common.messages import Heartbeat, Item, Journal, Receipt, Telemetry
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session, Will
 from drivers.reading import Condition, Reading, Reason
 
 NAME = "450225-GXBRS0001B-1"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from agent.messages import Receipt
 from agent.stamp import journal
 from agent.store.opening import open_outbox
 from agent.store.outbox import Outbox
+from common.messages import Receipt
 
 OLD, NEW = "0123456789ab", "ffffffffffff"
 PAGE = 4096

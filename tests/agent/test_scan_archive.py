@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.messages import Capture, Journal, Receipt
 from agent.stamp import draft, journal, placed
 from agent.store import scan_archive
 from agent.store.opening import read_only
 from agent.store.outbox import Outbox
 from agent.store.rows import Draft
 from agent.store.scan_archive import VOIDED, Walk, Wanted, forget_voids, next_again, resend_mark, rows_again
+from common.messages import Capture, Journal, Receipt
 from drivers.reading import YinongError
 
 

@@ -12,10 +12,10 @@ import msgspec
 import pytest
 from running import running
 
-from agent.messages import Capture
 from agent.scans.captures import Captures
 from agent.scans.signals import OK, REFUSED, Signals, signals
 from agent.store.opening import read_only
+from common.messages import Capture
 from drivers.scan_gun.driver import ScanGun
 from drivers.speaker import Speaker
 

@@ -13,15 +13,15 @@ from agent.devices.board import Board
 from agent.devices.rounds import REPORT_AGAIN_MS, SPARING_MS, Rounds
 from agent.devices.watch import Watch
 from agent.flash import DAY_MS, Flash
-from agent.messages import Device, Receipt
 from agent.reports import HELD_AT_MOST, Limits, Reports
 from agent.scans.captures import Captures
-from agent.session import Broker as Address
-from agent.session import Session
 from agent.stamp import journal
 from agent.store import spill
 from agent.store.outbox import Outbox
 from agent.store.writer import Writer
+from common.messages import Device, Receipt
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session
 from drivers.reading import Condition, Reading, Reason
 from drivers.scan_gun.capture import Capture as Read
 from drivers.table import DeviceClass

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.station import PROVINCES, BadStation, StationNumber, StationType, Terminal
+from common.station import PROVINCES, BadStation, StationNumber, StationType, Terminal
 
 UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 numbers = st.builds(

@@ -13,13 +13,13 @@ import pytest
 from broker import Broker, Tls
 from certificates import DAY, NOW, Authority, Pair
 
-from agent.clock import EARLIEST
 from agent.configuration.settings import Broker as BrokerSection
 from agent.configuration.settings import Settings, Station
 from agent.county.call import broker_of, session_of, tls_of
 from agent.county.connection import Connection
 from agent.county.tls import ended_before
-from agent.trouble import LinkLost, Refused
+from common.clock import EARLIEST
+from common.mqtt.errors import LinkLost, Refused
 
 NAME = "450225-GXBRS0001B-1"
 SETTINGS = Settings(station=Station(division="450225", number="桂BRS0001B"), broker=BrokerSection(host="127.0.0.1"))

@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from agent import RELEASED, VERSION
+from common.version import RELEASED, VERSION
 
 ROOT = Path(__file__).parents[2]
 

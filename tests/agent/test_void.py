@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from county_in_memory import AT, InMemoryCounty, Published
 
-from agent.messages import Receipt
 from agent.stamp import journal
 from agent.store.opening import open_outbox, read_only
 from agent.store.outbox import Outbox
 from agent.store.rows import Row
+from common.messages import Receipt
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_the_file_is_durable_by_its_pragmas(outbox: Outbox) -> None:
 _COMMITS = """
 import sys
 from pathlib import Path
-from agent.clock import SystemClock
+from common.clock import SystemClock
 from agent.stamp import journal
 from agent.store.opening import open_outbox
 box, clock, log = open_outbox(Path(sys.argv[1]), "hw", "0123456789ab", "t"), SystemClock(), Path(sys.argv[2])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.words import CLASSES, CONDITIONS, chosen_lang, without_lang, word
+from common.labels import CLASSES, CONDITIONS, chosen_lang, without_lang, word
 from drivers.reading import Condition
 from drivers.table import CLASSES as TABLE
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from agent.clock import Clock
-from agent.messages import Journal
 from agent.stamp import journal
 from agent.store.outbox import Draft, Outbox, OutboxFull, Row
 from agent.store.writer import Writer
+from common.clock import Clock
+from common.messages import Journal
 
 
 class Unwritable:

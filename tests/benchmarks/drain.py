@@ -19,11 +19,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from scan_latency import open_gun
 from stage import SAMPLE_GUN, parser, percentile, print_machine, print_table, staged, wait_for
 
-from agent.clock import SystemClock
 from agent.fingerprint import fingerprint
-from agent.messages import ROOT, Capture, Heartbeat
 from agent.stamp import draft, placed
 from agent.store.opening import open_outbox
+from common.clock import SystemClock
+from common.messages import ROOT, Capture, Heartbeat
 
 
 def fill(file: Path, captures: int) -> int:

@@ -21,12 +21,12 @@ from pathlib import Path
 from evdev import ecodes as e
 from stage import ROOT  # noqa: F401 - puts the repository on the path
 
-from agent.clock import SystemClock
-from agent.messages import Capture
 from agent.scans.captures import Captures
 from agent.store.opening import open_outbox
 from agent.store.outbox import Outbox
 from agent.store.writer import Writer
+from common.clock import SystemClock
+from common.messages import Capture
 from drivers.scan_gun.capture import Capture as Read
 from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.evdev_source import EVENT, EvdevDecoder

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from county import url_of
 
-from agent.clock import SystemClock
 from center.store import Store
+from common.clock import SystemClock
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 from broker import Broker
 from county import NAME, OTHER, Probe, device, journal, state
 
-from agent.messages import TOPICS, topic
-from agent.session import Will
-from agent.trouble import Refused
+from common.messages import TOPICS, topic
+from common.mqtt.errors import Refused
+from common.mqtt.session import Will
 
 DENIED = "Not authorized"
 MINE = ("state", "heartbeat", "device/printer/main", "standard", "journal", "scan", "telemetry", "reply")

@@ -12,16 +12,16 @@ import pytest
 from broker import Broker
 from county import NAME, OTHER, Probe, capture, device, journal, recording, scan, state, url_of
 
-from agent.clock import SystemClock
-from agent.messages import topic
-from agent.receipts import Contiguous
-from agent.station import Terminal
 from agent.store.outbox import Outbox
-from agent.store.parcel import key_digits
 from center import by_hand
 from center.importing import Imported, Refused, import_parcels
 from center.intake import Arrived, Taken, take, take_row
 from center.store import Store
+from common.clock import SystemClock
+from common.messages import topic
+from common.parcel import key_digits
+from common.receipts import Contiguous
+from common.station import Terminal
 
 TERMINAL = Terminal.parse(NAME)
 OUTBOX = "0123456789ab"

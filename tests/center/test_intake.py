@@ -7,8 +7,8 @@ from county import NAME, OUTBOX, capture, device, heartbeat, journal, scan, stat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.messages import topic
 from center.intake import Arrived, take
+from common.messages import topic
 
 
 def of(leaf: str, payload: bytes, name: str = NAME, **other: bool) -> Arrived:

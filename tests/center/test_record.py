@@ -28,8 +28,8 @@ from county import (
     url_of,
 )
 
-from agent.messages import SIMULATED, topic
 from center.store import Store
+from common.messages import SIMULATED, topic
 
 RECEIPTS = "yinong/1/+/receipt"
 

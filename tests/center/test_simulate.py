@@ -12,18 +12,18 @@ from county import NAME, Probe, recording
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.clock import SystemClock
-from agent.life.events import LinkDown, LinkUp, Start, read_event
-from agent.messages import SIMULATED, Journal, Receipt, type_of
-from agent.session import Broker as Address
-from agent.standard.register import load_register
-from agent.station import StationType
 from center.intake import Arrived, split, take
 from center.memory_outbox import MemoryOutbox, Row
 from center.scenes import EQUIPMENT, SCENES, standing
 from center.simulate import Fleet, Plan, terminals
 from center.simulated import SimulatedStation
 from center.store import Store
+from common.clock import SystemClock
+from common.events import LinkDown, LinkUp, Start, read_event
+from common.messages import SIMULATED, Journal, Receipt, type_of
+from common.mqtt.session import Broker as Address
+from common.standard.register import load_register
+from common.station import StationType
 from drivers.catalogue import reason_codes, sentence
 
 COUNTY = load_register(Path(__file__).parents[2] / "config/counties/450225.toml")

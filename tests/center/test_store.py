@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from agent.clock import SystemClock
-from agent.messages import topic
-from agent.station import Terminal
 from center import schema
 from center.database import StoreError, StoreRefused
 from center.intake import Arrived, Taken, take
 from center.store import Kept, Store
+from common.clock import SystemClock
+from common.messages import topic
+from common.station import Terminal
 
 TERMINAL = Terminal.parse(NAME)
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from county import NAME, OUTBOX, heartbeat, state
 
-from agent.messages import topic
 from center.board import TWINS_FOR_S, Board, Known, Moment
 from center.intake import Arrived
+from common.messages import topic
 
 OTHER_OUTBOX = "ba9876543210"
 

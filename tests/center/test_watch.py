@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agent.clock import SystemClock
-from agent.messages import SIMULATED, State, topic
 from center.board import Board, Moment
 from center.intake import Arrived
 from center.presence import SILENT_AFTER_S, Presence, newer_state, presence
 from center.watch import Watch, _plain
+from common.clock import SystemClock
+from common.messages import SIMULATED, State, topic
 from drivers.catalogue import Lang
 
 BEGIN = Moment(1000.0, datetime(2026, 11, 24, 1, 0, tzinfo=UTC))

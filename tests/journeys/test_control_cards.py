@@ -13,7 +13,7 @@ from daemon import COMMANDS, TERMINAL, Daemon, Gun, Recorder, keeps_the_contract
 from sheets import texts_of
 
 from agent.control import ask
-from agent.scans.cards import Card, make
+from common.codes.control_cards import Card, make
 
 
 def agent(daemon: Daemon, *arguments: str) -> str:

@@ -11,7 +11,7 @@ from broker import Broker
 from compressed import Life
 
 from agent.flash import DAY_MS
-from agent.messages import Device, Journal
+from common.messages import Device, Journal
 
 BUDGET_MB = 1
 TURNS = 300

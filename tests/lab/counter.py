@@ -15,7 +15,7 @@ from lab.places import say
 from lab.station import Station, clone, forget
 from lab.usb import Identity
 
-from agent.messages import Capture
+from common.messages import Capture
 
 
 class Counter:

@@ -12,7 +12,7 @@ from lab.machine import Frozen
 from lab.places import say
 from lab.usb import HONEYWELL_KEYBOARD, SYMBOL_KEYBOARD, Identity
 
-from agent.messages import Capture
+from common.messages import Capture
 
 EAN, OTHER_EAN = "6901234567892", "4006381333931"
 PRINTABLE = "".join(map(chr, range(32, 127)))

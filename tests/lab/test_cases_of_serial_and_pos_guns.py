@@ -9,7 +9,7 @@ from lab.guns import AnyGun, CdcGun, FtdiGun, KeyboardGun, PosGun, pos_reports
 from lab.machine import Frozen
 from lab.usb import NEWLAND_CDC
 
-from agent.messages import Capture
+from common.messages import Capture
 
 EAN = "6901234567892"
 SEED_LABEL = ["Y两优1998", "广西融水种业", "450225-0001-2026", "http://seed.example/c?q=1"]

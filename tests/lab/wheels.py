@@ -8,7 +8,7 @@ from pathlib import Path
 from lab.places import CACHE, CHECKOUT, LabError, key_of, made, say
 
 _CONSTRAINTS = CHECKOUT / "config/constraints.txt"
-_SOURCES = ("agent", "drivers", "center", "pyproject.toml", "README.md", "LICENSE")
+_SOURCES = ("common", "agent", "drivers", "center", "pyproject.toml", "README.md", "LICENSE")
 
 
 def dependencies() -> list[str]:

@@ -16,8 +16,8 @@ import pytest
 from agent.cli import stick
 from agent.cli.terms import Terms
 from agent.store.export_key import told_key
-from agent.store.parcel import BadParcel, key_digits
 from agent.store.parcel_desk import TERMINAL
+from common.parcel import BadParcel, key_digits
 from drivers.reading import YinongError
 
 COMMAND = str(Path(sys.executable).parent / "yinong-agent")

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sheets import texts_of
 
-from agent.messages import Capture
 from agent.scans.card_key import NAME, card_key
-from agent.scans.cards import Card, looks_like_card, read
 from agent.stamp import draft, placed
 from agent.store.opening import open_outbox
+from common.codes.control_cards import Card, looks_like_card, read
+from common.messages import Capture
 
 COMMAND = str(Path(sys.executable).parent / "yinong-agent")
 FORMULA = '=HYPERLINK("http://x.example/")'

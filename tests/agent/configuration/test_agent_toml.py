@@ -7,9 +7,9 @@ import pytest
 
 from agent.configuration.mistakes import looks_like_a_secret
 from agent.configuration.settings import Broker, Delivery, Log, OutboxSection, ScanSection, Settings, Station, load
-from agent.scans.platforms import PlatformRule
-from agent.standard.opening_hours import OpeningHours
-from agent.standard.rules import Attestation, Profiles, Rules, Waiver
+from common.codes.platforms import PlatformRule
+from common.standard.opening_hours import OpeningHours
+from common.standard.rules import Attestation, Profiles, Rules, Waiver
 from drivers.table import CLASSES
 
 SAMPLE = Path(__file__).parents[3] / "config/agent.toml"

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from minimal_toml import MINIMAL, ONE, paths
 
 from agent.configuration.settings import Log, OutboxSection, Settings, load
-from agent.standard.opening_hours import OpeningHours
-from agent.standard.rules import Attestation, Rules
-from agent.station import StationType
+from common.standard.opening_hours import OpeningHours
+from common.standard.rules import Attestation, Rules
+from common.station import StationType
 from drivers.terminal.driver import Terminal
 
 # --- what a good file gives

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.life.alive import BLOCK, SLOT, AliveFile, beside
-from agent.life.events import LastAlive
+from common.events import LastAlive
 
 
 def alive(mono_ms: int) -> LastAlive:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.life.ending import MACHINE, Run, exit_of, previous_end, stop_of
-from agent.life.events import Exit
+from common.events import Exit
 
 WATCHDOG = Exit(result="watchdog", code="dumped", status="ABRT")
 GOOD = Exit(result="success", code="exited", status="0")

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 import agent.life
-from agent.life.events import EVENTS, Event, Exit, LinkUp, Start, read_event
+from common.events import EVENTS, Event, Exit, LinkUp, Start, read_event
 
 README = Path(agent.life.__file__).parent / "README.md"
 

@@ -9,8 +9,8 @@ from running import running
 from agent.county.link import LinkState
 from agent.devices.board import Seen
 from agent.devices.judgement import Judged, judge
-from agent.life.events import Event, LinkDown, LinkLayer, LinkUp
 from agent.life.link_story import LOOK_S, LOSSES_AN_HOUR, SHORT_MS, LinkStory
+from common.events import Event, LinkDown, LinkLayer, LinkUp
 from drivers.reading import Condition, Evidence, Reading, Reason
 
 PROBE = Evidence("icmp echo", "192.0.2.1", {"rtt_ms": None, "outcome": "timed out"})

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from running import running
 
-from agent.clock import EARLIEST
 from agent.life.alive import AliveFile
-from agent.life.events import ClockStepped, ClockSynced, Event, LastAlive, Resumed
 from agent.life.vigil import STEPS_AN_HOUR, Vigil
+from common.clock import EARLIEST
+from common.events import ClockStepped, ClockSynced, Event, LastAlive, Resumed
 
 HOUR_S = 3600
 

@@ -3,7 +3,7 @@
 import pytest
 from codes import GTIN
 
-from agent.scans.meaning import meaning
+from common.codes.meaning import meaning
 
 
 def test_a_digital_link_is_read_like_an_element_string():

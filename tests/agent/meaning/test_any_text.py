@@ -5,9 +5,9 @@ from codes import GTIN, PESTICIDE, VET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.scans.meaning import inspect_scan, meaning
-from agent.scans.meaning_checks import check_digit_right, is_day, is_short_day
-from agent.scans.meaning_gs1 import CHECKED
+from common.codes.checks import check_digit_right, is_day, is_short_day
+from common.codes.gs1 import CHECKED
+from common.codes.meaning import inspect_scan, meaning
 from drivers.catalogue import sentence
 
 PIECES = st.sampled_from(

@@ -3,7 +3,7 @@
 import pytest
 from codes import PESTICIDE, SEED, VET
 
-from agent.scans.meaning import meaning
+from common.codes.meaning import meaning
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.scans.meaning import meaning
-from agent.scans.meaning_checks import check_digit_right
+from common.codes.checks import check_digit_right
+from common.codes.meaning import meaning
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import pytest
 from codes import GTIN
 
-from agent.scans.meaning import meaning
-from agent.scans.meaning_checks import check_digit_right
-from agent.scans.meaning_gs1 import CHECKED
+from common.codes.checks import check_digit_right
+from common.codes.gs1 import CHECKED
+from common.codes.meaning import meaning
 
 
 def notes(text: str, symbology: str | None = None) -> dict[str, tuple[bool | None, str]]:

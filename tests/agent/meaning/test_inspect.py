@@ -6,7 +6,7 @@ import sys
 import pytest
 from codes import GTIN, PESTICIDE, SEED, VET
 
-from agent.scans.meaning import inspect_scan, split_symbology
+from common.codes.meaning import inspect_scan, split_symbology
 from drivers.catalogue import reason_codes, sentence
 from drivers.reading import Condition
 
@@ -62,7 +62,7 @@ def test_only_a_real_identifier_is_split_off():
 
 
 def test_biip_is_not_loaded_until_a_code_needs_its_tables():
-    script = "import sys, agent.scans.meaning as m; m.meaning('http://a.cn/x'); sys.exit('biip' in sys.modules)"
+    script = "import sys, common.codes.meaning as m; m.meaning('http://a.cn/x'); sys.exit('biip' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 

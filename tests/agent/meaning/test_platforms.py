@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.configuration.settings import load
-from agent.scans.meaning import inspect_scan, meaning
-from agent.scans.platforms import PART_NAMES, PlatformRule, template_of
-from agent.standard.register import BadRegister, load_register
+from common.codes.meaning import inspect_scan, meaning
+from common.codes.platforms import PART_NAMES, PlatformRule, template_of
+from common.standard.register import BadRegister, load_register
 from drivers.catalogue import sentence
 
 ROOT = Path(__file__).parents[3]
@@ -219,7 +219,7 @@ def test_the_sample_of_agent_toml_is_a_rule():
      {"quantityList": [{"epcClass": "urn:yinong:code:https%3A%2F%2Ft.example.org%2F6901234567892"}]}),
 ])  # fmt: skip
 def test_epcis_uses_a_rules_code_where_it_gives_an_id(like: str, per_package: bool, expected: dict[str, object]):
-    from agent.scans.epcis import event
+    from common.codes.epcis import event
     from tests.agent.test_epcis import TERMINAL, capture
 
     rule = PlatformRule(name="平台", like=like, per_package=per_package)

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judged import MEASURED_ITEMS, RULES, B, attest, seen, waive
 
-from agent.messages import Item
-from agent.standard.annex2 import EVERY_ITEM
-from agent.standard.rules import ATTESTABLE, WAIVERS, Rules
-from agent.standard.verdicts import standing, verdicts
-from agent.standard.words import item_sentence
-from agent.station import StationType
+from common.messages import Item
+from common.standard.annex2 import EVERY_ITEM
+from common.standard.rules import ATTESTABLE, WAIVERS, Rules
+from common.standard.texts import item_sentence
+from common.standard.verdicts import standing, verdicts
+from common.station import StationType
 from drivers.reading import Condition
 
 DRIVERS_WORDS = "".join(f.read_text("utf-8") for f in (Path(__file__).parents[3] / "drivers").glob("**/reasons.toml"))

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from judged import ON, attest, of, seen, verdict, waive
 
-from agent.standard.annex2 import EVERY_ITEM
-from agent.standard.rules import ATTESTABLE, WAIVERS, Rules, Waiver
+from common.standard.annex2 import EVERY_ITEM
+from common.standard.rules import ATTESTABLE, WAIVERS, Rules, Waiver
 
 # --- attested items
 

@@ -3,7 +3,7 @@
 import pytest
 from judged import of, seen, verdict, waive
 
-from agent.standard.words import item_sentence
+from common.standard.texts import item_sentence
 
 
 @pytest.mark.parametrize(

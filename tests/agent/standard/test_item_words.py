@@ -3,9 +3,10 @@
 import pytest
 from judged import MEASURED_ITEMS, RULES, B, Z, attest, of, seen, waive
 
-from agent.messages import Item
-from agent.standard.rules import WAIVERS, Rules
-from agent.standard.verdicts import (
+from common.messages import Item
+from common.standard.rules import WAIVERS, Rules
+from common.standard.texts import because_codes, item_name, item_sentence, verdict_name
+from common.standard.verdicts import (
     DOUBTFUL_SIZE,
     PAGE_NOT_SET,
     PROVES_NOTHING,
@@ -14,7 +15,6 @@ from agent.standard.verdicts import (
     WITHOUT_SOUND,
     verdicts,
 )
-from agent.standard.words import because_codes, item_name, item_sentence, verdict_name
 from drivers.catalogue import reason_codes
 from drivers.reading import Condition
 

@@ -3,7 +3,7 @@
 import pytest
 from judged import of, seen, verdict
 
-from agent.standard.rules import Rules
+from common.standard.rules import Rules
 
 # --- the screen
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.standard.opening_hours import BEIJING, OpeningHours, is_open
+from common.standard.opening_hours import BEIJING, OpeningHours, is_open
 
 HOURS = OpeningHours(saturday=("08:00-12:00", "14:00-24:00"), sunday=(), holidays=(date(2026, 2, 17),))
 

@@ -2,9 +2,9 @@
 
 from judged import RULES, B, J, Z, of, seen, verdict
 
-from agent.standard.annex2 import ANNEX_2
-from agent.standard.rules import WAIVERS, Profiles, Rules
-from agent.standard.verdicts import verdicts
+from common.standard.annex2 import ANNEX_2
+from common.standard.rules import WAIVERS, Profiles, Rules
+from common.standard.verdicts import verdicts
 
 
 def test_annex_2_has_12_items_in_the_documents_order():

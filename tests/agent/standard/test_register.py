@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.standard.register import BadRegister, load_register
-from agent.station import StationNumber, StationType
+from common.standard.register import BadRegister, load_register
+from common.station import StationNumber, StationType
 
 FILE = Path(__file__).parents[3] / "config/counties/450225.toml"
 

@@ -1,6 +1,6 @@
 """A verdict in words: why an item of the standard stands as it does, and what to do, in Chinese and English.
 
-The words lie in `agent/standard/words.toml`, in the format of the drivers' catalogues; `{reason}` and `{remedy}` in them are the
+The words lie in `common/standard/texts.toml`, in the format of the drivers' catalogues; `{reason}` and `{remedy}` in them are the
 device's own words (`drivers.catalogue`). Officer, operator and center read the same.
 """
 
@@ -9,8 +9,8 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from agent.messages import Item
-from agent.standard.annex2 import BY_CODE
+from common.messages import Item
+from common.standard.annex2 import BY_CODE
 from drivers.catalogue import Lang, Sentence, sentence
 from drivers.reading import Reason
 
@@ -54,7 +54,7 @@ def because_codes() -> frozenset[str]:
 
 @cache
 def _catalogue() -> dict[str, dict[str, dict[str, str]]]:
-    return tomllib.loads((Path(__file__).parent / "words.toml").read_text("utf-8"))
+    return tomllib.loads((Path(__file__).parent / "texts.toml").read_text("utf-8"))
 
 
 def _device_sentence(item: Item, lang: Lang) -> Sentence:

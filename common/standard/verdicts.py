@@ -28,10 +28,10 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from agent.messages import Item
-from agent.standard.annex2 import ANNEX_2, AnnexItem, ItemCode
-from agent.standard.rules import Attestation, Rules, Waiver
-from agent.station import StationType
+from common.messages import Item
+from common.standard.annex2 import ANNEX_2, AnnexItem, ItemCode
+from common.standard.rules import Attestation, Rules, Waiver
+from common.station import StationType
 from drivers.reading import Condition, Reading, Scalar
 
 # device class -> (id, believed reading) of each device
@@ -63,7 +63,7 @@ def verdicts(
     rules: Rules,
     opening: bool | None,
 ) -> tuple[Item, ...]:
-    """All 12 items in the annex's order, each with its verdict and why (`agent.standard.words` puts it into words).
+    """All 12 items in the annex's order, each with its verdict and why (`common.standard.texts` puts it into words).
 
     `readings` are those believed, by device class; `opening` says whether the station is open at this moment (None: no
     clock tells). Parameters hold numbers that move with every look: compare two answers by `standing`, not whole. Of several

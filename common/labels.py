@@ -1,6 +1,6 @@
 """The words for people: conditions and device classes, in Chinese and English, and which language is spoken.
 
-Reasons have their own catalogue beside each driver (`drivers.catalogue`), items of the standard in `agent.standard.words`.
+Reasons have their own catalogue beside each driver (`drivers.catalogue`), items of the standard in `common.standard.texts`.
 """
 
 import os

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
-from agent import RELEASED
+from common.version import RELEASED
 from drivers.timesync import TimeSync, kernel_time_sync
 
 ClockQuality: TypeAlias = Literal["synced", "unsynced"]

@@ -6,8 +6,8 @@ from typing import Annotated, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from agent.standard.annex2 import ANNEX_2, EVERY_ITEM, SIMPLE_ITEMS, Capability, ItemCode
-from agent.station import StationType
+from common.standard.annex2 import ANNEX_2, EVERY_ITEM, SIMPLE_ITEMS, Capability, ItemCode
+from common.station import StationType
 
 Person: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=60, description='何人,如 "韦某某" / who, a person\'s name like "Wei Moumou"')

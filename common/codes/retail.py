@@ -1,7 +1,7 @@
 """EAN and UPC codes of shop goods, and the 14 digits of a case (ITF-14): check digit and who gave the prefix out."""
 
-from agent.scans.meaning_checks import check_digit_right, is_day, is_digits, issuer
-from agent.scans.meaning_types import Field, Kind, Note, Read
+from common.codes.checks import check_digit_right, is_day, is_digits, issuer
+from common.codes.types import Field, Kind, Note, Read
 
 KINDS: dict[int, Kind] = {8: "ean8", 12: "upca", 13: "ean13", 14: "itf14"}
 WITH_ADD_ON = {"E3": (15, 18)}  # EAN-13 and two or five digits more

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from agent.clock import ClockQuality
+from common.clock import ClockQuality
 
 CLOCK_SYNCED = "clock_synced"  # the journal's entry of the moment at which a clock became good
 APART_MS = 600_000  # moments of one boot nearer than this tell nothing new

@@ -1,6 +1,6 @@
 """Captures as an EPCIS 2.0 document: one ObjectEvent a capture (GS1 EPCIS 2.0, CBV 2.0, JSON-LD). Pure.
 
-What a capture becomes, from what `agent.scans.meaning` found right in it (a wrong check digit never becomes a GS1 id):
+What a capture becomes, from what `common.codes.meaning` found right in it (a wrong check digit never becomes a GS1 id):
 
     GTIN and serial number, SSCC, GLN        epcList       https://id.gs1.org/01/06901234567892/21/A1
     GTIN, with lot where there is one        quantityList  https://id.gs1.org/01/06901234567892/10/L1   a class, no instance
@@ -24,11 +24,11 @@ from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from agent.messages import Capture
-from agent.scans.cards import STEPS
-from agent.scans.meaning import Meaning, meaning
-from agent.scans.platforms import PlatformRule
-from agent.station import Terminal
+from common.codes.control_cards import STEPS
+from common.codes.meaning import Meaning, meaning
+from common.codes.platforms import PlatformRule
+from common.messages import Capture
+from common.station import Terminal
 
 Document: TypeAlias = dict[str, Any]
 
@@ -44,7 +44,7 @@ _RESTRICTED = re.compile("0[24]|2|98[0-4]|99")  # as they begin
 
 
 class Scanned(NamedTuple):
-    """A capture, when it was scanned (`agent.scans.moments`; None where no clock knew it), and whether it was voided."""
+    """A capture, when it was scanned (`common.scan_time`; None where no clock knew it), and whether it was voided."""
 
     capture: Capture
     at: datetime | None

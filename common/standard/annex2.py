@@ -1,6 +1,6 @@
 """Annex 2 of the county plan: the 12 items that a standard station has, in the document's order. Data only.
 
-Source: 融政办发〔2019〕14号, annex 2. What a station of another type must have is a profile (`agent.standard.rules.Profiles`).
+Source: 融政办发〔2019〕14号, annex 2. What a station of another type must have is a profile (`common.standard.rules.Profiles`).
 """
 
 from typing import Literal, NamedTuple, TypeAlias

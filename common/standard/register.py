@@ -11,8 +11,8 @@ from typing import Annotated, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from agent.scans.platforms import PlatformRule
-from agent.station import PROVINCES, StationNumber, StationType
+from common.codes.platforms import PlatformRule
+from common.station import PROVINCES, StationNumber, StationType
 from drivers.reading import YinongError
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
@@ -57,7 +57,7 @@ class County(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     initials: Annotated[str, Meta(pattern="^[A-Z]{2,6}$")]
     document: str = ""
     township: tuple[Township, ...]
-    platform: tuple[PlatformRule, ...] = ()  # what codes of tracing platforms look like, for `agent.scans.meaning`
+    platform: tuple[PlatformRule, ...] = ()  # what codes of tracing platforms look like, for `common.codes.meaning`
 
     def stations(self, station_type: StationType) -> int:
         """How many of a type in the whole county."""

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from agent.messages import Receipt
+from common.messages import Receipt
 
 
 class Contiguous:

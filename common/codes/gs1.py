@@ -9,8 +9,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from agent.scans.meaning_checks import check_digit_right, is_digits, is_short_day, issuer
-from agent.scans.meaning_types import Field, Note, Read
+from common.codes.checks import check_digit_right, is_digits, is_short_day, issuer
+from common.codes.types import Field, Note, Read
 
 GS = "\x1d"
 

@@ -20,16 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.session import (
-    Broker,
-    Session,
-    UserProperties,
-    client_of,
-    connect_properties,
-    publish_properties,
-    publish_size,
-)
-from agent.trouble import (
+from common.mqtt.errors import (
     KEEPALIVE_TIMEOUT,
     PACKET_TOO_LARGE,
     QOS_NOT_SUPPORTED,
@@ -41,6 +32,15 @@ from agent.trouble import (
     of_dialling,
     of_row,
     of_session,
+)
+from common.mqtt.session import (
+    Broker,
+    Session,
+    UserProperties,
+    client_of,
+    connect_properties,
+    publish_properties,
+    publish_size,
 )
 
 # why paho ended it

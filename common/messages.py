@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from agent.clock import ClockQuality
+from common.clock import ClockQuality
 from drivers.reading import Condition, Evidence, Scalar
 
 VERSION = 1

@@ -1,14 +1,14 @@
 """When a capture was scanned, by wall time, as far as that is known. Pure.
 
 A capture's own `at` is the moment of its commit; its keys came `mono_ms - end_mono_ms` before. On a clock that nobody had set
-yet `at` says nothing: what else is known of the same boot puts it right (`agent.moments`), and without that it is unknown.
+yet `at` says nothing: what else is known of the same boot puts it right (`common.boot_time`), and without that it is unknown.
 """
 
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from agent.clock import ClockQuality
-from agent.moments import Moments
+from common.boot_time import Moments
+from common.clock import ClockQuality
 
 
 class Stamp(Protocol):

@@ -1,6 +1,6 @@
 """Why a connection is not there, or why a packet was not taken: one code each, with what was said as evidence.
 
-Pure. The codes travel (status, journal); their words, with what to do, lie in `agent/county/words.toml`. MQTT's reason codes
+Pure. The codes travel (status, journal); their words, with what to do, lie in `common/mqtt/error_texts.toml`. MQTT's reason codes
 are those of MQTT 5, 2.4.
 """
 

@@ -1,6 +1,6 @@
 """The state of the link in words: what is wrong, and what to do, in Chinese and English.
 
-The words lie in `agent/county/words.toml`, in the format of the drivers' catalogues. Status, systemd's line and the county's
+The words lie in `common/mqtt/error_texts.toml`, in the format of the drivers' catalogues. Status, systemd's line and the county's
 side read the same. Pure.
 """
 
@@ -8,7 +8,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from agent.trouble import Trouble
+from common.mqtt.errors import Trouble
 from drivers.catalogue import Lang, Sentence
 
 
@@ -38,4 +38,4 @@ def link_codes() -> frozenset[str]:
 
 @cache
 def _catalogue() -> dict[str, dict[str, dict[str, str]]]:
-    return tomllib.loads((Path(__file__).parent / "words.toml").read_text("utf-8"))
+    return tomllib.loads((Path(__file__).parent / "error_texts.toml").read_text("utf-8"))

@@ -18,9 +18,9 @@ from typing import Annotated, BinaryIO, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from agent.clock import ClockQuality
-from agent.messages import At, Boot, Count, OutboxId, Seq
-from agent.station import BadStation, Terminal
+from common.clock import ClockQuality
+from common.messages import At, Boot, Count, OutboxId, Seq
+from common.station import BadStation, Terminal
 from drivers.reading import YinongError
 
 SUFFIX = ".yinong"

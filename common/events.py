@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
-from agent.clock import ClockQuality
+from common.clock import ClockQuality
 
 Layer: TypeAlias = Literal["lan", "gateway", "access_line", "internet", "county", "unknown"]
 PreviousEnd: TypeAlias = Literal["first", "clean", "crashed", "cut", "unknown"]
@@ -119,7 +119,7 @@ class Resumed(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ClockSynced(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The clock became good: records of this boot are put right by it (`agent.moments`)."""
+    """The clock became good: records of this boot are put right by it (`common.boot_time`)."""
 
     name = "clock_synced"
 

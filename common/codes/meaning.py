@@ -10,13 +10,13 @@ GS1 declared by AIM -> Digital Link -> the county's rules for platforms -> brack
 import re
 from collections.abc import Sequence
 
-from agent.scans.meaning_farm import from_farm_code, from_seed_label
-from agent.scans.meaning_gs1 import from_brackets, from_elements
-from agent.scans.meaning_links import from_link
-from agent.scans.meaning_platforms import from_rules
-from agent.scans.meaning_retail import from_digits
-from agent.scans.meaning_types import Field, Kind, Meaning, Read, Verdict, verdict_of
-from agent.scans.platforms import PlatformRule
+from common.codes.farm import from_farm_code, from_seed_label
+from common.codes.gs1 import from_brackets, from_elements
+from common.codes.links import from_link
+from common.codes.platform_meaning import from_rules
+from common.codes.platforms import PlatformRule
+from common.codes.retail import from_digits
+from common.codes.types import Field, Kind, Meaning, Read, Verdict, verdict_of
 from drivers.reading import Condition, Evidence, Reading, Reason
 from drivers.scan_gun.symbology import NAMES, is_identifier
 

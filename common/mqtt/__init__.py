@@ -1,0 +1,1 @@
+"""One MQTT 5 connection: CONNECT, will, properties, reason codes and their texts."""
