@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from agent.configuration.settings import Broker
-from agent.county.commands import LONGEST_EXPIRY_S
+from agent.control.commands import LONGEST_EXPIRY_S
 from common.messages import LATE, ROOT, SIMULATED, TOPICS, VERSION, Topic
 from drivers.table import CLASSES
 

@@ -23,12 +23,12 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from agent.configuration.settings import DEFAULT_PATH, DEFAULT_SOCKET, Loaded, load
-from agent.fingerprint import fingerprint, parts
-from agent.log import start_logging
-from agent.notify import notify, watchdog_interval_s
+from agent.host.fingerprint import fingerprint, parts
+from agent.host.log import start_logging
+from agent.host.systemd import notify, watchdog_interval_s
+from agent.outbox.opening import open_outbox
+from agent.outbox.outbox import Outbox
 from agent.runtime import Runtime
-from agent.store.opening import open_outbox
-from agent.store.outbox import Outbox
 from common.clock import Clock, SystemClock
 from common.version import VERSION
 

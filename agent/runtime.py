@@ -8,42 +8,42 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from agent.answers import Answers, Parts
 from agent.configuration.settings import Loaded, Settings
-from agent.control import Answerer, serve
-from agent.county.call import broker_of, tls_of, trusted
-from agent.county.commands import Commands
-from agent.county.delivery import Delivery, Pace
-from agent.county.inbox import Inbox
-from agent.county.link import Link
-from agent.county.presence import Presence
-from agent.county.refusals import Hold
-from agent.devices.board import Believed, Board, Seen
-from agent.devices.judgement import Judged
-from agent.devices.report import verdicts_now
-from agent.devices.rounds import Rounds
-from agent.devices.watch import Watch
-from agent.flash import MARK as FLASH
-from agent.flash import Flash, Kept
-from agent.life.alive import AliveFile, beside
-from agent.life.journal import Life, forget_what_was_believed
-from agent.life.link_story import LinkStory
-from agent.life.sections import hashes_of
-from agent.life.vigil import Vigil
-from agent.log import logged_bytes
-from agent.reports import Limits, Reports
-from agent.scans.answers import ScanAnswers
-from agent.scans.camera_desk import CameraDesk
+from agent.control.camera import CameraDesk
+from agent.control.commands import Commands
+from agent.control.export import ParcelDesk
+from agent.control.scans import ScanAnswers
+from agent.control.socket import Answerer, serve
+from agent.control.status import Answers, Parts
+from agent.devices.checks import verdicts_now
+from agent.devices.debounce import Judged
+from agent.devices.poller import Rounds
+from agent.devices.state import Believed, Board, Seen
+from agent.devices.watched import Watch
+from agent.host.card_key import NoKey, card_key
+from agent.host.log import logged_bytes
+from agent.host.write_budget import MARK as FLASH
+from agent.host.write_budget import Flash, Kept
+from agent.journal.clock_watch import Vigil
+from agent.journal.journal import Life, forget_what_was_believed
+from agent.journal.last_alive import AliveFile, beside
+from agent.journal.sections import hashes_of
+from agent.outbox.disk_watch import RoomWatch
+from agent.outbox.marks import read_state
+from agent.outbox.outbox import Outbox
+from agent.outbox.rows import OutboxFull
+from agent.outbox.writer import Writer
+from agent.reports.outages import LinkStory
+from agent.reports.telemetry import Limits, Reports
 from agent.scans.captures import Captures
-from agent.scans.card_desk import CardDesk
-from agent.scans.card_key import NoKey, card_key
+from agent.scans.card_actions import CardDesk
 from agent.scans.signals import signals
-from agent.store.marks import read_state
-from agent.store.outbox import Outbox
-from agent.store.parcel_desk import ParcelDesk
-from agent.store.room_watch import RoomWatch
-from agent.store.rows import OutboxFull
-from agent.store.writer import Writer
+from agent.uplink.call import broker_of, tls_of, trusted
+from agent.uplink.delivery import Delivery, Pace
+from agent.uplink.inbox import Inbox
+from agent.uplink.link import Link
+from agent.uplink.presence import Presence
+from agent.uplink.rejections import Hold
 from common.clock import Clock
 from common.messages import Item
 from common.mqtt.error_texts import link_line

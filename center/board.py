@@ -18,7 +18,7 @@ from drivers.reading import Condition
 TROUBLE = frozenset({Condition.FAULTY, Condition.ABSENT, Condition.UNREACHABLE, Condition.ATTENTION})
 RUNS = 4  # of a terminal that are remembered
 RESTART_S = 5  # what an ended run had still under way comes so long after the next one's birth, at most
-TWINS_FOR_S = 7200  # terminals with one identity try once an hour in the end (`agent.county.pauses`)
+TWINS_FOR_S = 7200  # terminals with one identity try once an hour in the end (`agent.uplink.backoff`)
 M = TypeVar("M", bound=msgspec.Struct)
 
 

@@ -22,10 +22,10 @@ from sim_clock import SimClock
 from tiny_county import TinyCounty
 
 from agent.configuration.settings import load
-from agent.control import NoDaemon, ask
-from agent.fingerprint import fingerprint
+from agent.control.socket import NoDaemon, ask
+from agent.host.fingerprint import fingerprint
+from agent.outbox.opening import open_outbox
 from agent.runtime import Runtime
-from agent.store.opening import open_outbox
 from common.clock import ClockQuality
 from drivers.hotplug import Plug
 from drivers.reading import YinongError

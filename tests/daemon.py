@@ -27,7 +27,7 @@ import jsonschema
 import msgspec
 from county_client import County
 
-from agent.control import NoDaemon, ask
+from agent.control.socket import NoDaemon, ask
 from common.messages import type_of
 
 NAME = "450225-GXBRS0001B-1"

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from agent.fingerprint import fingerprint, parts
+from agent.host.fingerprint import fingerprint, parts
 
 
 class Machine:

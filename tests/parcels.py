@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from agent.stamp import draft, journal, placed
-from agent.store.export_key import sign
-from agent.store.opening import open_outbox
-from agent.store.outbox import Outbox
-from agent.store.packing import Begun, Unsealed, pieces
+from agent.host.keys import sign
+from agent.outbox.opening import open_outbox
+from agent.outbox.outbox import Outbox
+from agent.outbox.packing import Begun, Unsealed, pieces
+from agent.outbox.stamps import draft, journal, placed
 from common.clock import Clock
 from common.messages import Capture, Receipt
 from common.parcel import Seal

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 from running import running
 
-from agent.devices.board import Believed, Board
-from agent.devices.rounds import Rounds
-from agent.devices.watch import Watch
-from agent.store.outbox import Outbox
-from agent.store.writer import Writer
+from agent.devices.poller import Rounds
+from agent.devices.state import Believed, Board
+from agent.devices.watched import Watch
+from agent.outbox.outbox import Outbox
+from agent.outbox.writer import Writer
 from common.messages import Device, Item, Standard
 from drivers.hotplug import Plug
 from drivers.reading import Condition, Evidence, Reading, Reason

@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 from county_in_memory import InMemoryCounty, Published
 
-from agent.store import scan_archive
-from agent.store.handed_over import HandedOver
-from agent.store.opening import open_outbox
-from agent.store.rows import Draft, Row
+from agent.outbox import archive as scan_archive
+from agent.outbox.opening import open_outbox
+from agent.outbox.rows import Draft, Row
+from agent.outbox.sent import HandedOver
 from common.messages import Capture, Device, Journal, Receipt
 from drivers.reading import Condition
 
@@ -139,7 +139,7 @@ class InMemoryTerminal:
                 self.box.append([], mark)
 
     def _publish(self, rows: list[Row], late: bool, fault: str) -> bool:
-        """As `agent.county.hand_over`: what the broker acknowledged was handed over. Gives whether it was."""
+        """As `agent.uplink.publisher`: what the broker acknowledged was handed over. Gives whether it was."""
         bodies = tuple(msgspec.Raw(row.body) for row in rows)
         batch = {**STAMP, "v": 1, "outbox": rows[0].outbox, "captures": bodies}
         body = msgspec.json.encode(batch) if rows[0].leaf == "scan" else rows[0].body

@@ -7,8 +7,8 @@ from pathlib import Path
 from agent.cli.card_sheet import sheet
 from agent.cli.terms import Terms
 from agent.configuration.settings import Settings, load
-from agent.control import NoDaemon, ask
-from agent.scans.card_key import card_key
+from agent.control.socket import NoDaemon, ask
+from agent.host.card_key import card_key
 from common.clock import SystemClock
 from common.codes.control_cards import ACTIONS, WITH_VALUE, Card, make
 from drivers.reading import YinongError

@@ -11,10 +11,10 @@ from agent.cli.tables import console, device_table, standard_table
 from agent.cli.terms import Terms, print_json
 from agent.configuration.device_tables import read_devices
 from agent.configuration.settings import Loaded, load
-from agent.control import NoDaemon, ask
-from agent.devices.board import Seen, device_json
+from agent.control.socket import NoDaemon, ask
+from agent.devices.checks import check_report, verdicts_now
 from agent.devices.onelook import look_once
-from agent.devices.report import check_report, verdicts_now
+from agent.devices.state import Seen, device_json
 from common.clock import SystemClock, rfc3339
 from common.labels import CLASSES, word
 from common.messages import Item

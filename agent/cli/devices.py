@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from agent.cli.terms import Terms, print_json
-from agent.control import NoDaemon, ask
-from agent.devices.finding import Findings, find_devices
+from agent.control.socket import NoDaemon, ask
+from agent.devices.discovery import Findings, find_devices
 from common.labels import CLASSES, word
 from drivers.reading import Found, YinongError
 from drivers.table import CLASSES as TABLE

@@ -14,11 +14,11 @@ import msgspec
 from agent.cli import stick
 from agent.cli.terms import Terms, print_json
 from agent.configuration.settings import load
-from agent.control import Line, NoDaemon, ask
-from agent.store.export_key import PRIVATE, sign, told_key
-from agent.store.opening import read_only
-from agent.store.packing import Begun, Unsealed, pieces
-from agent.store.parcel_desk import TERMINAL
+from agent.control.export import TERMINAL
+from agent.control.socket import Line, NoDaemon, ask
+from agent.host.keys import PRIVATE, sign, told_key
+from agent.outbox.opening import read_only
+from agent.outbox.packing import Begun, Unsealed, pieces
 from common.clock import SystemClock
 from common.parcel import BadParcel, Seal, key_digits
 from common.station import Terminal

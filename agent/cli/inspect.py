@@ -7,7 +7,7 @@ from typing import Literal
 from agent.cli.tables import console, device_table
 from agent.cli.terms import Terms, print_json
 from agent.configuration.settings import load
-from agent.devices.board import Seen, device_json
+from agent.devices.state import Seen, device_json
 from common.clock import SystemClock, rfc3339
 from common.codes.platforms import PlatformRule
 from drivers.reading import Reading, YinongError

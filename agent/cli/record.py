@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.cli.scan import capture_json, show_capture
 from agent.cli.terms import Terms
 from agent.configuration.settings import load
-from agent.control import NoDaemon, ask
+from agent.control.socket import NoDaemon, ask
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import Capture
 from drivers.scan_gun.driver import ScanGun

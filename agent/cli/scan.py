@@ -11,7 +11,7 @@ import msgspec
 
 from agent.cli.terms import Terms
 from agent.configuration.settings import load
-from agent.control import NoDaemon, ask
+from agent.control.socket import NoDaemon, ask
 from drivers.reading import YinongError
 from drivers.scan_gun.bad_recording import BadRecording
 from drivers.scan_gun.capture import Capture

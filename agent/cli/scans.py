@@ -15,9 +15,9 @@ import msgspec
 
 from agent.cli.terms import Terms, print_json
 from agent.configuration.settings import Settings, load
-from agent.control import NoDaemon, ask
-from agent.store.opening import read_only
-from agent.store.scan_archive import Kept, Walk, Wanted
+from agent.control.socket import NoDaemon, ask
+from agent.outbox.archive import Kept, Walk, Wanted
+from agent.outbox.opening import read_only
 from common.clock import SystemClock
 from common.codes.control_cards import STEPS
 from drivers.reading import YinongError

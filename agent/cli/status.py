@@ -6,8 +6,8 @@ from typing import Any
 from agent.cli.tables import console, device_table
 from agent.cli.terms import Terms, print_json
 from agent.configuration.settings import load
-from agent.control import NoDaemon, ask
-from agent.store.opening import peek
+from agent.control.socket import NoDaemon, ask
+from agent.outbox.opening import peek
 from drivers.reading import YinongError
 
 

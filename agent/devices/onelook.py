@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from agent.devices.board import Seen
-from agent.devices.watch import bounded_look
+from agent.devices.state import Seen
+from agent.devices.watched import bounded_look
 from common.clock import Clock, rfc3339
 from drivers.reading import Driver
 from drivers.table import DeviceClass

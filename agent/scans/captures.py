@@ -1,7 +1,7 @@
 """From the gun to the outbox: each capture gets its number, is committed, and only then shown and acknowledged.
 
 gun's reader thread -> driver (decode, frame) -> deliver (event loop) -> queue -> one transaction -> board, live viewers
-                                                                           └─> control cards: `agent.scans.card_desk`
+                                                                           └─> control cards: `agent.scans.card_actions`
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from agent.scans.card_desk import Acted, CardAnswer, CardDesk
+from agent.outbox.archive import forget_voids
+from agent.outbox.marks import read_state
+from agent.outbox.outbox import Draft, Outbox, OutboxFull, Row
+from agent.outbox.stamps import draft, journal, placed
+from agent.outbox.writer import Writer
+from agent.scans.card_actions import Acted, CardAnswer, CardDesk
 from agent.scans.feedback import Feedback, NoFeedback
 from agent.scans.gun_state import GunState, mark_key, mark_of, numbered
 from agent.scans.live_view import LiveView
-from agent.stamp import draft, journal, placed
-from agent.store.marks import read_state
-from agent.store.outbox import Draft, Outbox, OutboxFull, Row
-from agent.store.scan_archive import forget_voids
-from agent.store.writer import Writer
 from common.clock import Clock
 from common.messages import Capture
 from drivers.scan_gun.camera import GUN as CAMERA

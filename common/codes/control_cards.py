@@ -1,4 +1,4 @@
-"""Control cards: the gun is the officer's keyboard. Pure: a card's text made and read; acting is `agent.scans.card_desk`'s.
+"""Control cards: the gun is the officer's keyboard. Pure: a card's text made and read; acting is `agent.scans.card_actions`'s.
 
     YNC1.SHIP.3QZ5M2K7YV4XTB6A          YNC1.PRODUCT.46ZID5VK.…          prefix . action [. value] . signature
 

@@ -236,7 +236,7 @@ class Wire:
 
     @property
     def _alert(self) -> Trouble | None:
-        """What the broker said when it ended TLS (`agent.county.tls`): better than what became of the connection."""
+        """What the broker said when it ended TLS (`agent.uplink.tls`): better than what became of the connection."""
         said = str(getattr(self._tls, "trouble", ""))
         return Trouble("tls_failed", said) if said else None
 

@@ -21,7 +21,7 @@ def link_sentence(trouble: Trouble, lang: Lang = "zh") -> Sentence:
 
 
 def _half(detail: str, lang: Lang) -> str:
-    """Of what is said in both languages ("中文 / English", `agent.county.tls`) the one that is asked for."""
+    """Of what is said in both languages ("中文 / English", `agent.uplink.tls`) the one that is asked for."""
     zh, between, en = detail.partition(" / ")
     return detail if zh.isascii() or not between else zh if lang == "zh" else en
 

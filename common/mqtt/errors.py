@@ -67,7 +67,7 @@ class Refused(YinongError):  # noqa: N818
 
 def of_dialling(error: OSError) -> Trouble:
     """What kept us from the broker: name lookup, TCP or TLS."""
-    # `agent.county.tls` has words for it
+    # `agent.uplink.tls` has words for it
     cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
     detail = str(error) if isinstance(error, YinongError) else f"{type(error).__name__}: {error}"
     if isinstance(cause, ssl.SSLCertVerificationError):

@@ -11,9 +11,9 @@ from typing import TypeAlias
 import pytest
 from running import running
 
-from agent.store.opening import open_outbox
-from agent.store.outbox import Outbox
-from agent.store.writer import Writer
+from agent.outbox.opening import open_outbox
+from agent.outbox.outbox import Outbox
+from agent.outbox.writer import Writer
 from common.clock import ClockQuality
 
 

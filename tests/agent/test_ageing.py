@@ -5,9 +5,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.stamp import journal
-from agent.store.ageing import DAY_S, MARK, aged, prune_aged
-from agent.store.outbox import Outbox
+from agent.outbox.outbox import Outbox
+from agent.outbox.retention import DAY_S, MARK, aged, prune_aged
+from agent.outbox.stamps import journal
 from common.clock import EARLIEST
 from common.messages import Receipt
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from agent.configuration.settings import Broker, Settings, Station
-from agent.county.call import broker_of, session_of, tls_of, trusted
-from agent.county.connection import Connection
-from agent.county.link import Link, LinkState
-from agent.county.tls import BadTls
+from agent.uplink.call import broker_of, session_of, tls_of, trusted
+from agent.uplink.connection import Connection
+from agent.uplink.link import Link, LinkState
+from agent.uplink.tls import BadTls
 from common.mqtt.errors import LinkLost
 from common.mqtt.session import Broker as Address
 from common.mqtt.session import Session

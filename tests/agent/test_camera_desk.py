@@ -11,11 +11,11 @@ import pytest
 
 from agent.cli.scan import camera
 from agent.cli.terms import Terms
-from agent.control import serve
-from agent.scans import camera_desk
-from agent.scans.camera_desk import CameraDesk
+from agent.control.camera import CameraDesk
+from agent.control.socket import camera as camera_desk
+from agent.control.socket import serve
+from agent.outbox.opening import read_only
 from agent.scans.captures import Captures
-from agent.store.opening import read_only
 from common.messages import Capture
 from drivers.reading import YinongError
 from drivers.scan_gun.camera import capture_of

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from running import running
 
+from agent.outbox.opening import read_only
+from agent.outbox.outbox import Outbox
+from agent.outbox.writer import Writer
 from agent.scans.captures import MOST_HELD, Captures
-from agent.store.opening import read_only
-from agent.store.outbox import Outbox
-from agent.store.writer import Writer
 from common.messages import Capture, Journal
 from drivers.scan_gun.capture import Capture as Read
 from drivers.scan_gun.driver import ScanGun

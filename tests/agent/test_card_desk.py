@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.outbox.opening import read_only
+from agent.outbox.outbox import Outbox
+from agent.outbox.writer import Writer
 from agent.scans.captures import Captures
-from agent.scans.card_desk import CardAnswer, CardDesk
+from agent.scans.card_actions import CardAnswer, CardDesk
 from agent.scans.gun_state import GunState
-from agent.store.opening import read_only
-from agent.store.outbox import Outbox
-from agent.store.writer import Writer
 from common.codes.control_cards import Card, make
 from common.messages import Capture, Journal
 from drivers.reading import YinongError

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.scans.card_key import NAME, NoKey, card_key
+from agent.host.card_key import NAME, NoKey, card_key
 from common.codes.control_cards import ACTIONS, WITH_VALUE, BadCard, Card, Refused, looks_like_card, make, read
 
 KEY = bytes(range(32))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from agent.county.commands import REMEMBERED, Commands
-from agent.county.connection import Incoming
+from agent.control.commands import REMEMBERED, Commands
+from agent.uplink.connection import Incoming
 from common.clock import SystemClock
 from common.messages import Command, Reply
 from drivers.reading import YinongError

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.control import LONGEST_REQUEST_BYTES, Line, NoDaemon, ask, serve
+from agent.control.socket import LONGEST_REQUEST_BYTES, Line, NoDaemon, ask, serve
 from drivers.reading import YinongError
 
 BAD_REQUEST = {"error": "a request is one JSON object in one line"}

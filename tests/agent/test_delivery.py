@@ -10,11 +10,11 @@ from broker import Broker
 from county_client import County
 from one_station import NAME, numbers, station, until
 
-from agent.county.connection import Connection
-from agent.county.delivery import Pace
-from agent.stamp import draft, placed
-from agent.store.outbox import Outbox
-from agent.store.rows import Draft
+from agent.outbox.outbox import Outbox
+from agent.outbox.rows import Draft
+from agent.outbox.stamps import draft, placed
+from agent.uplink.connection import Connection
+from agent.uplink.delivery import Pace
 from common.messages import Journal, Standard
 from common.mqtt.errors import LinkLost, Refused
 from common.mqtt.session import Broker as Address

@@ -9,13 +9,13 @@ from typing import Protocol
 from broker import Broker
 from county_client import County
 
-from agent.county.connection import Incoming
-from agent.county.delivery import Delivery, Pace
-from agent.county.link import Link, LinkState
-from agent.county.refusals import Hold
-from agent.stamp import journal
-from agent.store.outbox import Outbox
-from agent.store.writer import Writer
+from agent.outbox.outbox import Outbox
+from agent.outbox.stamps import journal
+from agent.outbox.writer import Writer
+from agent.uplink.connection import Incoming
+from agent.uplink.delivery import Delivery, Pace
+from agent.uplink.link import Link, LinkState
+from agent.uplink.rejections import Hold
 from common.clock import Clock, SystemClock
 from common.messages import Receipt
 from common.mqtt.session import Broker as Address

@@ -11,8 +11,8 @@ from typing import Any
 
 from evdev import ecodes as e
 
-from agent.store.outbox import Outbox
-from agent.store.writer import Writer
+from agent.outbox.outbox import Outbox
+from agent.outbox.writer import Writer
 from drivers.scan_gun.capture import Capture as Read
 from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.evdev_source import EVENT, EvdevDecoder

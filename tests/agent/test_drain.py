@@ -6,9 +6,9 @@ from broker import Broker
 from county_client import County
 from one_station import capture, station, until
 
-from agent.county.delivery import Pace
-from agent.stamp import draft
-from agent.store.outbox import Outbox
+from agent.outbox.outbox import Outbox
+from agent.outbox.stamps import draft
+from agent.uplink.delivery import Pace
 
 
 async def test_a_live_heartbeat_and_a_live_scan_overtake_a_thousand_stored_captures(

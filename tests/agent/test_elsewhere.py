@@ -1,6 +1,6 @@
 """Another terminal that goes on under an outbox id of ours."""
 
-from agent.county.elsewhere import GoesOnElsewhere
+from agent.outbox.elsewhere import GoesOnElsewhere
 from common.messages import Receipt
 
 

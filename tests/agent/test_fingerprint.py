@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hardware import Machine
 
-from agent.fingerprint import fingerprint
+from agent.host.fingerprint import fingerprint
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.flash import DAY_MS, DAYS_KEPT, LOOK_S, MARK, MARK_BYTES, MARK_MS, Flash, Kept
-from agent.stamp import journal
-from agent.store.marks import read_state
-from agent.store.outbox import Outbox
-from agent.store.writer import Writer
+from agent.host.write_budget import DAY_MS, DAYS_KEPT, LOOK_S, MARK, MARK_BYTES, MARK_MS, Flash, Kept
+from agent.outbox.marks import read_state
+from agent.outbox.outbox import Outbox
+from agent.outbox.stamps import journal
+from agent.outbox.writer import Writer
 
 MB = 1_000_000
 

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.stamp import draft, journal, placed
-from agent.store import spill
-from agent.store.opening import open_outbox
-from agent.store.outbox import Outbox
-from agent.store.room_watch import RoomWatch
-from agent.store.rows import Draft, OutboxFull
-from agent.store.writer import Writer
+from agent.outbox import spool as spill
+from agent.outbox.disk_watch import RoomWatch
+from agent.outbox.opening import open_outbox
+from agent.outbox.outbox import Outbox
+from agent.outbox.rows import Draft, OutboxFull
+from agent.outbox.stamps import draft, journal, placed
+from agent.outbox.writer import Writer
 from common.messages import Capture, Device, Journal, Receipt
 from drivers.reading import Condition
 

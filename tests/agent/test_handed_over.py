@@ -1,7 +1,7 @@
 """What was handed over: by brokers, and by hand in parcels that the county names."""
 
-from agent.store.handed_over import HandedOver
-from agent.store.rows import Row
+from agent.outbox.rows import Row
+from agent.outbox.sent import HandedOver
 from common.messages import Receipt
 
 OUTBOX = "0123456789ab"

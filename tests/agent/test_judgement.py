@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.devices.judgement import FLAP_WINDOW_MS, FLAPS_KEPT, HEALTHY, Judged, judge, readings_needed
+from agent.devices.debounce import FLAP_WINDOW_MS, FLAPS_KEPT, HEALTHY, Judged, judge, readings_needed
 from drivers.reading import Condition, Reading, Reason
 
 BOOT = "0a1b2c3d"

@@ -22,8 +22,8 @@ from fake_broker import (
 from lossy_line import LossyLine
 from one_station import NAME, Station, numbers, station, until
 
-from agent.county.connection import Connection
-from agent.store.outbox import Outbox
+from agent.outbox.outbox import Outbox
+from agent.uplink.connection import Connection
 from common.mqtt.errors import LinkLost, Refused
 from common.mqtt.session import Broker as Address
 from common.mqtt.session import Session

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from agent.county.link import LinkState
+from agent.uplink.link import LinkState
 from common.mqtt.error_texts import link_codes, link_line, link_sentence
 from common.mqtt.errors import Trouble, of_dialling, of_row, of_session
 from drivers.catalogue import Lang

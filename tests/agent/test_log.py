@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.log import (
+from agent.host.log import (
     HOUR_MS,
     KEPT_LINES,
     LINES_AN_HOUR,
@@ -76,12 +76,12 @@ def test_so_many_of_the_newest_lines_are_given_oldest_first(count: int, lines: i
 
 def test_a_device_that_fails_each_second_is_said_ten_times_an_hour_and_then_counted(hand: Hand, lines: Lines) -> None:
     for _ in range(2 * 3600):
-        logging.getLogger("agent.devices.watch").error("driver %s failed", "printer")
+        logging.getLogger("agent.devices.watched").error("driver %s failed", "printer")
         hand.ms += 1000
-    logging.getLogger("agent.life").info("link_up")
+    logging.getLogger("agent.journal").info("link_up")
     said = [line for line in lines.said if line == "driver printer failed"]
     assert len(said) == 2 * SAME_AN_HOUR
-    held_back = f"held back {3600 - SAME_AN_HOUR} times: agent.devices.watch: driver %s failed"
+    held_back = f"held back {3600 - SAME_AN_HOUR} times: agent.devices.watched: driver %s failed"
     assert [line for line in lines.said if line not in said] == [held_back, held_back, "link_up"]
 
 
@@ -101,7 +101,7 @@ def test_what_was_held_back_is_told_by_the_hour_also_where_nothing_more_is_said(
 
 def test_a_flood_of_bad_messages_for_a_month_stays_in_its_lines_whatever_it_says(hand: Hand, lines: Lines) -> None:
     for n in range(HOURS_A_MONTH * 60):
-        log = logging.getLogger("agent.county.commands")
+        log = logging.getLogger("agent.control.commands")
         log.warning("command %s refused: %s", f"name{n}", "x")
         log.warning(f"text of its own {n}")
         hand.ms += 60_000

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from agent.devices.board import Board
-from agent.devices.rounds import Rounds
-from agent.devices.watch import Watch
-from agent.store.outbox import Outbox
-from agent.store.writer import Writer
+from agent.devices.poller import Rounds
+from agent.devices.state import Board
+from agent.devices.watched import Watch
+from agent.outbox.outbox import Outbox
+from agent.outbox.writer import Writer
 from drivers.broadband.driver import Broadband
 from drivers.reading import CannotLook, Condition, Reading, Reason
 from drivers.table import CLASSES

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from agent.stamp import journal
-from agent.store.opening import open_outbox
+from agent.outbox.opening import open_outbox
+from agent.outbox.stamps import journal
 from common.messages import Receipt
 
 MAX_BYTES = 4 << 20

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.notify import notify, watchdog_interval_s
+from agent.host.systemd import notify, watchdog_interval_s
 
 
 @pytest.mark.parametrize("abstract", [False, True])

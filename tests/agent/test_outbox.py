@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.stamp import journal, placed
-from agent.store.opening import open_outbox
-from agent.store.outbox import Outbox
-from agent.store.spill import drop, held_bytes, keep, oldest
+from agent.outbox.opening import open_outbox
+from agent.outbox.outbox import Outbox
+from agent.outbox.spool import drop, held_bytes, keep, oldest
+from agent.outbox.stamps import journal, placed
 from common.messages import Journal, Receipt
 
 
@@ -178,8 +178,8 @@ import sys
 import tempfile
 from pathlib import Path
 from common.clock import SystemClock
-from agent.store.opening import open_outbox
-from agent.stamp import journal
+from agent.outbox.opening import open_outbox
+from agent.outbox.stamps import journal
 box, clock = open_outbox(Path(sys.argv[1]), "hw", "0123456789ab", "t"), SystemClock()
 while True:
     print(box.append([journal(clock, "x", n="y" * 500)])[0].seq, flush=True)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from terminal_in_memory import InMemoryTerminal, capture, entry, reading, told
 
-from agent.store import scan_archive
+from agent.outbox import archive as scan_archive
 from common.messages import Receipt
 
 # Not the flash is tested here: what each fsync costs is saved. `make test` walks the same lives each time, so that a failure is

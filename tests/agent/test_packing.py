@@ -6,9 +6,9 @@ from typing import Any
 import parcels
 import pytest
 
-from agent.store.export_key import NoExportKey, sign, told_key
-from agent.store.outbox import Outbox
-from agent.store.packing import Unsealed, pieces
+from agent.host.keys import NoExportKey, sign, told_key
+from agent.outbox.outbox import Outbox
+from agent.outbox.packing import Unsealed, pieces
 from common.parcel import Manifest, PackedRow, Reading, sealed
 from drivers.reading import YinongError
 

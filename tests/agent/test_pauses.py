@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.county.pauses import Pauses
+from agent.uplink.backoff import Pauses
 from common.mqtt.errors import Trouble
 
 CUT, TAKEN_OVER, BANNED = Trouble("connection_cut"), Trouble("taken_over"), Trouble("banned")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pytest
 from hardware import Machine
 
-from agent.store.opening import open_outbox
-from agent.store.outbox import Outbox
+from agent.outbox.opening import open_outbox
+from agent.outbox.outbox import Outbox
 
 MAC, WIFI_MAC, OTHER_MAC, THIRD_MAC = "00:e0:4c:36:01:0a", "3c:52:82:01:02:03", "00:e0:4c:36:77:1b", "3c:52:82:aa:bb:cc"
 FIRST, SECOND = "aaaaaaaaaaaa", "bbbbbbbbbbbb"

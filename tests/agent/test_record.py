@@ -12,7 +12,7 @@ import pytest
 from agent.cli.record import record
 from agent.cli.scan import replay
 from agent.cli.terms import Terms
-from agent.control import serve
+from agent.control.socket import serve
 from drivers.reading import YinongError
 
 say = Terms("en")

@@ -10,11 +10,11 @@ from county_client import County
 from fake_broker import MAXIMUM_PACKET_SIZE, FakeBroker, Published
 from one_station import capture, numbers, station, until
 
-from agent.county import refusals
-from agent.county.batches import MOST_BYTES, next_batch
-from agent.county.refusals import GIVE_UP_AFTER, MOST, QUIET_MS, Refusals
-from agent.stamp import draft, placed
-from agent.store.outbox import Outbox, Row
+from agent.outbox.outbox import Outbox, Row
+from agent.outbox.stamps import draft, placed
+from agent.uplink import rejections as refusals
+from agent.uplink.batches import MOST_BYTES, next_batch
+from agent.uplink.rejections import GIVE_UP_AFTER, MOST, QUIET_MS, Refusals
 from common.messages import Device, Standard
 from common.mqtt.errors import of_row
 from drivers.reading import Condition

@@ -13,14 +13,14 @@ import pytest
 from broker import Broker
 from county_client import County
 
-from agent.county.link import Link, LinkState
-from agent.devices.board import Board, Seen
-from agent.flash import Flash
-from agent.reports import HELD_AT_MOST, HELD_SAMPLES, LATE_AT_ONCE, Limits, Reports
-from agent.stamp import journal, placed
-from agent.store import spill
-from agent.store.outbox import Draft, Outbox
-from agent.store.writer import Writer
+from agent.devices.state import Board, Seen
+from agent.host.write_budget import Flash
+from agent.outbox import spool as spill
+from agent.outbox.outbox import Draft, Outbox
+from agent.outbox.stamps import journal, placed
+from agent.outbox.writer import Writer
+from agent.reports.telemetry import HELD_AT_MOST, HELD_SAMPLES, LATE_AT_ONCE, Limits, Reports
+from agent.uplink.link import Link, LinkState
 from common.messages import Heartbeat, Item, Journal, Receipt, Telemetry
 from common.mqtt.session import Broker as Address
 from common.mqtt.session import Session, Will

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from agent.stamp import journal
-from agent.store.opening import open_outbox
-from agent.store.outbox import Outbox
+from agent.outbox.opening import open_outbox
+from agent.outbox.outbox import Outbox
+from agent.outbox.stamps import journal
 from common.messages import Receipt
 
 OLD, NEW = "0123456789ab", "ffffffffffff"

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.stamp import draft, journal, placed
-from agent.store import scan_archive
-from agent.store.opening import read_only
-from agent.store.outbox import Outbox
-from agent.store.rows import Draft
-from agent.store.scan_archive import VOIDED, Walk, Wanted, forget_voids, next_again, resend_mark, rows_again
+from agent.outbox import archive as scan_archive
+from agent.outbox.archive import VOIDED, Walk, Wanted, forget_voids, next_again, resend_mark, rows_again
+from agent.outbox.opening import read_only
+from agent.outbox.outbox import Outbox
+from agent.outbox.rows import Draft
+from agent.outbox.stamps import draft, journal, placed
 from common.messages import Capture, Journal, Receipt
 from drivers.reading import YinongError
 
@@ -199,7 +199,7 @@ def test_a_range_is_sent_in_batches_and_goes_on_where_it_was(outbox: Outbox, clo
 
 
 def test_a_batch_holds_captures_of_one_outbox_id_as_they_were_committed(tmp_path: Any, clock: Any) -> None:
-    from agent.store.opening import open_outbox
+    from agent.outbox.opening import open_outbox
 
     first = open_outbox(tmp_path / "o.db", "f00d00000001", "0123456789ab", "t")
     body = first.append([scan(clock, "A")])[0].body

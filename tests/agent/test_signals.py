@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from running import running
 
+from agent.outbox.opening import read_only
 from agent.scans.captures import Captures
 from agent.scans.signals import OK, REFUSED, Signals, signals
-from agent.store.opening import read_only
 from common.messages import Capture
 from drivers.scan_gun.driver import ScanGun
 from drivers.speaker import Speaker

@@ -8,17 +8,17 @@ import msgspec
 import pytest
 from running import running
 
-from agent.county.link import Link
-from agent.devices.board import Board
-from agent.devices.rounds import REPORT_AGAIN_MS, SPARING_MS, Rounds
-from agent.devices.watch import Watch
-from agent.flash import DAY_MS, Flash
-from agent.reports import HELD_AT_MOST, Limits, Reports
+from agent.devices.poller import REPORT_AGAIN_MS, SPARING_MS, Rounds
+from agent.devices.state import Board
+from agent.devices.watched import Watch
+from agent.host.write_budget import DAY_MS, Flash
+from agent.outbox import spool as spill
+from agent.outbox.outbox import Outbox
+from agent.outbox.stamps import journal
+from agent.outbox.writer import Writer
+from agent.reports.telemetry import HELD_AT_MOST, Limits, Reports
 from agent.scans.captures import Captures
-from agent.stamp import journal
-from agent.store import spill
-from agent.store.outbox import Outbox
-from agent.store.writer import Writer
+from agent.uplink.link import Link
 from common.messages import Device, Receipt
 from common.mqtt.session import Broker as Address
 from common.mqtt.session import Session

@@ -68,7 +68,7 @@ def test_a_running_daemon_with_every_driver_has_loaded_none_of_it(tmp_path: Path
         every = len(CLASSES)
 
         def looked_at_all() -> bool:
-            from agent.control import NoDaemon, ask
+            from agent.control.socket import NoDaemon, ask
 
             try:
                 (line,) = list(ask(socket, {"ask": "status"}, 20))

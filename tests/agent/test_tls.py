@@ -15,9 +15,9 @@ from certificates import DAY, NOW, Authority, Pair
 
 from agent.configuration.settings import Broker as BrokerSection
 from agent.configuration.settings import Settings, Station
-from agent.county.call import broker_of, session_of, tls_of
-from agent.county.connection import Connection
-from agent.county.tls import ended_before
+from agent.uplink.call import broker_of, session_of, tls_of
+from agent.uplink.connection import Connection
+from agent.uplink.tls import ended_before
 from common.clock import EARLIEST
 from common.mqtt.errors import LinkLost, Refused
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from county_in_memory import AT, InMemoryCounty, Published
 
-from agent.stamp import journal
-from agent.store.opening import open_outbox, read_only
-from agent.store.outbox import Outbox
-from agent.store.rows import Row
+from agent.outbox.opening import open_outbox, read_only
+from agent.outbox.outbox import Outbox
+from agent.outbox.rows import Row
+from agent.outbox.stamps import journal
 from common.messages import Receipt
 
 

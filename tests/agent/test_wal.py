@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from flash import flushed, slow_flash
 
-from agent.stamp import journal
-from agent.store.opening import open_outbox
-from agent.store.outbox import Outbox
+from agent.outbox.opening import open_outbox
+from agent.outbox.outbox import Outbox
+from agent.outbox.stamps import journal
 
 STEP = 64
 
@@ -74,8 +74,8 @@ _COMMITS = """
 import sys
 from pathlib import Path
 from common.clock import SystemClock
-from agent.stamp import journal
-from agent.store.opening import open_outbox
+from agent.outbox.stamps import journal
+from agent.outbox.opening import open_outbox
 box, clock, log = open_outbox(Path(sys.argv[1]), "hw", "0123456789ab", "t"), SystemClock(), Path(sys.argv[2])
 box.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 for n in range(20):

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from county_in_memory import InMemoryCounty, Published
 
-from agent.stamp import journal
-from agent.store.handed_over import HandedOver
-from agent.store.opening import open_outbox
-from agent.store.outbox import Outbox
-from agent.store.rows import Row
+from agent.outbox.opening import open_outbox
+from agent.outbox.outbox import Outbox
+from agent.outbox.rows import Row
+from agent.outbox.sent import HandedOver
+from agent.outbox.stamps import journal
 
 OLD, NEW = "0123456789ab", "ffffffffffff"
 

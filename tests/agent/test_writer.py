@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agent.stamp import journal
-from agent.store.outbox import Draft, Outbox, OutboxFull, Row
-from agent.store.writer import Writer
+from agent.outbox.outbox import Draft, Outbox, OutboxFull, Row
+from agent.outbox.stamps import journal
+from agent.outbox.writer import Writer
 from common.clock import Clock
 from common.messages import Journal
 

@@ -19,9 +19,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from scan_latency import open_gun
 from stage import SAMPLE_GUN, parser, percentile, print_machine, print_table, staged, wait_for
 
-from agent.fingerprint import fingerprint
-from agent.stamp import draft, placed
-from agent.store.opening import open_outbox
+from agent.host.fingerprint import fingerprint
+from agent.outbox.opening import open_outbox
+from agent.outbox.stamps import draft, placed
 from common.clock import SystemClock
 from common.messages import ROOT, Capture, Heartbeat
 

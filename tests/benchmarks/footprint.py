@@ -24,7 +24,7 @@ from typing import NamedTuple
 from counting_proxy import Count, CountingProxy, Tally
 from stage import BIN, Stage, parser, print_machine, print_table, staged, wait_for
 
-from agent.reports import HEARTBEAT_S, TELEMETRY_S
+from agent.reports.telemetry import HEARTBEAT_S, TELEMETRY_S
 
 DAY_S, TICK_S, BYTES_A_MB = 86_400, 0.01, 1_000_000
 AGENT_PERIODS_S = {"heartbeat": HEARTBEAT_S, "telemetry": TELEMETRY_S}

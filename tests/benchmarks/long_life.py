@@ -22,7 +22,7 @@ from pathlib import Path
 
 from stage import Broker, parser, print_machine, print_table
 
-from agent.log import Bounded
+from agent.host.log import Bounded
 
 from compressed import Life, Mark  # isort: skip  (found below tests/, which `stage` puts on the path)
 

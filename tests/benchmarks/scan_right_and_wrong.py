@@ -29,7 +29,7 @@ from scan_mix import DROPPED, FULL, Scan, mix, typed
 from scan_sides import GUNS
 from stage import end, environment, parser, percentile, print_machine, print_table
 
-from agent.store.opening import read_only
+from agent.outbox.opening import read_only
 from drivers.scan_gun.evdev_source import EVENT
 from drivers.scan_gun.reader import boottime_ms
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from evdev import ecodes as e
 from stage import ROOT  # noqa: F401 - puts the repository on the path
 
+from agent.outbox.opening import open_outbox
+from agent.outbox.outbox import Outbox
+from agent.outbox.writer import Writer
 from agent.scans.captures import Captures
-from agent.store.opening import open_outbox
-from agent.store.outbox import Outbox
-from agent.store.writer import Writer
 from common.clock import SystemClock
 from common.messages import Capture
 from drivers.scan_gun.capture import Capture as Read

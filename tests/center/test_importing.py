@@ -12,7 +12,7 @@ import pytest
 from broker import Broker
 from county import NAME, OTHER, Probe, capture, device, journal, recording, scan, state, url_of
 
-from agent.store.outbox import Outbox
+from agent.outbox.outbox import Outbox
 from center import by_hand
 from center.importing import Imported, Refused, import_parcels
 from center.intake import Arrived, Taken, take, take_row

@@ -12,7 +12,7 @@ from county_client import County
 from daemon import COMMANDS, TERMINAL, Daemon, Gun, Recorder, keeps_the_contract, until
 from sheets import texts_of
 
-from agent.control import ask
+from agent.control.socket import ask
 from common.codes.control_cards import Card, make
 
 

@@ -12,7 +12,7 @@ from broker import Broker, Tls
 from certificates import DAY, NOW, USUAL, Authority, Times
 from daemon import ALWAYS_OPEN, NAME, Daemon, Gun, Process, Recorder, until
 
-from agent.control import ask
+from agent.control.socket import ask
 
 THEN, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), datetime(2043, 5, 1, tzinfo=UTC)
 LOOKS_WITHIN_S = 40

@@ -37,7 +37,7 @@ def test_a_crash_is_told_at_the_next_start_with_what_systemd_saw_of_it(
     with daemon:
         starts(daemon, 1)
         daemon.process.end(how)
-        note = [sys.executable, "-I", "-m", "agent.life.exit_note"]  # as the unit's ExecStopPost
+        note = [sys.executable, "-I", "-m", "agent.journal.exit_note"]  # as the unit's ExecStopPost
         subprocess.run(note, env={**os.environ, **daemon.environment, **systemd}, check=True, timeout=60)
         daemon.environment["INVOCATION_ID"] = "2" * 32
         daemon.start()

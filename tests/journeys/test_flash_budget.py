@@ -10,7 +10,7 @@ import pytest
 from broker import Broker
 from compressed import Life
 
-from agent.flash import DAY_MS
+from agent.host.write_budget import DAY_MS
 from common.messages import Device, Journal
 
 BUDGET_MB = 1

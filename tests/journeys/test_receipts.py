@@ -11,7 +11,7 @@ from broker import Broker
 from county_client import County
 from daemon import TERMINAL, Daemon, Gun, Recorder, until
 
-from agent.fingerprint import fingerprint
+from agent.host.fingerprint import fingerprint
 
 
 class Station:

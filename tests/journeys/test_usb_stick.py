@@ -11,7 +11,7 @@ from broker import Broker
 from county_client import County
 from daemon import COMMANDS, TERMINAL, Daemon, Gun, Recorder, until
 
-from agent.store.export_key import told_key
+from agent.host.keys import told_key
 
 
 def run(*arguments: str) -> str:

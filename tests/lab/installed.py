@@ -17,7 +17,7 @@ _OTHER_BOOT_ID = f"[Service]\nBindReadOnlyPaths=-{BOOT_ID}:/proc/sys/kernel/rand
 # The key of its parcels, which a terminal makes at its first start: an emulated one takes three seconds of processor time for it.
 _KEY_MADE = """
     install -d -o yinong -g yinong -m 700 /var/lib/yinong-agent
-    setpriv --reuid yinong --regid yinong --init-groups /opt/yinong-agent/bin/python -I -m agent.store.export_key \\
+    setpriv --reuid yinong --regid yinong --init-groups /opt/yinong-agent/bin/python -I -m agent.host.keys \\
         '{"outbox": "/var/lib/yinong-agent/outbox.db", "digest": null}' >/dev/null
 """
 PACKAGE = "/opt/yinong-agent/lib/python3.11/site-packages/agent"  # where it then lies

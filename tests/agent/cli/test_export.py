@@ -15,8 +15,8 @@ import pytest
 
 from agent.cli import stick
 from agent.cli.terms import Terms
-from agent.store.export_key import told_key
-from agent.store.parcel_desk import TERMINAL
+from agent.control.export import TERMINAL
+from agent.host.keys import told_key
 from common.parcel import BadParcel, key_digits
 from drivers.reading import YinongError
 

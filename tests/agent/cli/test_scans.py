@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sheets import texts_of
 
-from agent.scans.card_key import NAME, card_key
-from agent.stamp import draft, placed
-from agent.store.opening import open_outbox
+from agent.host.card_key import NAME, card_key
+from agent.outbox.opening import open_outbox
+from agent.outbox.stamps import draft, placed
 from common.codes.control_cards import Card, looks_like_card, read
 from common.messages import Capture
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.life.alive import BLOCK, SLOT, AliveFile, beside
+from agent.journal.last_alive import BLOCK, SLOT, AliveFile, beside
 from common.events import LastAlive
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.life.ending import MACHINE, Run, exit_of, previous_end, stop_of
+from agent.journal.previous_run import MACHINE, Run, exit_of, previous_end, stop_of
 from common.events import Exit
 
 WATCHDOG = Exit(result="watchdog", code="dumped", status="ABRT")
@@ -45,7 +45,7 @@ def test_how_the_last_run_ended(before: Run | None, seen: Exit | None, end: str)
 def noted(folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """As systemd runs it after the service's end."""
     given = {**os.environ, "STATE_DIRECTORY": str(folder), **environment}
-    return subprocess.run([sys.executable, "-I", "-m", "agent.life.exit_note"], env=given, check=True, timeout=60)
+    return subprocess.run([sys.executable, "-I", "-m", "agent.journal.exit_note"], env=given, check=True, timeout=60)
 
 
 def test_what_systemd_saw_of_the_end_is_kept_for_the_next_start(

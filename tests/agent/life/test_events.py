@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import agent.life
+import agent.journal
 from common.events import EVENTS, Event, Exit, LinkUp, Start, read_event
 
-README = Path(agent.life.__file__).parent / "README.md"
+README = Path(agent.journal.__file__).parent / "README.md"
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from agent.configuration.settings import load
-from agent.life.journal import MARK, Life, forget_what_was_believed
-from agent.life.sections import hashes_of
-from agent.store.opening import open_outbox
-from agent.store.outbox import Opening, Outbox
-from agent.store.writer import Writer
+from agent.journal.journal import MARK, Life, forget_what_was_believed
+from agent.journal.sections import hashes_of
+from agent.outbox.opening import open_outbox
+from agent.outbox.outbox import Opening, Outbox
+from agent.outbox.writer import Writer
 from common.messages import Journal
 
 KEPT = Opening("kept", {})

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import drivers.broadband
-from agent.life.layers import _BY_REASON, farthest, layer_of, longest
-from agent.life.ration import HOUR_MS, Ration
+from agent.journal.rate_limit import HOUR_MS, Ration
+from agent.reports.layers import _BY_REASON, farthest, layer_of, longest
 from drivers.reading import Condition, Reading, Reason
 
 

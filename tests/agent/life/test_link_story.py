@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from running import running
 
-from agent.county.link import LinkState
-from agent.devices.board import Seen
-from agent.devices.judgement import Judged, judge
-from agent.life.link_story import LOOK_S, LOSSES_AN_HOUR, SHORT_MS, LinkStory
+from agent.devices.debounce import Judged, judge
+from agent.devices.state import Seen
+from agent.reports.outages import LOOK_S, LOSSES_AN_HOUR, SHORT_MS, LinkStory
+from agent.uplink.link import LinkState
 from common.events import Event, LinkDown, LinkLayer, LinkUp
 from drivers.reading import Condition, Evidence, Reading, Reason
 

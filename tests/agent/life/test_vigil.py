@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from running import running
 
-from agent.life.alive import AliveFile
-from agent.life.vigil import STEPS_AN_HOUR, Vigil
+from agent.journal.clock_watch import STEPS_AN_HOUR, Vigil
+from agent.journal.last_alive import AliveFile
 from common.clock import EARLIEST
 from common.events import ClockStepped, ClockSynced, Event, LastAlive, Resumed
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from scripted import Terminal
 
-from agent.devices.watch import Watch
-from agent.store.outbox import Outbox
-from agent.store.writer import Writer
+from agent.devices.watched import Watch
+from agent.outbox.outbox import Outbox
+from agent.outbox.writer import Writer
 
 
 @pytest.fixture

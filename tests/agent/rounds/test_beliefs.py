@@ -6,11 +6,11 @@ import msgspec
 import pytest
 from scripted import FAULTY, WORKING, Line, Scripted, Terminal, kind, watch
 
-from agent.devices.judgement import Judged
-from agent.devices.rounds import REPORT_AGAIN_MS
-from agent.devices.watch import Watch
-from agent.store.outbox import Outbox
-from agent.store.writer import Writer
+from agent.devices.debounce import Judged
+from agent.devices.poller import REPORT_AGAIN_MS
+from agent.devices.watched import Watch
+from agent.outbox.outbox import Outbox
+from agent.outbox.writer import Writer
 from drivers.reading import CannotLook, Condition, Reading, YinongError
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from scripted import BIG, FAULTY, WORKING, Hanging, kind, watch
 
-from agent.devices.watch import Watch
+from agent.devices.watched import Watch
 from drivers.reading import CannotLook, Condition, DriverError, Reading, Reason
 
 

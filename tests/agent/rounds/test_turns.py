@@ -4,7 +4,7 @@ from typing import Any
 
 from scripted import FAULTY, WORKING, Line, kind, watch
 
-from agent.devices.watch import Watch
+from agent.devices.watched import Watch
 from drivers.hotplug import Plug
 
 

@@ -8,7 +8,7 @@ import pytest
 from minimal_toml import MINIMAL
 
 from agent.configuration.settings import Settings, load
-from agent.devices.report import verdicts_now
+from agent.devices.checks import verdicts_now
 from drivers.reading import Condition, Reading, Reason
 
 BEGIN = MINIMAL + '[[device]]\nclass = "terminal"\nid = "main"\n'

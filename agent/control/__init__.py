@@ -1,0 +1,1 @@
+"""Answers for people: the daemon's socket, and the county's commands."""

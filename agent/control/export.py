@@ -1,0 +1,76 @@
+"""Parcels for the command line, where a daemon runs: it packs and has sealed what waits in its own outbox, and nothing else.
+
+    packing (in the outbox's thread) -> lines over the socket -> `yinong-agent export` writes them to the stick
+
+The service's sandbox sees no stick, and the command line reads neither outbox nor key: so each does what it may.
+"""
+
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from agent.control.socket import Answerer, Line
+from agent.host.keys import Signed, told_key
+from agent.outbox import carried
+from agent.outbox.writer import Writer
+from common.clock import Clock
+from common.station import Terminal
+from drivers.child import ask_child
+from drivers.reading import CannotLook, YinongError
+
+TERMINAL = "terminal"  # mark: whose file it is, so that a dead terminal's disk still says so
+SIGN_BUDGET_S = 30
+
+
+class ParcelDesk:
+    """`key`: the public half of the terminal's export key, None until there is one."""
+
+    def __init__(self, outbox: Path, terminal: Terminal, clock: Clock, writer: Writer) -> None:
+        self._outbox, self._terminal, self._clock, self._writer = outbox, terminal, clock, writer
+        self.key = told_key(outbox)
+
+    async def begin(self) -> bool:
+        """The file says whose it is, and there is a key; True where the key is new. Raises YinongError, sqlite3.Error."""
+        name = self._terminal.name.encode()
+        if await self._writer.ask(lambda box: box.mark(TERMINAL)) != name:
+            await self._writer.commit([], {TERMINAL: name})
+        return self.key is None and bool(await self._signed(None))
+
+    def over_socket(self) -> dict[str, Answerer]:
+        return {"export": self._export}
+
+    async def _export(self, _asked: Line) -> AsyncIterator[Line]:
+        from agent.outbox.packing import Begun, Unsealed, pieces  # 0.3 MB that few terminals ever need
+        from common.parcel import Seal
+
+        key = (await self._signed(None)).key
+        yield {"key": key}
+        walk = await self._writer.ask(lambda box: pieces(box, self._terminal, key, self._clock))
+        parcels = 0
+        while (piece := await self._writer.ask(lambda _box: next(walk, None))) is not None:
+            if isinstance(piece, Begun):
+                parcels += 1
+                yield {"parcel": piece._asdict()}
+            elif isinstance(piece, Unsealed):
+                signed = await self._signed(piece.digest)
+                spans = tuple((span.outbox, span.first, span.last) for span in piece.spans)
+                await self._writer.ask(lambda box, at=piece.digest, spans=spans: carried.note(box, at, spans))
+                yield _bytes_line(Seal(signed.key, piece.digest, signed.signature).encoded())
+            elif piece:
+                yield _bytes_line(piece)
+        yield {"answer": {"key": key, "parcels": parcels}}
+
+    async def _signed(self, digest: str | None) -> Signed:
+        """By a child: what signs is 20 MB that the daemon never loads."""
+        try:
+            said = await ask_child("agent.host.keys", {"outbox": str(self._outbox), "digest": digest}, SIGN_BUDGET_S)
+        except CannotLook as failed:
+            reason = failed.reading.reason
+            why = reason.params.get("error", reason.code)
+            raise YinongError(f"数据包不能签名 / a parcel cannot be signed: {why}") from failed
+        self.key = str(said["key"])
+        return Signed(self.key, str(said["signature"]))
+
+
+def _bytes_line(data: bytes) -> Line:
+    return {"bytes": base64.b64encode(data).decode("ascii")}

@@ -1,0 +1,96 @@
+"""What the daemon answers about scans over its socket: live, from the archive, sending again, and signing cards."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from agent.control.socket import Answerer, Line
+from agent.outbox.archive import STEP, Walk, Wanted, count_captures, resend_mark
+from agent.outbox.stamps import journal
+from agent.outbox.writer import Writer
+from agent.scans.captures import Captures
+from agent.scans.card_actions import CardAnswer
+from agent.uplink.delivery import Delivery
+from common.clock import Clock
+from common.codes.control_cards import Card, make
+from drivers.reading import YinongError
+
+
+class Resend(msgspec.Struct, frozen=True, kw_only=True):
+    """A range of captures of an outbox id, both ends included."""
+
+    first: int
+    last: int
+    outbox: str = ""  # "": the present one
+
+
+class ScanAnswers:
+    """`key` signs control cards; None where it cannot be read."""
+
+    def __init__(
+        self, clock: Clock, writer: Writer, captures: Captures, delivery: Delivery, station: str, key: bytes | None
+    ) -> None:
+        self._clock, self._writer, self._captures, self._delivery = clock, writer, captures, delivery
+        self._station, self._key = station, key
+
+    def over_socket(self) -> dict[str, Answerer]:
+        return {"scan": self._live, "scans": self._kept, "resend": self._resend, "cards": self._cards}
+
+    async def _live(self, _asked: Line) -> AsyncIterator[Line]:
+        async for one in self._captures.live():
+            form: dict[str, Any] = msgspec.to_builtins(one)
+            if isinstance(one, CardAnswer):
+                yield {"card": form}
+            else:
+                form["start"], form["end"] = one.start_mono_ms / 1000, one.end_mono_ms / 1000
+                yield {"capture": form}
+
+    async def _kept(self, asked: Line) -> AsyncIterator[Line]:
+        """Newest first: the answer is never held in memory whole."""
+        walk = Walk(_converted(asked.get("wanted", {}), Wanted))
+        while not walk.done:
+            for kept in await self._writer.ask(walk.step):
+                yield {"scan": msgspec.to_builtins(kept)}
+        yield {"answer": {"given": walk.given, "unreadable": walk.unreadable}}
+
+    async def _resend(self, asked: Line) -> AsyncIterator[Line]:
+        """Mark a range; delivery sends it behind the backlog, also after a restart."""
+        wanted = _converted(asked.get("range"), Resend)
+        outbox = wanted.outbox or await self._writer.ask(lambda box: box.id)
+        first = await self._writer.ask(lambda box: box.place(outbox, wanted.first))
+        last = await self._writer.ask(lambda box: box.place(outbox, wanted.last))
+        if not first or not last or first > last:
+            raise YinongError(
+                f"记录编号 {outbox} 里没有 {wanted.first} 到 {wanted.last} 这一段 / "
+                f"outbox {outbox} has no range {wanted.first} to {wanted.last}"
+            )
+        captures = 0
+        for at in range(first, last + 1, STEP):
+            end = min(last, at + STEP - 1)
+            captures += await self._writer.ask(lambda box, at=at, end=end: count_captures(box, at, end))
+        if captures:
+            entry = journal(
+                self._clock, "resend_asked", outbox=outbox, first=wanted.first, last=wanted.last, captures=captures
+            )
+            await self._writer.commit([entry], resend_mark(first, last))
+            self._delivery.send_asked()
+        yield {"answer": {"outbox": outbox, "first": wanted.first, "last": wanted.last, "captures": captures}}
+
+    async def _cards(self, asked: Line) -> AsyncIterator[Line]:
+        """Texts of the cards that are wished for, signed."""
+        wished = _converted(asked.get("cards"), list[Card])
+        if self._key is None:
+            raise YinongError(
+                "控制卡密钥不可用,见运行日志 / the key of the control cards cannot be read: see the daemon's log"
+            )
+        key = self._key
+        texts = [make(key, self._station, card) for card in wished]
+        yield {"answer": {"station": self._station, "texts": texts}}
+
+
+def _converted(given: object, kind: Any) -> Any:
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise YinongError(f"请求有误 / wrong request: {error}") from error

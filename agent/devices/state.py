@@ -1,0 +1,80 @@
+"""The board: what is known of every device right now. Written by the rounds, read by everybody else.
+
+One thread, the event loop's; nothing here is true before it has committed.
+"""
+
+from typing import Any, NamedTuple, TypeAlias
+
+from agent.devices.debounce import Judged
+from common.clock import ClockQuality
+from common.messages import Item
+from drivers.catalogue import Lang, sentence
+from drivers.reading import Condition, Reading, Reason
+
+Believed: TypeAlias = dict[str, list[tuple[str, Reading]]]
+
+
+class Seen(NamedTuple):
+    """One device: its newest reading with when and on what clock, and what is believed of it."""
+
+    device_class: str
+    id: str
+    reading: Reading
+    at: str  # RFC 3339
+    clock: ClockQuality
+    judged: Judged | None = None
+
+    @property
+    def key(self) -> str:
+        """`printer/main`: the device's leaf below `device/`."""
+        return f"{self.device_class}/{self.id}"
+
+    @property
+    def believed(self) -> Reading:
+        return self.judged.believed if self.judged else self.reading
+
+
+class Board:
+    """Devices by key, and the standard's items as last committed."""
+
+    def __init__(self) -> None:
+        self.devices: dict[str, Seen] = {}
+        self.items: tuple[Item, ...] = ()
+
+    def believed(self, newer: Seen | None = None) -> Believed:
+        """Readings as believed, by class, with one newer device in its place: what the standard is asked with."""
+        by_class: Believed = {}
+        devices = {**self.devices, newer.key: newer} if newer else self.devices
+        for seen in devices.values():
+            by_class.setdefault(seen.device_class, []).append((seen.id, seen.believed))
+        return by_class
+
+    def verdict_counts(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for item in self.items:
+            counts[item.verdict] = counts.get(item.verdict, 0) + 1
+        return counts
+
+
+def not_looked_at() -> Reading:
+    """The reading of a device before its first look."""
+    return Reading(condition=Condition.UNKNOWN, reason=Reason("not_looked_at"))
+
+
+def device_json(seen: Seen, lang: Lang) -> dict[str, Any]:
+    """One device in the documented form of `--json`, of the socket and of `inspect`."""
+    reading = seen.reading
+    says, remedy = sentence(seen.device_class, reading.reason, lang)
+    return {
+        "class": seen.device_class,
+        "id": seen.id,
+        "condition": reading.condition,
+        "reason": reading.reason.code,
+        "params": reading.reason.params,
+        "says": says,
+        "remedy": remedy,
+        "measures": reading.measures,
+        "evidence": reading.evidence,
+        "at": seen.at,
+        "clock": seen.clock,
+    }

@@ -1,0 +1,1 @@
+"""The terminal as a host: log, systemd, hardware fingerprint, write budget, key files."""

@@ -1,0 +1,117 @@
+"""The vigil: every few seconds a look at the clocks, and from time to time the last-alive mark.
+
+clocks -> resumed, clock_stepped, clock_synced -> journal
+alive file: once a minute, rarer while the county hears the heartbeats and knows by itself
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from agent.journal.last_alive import AliveFile
+from agent.journal.rate_limit import Ration
+from common.clock import EARLIEST, Clock, ClockQuality, Steps, rfc3339
+from common.events import ClockStepped, ClockSynced, Event, LastAlive, Resumed
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 10
+SUSPENDED_MS = 1000
+MARK_MS = 60_000
+MARK_LONG_MS = 120_000  # once the link has been down for LONG_MS
+LONG_MS = 3_600_000
+MARK_HEARD_MS = 600_000  # while the link is up
+STEPS_AN_HOUR = 12
+
+
+class Vigil:
+    """`run` belongs into the daemon's task group, once the journal has its start entry; `last` at a clean stop."""
+
+    def __init__(
+        self, clock: Clock, run_id: str, alive: AliveFile | None, link_up: Callable[[], bool],
+        tell: Callable[[Event], Awaitable[None]], became_good: Callable[[], Awaitable[None]],
+        spare: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        self._clock, self._run_id, self._alive, self._link_up = clock, run_id, alive, link_up
+        self._tell, self._became_good, self._spare = tell, became_good, spare
+        self._steps, self._ration = Steps(), Ration(STEPS_AN_HOUR)
+        self._quality: ClockQuality = clock.quality()
+        self._awake_ms, self._suspended_ms = clock.mono_ms(), clock.suspended_ms()
+        self._steps.jumped_ms(clock.now(), clock.mono_ms())
+        self._marked_ms: int | None = None
+        self._marked_link = False
+        self._heard_ms = clock.mono_ms()  # the link was up then, or this run began
+        self._failed = False
+        before = alive.before if alive else None
+        self._good_s = before.good_s if before else None
+
+    @property
+    def certificates_after(self) -> datetime | None:
+        """None where the clock is good; else what no valid certificate ends before: this version's day, or the newest time
+        that was good."""
+        if self._clock.quality() == "synced":
+            return None
+        return max(EARLIEST, datetime.fromtimestamp(self._good_s or 0, UTC))
+
+    async def run(self) -> None:
+        while True:
+            await self._look()
+            await self._clock.sleep(LOOK_S)
+
+    async def last(self) -> None:
+        """The mark of a clean stop."""
+        await self._mark()
+
+    async def _look(self) -> None:
+        clock = self._clock
+        mono_ms, wall, quality = clock.mono_ms(), clock.now(), clock.quality()
+        before, self._quality = self._quality, quality
+        slept_ms = clock.suspended_ms() - self._suspended_ms
+        if slept_ms >= SUSPENDED_MS:
+            await self._tell(Resumed(suspended_ms=slept_ms, awake_mono_ms=self._awake_ms))
+        self._suspended_ms, self._awake_ms = self._suspended_ms + slept_ms, mono_ms
+        if step_ms := self._steps.jumped_ms(wall, mono_ms):
+            await self._stepped(wall, step_ms, before, quality)
+        if quality == "synced":
+            self._good_s = int(wall.timestamp())
+            if before != "synced":
+                await self._tell(ClockSynced(at=rfc3339(wall), mono_ms=mono_ms))
+                await self._became_good()
+        if self._is_due(mono_ms) or quality != before:
+            await self._mark()
+
+    async def _stepped(self, wall: datetime, step_ms: int, before: ClockQuality, quality: ClockQuality) -> None:
+        if not self._ration.allows(self._clock.mono_ms()):
+            return
+        log.info("the clock was set by %+.1f s", step_ms / 1000)
+        step = ClockStepped(
+            before=rfc3339(wall - timedelta(milliseconds=step_ms)), now=rfc3339(wall), step_ms=step_ms,
+            quality_before=before, quality=quality, untold=self._ration.take_untold(),
+        )  # fmt: skip
+        await self._tell(step)
+
+    def _is_due(self, mono_ms: int) -> bool:
+        link = self._link_up()
+        if link:
+            self._heard_ms = mono_ms
+        if self._marked_ms is None or (self._marked_link and not link):
+            return True
+        every_ms = MARK_LONG_MS if mono_ms - self._heard_ms > LONG_MS else MARK_MS
+        return mono_ms - self._marked_ms >= (MARK_HEARD_MS if link or self._spare() else every_ms)
+
+    async def _mark(self) -> None:
+        if self._alive is None:
+            return
+        clock, link = self._clock, self._link_up()
+        alive = LastAlive(
+            boot=clock.boot, mono_ms=clock.mono_ms(), at=rfc3339(clock.now()), clock=clock.quality(), run=self._run_id,
+            link=link,
+        )  # fmt: skip
+        self._marked_ms, self._marked_link = alive.mono_ms, link
+        try:
+            await asyncio.to_thread(self._alive.write, alive, self._good_s)
+        except OSError as error:
+            if not self._failed:
+                log.error("the last-alive mark cannot be written: %s", error)
+            self._failed = True

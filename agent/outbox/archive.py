@@ -1,0 +1,180 @@
+"""Captures as the outbox file holds them, waiting or archived: read newest first in short steps, and sent again on demand.
+
+One step looks at so many places of the file and no more: the daemon's commits wait for a step only, however long the file is.
+What was voided stands in marks, which stay as long as the capture (the journal's entry may be given up before it).
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Literal, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from agent.outbox.outbox import Outbox, Row
+from common.boot_time import Moments
+from common.messages import Capture, Journal
+from common.scan_time import scanned_at
+
+STEP = 2000  # places: some milliseconds, or tens on a slow flash
+LOOK_BACK = 20 * STEP
+VOIDED = "voided:"  # mark: voided:<place> -> the voiding entry's time
+RESEND = "resend:"  # mark: resend:<first place>-<last place> -> the next place to send
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which captures. A capture whose time no clock knew is never left out by `since`."""
+
+    gun: str | None = None
+    since: datetime | None = None
+    limit: int | None = None  # so many of the newest
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A capture with what became of it."""
+
+    capture: Capture
+    state: Literal["waiting", "archived"]  # archived: the county has receipted it
+    voided: bool
+    scanned_at: datetime | None  # None where no clock knew it
+
+
+class Walk:
+    """Newest first: `step` until `done`. In the outbox's thread, or on a file that is read only."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._before: int | None = None  # places from here on were looked at
+        self._known = Moments()  # what tells of a boot's clock stands behind most of its captures
+        self._asked: set[str] = set()  # boots for which it was looked for before them too
+        self.given = self.unreadable = 0
+        self.done = False
+
+    def step(self, box: Outbox) -> list[Kept]:
+        """The next wanted captures among the next STEP places; [] does not mean the end."""
+        before = box.last_id() + 1 if self._before is None else self._before
+        self._before = max(1, before - STEP)
+        found = box.db.execute(
+            "SELECT id, kind, body, at_s FROM entry WHERE id >= ? AND id < ? AND kind IN ('scan', 'journal') ORDER BY id DESC",
+            (self._before, before),
+        ).fetchall()
+        voided = box.marks(VOIDED)
+        kept: list[Kept] = []
+        for place, kind, body, at_s in found:
+            if kind == "journal":
+                self._learn(body)
+            elif self._is_older(at_s):
+                self.done = True
+            elif not self.done and (one := self._kept(box, place, bytes(body), f"{VOIDED}{place}" in voided)):
+                kept.append(one)
+                self.given += 1
+                self.done = self.given == self._wanted.limit
+            if self.done:
+                break
+        self.done = self.done or self._before == 1
+        return kept
+
+    def all(self, box: Outbox) -> Iterator[Kept]:
+        while not self.done:
+            yield from self.step(box)
+
+    def _kept(self, box: Outbox, place: int, body: bytes, voided: bool) -> Kept | None:
+        try:
+            capture = msgspec.json.decode(body, type=Capture)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.unreadable += 1
+            return None
+        if capture.clock != "synced" and not self._known.knows(capture.boot):
+            self._look_back(box, place, capture.boot)
+        at, since = scanned_at(capture, self._known), self._wanted.since
+        if self._wanted.gun not in (None, capture.gun) or (since is not None and at is not None and at < since):
+            return None
+        _, receipted = box.row(place, "scan", body)
+        return Kept(capture=capture, state="archived" if receipted else "waiting", voided=voided, scanned_at=at)
+
+    def _is_older(self, at_s: int | None) -> bool:
+        """Far enough before `since` that nothing wanted stands before it: guns of one terminal share one clock."""
+        since = self._wanted.since
+        return since is not None and at_s is not None and at_s < since.timestamp() - 3600
+
+    def _look_back(self, box: Outbox, place: int, boot: str) -> None:
+        """The clock was good before and was set wrong since: entries before the capture tell, once for a boot."""
+        if boot in self._asked:
+            return
+        self._asked.add(boot)
+        found = box.db.execute(
+            "SELECT body FROM entry WHERE id >= ? AND id < ? AND kind = 'journal' ORDER BY id DESC",
+            (place - LOOK_BACK, place),
+        )
+        for (body,) in found:
+            if self._learn(bytes(body)) not in ("", boot) or self._known.knows(boot):
+                return
+
+    def _learn(self, body: bytes) -> str:
+        """From an entry of the journal; gives its boot, "" where it cannot be read."""
+        try:
+            entry = msgspec.json.decode(body, type=Journal)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return ""
+        self._known.learn_entry(entry.boot, entry.mono_ms, entry.at, entry.clock, entry.event, entry.details)
+        return entry.boot
+
+
+def forget_voids(box: Outbox) -> None:
+    """Drop the marks of voided captures that the archive no longer holds."""
+    gone = [
+        key for key in box.marks(VOIDED)
+        if box.db.execute("SELECT 1 FROM entry WHERE id = ?", (int(key.removeprefix(VOIDED)),)).fetchone() is None
+    ]  # fmt: skip
+    if gone:
+        box.append([], dict.fromkeys(gone))
+
+
+class Again(NamedTuple):
+    """A range of places whose captures are to be sent again."""
+
+    key: str  # of its mark
+    next: int
+    last: int
+
+
+def count_captures(box: Outbox, first: int, last: int) -> int:
+    """How many captures these places hold; the caller asks for STEP places at a time."""
+    sql = "SELECT count(*) FROM entry WHERE id >= ? AND id <= ? AND kind = 'scan'"
+    return int(box.db.execute(sql, (first, last)).fetchone()[0])
+
+
+def resend_mark(first: int, last: int) -> dict[str, bytes | None]:
+    """The mark by which the captures at these places go again: it survives a restart and a cut line."""
+    return {f"{RESEND}{first}-{last}": str(first).encode()}
+
+
+def next_again(box: Outbox) -> Again | None:
+    """What is to be sent again first; None where nothing is."""
+    for key, value in box.marks(RESEND).items():
+        return Again(key, int(value), int(key.rpartition("-")[2]))
+    return None
+
+
+def rows_again(box: Outbox, again: Again, most: int) -> tuple[list[Row], dict[str, bytes | None]]:
+    """The next captures of it, of one outbox id, and the mark to commit when they were taken.
+
+    Those that the county has not receipted are left to the backlog, which sends them until it has.
+    """
+    end = min(again.last, again.next + STEP - 1)
+    found = box.db.execute(
+        "SELECT id, leaf, body, crc FROM entry WHERE id >= ? AND id <= ? AND kind = 'scan' ORDER BY id LIMIT ?",
+        (again.next, end, most),
+    ).fetchall()
+    reached = end if len(found) < most else int(found[-1][0])
+    rows: list[Row] = []
+    for place, leaf, body, crc in found:
+        if crc is not None and crc32(body) != crc:  # the flash's fault: the county has what was committed
+            continue
+        row, receipted = box.row(place, leaf, bytes(body))
+        if receipted and rows and row.outbox != rows[0].outbox:
+            reached = place - 1
+            break
+        if receipted:
+            rows.append(row)
+    return rows, {again.key: None if reached >= again.last else str(reached + 1).encode()}

@@ -1,0 +1,107 @@
+"""The outbox's SQLite file itself: opened durable and of the newest schema, and what its errors mean."""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.outbox.hardware import Hardware
+from agent.outbox.schema import MIGRATIONS
+
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+_PARTS = ("", "-wal", "-shm")  # a file and what belongs to it
+
+
+def opened(path: Path, max_bytes: int | None = None) -> tuple[sqlite3.Connection, dict[str, str | int]]:
+    """A connection that is read and written, and what was migrated. Raises sqlite3.DatabaseError where it is damaged.
+
+    `max_bytes` bounds the file: beyond it SQLite says 'full', as on a full disk.
+    """
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA cache_size = -512")
+        db.execute("PRAGMA journal_size_limit = 1048576")
+        if max_bytes is not None:
+            page = int(db.execute("PRAGMA page_size").fetchone()[0])
+            db.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page)}")
+        before = int(db.execute("PRAGMA user_version").fetchone()[0])
+        for version, migration in enumerate(MIGRATIONS[before:], start=before + 1):
+            db.executescript(f"BEGIN; {migration}; PRAGMA user_version = {version}; COMMIT;")
+        if before:
+            verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(str(verdict))
+        changed = 0 < before < len(MIGRATIONS)
+        return db, {"schema_before": before, "schema_now": len(MIGRATIONS)} if changed else {}
+    except BaseException:
+        db.close()
+        raise
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Generator[None]:
+    """All or nothing, also where the commit itself fails (a full disk)."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def begin(db: sqlite3.Connection, outbox: str, hardware: Hardware, base: int | None = None) -> None:
+    """A new outbox id from here on: after the newest row, or after the place `base`."""
+    db.execute(
+        "INSERT INTO outbox (id, base, fingerprint, parts) VALUES "
+        "(?, coalesce(?, (SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0), ?, ?)",
+        (outbox, base, hardware.fingerprint, hardware.text),
+    )
+
+
+def writer(db: sqlite3.Connection) -> tuple[str, Hardware] | None:
+    """The newest outbox id, and the hardware that writes under it; None in a new file."""
+    newest = db.execute("SELECT id, fingerprint, parts FROM outbox ORDER BY base DESC, rowid DESC LIMIT 1").fetchone()
+    return newest and (newest[0], Hardware.kept(*newest[1:]))
+
+
+def put_aside(path: Path, stamp: str) -> Path:
+    """Rename a damaged file and what belongs to it; nothing is deleted, nothing overwritten. Gives the new path."""
+    aside, times = path.with_name(f"{path.name}.damaged-{stamp}"), 1
+    while any(aside.with_name(aside.name + suffix).exists() for suffix in _PARTS):
+        times += 1
+        aside = path.with_name(f"{path.name}.damaged-{stamp}-{times}")
+    for suffix in _PARTS:
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """The file itself is damaged (SQLITE_CORRUPT, SQLITE_NOTADB)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """No room on the disk, or in the file's own bound."""
+    return getattr(error, "sqlite_errorcode", 0) in _FULL
+
+
+def may_be_full(error: Exception) -> bool:
+    """An opening that fails so may succeed where there is room: also a file without an inode cannot be made."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code in _FULL or code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
+
+
+def disk_room(path: Path) -> tuple[int, int | None]:
+    """Free bytes for us on the file's disk, and free inodes (None where the filesystem does not count them)."""
+    found = os.statvfs(path.parent)
+    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None

@@ -1,0 +1,110 @@
+"""Watches over the room that the outbox has: on its disk, and below its own bound. Says so once an episode, and when it is over.
+
+Where room gets short the archive gives way before anybody has to wait for it, and what is left of the way is in
+`agent.outbox.eviction`. The room that is held for a full disk is taken again as soon as there is some.
+"""
+
+import logging
+import sqlite3
+from typing import Literal, NamedTuple, TypeAlias
+
+from agent.outbox import ballast as reserve
+from agent.outbox import database as file
+from agent.outbox.outbox import Outbox
+from agent.outbox.rows import Draft, OutboxFull
+from agent.outbox.stamps import journal
+from agent.outbox.writer import Writer
+from common.clock import Clock
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 15
+LOOK_AGAIN_S = 5  # while room is short
+SHORT_BYTES = 32 << 20  # of the disk
+SHORT_INODES = 16
+SHORT_SHARE = 0.9  # of the file's bound
+SPARE_BYTES = 2 << 20  # free pages in the file that let it go on while the disk is full
+
+Level: TypeAlias = Literal["plenty", "nearly_full", "full"]
+
+
+class Room(NamedTuple):
+    """What was seen."""
+
+    level: Level
+    disk_free_bytes: int
+    disk_free_inodes: int | None
+    file_used_bytes: int  # of its pages; the free ones are used again
+    file_most_bytes: int
+
+
+class RoomWatch:
+    """`run` belongs into the daemon's task group; `room` is what was seen last."""
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer, self._clock = writer, clock
+        self._refused = 0
+        self._unsaid: list[Draft] = []  # what the journal has to be told as soon as it has room for it
+        self.room: Room | None = None
+
+    @property
+    def level(self) -> Level:
+        return self.room.level if self.room else "plenty"
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except (OSError, sqlite3.Error) as error:
+                log.error("how much room there is cannot be told: %s", error)
+            await self._clock.sleep(LOOK_S if self.level == "plenty" else LOOK_AGAIN_S)
+
+    async def look(self) -> None:
+        """Look once, give way where room is short, and tell the journal of a change. Raises OSError, sqlite3.Error."""
+        before, self.room = self.level, await self._writer.ask(self._seen)
+        if event := _event(before, self.level):
+            log.warning("%s %s", event, self.room)
+            details = {name: value for name, value in self.room._asdict().items() if name != "level"}
+            self._unsaid.append(journal(self._clock, event, **details))
+        if self._unsaid:
+            try:
+                await self._writer.commit(self._unsaid)
+                self._unsaid = []
+            except OutboxFull:
+                pass  # said when there is room
+
+    def _seen(self, box: Outbox) -> Room:
+        """In the outbox's thread."""
+        reserve.hold(box.path)
+        short, free, inodes, used, most, spare = _measured(box)
+        while (short or used > most * SHORT_SHARE) and spare < min(SPARE_BYTES, most // 10) and _gave(box):
+            short, free, inodes, used, most, spare = _measured(box)
+        refused, self._refused = box.refused != self._refused, box.refused
+        full = box.is_full or refused
+        level: Level = "full" if full else "nearly_full" if short or used > most * SHORT_SHARE else "plenty"
+        return Room(level, free, inodes, used, most)
+
+
+def _measured(box: Outbox) -> tuple[bool, int, int | None, int, int, int]:
+    free, inodes = file.disk_room(box.path)
+    page, pages, unused, most = (
+        int(box.db.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_size", "page_count", "freelist_count", "max_page_count")
+    )
+    short = free < SHORT_BYTES or (inodes is not None and inodes < SHORT_INODES)
+    return short, free, inodes, (pages - unused) * page, most * page, unused * page
+
+
+def _gave(box: Outbox) -> bool:
+    try:
+        return box.give_archive() > 0
+    except sqlite3.OperationalError as error:  # no room to give room: the next commit makes it
+        if not file.is_full(error):
+            raise
+        return False
+
+
+def _event(before: Level, now: Level) -> str | None:
+    if now == before or (before == "full" and now == "nearly_full"):
+        return None
+    return {"plenty": "disk_has_room", "nearly_full": "disk_nearly_full", "full": "disk_full"}[now]

@@ -1,0 +1,106 @@
+"""What gives way when room is short, one step at a time and in this order; captures that the county lacks never do.
+
+    telemetry > archived readings > archived journal > archived captures > readings that a newer one supersedes > journal
+
+What the county has not receipted leaves a void in its place, and the journal gives way to captures alone. Freed pages stay in
+the file and are used again: it does not shrink, and does not grow beyond its bound.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from agent.outbox import voids
+from common.messages import Journal
+
+READINGS, JOURNAL, CAPTURES = ("device", "standard"), ("journal", voids.VOID), ("scan",)
+ARCHIVED = 200  # rows in one step
+SAMPLES = 500
+VOIDED = 500
+
+
+class Span(NamedTuple):
+    """The places of one outbox id: receipted are base < id <= receipted, waiting receipted < id <= end."""
+
+    outbox: str
+    base: int
+    receipted: int
+    end: int
+
+
+def give_way(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal | None, *, for_captures: bool) -> int:
+    """Take the next step in which there is something to give. Gives how many rows; 0: there is nothing more.
+
+    In a transaction of the caller.
+    """
+    spans = tuple(spans)
+    if samples := _drop_telemetry(db):
+        return samples
+    if archived := give_archive(db, spans):
+        return archived
+    if superseded := _void_superseded(db, spans, stamp):
+        return superseded
+    return _void_journal(db, spans, stamp) if for_captures else 0
+
+
+def give_archive(db: sqlite3.Connection, spans: Iterable[Span]) -> int:
+    """Delete the oldest archived rows of the first kind of which there are any."""
+    for kinds in (READINGS, JOURNAL, CAPTURES):
+        wanted = ",".join(f"'{kind}'" for kind in kinds)
+        if freed := delete_archived(db, spans, f"kind IN ({wanted})", (), ARCHIVED):
+            return freed
+    return 0
+
+
+def delete_archived(
+    db: sqlite3.Connection, spans: Iterable[Span], condition: str, values: tuple[int, ...], limit: int
+) -> int:
+    """Delete the oldest archived rows that fit, of every outbox id at most `limit`."""
+    return sum(
+        db.execute(
+            f"DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE id > ? AND id <= ? AND {condition} "
+            "ORDER BY id LIMIT ?)",
+            (span.base, min(span.end, span.receipted), *values, limit),
+        ).rowcount
+        for span in spans
+    )
+
+
+def _drop_telemetry(db: sqlite3.Connection) -> int:
+    return db.execute("DELETE FROM spill WHERE id IN (SELECT id FROM spill ORDER BY id LIMIT ?)", (SAMPLES,)).rowcount
+
+
+def _void_superseded(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal | None) -> int:
+    """The oldest readings that wait though a newer one of the same device waits behind them."""
+    newest = {
+        str(leaf): int(place)
+        for leaf, place in db.execute(
+            "SELECT leaf, max(id) FROM entry WHERE kind IN ('device', 'standard') GROUP BY leaf"
+        )
+    }
+    return _void(db, spans, "kind IN ('device', 'standard')", newest, stamp)
+
+
+def _void_journal(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal | None) -> int:
+    """Not what says that the disk was full: it explains the rest."""
+    of_the_disk = 'instr(body, CAST(\'"event":"disk_\' AS BLOB))'
+    return _void(db, spans, f"kind = 'journal' AND {of_the_disk} = 0", {}, stamp)
+
+
+def _void(
+    db: sqlite3.Connection, spans: Iterable[Span], condition: str, keeps: dict[str, int], stamp: Journal | None
+) -> int:
+    given = 0
+    for span in spans:
+        found = db.execute(
+            f"SELECT id, leaf FROM entry WHERE id > ? AND id <= ? AND {condition} ORDER BY id",
+            (max(span.base, span.receipted), span.end),
+        )
+        places: list[int] = []
+        for place, leaf in found:
+            if keeps.get(leaf) != place and len(places) < VOIDED - given:
+                places.append(place)
+        given += voids.give_up(db, voids.Place(span.outbox, span.base), places, "no_room", stamp)
+        if given >= VOIDED:
+            break
+    return given

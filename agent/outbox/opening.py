@@ -1,0 +1,113 @@
+"""The outbox file at the start: opened, made, begun anew on other hardware, put aside and saved from where it is damaged."""
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from agent.outbox import ballast as reserve
+from agent.outbox import database as file
+from agent.outbox.hardware import Compared, Hardware, compared, remembered
+from agent.outbox.outbox import Outbox
+from agent.outbox.rows import Depth, Opening
+from agent.outbox.salvage import salvage
+from drivers.reading import YinongError
+
+
+def open_outbox(
+    path: Path, fingerprint: str, new_id: str, stamp: str, max_bytes: int | None = None, parts: frozenset[str] | None = None,
+) -> Outbox:  # fmt: skip
+    """Open the file, make it, or put a damaged one aside (never deleted) and start anew: the agent starts anyway.
+
+    `new_id` is taken where a new outbox begins: no file, a corrupt file, or a file that was written on other hardware
+    (a cloned disk, a moved disk: the old rows are kept and still sent under their old id). Which that is, `parts` tell
+    (`agent.outbox.hardware`); without them the fingerprint alone. A terminal that is recognised keeps the fingerprint that
+    its outbox began with, and what is new of its parts is remembered. `stamp` goes into the name of a
+    file that is put aside; what the county lacks and can still be read there is taken over (`agent.outbox.salvage`).
+    `max_bytes` bounds the file.
+    Raises OSError and sqlite3.OperationalError where the folder cannot be written at all.
+    """
+    now = Hardware(fingerprint, parts)
+    try:
+        box = _open(path, now, new_id, stamp, max_bytes)
+    except (OSError, sqlite3.OperationalError) as error:
+        if not (file.may_be_full(error) and reserve.release(path)):
+            raise
+        box = _open(path, now, new_id, stamp, max_bytes)
+    reserve.hold(path)
+    return box
+
+
+def _open(path: Path, now: Hardware, new_id: str, stamp: str, max_bytes: int | None) -> Outbox:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    existed = path.exists()
+    try:
+        db, details = file.opened(path, max_bytes)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError) and not file.is_damage(error):
+            raise
+        aside = file.put_aside(path, stamp)
+        db, _ = file.opened(path, max_bytes)
+        saved = salvage(aside, db)
+        last = file.writer(db)
+        recognised = last is not None and compared(last[1], now).same_terminal
+        file.begin(db, new_id, remembered(last[1], now) if last and recognised else now)
+        return Outbox(db, path, Opening("corrupt", {"error": str(error), "moved_to": aside.name, **saved}))
+    last = file.writer(db)
+    if last is None:
+        file.begin(db, new_id, now)
+        return Outbox(db, path, Opening("kept" if existed else "new", details))
+    before, parts = last[1], compared(last[1], now)
+    if not parts.same_terminal:
+        file.begin(db, new_id, now)
+        details = {**details, "before": before.fingerprint, "now": now.fingerprint, "outbox_before": last[0]}
+        return _whole(db, path, Opening("other_hardware", {**details, **_words(parts)}))
+    _remember(db, last[0], before, remembered(before, now))
+    replaced = _words(parts) if parts.differ else {}
+    return _whole(db, path, Opening("migrated" if details else "kept", {**details, **replaced}))
+
+
+def _words(parts: Compared) -> dict[str, str]:
+    return {"agree": " ".join(sorted(parts.agree)), "differ": " ".join(sorted(parts.differ))}
+
+
+def _remember(db: sqlite3.Connection, outbox: str, before: Hardware, now: Hardware) -> None:
+    """Nothing is written where nothing is new; where there is no room now, it is for the next start."""
+    if now != before:
+        with suppress(sqlite3.OperationalError):
+            db.execute("UPDATE outbox SET parts = ? WHERE id = ?", (now.text, outbox))
+
+
+def _whole(db: sqlite3.Connection, path: Path, opening: Opening) -> Outbox:
+    """Without a hole in what waits: a place whose row is gone for whatever reason is void."""
+    box = Outbox(db, path, opening)
+    if missing := box.fill_gaps():
+        box.opening = Opening(opening.kind, {**opening.details, "missing": missing})
+    return box
+
+
+def peek(path: Path) -> Depth:
+    """The counts of a file that no daemon has open (or has: nothing is changed). Raises YinongError where there is none."""
+    with read_only(path) as box:
+        return box.depth()
+
+
+@contextmanager
+def read_only(path: Path) -> Generator[Outbox]:
+    """The file to read from, whether a daemon has it open or not. Raises YinongError where it cannot be read."""
+    try:
+        there = path.is_file()
+    except OSError as error:  # a folder that only the daemon's user may enter
+        raise YinongError(f"没有权限读 {path}:请用 sudo / no permission for {path}: use sudo") from error
+    if not there:
+        raise YinongError(f"没有 {path} / there is no {path}")
+    db = None
+    try:
+        db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
+        yield Outbox(db, path, Opening("kept", {}))
+    except sqlite3.Error as error:
+        raise YinongError(f"{path}: {error}") from error
+    finally:
+        if db is not None:
+            db.close()

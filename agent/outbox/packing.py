@@ -1,0 +1,164 @@
+"""What waits in the outbox, packed into parcels piece by piece: a piece holds up the daemon's commits for some milliseconds.
+
+Nothing in the outbox changes by it: only the recorder's receipt says that the county has a row.
+"""
+
+import zlib
+from collections.abc import Generator, Iterator
+from hashlib import sha256
+from typing import NamedTuple, TypeAlias
+from zlib import crc32
+
+import msgspec
+
+from agent.outbox.outbox import Outbox, Row
+from agent.outbox.stamps import stamped
+from common.clock import Clock
+from common.parcel import Manifest, PackedRow, Span, file_name, row_line
+from common.station import Terminal
+from common.version import VERSION
+from drivers.reading import YinongError
+
+STEP = 200  # rows
+STEP_PLACES = 2000
+PART_BYTES = 1 << 30  # of row lines, before compression: far below the 4 GB that FAT takes
+
+
+class Begun(NamedTuple):
+    """A parcel begins; its bytes follow."""
+
+    name: str
+    rows: int
+    scans: int
+    content: str  # SHA-256 of its row lines
+
+
+class Unsealed(NamedTuple):
+    """Its first member is complete: the seal over this SHA-256 belongs behind it."""
+
+    digest: str
+    spans: tuple[Span, ...]
+
+
+Piece: TypeAlias = Begun | bytes | Unsealed
+
+
+def pieces(box: Outbox, terminal: Terminal, key: str, clock: Clock, part_bytes: int = PART_BYTES) -> Iterator[Piece]:
+    """Every row that waits, of every outbox id of the file, and the receipted entries that tell of their boots' clocks.
+
+    `key` is the public half of the key that will seal them. In the outbox's thread, a piece at a time; b"" is a pause only.
+    Raises YinongError where rows changed meanwhile.
+    """
+    parts = yield from _planned(box, part_bytes)
+    for part in parts:
+        manifest = Manifest(
+            **stamped(clock), division=terminal.division, number=str(terminal.number), terminal=terminal.terminal,
+            fingerprint=box.fingerprint, version=VERSION, spans=tuple(part.spans), rows=part.rows,
+            content=part.content.hexdigest(),
+        )  # fmt: skip
+        yield Begun(file_name(manifest, key), part.rows, part.scans, manifest.content)
+        yield from _packed(box, part, manifest)
+
+
+class _Part:
+    """What goes into one file."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self.places: list[tuple[int, int]] = []  # first and last, in order
+        self.rows = self.scans = self.bytes = 0
+        self.content = sha256()
+
+    def add(self, row: Row, *, waits: bool) -> None:
+        line = row_line(PackedRow(row.outbox, row.seq, row.leaf, row.body))
+        self.content.update(line)
+        self.bytes += len(line)
+        self.rows += 1
+        self.scans += waits and row.leaf == "scan"
+        if self.places and self.places[-1][1] == row.id - 1:
+            self.places[-1] = (self.places[-1][0], row.id)
+        else:
+            self.places.append((row.id, row.id))
+        if not waits:
+            return
+        last = self.spans[-1] if self.spans else None
+        if last and (last.outbox, last.last) == (row.outbox, row.seq - 1):
+            self.spans[-1] = msgspec.structs.replace(last, last=row.seq)
+        else:
+            self.spans.append(Span(outbox=row.outbox, first=row.seq, last=row.seq))
+
+
+class _Stamp(msgspec.Struct):
+    boot: str = ""
+    clock: str = ""
+    event: str = ""
+
+
+def _planned(box: Outbox, part_bytes: int) -> Generator[Piece, None, list[_Part]]:
+    parts: list[_Part] = []
+    untimed: set[str] = set()  # boots with a row that waits and whose time no clock knew
+    after, upto = 0, box.last_id()
+    while rows := box.waiting(after, STEP, upto):
+        for row in rows:
+            if not parts or parts[-1].bytes >= part_bytes:
+                parts.append(_Part())
+            parts[-1].add(row, waits=True)
+            stamp = _stamp(row.body)
+            if stamp.clock != "synced":
+                untimed.add(stamp.boot)
+        after = rows[-1].id
+        yield b""
+    for first in range(1, upto + 1 if untimed else 1, STEP_PLACES):
+        for row in _receipted_journal(box, first, min(upto, first + STEP_PLACES - 1)):
+            stamp = _stamp(row.body)
+            if stamp.boot in untimed and (stamp.clock == "synced" or stamp.event.startswith("clock_")):
+                parts[-1].add(row, waits=False)
+        yield b""
+    return parts
+
+
+def _receipted_journal(box: Outbox, first: int, last: int) -> Iterator[Row]:
+    found = box.db.execute(
+        "SELECT id, leaf, body, crc FROM entry WHERE id >= ? AND id <= ? AND kind = 'journal' ORDER BY id",
+        (first, last),
+    )
+    for place, leaf, body, crc in found.fetchall():
+        row, receipted = box.row(place, leaf, bytes(body))
+        if receipted and crc in (None, crc32(body)):
+            yield row
+
+
+def _packed(box: Outbox, part: _Part, manifest: Manifest) -> Iterator[Piece]:
+    pack, content, digest = zlib.compressobj(6, zlib.DEFLATED, 31), sha256(), sha256()
+    piece = pack.compress(msgspec.json.encode(manifest) + b"\n")
+    for rows in _read(box, part.places):
+        lines = b"".join(row_line(row) for row in rows)
+        content.update(lines)
+        piece += pack.compress(lines)
+        digest.update(piece)
+        yield piece
+        piece = b""
+    if content.digest() != part.content.digest():
+        raise YinongError("打包时记录有变动,请再做一次 / rows changed while they were packed: do it again")
+    piece += pack.flush()
+    digest.update(piece)
+    yield piece
+    yield Unsealed(digest.hexdigest(), manifest.spans)
+
+
+def _read(box: Outbox, places: list[tuple[int, int]]) -> Iterator[list[PackedRow]]:
+    for first, last in places:
+        while first <= last:
+            found = box.db.execute(
+                "SELECT id, leaf, body FROM entry WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?", (first, last, STEP)
+            ).fetchall()
+            rows = [box.row(place, leaf, bytes(body))[0] for place, leaf, body in found]
+            yield [PackedRow(row.outbox, row.seq, row.leaf, row.body) for row in rows]
+            first = rows[-1].id + 1 if rows else last + 1
+
+
+def _stamp(body: bytes) -> _Stamp:
+    try:
+        return msgspec.json.decode(body, type=_Stamp)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _Stamp()

@@ -1,0 +1,57 @@
+"""Telemetry that waits for a line: kept in the outbox's file, thinned by age, bounded in bytes.
+
+Not receipted and not in the sequence. When room is short every second of the older samples goes, then all but every fourth, and
+so on, the newest quarter stays whole: a long outage keeps its shape and loses its grain. What takes a box runs in the outbox's
+thread (`Writer.ask`).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from agent.outbox.outbox import Outbox
+
+
+class Sample(NamedTuple):
+    """One in memory, with its number: every second is told by it."""
+
+    number: int  # from 1
+    body: bytes
+
+
+def keep(box: Outbox, bodies: Sequence[bytes], most_bytes: int) -> None:
+    """Add samples, oldest first, in one transaction; thin until at most `most_bytes` are held."""
+    with box.transaction() as db:
+        db.executemany("INSERT INTO spill (body) VALUES (?)", ((body,) for body in bodies))
+        stride = 1
+        while held_bytes(box) > most_bytes and len(oldest(box, 2)) > 1:
+            stride *= 2
+            db.execute(
+                "DELETE FROM spill WHERE id % ? != 0 AND id <= "
+                "(SELECT id FROM spill ORDER BY id DESC LIMIT 1 OFFSET (SELECT max(1, count(*) / 4) FROM spill))",
+                (stride,),
+            )
+
+
+def thin(samples: list[Sample], most: int) -> None:
+    """The same of samples in memory, oldest first: until at most `most` are left."""
+    newest, stride = max(1, most // 4), 1
+    while len(samples) > most:
+        stride *= 2
+        samples[:-newest] = [sample for sample in samples[:-newest] if sample.number % stride == 0]
+
+
+def oldest(box: Outbox, limit: int) -> list[tuple[int, bytes]]:
+    """The oldest samples with their ids."""
+    found = box.db.execute("SELECT id, body FROM spill ORDER BY id LIMIT ?", (limit,))
+    return [(int(place), bytes(body)) for place, body in found]
+
+
+def drop(box: Outbox, upto: int) -> None:
+    """Forget samples up to this id: the broker has them."""
+    with box.transaction() as db:
+        db.execute("DELETE FROM spill WHERE id <= ?", (upto,))
+
+
+def held_bytes(box: Outbox) -> int:
+    """Bytes of all samples that wait."""
+    return int(box.db.execute("SELECT coalesce(sum(length(body)), 0) FROM spill").fetchone()[0])

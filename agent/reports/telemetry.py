@@ -1,0 +1,175 @@
+"""What is reported by the clock: a heartbeat every minute, telemetry every five, housekeeping once an hour.
+
+Heartbeats are the truth about 'alive' and are never kept; telemetry waits for a line, in memory first and on the disk by the
+hour, so that a quiet station writes next to nothing. When the day's flash budget is met it stays in memory, thinned.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from agent.devices.state import Board
+from agent.host.log import turn_hour
+from agent.host.write_budget import Flash
+from agent.outbox import spool as spill
+from agent.outbox.outbox import Outbox
+from agent.outbox.retention import prune_aged
+from agent.outbox.rows import Backlog
+from agent.outbox.stamps import stamped
+from agent.outbox.writer import Writer
+from agent.reports.vitals import vitals
+from agent.uplink.link import Link
+from common.clock import Clock
+from common.messages import Heartbeat, Telemetry
+from common.mqtt.errors import LinkLost, Refused
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 60
+TELEMETRY_S = 300
+HOUSEKEEPING_S = 3600
+HELD_SAMPLES = 12  # an hour in memory before they go to the disk together
+HELD_AT_MOST = 48  # in memory where the disk takes nothing, or is to be spared
+LATE_AT_ONCE = 20
+
+
+class Limits(NamedTuple):
+    """Of the outbox, from its section of agent.toml."""
+
+    archive_days: int
+    telemetry_bytes: int
+
+
+class Reports:
+    """Three loops for the daemon's task group."""
+
+    def __init__(
+        self, board: Board, writer: Writer, link: Link, clock: Clock, run_id: str, limits: Limits, flash: Flash,
+        root: Path = Path("/"),
+    ) -> None:  # fmt: skip
+        self._board, self._writer, self._link, self._clock = board, writer, link, clock
+        self._run_id, self._limits, self._flash, self._root = run_id, limits, flash, root
+        self._began_mono_ms = clock.mono_ms()
+        self._held: list[spill.Sample] = []
+        self._samples = 0  # of this run
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._heartbeats())
+            group.create_task(self._telemetry())
+            group.create_task(self._housekeeping())
+
+    async def heartbeat(self) -> Heartbeat:
+        """As of now; asks the outbox."""
+        backlog, oldest_s = await self._writer.ask(self._backlog_and_age)
+        return Heartbeat(
+            **stamped(self._clock), run=self._run_id, connection=self._link.state.connections,
+            uptime_s=(self._clock.mono_ms() - self._began_mono_ms) // 1000, waiting=backlog.waiting,
+            oldest_waiting_s=oldest_s, verdicts=self._board.verdict_counts(), last_seq=backlog.last_seq,
+            outbox=backlog.outbox,
+        )  # fmt: skip
+
+    def _backlog_and_age(self, box: Outbox) -> tuple[Backlog, int | None]:
+        backlog = box.backlog()
+        oldest = box.waiting(0, 1)
+        if not oldest:
+            return backlog, None
+        stamp = msgspec.json.decode(oldest[0].body, type=_Age)
+        if stamp.boot != self._clock.boot:
+            return backlog, (self._clock.mono_ms() // 1000)  # at least as old as this boot
+        return backlog, max(0, self._clock.mono_ms() - stamp.mono_ms) // 1000
+
+    async def _heartbeats(self) -> None:
+        while True:
+            await self._link.up.wait()
+            try:
+                await self._link.publish("heartbeat", msgspec.json.encode(await self.heartbeat()), qos=0)
+            except LinkLost:
+                pass  # the link says so itself
+            await self._clock.sleep(HEARTBEAT_S)
+
+    async def _telemetry(self) -> None:
+        await self._clock.sleep(30)  # the first looks are done
+        while True:
+            sample = Telemetry(**stamped(self._clock), measures=await self.measures())
+            self._samples += 1
+            self._held.append(spill.Sample(self._samples, msgspec.json.encode(sample)))
+            try:
+                if self._link.up.is_set():
+                    await self._send_held()
+                    await self._send_spilled()
+                if len(self._held) >= HELD_SAMPLES:
+                    await self.spill()
+            except sqlite3.Error as error:  # a full disk: what memory holds has to do
+                log.error("telemetry: %s", error)
+            spill.thin(self._held, HELD_AT_MOST)
+            await self._clock.sleep(TELEMETRY_S)
+
+    async def measures(self) -> dict[str, int | float]:
+        """`<class>.<id>.<measure>` of every number on the board, and `agent.self.<measure>` of the daemon itself."""
+        backlog = await self._writer.ask(lambda box: box.backlog())
+        own = {**vitals(self._root), "outbox_file_bytes": backlog.file_bytes, "outbox_waiting": backlog.waiting}
+        if self._flash.day_bytes is not None:
+            own["flash_bytes_day"] = self._flash.day_bytes
+        return {**self._of_devices(), **{f"agent.self.{name}": value for name, value in own.items()}}
+
+    def _of_devices(self) -> dict[str, int | float]:
+        return {
+            f"{seen.device_class}.{seen.id}.{name}": value
+            for seen in self._board.devices.values()
+            for name, value in seen.reading.measures.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+
+    async def spill(self) -> None:
+        """Put what is held in memory on the disk: hourly without a line, and at a clean stop. Raises sqlite3.Error.
+
+        Not on a day whose flash budget is met.
+        """
+        if (held := [sample.body for sample in self._held]) and not self._flash.met:
+            await self._writer.ask(lambda box: spill.keep(box, held, self._limits.telemetry_bytes))
+            del self._held[: len(held)]
+
+    async def _send_held(self) -> None:
+        while self._held:
+            try:
+                await self._link.publish("telemetry", self._held[-1].body)  # live first
+            except (LinkLost, Refused):
+                return
+            self._held.pop()
+
+    async def _send_spilled(self) -> None:
+        """Some of the backlog; forgotten in one transaction, which costs a fifth of the flash that one each does."""
+        if self._flash.met:
+            return
+        sent = 0
+        for place, body in await self._writer.ask(lambda box: spill.oldest(box, LATE_AT_ONCE)):
+            try:
+                await self._link.publish("telemetry", body, late=True)
+            except (LinkLost, Refused):
+                break
+            sent = place
+        if sent:
+            await self._writer.ask(lambda box: spill.drop(box, sent))
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await self._clock.sleep(HOUSEKEEPING_S)
+            turn_hour()
+            if self._flash.met:  # also deleting writes
+                continue
+            if self._clock.quality() == "synced":  # an archive is not thrown away on a clock that may be wrong
+                now_s = int(self._clock.now().timestamp())
+                try:
+                    await self._writer.ask(lambda box, now_s=now_s: prune_aged(box, now_s, self._limits.archive_days))
+                except sqlite3.Error as error:  # also deleting needs room
+                    log.error("the archive cannot be pruned: %s", error)
+
+
+class _Age(msgspec.Struct):
+    boot: str
+    mono_ms: int

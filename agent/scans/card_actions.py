@@ -1,0 +1,208 @@
+"""Where control cards are acted on: a card changes its gun's context, voids its last scan, or sets work going.
+
+    scan that looks like a card -> act -> journal entry and the gun's state in one transaction -> answer (live view, beep)
+
+A card is never a capture of goods: it has no number and no scan message. What does nothing is journalled as `card_refused`
+with the reason and the text. A damaged read is no card, whatever could be made out: it stays a damaged capture.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta, timezone
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from agent.outbox.archive import VOIDED, Kept, Walk, Wanted
+from agent.outbox.outbox import Draft
+from agent.outbox.stamps import journal
+from agent.outbox.writer import Writer
+from agent.scans.gun_state import GunState
+from common.clock import Clock
+from common.codes.control_cards import ACTIONS, STEPS, Card, Refused, looks_like_card, read
+from common.messages import Capture
+from drivers.reading import YinongError
+from drivers.scan_gun.capture import Capture as Read
+
+log = logging.getLogger(__name__)
+
+Both: TypeAlias = tuple[str, str]  # Chinese and English
+Work: TypeAlias = Callable[[], Awaitable[Both]]
+
+MOST_WAITING = 3
+LONGEST_TEXT = 300  # of a refused card in the journal: no card of ours is longer
+CHINA = timezone(timedelta(hours=8))
+
+REFUSED: dict[str, Both] = {
+    "form": ("这张卡不完整,没有执行", "the card is not whole: nothing done"),
+    "signature": ("这张卡不是本站的,没有执行", "not a card of this station: nothing done"),
+    "no_key": ("控制卡密钥不可用,没有执行", "the key of the cards cannot be read: nothing done"),
+    "unknown_action": ("不认识这张卡,没有执行", "an unknown card: nothing done"),
+    "nothing_to_void": ("没有可作废的记录", "there is no scan to void"),
+    "already_voided": ("刚扫的一条已经作废,没有再作废别的", "the last scan is void already: nothing else was voided"),
+    "busy": ("上一项还没有完成,请稍后再扫", "still at work: scan the card again later"),
+}
+
+
+class CardAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a card answers, to be shown. `action` is "" where the card could not be read."""
+
+    gun: str
+    action: str
+    ok: bool
+    zh: str
+    en: str
+
+
+class Acted(NamedTuple):
+    """What is to be committed of a card, and what follows once it is."""
+
+    drafts: list[Draft]
+    marks: dict[str, bytes | None]  # beside the gun's own
+    state: GunState
+    answer: CardAnswer
+    begins: str = ""  # work to begin after the commit
+
+
+class CardDesk:
+    """`run` belongs into the daemon's task group and does the slow work; `act` decides, and changes nothing itself.
+
+    `works`: action -> what to do for CHECK and MEASURE; `show` hears the answers of work that has ended.
+    """
+
+    def __init__(
+        self, station: str, key: bytes | None, clock: Clock, writer: Writer, works: Mapping[str, Work],
+        show: Callable[[CardAnswer], None],
+    ) -> None:  # fmt: skip
+        self._station, self._key, self._clock, self._writer, self._show = station, key, clock, writer, show
+        self._works: dict[str, Work] = {"LIST": self._today, **works}
+        self._waiting: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MOST_WAITING)
+
+    def takes(self, scan: Read) -> bool:
+        return looks_like_card(scan.text)  # a damaged scan has no text
+
+    async def act(self, scan: Read, state: GunState) -> Acted:
+        """What this card does to a gun in this state. Raises sqlite3.Error."""
+        card = read(scan.text, self._key, self._station)
+        if isinstance(card, Refused):
+            return self._refused(scan, state, card.why)
+        if card.action == "VOID":
+            return await self._void(scan, state)
+        if card.action in self._works:
+            if self._waiting.full():
+                return self._refused(scan, state, "busy", card.action)
+            title = ACTIONS[card.action]
+            return self._done(
+                scan, state, card, (f"{title.zh}:正在进行……", f"{title.en}: under way …"), begins=card.action
+            )
+        return self._context(scan, state, card)
+
+    def begin(self, acted: Acted) -> None:
+        """Set the work going that a committed card asks for."""
+        if acted.begins and not self._waiting.full():
+            self._waiting.put_nowait((acted.answer.gun, acted.begins))
+
+    async def run(self) -> None:
+        """Do one work after the other, until cancelled."""
+        while True:
+            gun, action = await self._waiting.get()
+            try:
+                zh, en = await self._works[action]()
+                self._show(CardAnswer(gun=gun, action=action, ok=True, zh=zh, en=en))
+            except YinongError as error:
+                self._show(CardAnswer(gun=gun, action=action, ok=False, zh=str(error), en=str(error)))
+            except Exception as error:  # a bug in one work must not end the scanning
+                log.exception("card %s", action)
+                zh, en = f"没有完成:{error}", f"failed: {error}"
+                self._show(CardAnswer(gun=gun, action=action, ok=False, zh=zh, en=en))
+
+    def _context(self, scan: Read, state: GunState, card: Card) -> Acted:
+        action, context = ACTIONS[card.action], dict(state.context)
+        said = (action.does_zh, action.does_en)
+        if action.step:
+            context["step"] = action.step
+        elif card.action == "PRODUCT":
+            context = {k: v for k, v in context.items() if k != "batch"} | {"product": card.value}
+            said = (f"产品:{card.value}", f"product: {card.value}")
+        elif card.action == "BATCH":
+            context["batch"] = card.value
+            said = (f"批次:{card.value}", f"batch: {card.value}")
+        else:
+            context = {}
+        changed = context != state.context
+        after = msgspec.structs.replace(state, context=context, text=None if changed else state.text)
+        return self._done(scan, after, card, said)
+
+    async def _void(self, scan: Read, state: GunState) -> Acted:
+        """The gun's last capture, once: a card that is read twice must not void the one before."""
+        if state.number and state.voided == state.number:
+            return self._refused(scan, state, "already_voided", "VOID")
+        last = await self._last(scan.gun) if state.number else None
+        if last is None or last.number != state.number:
+            return self._refused(scan, state, "nothing_to_void", "VOID")
+        place = await self._writer.ask(lambda box: box.place(last.outbox, last.seq))
+        entry = journal(
+            self._clock, "capture_voided", gun=last.gun, number=last.number, outbox=last.outbox, seq=last.seq
+        )
+        after = msgspec.structs.replace(state, voided=state.number, text=None)
+        text = last.text or "(损坏的一条 / a damaged one)"
+        acted = self._done(
+            scan, after, Card("VOID"), (f"已作废第 {last.number} 条:{text}", f"voided number {last.number}: {text}")
+        )
+        mark: dict[str, bytes | None] = {f"{VOIDED}{place}": str(last.number).encode()}
+        return acted._replace(drafts=[*acted.drafts, entry], marks=mark)
+
+    async def _last(self, gun: str) -> Capture | None:
+        walk = Walk(Wanted(gun=gun, limit=1))
+        while not walk.done:
+            if kept := await self._writer.ask(walk.step):
+                return kept[0].capture
+        return None
+
+    def _done(self, scan: Read, after: GunState, card: Card, said: Both, begins: str = "") -> Acted:
+        value = {"value": card.value} if card.value else {}
+        entry = journal(
+            self._clock,
+            "card",
+            gun=scan.gun,
+            identity=scan.identity,
+            action=card.action,
+            **value,
+            context=after.context,
+        )
+        answer = CardAnswer(gun=scan.gun, action=card.action, ok=True, zh=said[0], en=said[1])
+        return Acted([entry], {}, after, answer, begins)
+
+    def _refused(self, scan: Read, state: GunState, why: str, action: str = "") -> Acted:
+        entry = journal(
+            self._clock, "card_refused", gun=scan.gun, identity=scan.identity, why=why, text=scan.text[:LONGEST_TEXT]
+        )
+        zh, en = REFUSED[why]
+        return Acted([entry], {}, state, CardAnswer(gun=scan.gun, action=action, ok=False, zh=zh, en=en))
+
+    async def _today(self) -> Both:
+        """Counts of all guns since midnight in China; of this boot where no clock knew the time."""
+        midnight = self._clock.now().astimezone(CHINA).replace(hour=0, minute=0, second=0, microsecond=0)
+        walk = Walk(Wanted(since=midnight))
+        kept: list[Kept] = []
+        while not walk.done:
+            found = await self._writer.ask(walk.step)
+            kept += [k for k in found if k.scanned_at is not None or k.capture.boot == self._clock.boot]
+        return _counts(kept)
+
+
+def _counts(kept: list[Kept]) -> Both:
+    good = [k.capture for k in kept if not k.voided and k.capture.damage is None]
+    steps: dict[str, int] = {}
+    for capture in good:
+        step = capture.context.get("step", "")
+        steps[step] = steps.get(step, 0) + 1
+    damaged = sum(k.capture.damage is not None for k in kept)
+    voided = sum(k.voided and k.capture.damage is None for k in kept)
+    zh = ",".join(f"{STEPS[step].zh if step in STEPS else '未分环节'} {n}" for step, n in steps.items())
+    en = ", ".join(f"{STEPS[step].en if step in STEPS else 'no step'} {n}" for step, n in steps.items())
+    return (
+        f"今天 {len(good)} 条" + (f"({zh})" if zh else "") + f";损坏 {damaged} 条,作废 {voided} 条",
+        f"today {len(good)}" + (f" ({en})" if en else "") + f"; damaged {damaged}, voided {voided}",
+    )

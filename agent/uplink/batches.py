@@ -1,0 +1,53 @@
+"""Captures of the backlog that travel together: the rows' own bytes in one `scan` message, as large as line and broker bear."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from agent.outbox.rows import Row
+from common.clock import Clock, rfc3339
+from common.messages import Scan
+
+MOST_ROWS = 50
+MOST_BYTES = 32_768  # a live scan waits behind one such message: a quarter of a second at 1 Mbit/s
+HEAD_BYTES = 256  # of a Scan without its captures, at most
+
+
+class _ScanBatch(Scan, frozen=True, kw_only=True):
+    """A Scan whose captures are the rows' own bytes: a body never changes after its commit."""
+
+    captures: tuple[msgspec.Raw, ...]  # type: ignore[assignment]
+
+
+def next_batch(
+    rows: Sequence[Row], held: Callable[[Row], bool], room: int | None
+) -> tuple[Sequence[Row], Sequence[Row]]:
+    """From waiting rows, in order: those to pass over because they are held, and those to hand over together.
+
+    Captures of one outbox that follow one another go together, at most `room` bytes of payload; one that is larger goes alone,
+    and everything else goes alone.
+    """
+    start = next((at for at, row in enumerate(rows) if not held(row)), len(rows))
+    rest, most = rows[start:], min(MOST_BYTES, MOST_BYTES if room is None else room) - HEAD_BYTES
+    if not rest or rest[0].leaf != "scan":
+        return rows[:start], rest[:1]
+    size, end = len(rest[0].body), 1
+    while end < min(len(rest), MOST_ROWS):
+        row = rest[end]
+        size += len(row.body) + 1
+        if row.leaf != "scan" or row.outbox != rest[0].outbox or held(row) or size > most:
+            break
+        end += 1
+    return rows[:start], rest[:end]
+
+
+def payload_of(rows: Sequence[Row], clock: Clock) -> bytes:
+    """What is published for them."""
+    if rows[0].leaf != "scan":
+        return rows[0].body
+    return msgspec.json.encode(
+        _ScanBatch(
+            boot=clock.boot, at=rfc3339(clock.now()), mono_ms=clock.mono_ms(), clock=clock.quality(),
+            outbox=rows[0].outbox, captures=tuple(msgspec.Raw(row.body) for row in rows),
+        )
+    )  # fmt: skip

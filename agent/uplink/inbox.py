@@ -1,0 +1,92 @@
+"""What the county says to the terminal: receipts and commands, taken in the order in which they came.
+
+link -> inbox ─┬─ receipt -> delivery, and what it means -> journal, birth
+               └─ command -> commands -> reply
+"""
+
+import asyncio
+import logging
+import os
+import sqlite3
+
+import msgspec
+
+from agent.control.commands import Commands
+from agent.host.write_budget import Note
+from agent.uplink.connection import Incoming
+from agent.uplink.delivery import Delivery
+from agent.uplink.link import Link
+from agent.uplink.presence import Presence
+from common.messages import Receipt, topic
+from common.mqtt.errors import LinkLost, Refused
+
+log = logging.getLogger(__name__)
+MOST = 100  # that wait: more than a recorder and a console say while one is taken
+
+
+class Inbox:
+    """`put` is what the link calls; `run` belongs into the daemon's task group."""
+
+    def __init__(
+        self, name: str, link: Link, delivery: Delivery, commands: Commands, presence: Presence, note: Note
+    ) -> None:
+        self._receipts = topic(name, "receipt")
+        self._link, self._delivery, self._commands = link, delivery, commands
+        self._presence, self._note = presence, note
+        self._waiting: asyncio.Queue[Incoming] = asyncio.Queue(MOST)
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting.qsize()
+
+    def put(self, packet: Incoming) -> None:
+        try:
+            self._waiting.put_nowait(packet)
+        except asyncio.QueueFull:
+            log.warning("too many commands and receipts at once: one on %s is dropped", packet.topic)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            packet = await self._waiting.get()
+            try:
+                if packet.topic == self._receipts:
+                    await self._take_receipt(packet)
+                else:
+                    await self._take_command(packet)
+            except (LinkLost, Refused, sqlite3.Error) as error:
+                log.warning("%s: %s", packet.topic, error)
+
+    async def _take_receipt(self, packet: Incoming) -> None:
+        try:
+            receipt = msgspec.json.decode(packet.payload, type=Receipt)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            log.warning("a receipt that is none: %s", error)
+            return
+        meaning = await self._delivery.on_receipt(receipt, packet.retained)
+        if meaning == "again":
+            await self._note("sent_again", store=receipt.store, upto=receipt.upto)
+        elif meaning == "went_back":
+            await self._begin_anew(receipt)
+        elif meaning in ("foreign", "elsewhere"):
+            await self._not_ours(receipt, packet.retained)
+
+    async def _not_ours(self, receipt: Receipt, retained: bool) -> None:
+        log.info("a receipt for outbox %s up to %d: not ours", receipt.outbox, receipt.upto)
+        if not retained and self._link.twin_seen(receipt.outbox, same_identity=False):
+            await self._note("twin", outbox=receipt.outbox, upto=receipt.upto)
+
+    async def _begin_anew(self, receipt: Receipt) -> None:
+        """The county has more of this outbox than the file ever gave: a new id, told to the county as at a birth."""
+        before, self._presence.outbox = self._presence.outbox, os.urandom(6).hex()
+        await self._delivery.begin_anew(self._presence.outbox)
+        self._link.twin_seen(before, same_identity=True)  # perhaps: the copy may be running elsewhere
+        log.error(
+            "the outbox file is an older copy of itself: outbox %s ends, %s begins", before, self._presence.outbox
+        )
+        await self._note("outbox_went_back", outbox_before=before, receipted=receipt.upto, store=receipt.store)
+        await self._presence.born(self._link)
+
+    async def _take_command(self, packet: Incoming) -> None:
+        if reply := await self._commands.take(packet):
+            await self._link.publish("reply", msgspec.json.encode(reply), correlation=packet.correlation)
