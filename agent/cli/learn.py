@@ -16,14 +16,14 @@ from agent.cli.screen_codes import ean13, qr, two_columns_a_character, two_rows_
 from agent.cli.terms import Terms
 from agent.configuration.settings import load
 from drivers.reading import Scalar, YinongError
-from drivers.scan_gun.advice import found
 from drivers.scan_gun.capture import Source
 from drivers.scan_gun.driver import ScanGun, Speed
-from drivers.scan_gun.ear import Ear
 from drivers.scan_gun.identity import Candidate, candidates, matching
-from drivers.scan_gun.learning import CODES, Learned, typed_by
-from drivers.scan_gun.learning import learn as learned_from
 from drivers.scan_gun.recording import Entry
+from drivers.scan_gun.replay.learning import CODES, Learned, typed_by
+from drivers.scan_gun.replay.learning import learn as learned_from
+from drivers.scan_gun.replay.listener import Ear
+from drivers.scan_gun.suggestions import found
 
 PATIENCE_S = 120.0
 SILENCE_S = 1.2  # then a scan is over

@@ -13,11 +13,11 @@ from agent.cli.terms import Terms
 from agent.configuration.settings import load
 from agent.control.socket import NoDaemon, ask
 from drivers.reading import YinongError
-from drivers.scan_gun.bad_recording import BadRecording
 from drivers.scan_gun.capture import Capture
 from drivers.scan_gun.driver import ScanGun
-from drivers.scan_gun.replay import Source
-from drivers.scan_gun.replay import replay as replayed
+from drivers.scan_gun.replay.errors import BadRecording
+from drivers.scan_gun.replay.replay import Source
+from drivers.scan_gun.replay.replay import replay as replayed
 
 
 def camera(say: Terms, socket: Path, seconds: float, *, as_json: bool) -> int:

@@ -17,8 +17,8 @@ from agent.scans.captures import Captures
 from common.messages import Capture
 from drivers.catalogue import Lang, sentence
 from drivers.reading import CannotLook
-from drivers.scan_gun.camera import GUN, read_codes
 from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.sources.camera import GUN, read_codes
 
 log = logging.getLogger(__name__)
 

@@ -24,10 +24,10 @@ from agent.scans.gun_state import GunState, mark_key, mark_of, numbered
 from agent.scans.live_view import LiveView
 from common.clock import Clock
 from common.messages import Capture
-from drivers.scan_gun.camera import GUN as CAMERA
 from drivers.scan_gun.capture import REPEATED
 from drivers.scan_gun.capture import Capture as Read
 from drivers.scan_gun.driver import ScanGun
+from drivers.scan_gun.sources.camera import GUN as CAMERA
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from common.codes.platforms import PlatformRule
 from common.codes.retail import from_digits
 from common.codes.types import Field, Kind, Meaning, Read, Verdict, verdict_of
 from drivers.reading import Condition, Evidence, Reading, Reason
-from drivers.scan_gun.symbology import NAMES, is_identifier
+from drivers.symbology import NAMES, is_identifier
 
 __all__ = ["Field", "Kind", "Meaning", "Verdict", "inspect_scan", "meaning", "split_symbology"]
 

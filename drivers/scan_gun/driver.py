@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Meta
 
 from drivers.reading import CannotLook, Condition, DriverError, Evidence, Found, Reading, Reason, Scalar
-from drivers.scan_gun.altcodes import Alt
 from drivers.scan_gun.capture import Capture, Source
-from drivers.scan_gun.framing import Framer, Framing
+from drivers.scan_gun.decoding.alt_codes import Alt
+from drivers.scan_gun.decoding.framing import Framer, Framing
 from drivers.scan_gun.identity import Candidate, at_path, candidates, matching, one_gun
 from drivers.scan_gun.opening import open_gun
 from drivers.scan_gun.recording import Heard
@@ -197,7 +197,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def find(root: Path) -> list[Found]:
     """Every node that could be a gun, likely ones first, with its table; never opened."""
-    from drivers.scan_gun.advice import found
+    from drivers.scan_gun.suggestions import found
 
     return [found(c) for c in candidates(root)]
 

@@ -3,13 +3,13 @@
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from drivers.scan_gun.decoder import Decoder
-from drivers.scan_gun.framing import Framer
+from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.identity import Candidate
+from drivers.scan_gun.sources.decoder import Decoder
 
 if TYPE_CHECKING:
     from drivers.scan_gun.driver import ScanGun
-    from drivers.scan_gun.pass_through import PassThrough
+    from drivers.scan_gun.sources.pass_through import PassThrough
 
 
 class Opened(NamedTuple):
@@ -29,19 +29,19 @@ class Opened(NamedTuple):
 def open_gun(table: "ScanGun", gun: Candidate, framer: Framer) -> Opened:
     """Errors: OSError (EBUSY: another program holds it)."""
     if gun.source == "serial":
-        from drivers.scan_gun.serial_source import open_serial
+        from drivers.scan_gun.sources.serial_port import open_serial
 
         return Opened(*open_serial(gun.node, framer, table.baud, table.parity, table.data_bits))
     if gun.source == "hidpos":
-        from drivers.scan_gun.hidpos_source import open_hidpos
+        from drivers.scan_gun.sources.hidpos import open_hidpos
 
         return Opened(*open_hidpos(gun.node, framer, gun.vendor))
-    from drivers.scan_gun.evdev_source import let_go, open_evdev
+    from drivers.scan_gun.sources.evdev import let_go, open_evdev
 
     opened = Opened(*open_evdev(gun.node, framer, table.caps, table.grab))
     if table.grab != "pass_through":
         return opened
-    from drivers.scan_gun.pass_through import open_pass_through
+    from drivers.scan_gun.sources.pass_through import open_pass_through
 
     try:
         return opened._replace(pass_on=open_pass_through(opened.fd, gun.name))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import msgspec
 
 from drivers.scan_gun.capture import Capture
-from drivers.scan_gun.decoder import Decoder
-from drivers.scan_gun.reader import Bytes, Gone, Quiet, Reader
+from drivers.scan_gun.sources.decoder import Decoder
+from drivers.scan_gun.sources.reader import Bytes, Gone, Quiet, Reader
 
 _STEP_S = 0.05
 

@@ -18,7 +18,7 @@ from agent.outbox.opening import read_only
 from agent.scans.captures import Captures
 from common.messages import Capture
 from drivers.reading import YinongError
-from drivers.scan_gun.camera import capture_of
+from drivers.scan_gun.sources.camera import capture_of
 
 
 class Lens:

@@ -14,11 +14,11 @@ from evdev import ecodes as e
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import Writer
 from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.driver import ScanGun
-from drivers.scan_gun.evdev_source import EVENT, EvdevDecoder
-from drivers.scan_gun.framing import Framer
-from drivers.scan_gun.reader import boottime_ms
 from drivers.scan_gun.session import read_until_gone
+from drivers.scan_gun.sources.evdev import EVENT, EvdevDecoder
+from drivers.scan_gun.sources.reader import boottime_ms
 from tests.agent.test_captures import Terminal
 from tests.drivers.scan_gun.conftest import Typist
 

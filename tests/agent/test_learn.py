@@ -15,9 +15,9 @@ from agent.cli.learn import heard_by
 from agent.cli.terms import Terms
 from agent.configuration.settings import load
 from drivers.reading import YinongError
-from drivers.scan_gun.advice import found
 from drivers.scan_gun.identity import Candidate
-from drivers.scan_gun.learning import CODES
+from drivers.scan_gun.replay.learning import CODES
+from drivers.scan_gun.suggestions import found
 from drivers.table import CLASSES
 
 say = Terms("en")

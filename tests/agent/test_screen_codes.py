@@ -6,7 +6,7 @@ import pytest
 import zxingcpp
 
 from agent.cli.screen_codes import ean13, qr, two_columns_a_character, two_rows_a_line
-from drivers.scan_gun.learning import CODES
+from drivers.scan_gun.replay.learning import CODES
 
 QUARTERS = {" ": "0000", "▀": "1100", "▄": "0011", "█": "1111", "▌": "1010", "▐": "0101"}
 CELL = 8, 16  # pixels of a character on the screen

@@ -30,8 +30,8 @@ from scan_sides import GUNS
 from stage import end, environment, parser, percentile, print_machine, print_table
 
 from agent.outbox.opening import read_only
-from drivers.scan_gun.evdev_source import EVENT
-from drivers.scan_gun.reader import boottime_ms
+from drivers.scan_gun.sources.evdev import EVENT
+from drivers.scan_gun.sources.reader import boottime_ms
 
 PAUSE_S = 0.02
 LINES_PAUSE_S = 0.4  # of the gun that reads labels of several lines

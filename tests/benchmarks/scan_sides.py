@@ -28,11 +28,11 @@ from agent.scans.captures import Captures
 from common.clock import SystemClock
 from common.messages import Capture
 from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.decoding.framing import Framer
+from drivers.scan_gun.decoding.keys import US
 from drivers.scan_gun.driver import ScanGun
-from drivers.scan_gun.evdev_source import EVENT, EvdevDecoder
-from drivers.scan_gun.framing import Framer
-from drivers.scan_gun.keys import US
 from drivers.scan_gun.session import read_until_gone
+from drivers.scan_gun.sources.evdev import EVENT, EvdevDecoder
 
 GUNS = ("left", "right", "seed")
 HELD_S = 2.0

@@ -9,7 +9,7 @@ from lab.guns import KeyboardGun
 from lab.keys import alt_code, typed
 from lab.station import Station
 
-from drivers.scan_gun.learning import CODES
+from drivers.scan_gun.replay.learning import CODES
 
 ENTER = 28
 CODE = "6901234567892"

@@ -8,9 +8,9 @@ import pytest
 from evdev import ecodes as e
 
 from drivers.scan_gun.capture import Capture
-from drivers.scan_gun.evdev_source import EVENT
-from drivers.scan_gun.keys import US
-from drivers.scan_gun.replay import replay
+from drivers.scan_gun.decoding.keys import US
+from drivers.scan_gun.replay.replay import replay
+from drivers.scan_gun.sources.evdev import EVENT
 
 Event = tuple[float, int, int, int]  # seconds, type, code, value
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from agent.cli.screen_codes import ean13, qr
 from drivers.catalogue import reason_codes
 from drivers.reading import CannotLook
-from drivers.scan_gun.camera import capture_of, read_codes
-from drivers.scan_gun.camera_child import Views, codes_in
+from drivers.scan_gun.sources.camera import capture_of, read_codes
+from drivers.scan_gun.sources.camera_child import Views, codes_in
 from drivers.v4l2 import LUMA, Format
 
 WIDTH, HEIGHT = 640, 480

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.scan_gun.altcodes import join
-from drivers.scan_gun.charset import Undecodable, decode
+from drivers.scan_gun.decoding.alt_codes import join
+from drivers.scan_gun.decoding.charset import Undecodable, decode
 
 
 def gb2312_hanzi() -> list[str]:

@@ -5,7 +5,7 @@ from evdev import ecodes as e
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.scan_gun.replay import replay
+from drivers.scan_gun.replay.replay import replay
 from tests.drivers.scan_gun.conftest import Typist
 
 HEX = {"a": e.KEY_A, "b": e.KEY_B, "c": e.KEY_C, "d": e.KEY_D, "e": e.KEY_E, "f": e.KEY_F}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from drivers.scan_gun.symbology import symbology_name
+from drivers.symbology import symbology_name
 
 SEED_LABEL = "桂育9号\n融水种业有限公司\n45022512345678901\nhttps://example.cn/s?c=1"
 

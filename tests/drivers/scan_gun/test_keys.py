@@ -6,8 +6,8 @@ import pytest
 from evdev import ecodes as e
 
 from agent.cli.scan import capture_json
-from drivers.scan_gun.bad_recording import BadRecording
-from drivers.scan_gun.replay import replay
+from drivers.scan_gun.replay.errors import BadRecording
+from drivers.scan_gun.replay.replay import replay
 
 
 def texts(captures):

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from evdev import ecodes as e
 
-from drivers.scan_gun.learning import CODES, learn, typed_by
-from drivers.scan_gun.replay import replay
+from drivers.scan_gun.replay.learning import CODES, learn, typed_by
+from drivers.scan_gun.replay.replay import replay
 from tests.drivers.scan_gun.test_code_entry import alt_hex, by_u_held, by_u_then_enter
 
 END = {"enter": "\n", "tab": "\t", "none": ""}

@@ -12,10 +12,10 @@ from delivered import Captures
 
 from drivers.reading import Condition, DriverError
 from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.decoding.framing import Framer, Framing
 from drivers.scan_gun.driver import ScanGun
-from drivers.scan_gun.framing import Framer, Framing
-from drivers.scan_gun.reader import boottime_ms
-from drivers.scan_gun.serial_source import SerialDecoder
+from drivers.scan_gun.sources.reader import boottime_ms
+from drivers.scan_gun.sources.serial_port import SerialDecoder
 
 ROOT = Path("/")
 

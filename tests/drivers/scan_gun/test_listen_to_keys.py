@@ -8,10 +8,10 @@ import time
 from delivered import Captures
 from evdev import ecodes as e
 
+from drivers.scan_gun.decoding.framing import Framer, Framing
 from drivers.scan_gun.driver import read_until_gone
-from drivers.scan_gun.evdev_source import EvdevDecoder
-from drivers.scan_gun.framing import Framer, Framing
-from drivers.scan_gun.reader import boottime_ms
+from drivers.scan_gun.sources.evdev import EvdevDecoder
+from drivers.scan_gun.sources.reader import boottime_ms
 
 LATER_S = boottime_ms() / 1000 + 100_000  # stamps that no silence of this machine reaches, however slowly a test runs
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from evdev import ecodes as e
 
 from drivers.catalogue import reason_codes
-from drivers.scan_gun.evdev_source import EVENT, EvdevDecoder
-from drivers.scan_gun.framing import Framer, Framing
+from drivers.scan_gun.decoding.framing import Framer, Framing
 from drivers.scan_gun.identity import PASSED_ON, at_path, candidates
-from drivers.scan_gun.pass_through import PassThrough
 from drivers.scan_gun.session import read_until_gone
+from drivers.scan_gun.sources.evdev import EVENT, EvdevDecoder
+from drivers.scan_gun.sources.pass_through import PassThrough
 
 KEYBOARD = "10000 7 ff9f207ac14057ff febeffdfffefffff fffffffffffffffe"
 LATER_S = 4_000_000_000

@@ -8,11 +8,11 @@ from evdev import ecodes as e
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.scan_gun.evdev_source import EVENT, EvdevDecoder
-from drivers.scan_gun.framing import Framer, Framing
-from drivers.scan_gun.keys import US
-from drivers.scan_gun.replay import replay
-from drivers.scan_gun.serial_source import SerialDecoder
+from drivers.scan_gun.decoding.framing import Framer, Framing
+from drivers.scan_gun.decoding.keys import US
+from drivers.scan_gun.replay.replay import replay
+from drivers.scan_gun.sources.evdev import EVENT, EvdevDecoder
+from drivers.scan_gun.sources.serial_port import SerialDecoder
 from tests.drivers.scan_gun.conftest import Typist, timed_lines
 
 table = st.text([chr(c) for c in range(32, 127)] + ["\x1d", "\x1e", "\x04"], min_size=1, max_size=30)
@@ -181,7 +181,7 @@ def test_hostile_bytes_never_crash(chunks: list[tuple[bytes, int]], marked: bool
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.binary(max_size=70), st.integers(0, 2000)), max_size=20))
 def test_hostile_reports_never_crash(reports: list[tuple[bytes, int]]):
-    from drivers.scan_gun.hidpos_source import HidposDecoder
+    from drivers.scan_gun.sources.hidpos import HidposDecoder
 
     decoder = HidposDecoder(Framer("g", "i", "hidpos", Framing()))
     at_ms = 0

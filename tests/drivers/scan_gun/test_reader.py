@@ -5,7 +5,7 @@ import os
 import threading
 import time
 
-from drivers.scan_gun.reader import Bytes, Gone, Quiet, Reader
+from drivers.scan_gun.sources.reader import Bytes, Gone, Quiet, Reader
 
 WRITES = 200
 

@@ -8,13 +8,13 @@ import pytest
 from evdev import ecodes as e
 
 from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.driver import ScanGun
-from drivers.scan_gun.evdev_source import EvdevDecoder
-from drivers.scan_gun.framing import Framer
-from drivers.scan_gun.hidpos_source import HidposDecoder
 from drivers.scan_gun.recording import Entry, first_line, line
-from drivers.scan_gun.replay import replay
-from drivers.scan_gun.serial_source import SerialDecoder
+from drivers.scan_gun.replay.replay import replay
+from drivers.scan_gun.sources.evdev import EvdevDecoder
+from drivers.scan_gun.sources.hidpos import HidposDecoder
+from drivers.scan_gun.sources.serial_port import SerialDecoder
 
 
 class Live:

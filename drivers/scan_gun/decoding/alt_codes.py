@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Literal, TypeAlias
 
-from drivers.scan_gun.charset import ECI_CHARSETS, Decoded, Undecodable, decode, is_chinese
+from drivers.scan_gun.decoding.charset import ECI_CHARSETS, Decoded, Undecodable, decode, is_chinese
 
 Alt: TypeAlias = Literal["auto", "unicode", "gbk"]
 Stroke: TypeAlias = str | int  # a character, or the decimal of an Alt code from 128 up

@@ -3,8 +3,8 @@
 import asyncio
 
 from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.decoding.framing import Framer, Framing
 from drivers.scan_gun.driver import ScanGun, Speed
-from drivers.scan_gun.framing import Framer, Framing
 from drivers.scan_gun.identity import Candidate
 from drivers.scan_gun.opening import open_gun
 from drivers.scan_gun.recording import Entry
@@ -41,7 +41,7 @@ class Ear:
     def light_caps(self, lit: bool) -> None:
         """The CapsLock lamp of a keyboard gun, to see whether it turns its letters round by it."""
         if self._fd is not None and self.device.source == "evdev":
-            from drivers.scan_gun.evdev_source import light_caps
+            from drivers.scan_gun.sources.evdev import light_caps
 
             light_caps(self._fd, lit)
 

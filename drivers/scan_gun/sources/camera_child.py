@@ -1,4 +1,4 @@
-"""The child process that reads codes from a camera: `python -m drivers.scan_gun.camera_child '{"nodes": ["/dev/video0"]}'`.
+"""The child process that reads codes from a camera: `python -m drivers.scan_gun.sources.camera_child '{"nodes": [NODE]}'`.
 
 Prints JSON lines: `{"camera": node, "format": [fourcc, width, height]}` once it is set up, then a code each as
 `{"hex": …, "start_ms": …, "end_ms": …}` (CLOCK_BOOTTIME), until it is killed; or `{"error": reason, …}` and ends.

@@ -19,15 +19,15 @@ import msgspec
 from evdev import ecodes
 from msgspec import Meta
 
-from drivers.scan_gun.bad_recording import no_json, not_of_the_form, wrong_option
 from drivers.scan_gun.capture import Capture, Source
+from drivers.scan_gun.decoding.framing import Framer
+from drivers.scan_gun.decoding.keys import Caps
 from drivers.scan_gun.driver import ScanGun
-from drivers.scan_gun.evdev_source import EvdevDecoder
-from drivers.scan_gun.framing import Framer
-from drivers.scan_gun.hidpos_source import HidposDecoder
-from drivers.scan_gun.keys import Caps
 from drivers.scan_gun.recording import Entry, Mark
-from drivers.scan_gun.serial_source import SerialDecoder
+from drivers.scan_gun.replay.errors import no_json, not_of_the_form, wrong_option
+from drivers.scan_gun.sources.evdev import EvdevDecoder
+from drivers.scan_gun.sources.hidpos import HidposDecoder
+from drivers.scan_gun.sources.serial_port import SerialDecoder
 
 Seconds: TypeAlias = Annotated[float, Meta(ge=-1e10, le=1e10)]
 Number: TypeAlias = Annotated[int, Meta(ge=0, le=0xFFFF)]

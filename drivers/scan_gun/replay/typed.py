@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from drivers.scan_gun.altcodes import Stroke
 from drivers.scan_gun.capture import Capture, Damage, Source
-from drivers.scan_gun.framing import Framer, Framing
+from drivers.scan_gun.decoding.alt_codes import Stroke
+from drivers.scan_gun.decoding.framing import Framer, Framing
 from drivers.scan_gun.recording import Entry
-from drivers.scan_gun.replay import replay_into
+from drivers.scan_gun.replay.replay import replay_into
 
 
 class Heard(NamedTuple):

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from evdev import ecodes as e
 
-from drivers.scan_gun.evdev_source import EVENT
 from drivers.scan_gun.identity import PASSED_ON
+from drivers.scan_gun.sources.evdev import EVENT
 
 _NAME_BYTES = 79  # UINPUT_MAX_NAME_SIZE, with its end
 _EVIOCGBIT_KEY = 0x80604521  # 96 bytes of key bits

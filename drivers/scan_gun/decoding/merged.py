@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from drivers.scan_gun.altcodes import Stroke
+from drivers.scan_gun.decoding.alt_codes import Stroke
 
 SUSPECT_MS = 60  # no gun hesitates so long within a code for no reason of its own
 TIMES = 8  # the patience of the framer, which ends a scan at so many times the gun's longest gap

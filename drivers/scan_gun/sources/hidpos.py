@@ -15,10 +15,10 @@ import os
 from pathlib import Path
 
 from drivers.scan_gun.capture import Capture, Damage
-from drivers.scan_gun.framing import Framer
-from drivers.scan_gun.reader import boottime_ms
+from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.recording import Heard, bytes_entry, cause_mark, mark_entry
-from drivers.scan_gun.symbology import is_identifier
+from drivers.scan_gun.sources.reader import boottime_ms
+from drivers.symbology import is_identifier
 
 DECODED_DATA = 2
 _ROOM = 56  # bytes of data in one report

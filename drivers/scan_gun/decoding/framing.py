@@ -9,13 +9,13 @@ from collections import deque
 
 import msgspec
 
-from drivers.scan_gun.altcodes import Alt, Stroke, best_effort, join
 from drivers.scan_gun.capture import DAMAGED, REPEATED, Capture, Damage, Source
-from drivers.scan_gun.charset import Decoded, Undecodable, decode
-from drivers.scan_gun.joined import suffix_inside
-from drivers.scan_gun.open_scan import OpenScan
-from drivers.scan_gun.symbology import ECI_MODES
-from drivers.scan_gun.wrapping import ends_with, unwrapped
+from drivers.scan_gun.decoding.affixes import ends_with, unwrapped
+from drivers.scan_gun.decoding.alt_codes import Alt, Stroke, best_effort, join
+from drivers.scan_gun.decoding.charset import Decoded, Undecodable, decode
+from drivers.scan_gun.decoding.merged import suffix_inside
+from drivers.scan_gun.decoding.open_scan import OpenScan
+from drivers.symbology import ECI_MODES
 
 LONGEST = 16_384  # items of one scan; the largest Han Xin code holds 7,827 digits
 SILENCE_FLOOR_MS, SILENCE_CEILING_MS = 250, 1500

@@ -8,8 +8,8 @@ from drivers.cameras import nodes, resolve
 from drivers.child import hear_child
 from drivers.reading import CannotLook
 from drivers.scan_gun.capture import DAMAGED, Capture
-from drivers.scan_gun.charset import Decoded, Undecodable, decode
-from drivers.scan_gun.symbology import ECI_MODES, is_identifier
+from drivers.scan_gun.decoding.charset import Decoded, Undecodable, decode
+from drivers.symbology import ECI_MODES, is_identifier
 
 GUN = "camera"  # in the place of a table's id
 _NODES_AT_MOST = 8
@@ -39,7 +39,7 @@ async def read_codes(root: Path, device: str, seconds: float, deliver: Callable[
             deliver(capture_of(str(said["hex"]), int(said["start_ms"]), int(said["end_ms"]), identity))
 
     arguments = {"nodes": [str(root / path.lstrip("/")) for path in paths[:_NODES_AT_MOST]]}
-    await hear_child("drivers.scan_gun.camera_child", arguments, tell, seconds)
+    await hear_child("drivers.scan_gun.sources.camera_child", arguments, tell, seconds)
 
 
 def capture_of(raw: str, start_ms: int, end_ms: int, identity: str) -> Capture:

@@ -19,10 +19,10 @@ from typing import Literal, TypeAlias
 from evdev import ecodes as e
 
 from drivers.scan_gun.capture import Capture, Damage
-from drivers.scan_gun.framing import Framer
-from drivers.scan_gun.keys import Caps, Keys
-from drivers.scan_gun.reader import boottime_ms
+from drivers.scan_gun.decoding.framing import Framer
+from drivers.scan_gun.decoding.keys import Caps, Keys
 from drivers.scan_gun.recording import Heard, cause_mark, key_entry, mark_entry
+from drivers.scan_gun.sources.reader import boottime_ms
 
 Grab: TypeAlias = Literal["exclusive", "pass_through", "shared"]
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from drivers.reading import Scalar
 from drivers.scan_gun.capture import Capture, Source
+from drivers.scan_gun.decoding.affixes import identifier
 from drivers.scan_gun.recording import Entry, line
-from drivers.scan_gun.replay import replay
-from drivers.scan_gun.strokes import Heard, strokes_of
-from drivers.scan_gun.wrapping import identifier
+from drivers.scan_gun.replay.replay import replay
+from drivers.scan_gun.replay.typed import Heard, strokes_of
 
 Both: TypeAlias = tuple[str, str]  # Chinese and English
 

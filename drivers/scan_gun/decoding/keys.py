@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 from evdev import ecodes as e
 
 from drivers.scan_gun.capture import Capture
-from drivers.scan_gun.code_entry import CodeEntry
-from drivers.scan_gun.framing import Framer
+from drivers.scan_gun.decoding.code_entry import CodeEntry
+from drivers.scan_gun.decoding.framing import Framer
 
 Caps: TypeAlias = Literal["ignore", "host"]
 

@@ -1,8 +1,8 @@
 """A scan that has begun and not ended."""
 
-from drivers.scan_gun.altcodes import Stroke
 from drivers.scan_gun.capture import Damage
-from drivers.scan_gun.joined import Pauses
+from drivers.scan_gun.decoding.alt_codes import Stroke
+from drivers.scan_gun.decoding.merged import Pauses
 
 
 class OpenScan:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from drivers.scan_gun.altcodes import Stroke
 from drivers.scan_gun.capture import Damage
-from drivers.scan_gun.symbology import is_identifier
+from drivers.scan_gun.decoding.alt_codes import Stroke
+from drivers.symbology import is_identifier
 
 
 def unwrapped(

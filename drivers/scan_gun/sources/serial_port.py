@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from drivers.scan_gun.capture import Capture, Damage
-from drivers.scan_gun.framing import Framer
-from drivers.scan_gun.reader import boottime_ms
+from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.recording import Heard, bytes_entry, cause_mark, mark_entry
+from drivers.scan_gun.sources.reader import boottime_ms
 
 Parity: TypeAlias = Literal["none", "even", "odd"]
 

@@ -1,0 +1,1 @@
+"""From keys or bytes to one capture: framing, characters, damage. Pure."""

@@ -1,0 +1,1 @@
+"""Recordings: replayed, listened to, and a gun learned from them."""

@@ -1,0 +1,1 @@
+"""What a gun is read from: evdev, serial, HID POS, camera."""
