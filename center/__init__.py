@@ -1,1 +1,1 @@
-"""The county side: recorder, live view, simulated fleet."""
+"""The county side."""

@@ -13,8 +13,8 @@ import paho.mqtt.client as paho
 from broker import Broker
 from paho.mqtt.reasoncodes import ReasonCode
 
-from center.record import Recorder
-from center.store import Store
+from center.recorder.recorder import Recorder
+from center.store.store import Store
 from common.clock import SystemClock
 from common.messages import topic
 from common.mqtt.connection import Wire
@@ -154,4 +154,4 @@ async def recording(
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", "from center.cli import main; main()", *arguments]
+    return [sys.executable, "-c", "from center.cli.app import main; main()", *arguments]

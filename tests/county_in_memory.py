@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from center.intake import Arrived, take
-from center.store import Store
+from center.store.intake import Arrived, take
+from center.store.store import Store
 from common.clock import SystemClock
 from common.messages import Receipt, State, topic
 from common.station import Terminal
@@ -39,7 +39,7 @@ class InMemoryCounty:
         self.backup: Path | None = None
 
     def take(self, most: int) -> None:
-        """The recorder stores the next messages and answers, as `center.record` does."""
+        """The recorder stores the next messages and answers, as `center.recorder.recorder` does."""
         batch, self.queue = self.queue[:most], self.queue[most:]
         if not batch:
             return
@@ -92,7 +92,7 @@ class InMemoryCounty:
 
     def covered(self, outbox: str) -> set[int]:
         """The numbers of an outbox id that it holds a row for, or a void."""
-        from center.intake import void_range
+        from center.store.intake import void_range
 
         with sqlite3.connect(self.file) as db:
             sql = "SELECT seq, kind, body FROM entry WHERE outbox = :id UNION ALL "

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from county import url_of
 
-from center.store import Store
+from center.store.store import Store
 from common.clock import SystemClock
 
 

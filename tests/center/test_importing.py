@@ -13,10 +13,10 @@ from broker import Broker
 from county import NAME, OTHER, Probe, capture, device, journal, recording, scan, state, url_of
 
 from agent.outbox.outbox import Outbox
-from center import by_hand
-from center.importing import Imported, Refused, import_parcels
-from center.intake import Arrived, Taken, take, take_row
-from center.store import Store
+from center.recorder.importing import Imported, Refused, import_parcels
+from center.store import parcels as by_hand
+from center.store.intake import Arrived, Taken, take, take_row
+from center.store.store import Store
 from common.clock import SystemClock
 from common.messages import topic
 from common.parcel import key_digits

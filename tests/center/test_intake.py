@@ -7,7 +7,7 @@ from county import NAME, OUTBOX, capture, device, heartbeat, journal, scan, stat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from center.intake import Arrived, take
+from center.store.intake import Arrived, take
 from common.messages import topic
 
 

@@ -28,7 +28,7 @@ from county import (
     url_of,
 )
 
-from center.store import Store
+from center.store.store import Store
 from common.messages import SIMULATED, topic
 
 RECEIPTS = "yinong/1/+/receipt"

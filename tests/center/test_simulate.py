@@ -12,12 +12,12 @@ from county import NAME, Probe, recording
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from center.intake import Arrived, split, take
-from center.memory_outbox import MemoryOutbox, Row
-from center.scenes import EQUIPMENT, SCENES, standing
-from center.simulate import Fleet, Plan, terminals
-from center.simulated import SimulatedStation
-from center.store import Store
+from center.simulator.fleet import Fleet, Plan, terminals
+from center.simulator.outbox import MemoryOutbox, Row
+from center.simulator.scenes import EQUIPMENT, SCENES, standing
+from center.simulator.station import SimulatedStation
+from center.store.intake import Arrived, split, take
+from center.store.store import Store
 from common.clock import SystemClock
 from common.events import LinkDown, LinkUp, Start, read_event
 from common.messages import SIMULATED, Journal, Receipt, type_of

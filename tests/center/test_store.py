@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from center import schema
-from center.database import StoreError, StoreRefused
-from center.intake import Arrived, Taken, take
-from center.store import Kept, Store
+from center.store.database import StoreError, StoreRefused
+from center.store.intake import Arrived, Taken, take
+from center.store.store import Kept, Store, schema
 from common.clock import SystemClock
 from common.messages import topic
 from common.station import Terminal

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from county import NAME, OUTBOX, heartbeat, state
 
-from center.board import TWINS_FOR_S, Board, Known, Moment
-from center.intake import Arrived
+from center.live.stations import TWINS_FOR_S, Board, Known, Moment
+from center.store.intake import Arrived
 from common.messages import topic
 
 OTHER_OUTBOX = "ba9876543210"

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from center.board import Board, Moment
-from center.intake import Arrived
-from center.presence import SILENT_AFTER_S, Presence, newer_state, presence
-from center.watch import Watch, _plain
+from center.live.stations import Board, Moment
+from center.live.watch import Watch, _plain
+from center.store.intake import Arrived
+from center.store.presence import SILENT_AFTER_S, Presence, newer_state, presence
 from common.clock import SystemClock
 from common.messages import SIMULATED, State, topic
 from drivers.catalogue import Lang

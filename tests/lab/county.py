@@ -48,7 +48,7 @@ class County:
 
     def start_recorder(self) -> None:
         """Returns when its store is made, which it does before it connects."""
-        command = [*DIES_WITH_US, sys.executable, "-c", "from center.cli import main; main()"]
+        command = [*DIES_WITH_US, sys.executable, "-c", "from center.cli.app import main; main()"]
         with (self.folder / "recorder.log").open("ab") as log:
             self._recorder = subprocess.Popen(
                 [*command, "record", "--config", self.folder / "center.toml"],
@@ -69,7 +69,7 @@ class County:
     # what the county knows
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """A question to the recorder's store (center/schema.py)."""
+        """A question to the recorder's store (center/store/schema.py)."""
         with sqlite3.connect(f"file:{self.store}?mode=ro", uri=True) as connection:
             found = connection.execute(query, values).fetchall()
         connection.close()

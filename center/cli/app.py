@@ -20,7 +20,7 @@ from drivers.catalogue import Lang
 from drivers.reading import YinongError
 
 DEFAULT_CONFIG = Path("/etc/yinong-center/center.toml")
-REGISTERS = (Path(__file__).parents[1] / "config/counties", Path("/etc/yinong-center/counties"))
+REGISTERS = (Path(__file__).parents[2] / "config/counties", Path("/etc/yinong-center/counties"))
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def build(lang: Lang) -> typer.Typer:
             bool, typer.Option("--all", help=say("正常的设备也列出", "list devices that work, too"))
         ] = False,
     ) -> None:
-        from center.watch import Watch
+        from center.live.watch import Watch
 
         view = Watch(SystemClock(), lang, wide)
         if once is None and not sys.stdout.isatty():
@@ -109,7 +109,7 @@ def build(lang: Lang) -> typer.Typer:
         ] = 60,
         register: Annotated[Path | None, typer.Option(help=say("县名册", "register of the county"))] = None,
     ) -> None:
-        from center.simulate import Fleet, Plan
+        from center.simulator.fleet import Fleet, Plan
         from common.standard.register import load_register
 
         county = load_register(register or _register())
@@ -121,8 +121,8 @@ def build(lang: Lang) -> typer.Typer:
 
 
 async def _record(settings: Settings, url: str, simulated: bool) -> None:
-    from center.record import Recorder
-    from center.store import Store
+    from center.recorder.recorder import Recorder
+    from center.store.store import Store
 
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -139,9 +139,9 @@ async def _record(settings: Settings, url: str, simulated: bool) -> None:
 
 def _import(lang: Lang, url: str, paths: list[Path], trusted: list[str]) -> int:
     """0 all were taken, 1 one was refused or there was none. The recorder may run on the same database."""
-    from center import import_words
-    from center.importing import Refused, import_parcels
-    from center.store import Store
+    from center.recorder import import_texts as import_words
+    from center.recorder.importing import Refused, import_parcels
+    from center.store.store import Store
 
     store = Store.open(url, SystemClock(), make=False)
     try:

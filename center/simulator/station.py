@@ -11,9 +11,9 @@ import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
-from center.memory_outbox import MemoryOutbox, Row
-from center.reconnect import Retry, stay_connected
-from center.scenes import CODES, EQUIPMENT, SCENES, standing
+from center.broker import Retry, stay_connected
+from center.simulator.outbox import MemoryOutbox, Row
+from center.simulator.scenes import CODES, EQUIPMENT, SCENES, standing
 from common.clock import Clock, rfc3339
 from common.events import Event, Layer, LinkDown, LinkUp, Start
 from common.messages import (

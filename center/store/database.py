@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from center import schema
+from center.store import schema
 from drivers.reading import YinongError
 
 _NO_STORE = "{} 不是数据库,请检查 [store] url / is no store of ours: check [store] url"

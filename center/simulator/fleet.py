@@ -12,8 +12,8 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import NamedTuple
 
-from center.life import Life, Pace
-from center.simulated import SimulatedStation
+from center.simulator.life import Life, Pace
+from center.simulator.station import SimulatedStation
 from common.clock import Clock
 from common.mqtt.session import Broker
 from common.standard.register import County

@@ -1,6 +1,6 @@
 """What `yinong-center import` says of each parcel, in Chinese or English."""
 
-from center.importing import Imported, Refused
+from center.recorder.importing import Imported, Refused
 from common.parcel import key_digits
 from drivers.catalogue import Lang
 

@@ -6,8 +6,8 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from center.intake import Arrived, split
-from center.presence import SILENT_AFTER_S, Presence, newer_state, presence
+from center.store.intake import Arrived, split
+from center.store.presence import SILENT_AFTER_S, Presence, newer_state, presence
 from common.boot_time import Moments
 from common.clock import rfc3339
 from common.messages import Capture, Device, Heartbeat, Scan, Standard, State, type_of

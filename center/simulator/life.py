@@ -7,8 +7,8 @@ from collections.abc import Callable
 from math import inf
 from typing import NamedTuple
 
-from center.scenes import SCENES
-from center.simulated import HEARTBEAT_S, TELEMETRY_S, SimulatedStation
+from center.simulator.scenes import SCENES
+from center.simulator.station import HEARTBEAT_S, TELEMETRY_S, SimulatedStation
 
 
 class Pace(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Table, select, update
 
-from center import schema
+from center.store import schema
 from common.messages import State
 from common.station import Terminal
 

@@ -16,11 +16,10 @@ from sqlalchemy import Connection, Engine, Table, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from center import by_hand as parcels
-from center import schema
-from center.database import StoreError, StoreRefused, opened
-from center.intake import Row, SetAside, Taken, Value, void_range
-from center.presence import newer_state
+from center.store import parcels, schema
+from center.store.database import StoreError, StoreRefused, opened
+from center.store.intake import Row, SetAside, Taken, Value, void_range
+from center.store.presence import newer_state
 from common.clock import Clock
 from common.messages import State
 from common.receipts import Contiguous

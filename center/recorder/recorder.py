@@ -17,10 +17,10 @@ import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
-from center.database import StoreError, StoreRefused
-from center.intake import Arrived, Taken, split, take
-from center.reconnect import Retry, stay_connected
-from center.store import Head, Store
+from center.broker import Retry, stay_connected
+from center.store.database import StoreError, StoreRefused
+from center.store.intake import Arrived, Taken, split, take
+from center.store.store import Head, Store
 from common.clock import Clock, rfc3339
 from common.messages import LATE, ROOT, SIMULATED, Receipt, topic
 from common.mqtt.connection import Wire

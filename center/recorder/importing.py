@@ -14,11 +14,11 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
-from center import by_hand
-from center.by_hand import KnownKey
-from center.database import StoreError, StoreRefused
-from center.intake import Taken, take_row
-from center.store import Kept, Store
+from center.store import parcels as by_hand
+from center.store.database import StoreError, StoreRefused
+from center.store.intake import Taken, take_row
+from center.store.parcels import KnownKey
+from center.store.store import Kept, Store
 from common.parcel import SUFFIX, BadParcel, Manifest, Reading, Seal, key_digits, sealed
 from common.station import Terminal
 

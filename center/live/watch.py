@@ -14,10 +14,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from center.board import TROUBLE, Board, Known, Moment
-from center.intake import Arrived
-from center.presence import Presence
-from center.reconnect import stay_connected
+from center.broker import stay_connected
+from center.live.stations import TROUBLE, Board, Known, Moment
+from center.store.intake import Arrived
+from center.store.presence import Presence
 from common.clock import Clock, rfc3339
 from common.labels import CLASSES, CONDITIONS, word
 from common.messages import LATE, ROOT, SIMULATED, Device

@@ -1,0 +1,1 @@
+"""The stations live in a terminal."""

@@ -1,0 +1,1 @@
+"""Facts: what the county has stored, and what it answers for."""
