@@ -50,7 +50,7 @@ proof: $(STAMP) apt-run apt-lab
 	$(BIN)/python tests/benchmarks/drain.py
 	YINONG_LONG_TESTS=1 $(BIN)/pytest tests/journeys/test_broker_away.py --timeout 400
 	YINONG_LONG_TESTS=1 $(BIN)/pytest tests/journeys/test_long_life.py
-	YINONG_LONG_TESTS=1 $(BIN)/pytest tests/agent/test_outbox_machine.py
+	YINONG_LONG_TESTS=1 $(BIN)/pytest tests/agent/outbox/test_outbox_machine.py
 	$(BIN)/python tests/lab/power_cuts.py --cycles 300
 	$(BIN)/python tests/lab/power_cuts.py --cycles 20 --synchronous-normal
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from broker import Broker
-from county import command
+from support.broker import Broker
+from support.messages_of import command
 
 
 def main() -> int:

@@ -1,8 +1,8 @@
 """What a month does to the daemon: memory, descriptors, threads, tasks, the outbox's file, flash, the log.
 
-The daemon's own parts in compressed time (`tests/compressed.py`) live through days that are all alike: scans, losses of the
-broker (stopped, killed, away for two hours), a screen that goes off and on, requests at the control socket (some leave before the
-answer), messages that are none. At each mark the line is up and nothing waits.
+The daemon's own parts in compressed time (`tests/support/compressed.py`) live through days that are all alike: scans, losses of
+the broker (stopped, killed, away for two hours), a screen that goes off and on, requests at the control socket (some leave
+before the answer), messages that are none. At each mark the line is up and nothing waits.
 
   blocks        that Python has allocated, after a collection: a leak shows here first, and nothing else moves it
   file          outbox.db with its WAL; rows: in it, receipted and waiting
@@ -24,7 +24,7 @@ from stage import Broker, parser, print_machine, print_table
 
 from agent.host.log import Bounded
 
-from compressed import Life, Mark  # isort: skip  (found below tests/, which `stage` puts on the path)
+from support.compressed import Life, Mark  # isort: skip  (found below tests/, which `stage` puts on the path)
 
 MINUTES = 1440
 

@@ -20,7 +20,7 @@ from unicodedata import east_asian_width
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from broker import Broker  # noqa: E402
+from support.broker import Broker  # noqa: E402
 
 __all__ = ["Broker", "Stage", "parser", "print_table", "staged", "wait_for"]
 

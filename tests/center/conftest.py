@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from county import url_of
+from support.messages_of import url_of
 
 from center.store.store import Store
 from common.clock import SystemClock

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from broker import Broker
-from county import NAME, OTHER, Probe, device, journal, state
+from support.broker import Broker
+from support.messages_of import NAME, OTHER, Probe, device, journal, state
 
 from common.messages import TOPICS, topic
 from common.mqtt.errors import Refused

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from county import command
+from support.messages_of import command
 
 from center.settings import BrokerSettings, Settings, SettingsError, broker_of, checked, load
 

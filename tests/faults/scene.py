@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from broker import Broker
-from daemon import Daemon, Gun, Recorder, until
+from support.broker import Broker
+from support.daemon import Daemon, Gun, Recorder, until
 
 BEL = b"\a"
 PACE_S = 0.05  # 20 scans a second: faster than any hand

@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from broker import Broker
-from county_client import County
-from daemon import TERMINAL, Daemon, Gun, Recorder, until
+from support.broker import Broker
+from support.daemon import TERMINAL, Daemon, Gun, Recorder, until
+from support.mqtt_county import County
 
 LONG = pytest.mark.skipif(not os.environ.get("YINONG_LONG_TESTS"), reason="two minutes: set YINONG_LONG_TESTS=1")
 

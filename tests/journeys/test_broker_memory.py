@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from broker import Broker
-from daemon import TERMINAL, Daemon, Gun, Recorder, until
+from support.broker import Broker
+from support.daemon import TERMINAL, Daemon, Gun, Recorder, until
 
 SCANS = 300
 LIMIT = 400_000  # bytes: some hundred of these scans (mosquitto counts what it allocates; it logs nothing when it is reached)

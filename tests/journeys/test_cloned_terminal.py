@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broker import Broker
-from daemon import NAME, TERMINAL, Daemon, Gun, Recorder, until
-from hardware import Machine
+from support.broker import Broker
+from support.daemon import NAME, TERMINAL, Daemon, Gun, Recorder, until
+from support.hardware import Machine
 
 QUIET_S = 5  # five times the longest pause before a terminal that was kicked comes back
 

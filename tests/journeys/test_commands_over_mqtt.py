@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broker import Broker
-from county_client import County, Heard
-from daemon import NAME, TERMINAL, Daemon, keeps_the_contract, until
+from support.broker import Broker
+from support.daemon import NAME, TERMINAL, Daemon, keeps_the_contract, until
+from support.mqtt_county import County, Heard
 
 
 class Console:

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from broker import Broker
-from county_client import County
-from daemon import COMMANDS, TERMINAL, Daemon, Gun, Recorder, keeps_the_contract, until
-from sheets import texts_of
+from support.broker import Broker
+from support.daemon import COMMANDS, TERMINAL, Daemon, Gun, Recorder, keeps_the_contract, until
+from support.mqtt_county import County
+from support.sheets import texts_of
 
 from agent.control.socket import ask
 from common.codes.control_cards import Card, make

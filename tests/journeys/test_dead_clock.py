@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from broker import Broker, Tls
-from certificates import DAY, NOW, USUAL, Authority, Times
-from daemon import ALWAYS_OPEN, NAME, Daemon, Gun, Process, Recorder, until
+from support.broker import Broker, Tls
+from support.certificates import DAY, NOW, USUAL, Authority, Times
+from support.daemon import ALWAYS_OPEN, NAME, Daemon, Gun, Process, Recorder, until
 
 from agent.control.socket import ask
 
@@ -32,7 +32,7 @@ class Terminal(Daemon):
         new.replace(self._clock_file)
 
     def launch(self) -> Process:
-        program = str(Path(__file__).parents[1] / "wrong_clock.py")
+        program = str(Path(__file__).parents[1] / "support/wrong_clock.py")
         arguments = [sys.executable, program, str(self._clock_file), "--config", str(self.config)]
         self._process = Process([*arguments, "--socket", str(self.socket)], self.folder / "log", self.environment)
         return self._process

@@ -5,10 +5,10 @@ import os
 import time
 from pathlib import Path
 
-from broker import Broker
-from county_client import County
-from daemon import TERMINAL, Daemon, Gun, Recorder, SystemdSocket, until
-from flash import FailingDisk, SmallDisk, flushed, slow_flash
+from support.broker import Broker
+from support.daemon import TERMINAL, Daemon, Gun, Recorder, SystemdSocket, until
+from support.flash import FailingDisk, SmallDisk, flushed, slow_flash
+from support.mqtt_county import County
 
 NOBODY = 1  # a port where nobody listens
 

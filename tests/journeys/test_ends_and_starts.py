@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from broker import Broker
-from county_client import County, Heard
-from daemon import TERMINAL, Daemon, Gun, Recorder, keeps_the_contract, until
+from support.broker import Broker
+from support.daemon import TERMINAL, Daemon, Gun, Recorder, keeps_the_contract, until
+from support.mqtt_county import County, Heard
 
 STOP_WITHIN_S = 6.0
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broker import Broker
-from daemon import Daemon, until
+from support.broker import Broker
+from support.daemon import Daemon, until
 
 SEEN = [
     (signal.SIGKILL, {"SERVICE_RESULT": "watchdog", "EXIT_CODE": "killed", "EXIT_STATUS": "KILL"}),

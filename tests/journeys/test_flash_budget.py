@@ -1,14 +1,14 @@
 """A loose screen's plug writes the day's flash budget away: from then on scans are written and hardly anything else.
 
-The daemon's own parts in compressed time (`tests/compressed.py`); the bytes are the kernel's.
+The daemon's own parts in compressed time (`tests/support/compressed.py`); the bytes are the kernel's.
 """
 
 from pathlib import Path
 
 import msgspec
 import pytest
-from broker import Broker
-from compressed import Life
+from support.broker import Broker
+from support.compressed import Life
 
 from agent.host.write_budget import DAY_MS
 from common.messages import Device, Journal

@@ -4,9 +4,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from broker import Broker
-from county_client import County
-from daemon import TERMINAL, Daemon, Gun, Recorder, SystemdSocket, keeps_the_contract, until
+from support.broker import Broker
+from support.daemon import TERMINAL, Daemon, Gun, Recorder, SystemdSocket, keeps_the_contract, until
+from support.mqtt_county import County
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broker import Broker
-from county_client import County
-from daemon import TERMINAL, Daemon, Gun, Recorder, until
+from support.broker import Broker
+from support.daemon import TERMINAL, Daemon, Gun, Recorder, until
+from support.mqtt_county import County
 
 from agent.host.fingerprint import fingerprint
 

@@ -5,9 +5,9 @@ import socket
 import time
 from pathlib import Path
 
-from broker import Broker
-from county_client import County
-from daemon import NAME, TERMINAL, Daemon, Gun, Recorder, keeps_the_contract, until
+from support.broker import Broker
+from support.daemon import NAME, TERMINAL, Daemon, Gun, Recorder, keeps_the_contract, until
+from support.mqtt_county import County
 
 
 def test_a_scan_is_committed_sent_stored_and_receipted(tmp_path: Path, broker: Broker) -> None:

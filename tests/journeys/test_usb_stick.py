@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from broker import Broker
-from county_client import County
-from daemon import COMMANDS, TERMINAL, Daemon, Gun, Recorder, until
+from support.broker import Broker
+from support.daemon import COMMANDS, TERMINAL, Daemon, Gun, Recorder, until
+from support.mqtt_county import County
 
 from agent.host.keys import told_key
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broker import Broker
-from county_client import County
-from daemon import TERMINAL, Daemon, Gun, SystemdSocket, keeps_the_contract, until
+from support.broker import Broker
+from support.daemon import TERMINAL, Daemon, Gun, SystemdSocket, keeps_the_contract, until
+from support.mqtt_county import County
 
 
 class SilentServer:

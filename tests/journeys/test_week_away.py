@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import paho.mqtt.subscribe
-from broker import Broker
-from county_client import County
-from daemon import TERMINAL, Daemon, Gun, Recorder, until
+from support.broker import Broker
+from support.daemon import TERMINAL, Daemon, Gun, Recorder, until
+from support.mqtt_county import County
 
 DAYS = 7
 SCANS_A_DAY = 120  # of both guns

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from broker import Broker
 from lab.places import CHECKOUT, DIES_WITH_US, LabError
+from support.broker import Broker
 
 HOST = "10.0.2.2"  # this machine, as QEMU's user network shows it to a station
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import ABSENT_GUN, Files
-from daemon import TERMINAL, Daemon
+from support.command_line import ABSENT_GUN, Files
+from support.daemon import TERMINAL, Daemon
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from command_line import ABSENT_GUN, DEVICE, Files, one_line, run
-from daemon import TERMINAL, Daemon
+from support.command_line import ABSENT_GUN, DEVICE, Files, one_line, run
+from support.daemon import TERMINAL, Daemon
 
 ITEM = {"item", "verdict", "because", "params", "says", "remedy"}
 NO_PAGE = '[[device]]\nclass = "web_page"\nid = "main"\n'

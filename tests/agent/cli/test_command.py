@@ -2,8 +2,8 @@
 
 import subprocess
 
-from command_line import Files, run
-from daemon import COMMANDS, Daemon
+from support.command_line import Files, run
+from support.daemon import COMMANDS, Daemon
 
 
 def test_help_speaks_chinese_and_english() -> None:

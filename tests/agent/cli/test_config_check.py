@@ -1,7 +1,7 @@
 """`config check`: every mistake at once."""
 
-from command_line import Files, run
-from daemon import TERMINAL
+from support.command_line import Files, run
+from support.daemon import TERMINAL
 
 
 def test_six_mistakes_are_six(files: Files) -> None:

@@ -2,8 +2,8 @@
 
 import tomllib
 
-from command_line import Files, run
-from daemon import Daemon
+from support.command_line import Files, run
+from support.daemon import Daemon
 
 
 def test_devices_lists_what_is_here_with_tables_that_load(files: Files) -> None:

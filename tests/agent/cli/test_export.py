@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import parcels
 import pytest
+from support import parcels
 
 from agent.cli import stick
 from agent.cli.terms import Terms

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import DEVICE, Files, one_line, run
+from support.command_line import DEVICE, Files, one_line, run
 
 CASES = Path(__file__).parents[2] / "drivers"
 

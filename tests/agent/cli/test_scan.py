@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from daemon import COMMANDS, Daemon, Gun, until
+from support.daemon import COMMANDS, Daemon, Gun, until
 
 
 def test_scans_are_shown_live_and_counted(tmp_path: Path, nobody: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sheets import texts_of
+from support.sheets import texts_of
 
 from agent.host.card_key import NAME, card_key
 from agent.outbox.opening import open_outbox

@@ -1,8 +1,8 @@
 """`status` and `outbox`: of a daemon, of its file, and of nobody."""
 
 import pytest
-from command_line import Files, one_line, run
-from daemon import TERMINAL, Daemon
+from support.command_line import Files, one_line, run
+from support.daemon import TERMINAL, Daemon
 
 
 def test_status_without_a_daemon_is_said_and_has_exit_code_2(files: Files) -> None:

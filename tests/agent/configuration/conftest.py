@@ -1,7 +1,7 @@
 """Fixture of the configuration's tests: a file of a test's own."""
 
 import pytest
-from minimal_toml import ONE
+from support.minimal_toml import ONE
 
 from agent.configuration.settings import load
 

@@ -1,7 +1,7 @@
 """Secrets: from systemd's credentials or a file of mode 0600, never from agent.toml itself."""
 
 import pytest
-from minimal_toml import MINIMAL, paths
+from support.minimal_toml import MINIMAL, paths
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from minimal_toml import MINIMAL, ONE, paths
+from support.minimal_toml import MINIMAL, ONE, paths
 
 from agent.configuration.settings import Log, OutboxSection, Settings, load
 from common.standard.opening_hours import OpeningHours

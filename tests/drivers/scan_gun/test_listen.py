@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from delivered import Captures
+from support.delivered import Captures
 
 from drivers.reading import Condition, DriverError
 from drivers.scan_gun.capture import Capture

@@ -5,8 +5,8 @@ import os
 import threading
 import time
 
-from delivered import Captures
 from evdev import ecodes as e
+from support.delivered import Captures
 
 from drivers.scan_gun.decoding.framing import Framer, Framing
 from drivers.scan_gun.driver import read_until_gone

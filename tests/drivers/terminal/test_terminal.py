@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from flash import SmallDisk, slow_flash
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.flash import SmallDisk, slow_flash
 
 from drivers.reading import CannotLook, Condition, Reading
 from drivers.terminal import mounts, rare, system

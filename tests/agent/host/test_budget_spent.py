@@ -1,0 +1,218 @@
+"""When the day's flash budget is met all but scans gives way: telemetry, daily repeats, devices that flap, write probes."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from support.running import running
+
+from agent.devices.poller import REPORT_AGAIN_MS, SPARING_MS, Rounds
+from agent.devices.state import Board
+from agent.devices.watched import Watch
+from agent.host.write_budget import DAY_MS, Flash
+from agent.outbox import spool as spill
+from agent.outbox.outbox import Outbox
+from agent.outbox.stamps import journal
+from agent.outbox.writer import Writer
+from agent.reports.telemetry import HELD_AT_MOST, Limits, Reports
+from agent.scans.captures import Captures
+from agent.uplink.link import Link
+from common.messages import Device, Receipt
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session
+from drivers.reading import Condition, Reading, Reason
+from drivers.scan_gun.capture import Capture as Read
+from drivers.table import DeviceClass
+from drivers.terminal.driver import Terminal
+
+WORKING = Reading(condition=Condition.WORKING, reason=Reason("ok"))
+FAULTY = Reading(condition=Condition.FAULTY, reason=Reason("paper_out"))
+
+
+class Day:
+    """A day whose flash budget the test has met or not: a meter on the test's own account of the kernel."""
+
+    def __init__(self, root: Path, clock: Any) -> None:
+        (root / "proc/self").mkdir(parents=True)
+        self._io = root / "proc/self/io"
+        self.flash = Flash(clock, 1000, None, root=root)
+        self.spent(0)
+
+    def spent(self, count: int) -> None:
+        self._io.write_text(f"write_bytes: {count}\ncancelled_write_bytes: 0\n", "ascii")
+        self.flash.look()
+
+
+@pytest.fixture
+def day(tmp_path: Path, clock: Any) -> Day:
+    return Day(tmp_path / "root", clock)
+
+
+class Flapping(msgspec.Struct, kw_only=True):
+    """A device that is another at each look, until it is quiet; `spared` counts looks of its sparing self."""
+
+    id: str = "main"
+    seen: list[str] = []
+    quiet: list[bool] = []
+
+    async def look(self, root: Path, previous: Reading | None = None) -> Reading:
+        self.seen.append("")
+        return WORKING if self.quiet or len(self.seen) % 2 else FAULTY
+
+    def sparing(self) -> "Spared":
+        return Spared(seen=self.seen, quiet=self.quiet)
+
+
+class Spared(msgspec.Struct, kw_only=True):
+    id: str = "main"
+    seen: list[str] = []
+    quiet: list[bool] = []
+
+    async def look(self, root: Path, previous: Reading | None = None) -> Reading:
+        self.seen.append("spared")
+        return WORKING if self.quiet or len(self.seen) % 2 else FAULTY
+
+    def sparing(self) -> "Spared":
+        return self
+
+
+def rounds_of(driver: Any, writer: Writer, clock: Any, day: Day) -> tuple[Rounds, Watch]:
+    watch = Watch(DeviceClass("printer", "test:none", 60, 5.0), "main", driver, None)
+    rounds = Rounds(
+        [watch], Path("/"), clock, writer, Board(), lambda _: (), "B", lambda _: None, spare=lambda: day.flash.met
+    )
+    return rounds, watch
+
+
+def reports_of(writer: Writer, clock: Any, day: Day) -> Reports:
+    """Without a line: nobody listens."""
+
+    async def nobody(_: Any) -> None: ...
+
+    link = Link(
+        "x", clock, Address("127.0.0.1", 9), lambda _: Session("c"), nobody, lambda _: None, nobody,
+        chance=random.Random(1),
+    )  # fmt: skip
+    return Reports(Board(), writer, link, clock, "0000aaaa", Limits(90, 1 << 20), day.flash)
+
+
+async def pass_samples(writer: Writer, clock: Any, count: int) -> None:
+    """So many rounds of telemetry, each with the outbox's answers waited for."""
+    for _ in range(count):
+        await clock.advance(300)
+        for _ in range(3):
+            await writer.ask(lambda _: None)
+            await clock.advance(0)
+
+
+def told(outbox: Outbox) -> list[str]:
+    rows = outbox.waiting(0, 100_000)
+    return [msgspec.json.decode(row.body, type=Device).condition for row in rows if row.leaf.startswith("device/")]
+
+
+async def test_a_device_that_flaps_each_second_is_told_of_once_an_hour_and_its_last_state_in_the_end(
+    writer: Writer, outbox: Outbox, clock: Any, day: Day
+) -> None:
+    driver = Flapping(seen=[], quiet=[])
+    rounds, watch = rounds_of(driver, writer, clock, day)
+    for _ in range(20):
+        await rounds.look(watch, event=True)
+        await clock.advance(1)
+    assert len(told(outbox)) == 20, "each change counts while there is budget"
+    day.spent(1000)
+    for _ in range(3 * 3600):
+        await rounds.look(watch, event=True)
+        await clock.advance(1)
+    assert 22 <= len(told(outbox)) <= 24
+    driver.quiet.append(True)
+    for _ in range(SPARING_MS // 60_000 + 3):
+        await rounds.look(watch)
+        await clock.advance(60)
+    assert told(outbox)[-1] == "working"
+
+
+async def test_daily_repeats_wait_for_a_day_with_budget(writer: Writer, outbox: Outbox, clock: Any, day: Day) -> None:
+    rounds, watch = rounds_of(Flapping(seen=[], quiet=[True]), writer, clock, day)
+    await rounds.look(watch)
+    day.spent(1000)
+    await clock.advance(REPORT_AGAIN_MS / 1000 - 1)
+    await rounds.look(watch)
+    await clock.advance(0.5)
+    day.flash.look()
+    assert day.flash.met
+    watch.reported_mono_ms = None  # as in a run that has just begun
+    await rounds.look(watch)
+    assert len(told(outbox)) == 1
+    await clock.advance(DAY_MS / 1000)
+    day.flash.look()
+    await rounds.look(watch)
+    assert len(told(outbox)) == 2
+
+
+async def test_a_driver_that_writes_is_asked_to_spare(writer: Writer, clock: Any, day: Day) -> None:
+    driver = Flapping(seen=[], quiet=[])
+    rounds, watch = rounds_of(driver, writer, clock, day)
+    await rounds.look(watch)
+    day.spent(1000)
+    await rounds.look(watch)
+    assert driver.seen == ["", "spared"]
+
+
+def test_the_terminal_spares_by_a_write_a_day_and_is_otherwise_the_same() -> None:
+    one = Terminal(id="main", hot_c=70)
+    assert one.sparing() == Terminal(id="main", hot_c=70, write_every_s=86_400)
+    assert Terminal(id="main", write_every_s=604_800).sparing().write_every_s == 604_800
+
+
+async def test_telemetry_stays_in_memory_thinned_and_bounded_and_goes_to_the_disk_on_the_next_day(
+    writer: Writer, outbox: Outbox, clock: Any, day: Day
+) -> None:
+    reports = reports_of(writer, clock, day)
+    day.spent(1000)
+    async with running(reports.run()):
+        await clock.advance(30)
+        await pass_samples(writer, clock, 4 * HELD_AT_MOST)
+        assert spill.held_bytes(outbox) == 0
+        await reports.spill()
+        assert spill.held_bytes(outbox) == 0, "nor at a stop"
+        await pass_samples(writer, clock, 288 - 4 * HELD_AT_MOST)
+        day.flash.look()
+        assert not day.flash.met
+        await pass_samples(writer, clock, 1)
+        held = spill.oldest(outbox, 1000)
+        assert HELD_AT_MOST // 2 < len(held) <= HELD_AT_MOST + 1
+        times = [msgspec.json.decode(body)["mono_ms"] for _, body in held]
+        assert times == sorted(times)
+        assert times[0] < 1_030_000 + 20 * 300_000, "the beginning of the day keeps its shape"
+
+
+async def test_scans_are_written_whatever_the_budget_says(writer: Writer, outbox: Outbox, clock: Any, day: Day) -> None:
+    day.spent(10_000_000)
+    captures = Captures((), Path("/"), clock, writer)
+    async with running(captures.run()):
+        for n in range(50):
+            captures.take(Read(gun="camera", identity="x", source="camera", text=f"69{n}", raw="00", charset="ascii",
+                               charset_because="plain", symbology=None, start_mono_ms=1, end_mono_ms=2))  # fmt: skip
+        for _ in range(200):
+            await clock.advance(0)
+            await writer.ask(lambda _: None)
+        assert len([row for row in outbox.waiting(0, 1000) if row.leaf == "scan"]) == 50
+
+
+async def test_the_archive_is_not_pruned_on_a_day_without_budget(
+    writer: Writer, outbox: Outbox, clock: Any, day: Day
+) -> None:
+    old_s = int(clock.now().timestamp()) - 91 * 86_400
+    await writer.commit([journal(clock, "old")._replace(at_s=old_s)])
+    outbox.receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
+    day.spent(1000)
+    reports = reports_of(writer, clock, day)
+    async with running(reports.run()):
+        await pass_samples(writer, clock, 26)
+        assert outbox.depth().archived == 1
+        await clock.advance(DAY_MS / 1000)
+        day.flash.look()
+        await pass_samples(writer, clock, 13)
+        assert outbox.depth().archived == 0

@@ -1,0 +1,217 @@
+"""An outbox file that is an older copy of itself: a disk image that was put back (decision 12). With the real store behind."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.memory_county import InMemoryCounty, Published
+
+from agent.outbox.opening import open_outbox
+from agent.outbox.outbox import Outbox
+from agent.outbox.rows import Row
+from agent.outbox.sent import HandedOver
+from agent.outbox.stamps import journal
+
+OLD, NEW = "0123456789ab", "ffffffffffff"
+
+
+class Terminal:
+    """Hands over and takes receipts, as `Delivery` does."""
+
+    def __init__(self, path: Path, county: InMemoryCounty) -> None:
+        self.box = open_outbox(path, "hw", OLD, "t")
+        self.county, self.handed = county, HandedOver()
+
+    def commit(self, clock: Any, *events: str) -> list[Row]:
+        return self.box.append([journal(clock, event) for event in events])
+
+    def hand_over(self, rows: list[Row]) -> None:
+        self.county.queue += [Published(row.leaf, row.body, False) for row in rows]
+        self.handed.note(rows)
+
+    def receipts(self) -> list[str]:
+        """What each receipt that is on its way meant."""
+        self.county.take(1000)
+        meant: list[str] = []
+        while self.county.receipts:
+            receipt = self.county.receipts.pop(0)
+            self.handed.begin(receipt.outbox, self.box.handed(receipt.outbox))
+            meant.append(self.box.receipt(receipt, False, self.handed.upto(receipt)))
+        return meant
+
+    def waiting(self) -> list[tuple[str, int, str]]:
+        return [(row.outbox, row.seq, json.loads(row.body)["event"]) for row in self.box.waiting(0, 100)]
+
+
+@pytest.fixture
+def county(tmp_path: Path) -> Iterator[InMemoryCounty]:
+    one = InMemoryCounty(tmp_path)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def put_back(tmp_path: Path, county: InMemoryCounty, clock: Any) -> Iterator[Terminal]:
+    """Its file is of the day on which three rows were there; the county has six."""
+    path, image = tmp_path / "o.db", tmp_path / "image.db"
+    before = Terminal(path, county)
+    rows = before.commit(clock, "a", "b", "c")
+    before.hand_over(rows[:2])
+    before.receipts()
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{path}{suffix}", f"{image}{suffix}")
+    before.hand_over([rows[2], *before.commit(clock, "d", "e", "f")])
+    before.receipts()
+    before.box.close()
+    terminal = Terminal(image, county)
+    yield terminal
+    terminal.box.close()
+
+
+def at_the_county(county: InMemoryCounty) -> list[str]:
+    return sorted(json.loads(body)["event"] for body in county.bodies("entry", "journal"))
+
+
+def test_what_it_commits_goes_under_a_new_id_and_collides_with_nothing(
+    put_back: Terminal, county: InMemoryCounty, clock: Any
+) -> None:
+    put_back.commit(clock, "new")
+    county.birth(OLD)
+    assert put_back.receipts() == ["went_back"]
+    put_back.box.begin_anew(NEW)
+    assert put_back.waiting() == [(OLD, 3, "c"), (NEW, 1, "new")]
+    put_back.hand_over(put_back.box.waiting(0, 100))
+    assert put_back.receipts() == ["advanced", "advanced"]
+    assert put_back.waiting() == []
+    assert (at_the_county(county), county.bodies("conflict")) == (["a", "b", "c", "d", "e", "f", "new"], [])
+    assert [row.outbox for row in put_back.commit(clock, "later")] == [NEW]
+
+
+def test_a_receipt_of_its_other_life_covers_nothing_that_was_not_handed_over(
+    put_back: Terminal, county: InMemoryCounty, clock: Any
+) -> None:
+    """It wrote so much without a line that the county's number is none too high any more: nothing can be seen from it."""
+    put_back.commit(clock, *(f"new{n}" for n in range(20)))
+    county.birth(OLD)
+    assert put_back.receipts() == ["same"]
+    assert len(put_back.waiting()) == 21
+    put_back.hand_over(put_back.box.waiting(0, 100))
+    assert put_back.receipts() == ["advanced"]
+    there = at_the_county(county) + [json.loads(body)["event"] for body in county.bodies("conflict")]
+    assert sorted(there) == sorted([*"abcdef", *(f"new{n}" for n in range(20))]), "a conflict is kept whole"
+
+
+def test_what_an_earlier_run_left_is_stored_once_where_it_is_the_same(
+    put_back: Terminal, county: InMemoryCounty, clock: Any
+) -> None:
+    county.birth(OLD)
+    put_back.receipts()
+    put_back.box.begin_anew(NEW)
+    assert put_back.waiting() == [(OLD, 3, "c")]
+    put_back.hand_over(put_back.box.waiting(0, 100))
+    put_back.receipts()
+    assert (put_back.waiting(), at_the_county(county)) == ([], list("abcdef"))
+
+
+def test_an_entry_that_names_a_row_names_it_by_its_new_number(put_back: Terminal, clock: Any) -> None:
+    rows = put_back.commit(clock, "scanned")
+    voided = journal(clock, "capture_voided", outbox=rows[0].outbox, seq=rows[0].seq)
+    earlier = journal(clock, "capture_voided", outbox=OLD, seq=2)
+    put_back.box.append([voided, earlier])
+    put_back.box.begin_anew(NEW)
+    details = [json.loads(row.body)["details"] for row in put_back.box.waiting(0, 10)]
+    assert details[-2:] == [{"outbox": NEW, "seq": 1}, {"outbox": OLD, "seq": 2}]
+
+
+def test_it_can_go_back_twice_in_one_run(put_back: Terminal, county: InMemoryCounty, clock: Any) -> None:
+    county.birth(OLD)
+    put_back.receipts()
+    put_back.box.begin_anew(NEW)
+    put_back.commit(clock, "x")
+    put_back.box.begin_anew("eeeeeeeeeeee")
+    assert put_back.waiting()[-1] == ("eeeeeeeeeeee", 1, "x")
+    assert put_back.box.last_id() == 4
+
+
+def test_what_was_handed_over_is_known_after_a_restart(tmp_path: Path, county: InMemoryCounty, clock: Any) -> None:
+    """So that a backlog that the county has is not sent again for nothing."""
+    terminal = Terminal(tmp_path / "o.db", county)
+    rows = terminal.commit(clock, *"abcdef")
+    terminal.hand_over(rows)
+    county.take(2)
+    first = county.receipts.pop(0)
+    terminal.handed.begin(OLD, 0)
+    assert terminal.box.receipt(first, False, terminal.handed.upto(first)) == "advanced"
+    terminal.box.close()
+    again = Terminal(tmp_path / "o.db", county)
+    county.take(10)
+    assert again.receipts() == ["advanced"]
+    assert again.waiting() == []
+    again.box.close()
+
+
+def test_a_receipt_that_is_quicker_than_the_acknowledgement_is_not_forgotten(
+    tmp_path: Path, county: InMemoryCounty, clock: Any
+) -> None:
+    terminal = Terminal(tmp_path / "o.db", county)
+    rows = terminal.commit(clock, "a", "b")
+    county.queue += [Published(row.leaf, row.body, False) for row in rows]
+    terminal.receipts()
+    assert len(terminal.waiting()) == 2
+    said = terminal.handed.note(rows[:1])
+    assert said is not None
+    assert terminal.box.receipt(said, False, terminal.handed.upto(said)) == "advanced"
+    said = terminal.handed.note(rows[1:])
+    assert said is not None
+    assert terminal.box.receipt(said, False, terminal.handed.upto(said)) == "advanced"
+    assert terminal.waiting() == []
+    terminal.box.close()
+
+
+def test_the_newest_row_of_an_earlier_id_asks_the_county_what_it_has_of_it(
+    tmp_path: Path, county: InMemoryCounty, clock: Any
+) -> None:
+    """A recorder from a backup answers births for the present id: of an earlier one nobody would tell."""
+    path = tmp_path / "o.db"
+    before = Terminal(path, county)
+    county.back_up()
+    before.hand_over(before.commit(clock, "a", "b", "c"))
+    before.receipts()
+    before.box.close()
+    terminal = Terminal(path, county)
+    terminal.box.close()
+    terminal.box: Outbox = open_outbox(path, "other hardware", NEW, "t")
+    assert [(row.outbox, row.seq) for row in terminal.box.asks()] == [(OLD, 3)]
+    county.restore()
+    terminal.hand_over(terminal.box.asks())
+    assert terminal.receipts() == ["again"]
+    terminal.hand_over(terminal.box.waiting(0, 10))
+    assert terminal.receipts() == ["advanced"]
+    assert at_the_county(county) == list("abc")
+    terminal.box.close()
+
+
+def test_where_the_newest_row_has_given_way_the_newest_that_is_left_asks(
+    tmp_path: Path, county: InMemoryCounty, clock: Any
+) -> None:
+    path = tmp_path / "o.db"
+    before = Terminal(path, county)
+    before.hand_over(before.commit(clock, "a", "b", "c"))
+    before.receipts()
+    before.box.db.execute("DELETE FROM entry WHERE id = 3")
+    before.box.close()
+    terminal = Terminal(path, county)
+    terminal.box.close()
+    terminal.box = open_outbox(path, "other hardware", NEW, "t")
+    county.renew()
+    assert [(row.outbox, row.seq) for row in terminal.box.asks()] == [(OLD, 2)]
+    terminal.hand_over(terminal.box.asks())
+    assert terminal.receipts() == ["again"]
+    terminal.hand_over(terminal.box.waiting(0, 10))
+    assert terminal.receipts() == ["advanced"]
+    assert at_the_county(county) == list("ab")
+    assert terminal.waiting() == []
+    terminal.box.close()

@@ -1,0 +1,274 @@
+"""From the gun to the outbox: numbers, repeats, damage, a full disk, a gun that fails, and a clean stop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from support.running import running
+
+from agent.outbox.opening import read_only
+from agent.outbox.outbox import Outbox
+from agent.outbox.writer import Writer
+from agent.scans.captures import MOST_HELD, Captures
+from common.messages import Capture, Journal
+from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.driver import ScanGun
+
+
+class ScriptedGun(ScanGun, frozen=True, kw_only=True):
+    """A gun that delivers what is put here, and when it is stopped what was under way."""
+
+    reads: list[Read | Exception] = []  # noqa: RUF012  msgspec copies it
+    under_way: list[Read] = []  # noqa: RUF012
+
+    async def listen(self, root: Path, deliver: Callable[[Read], None], changed: asyncio.Event) -> None:
+        try:
+            while True:
+                while self.reads:
+                    one = self.reads.pop(0)
+                    if isinstance(one, Exception):
+                        raise one
+                    deliver(one)
+                await asyncio.sleep(0.005)
+        finally:
+            for one in self.under_way:
+                deliver(one)
+
+
+def read(text: str, gun: str = "main", damage: Any = None, raw: str = "00") -> Read:
+    return Read(
+        gun=gun, identity="usb:1eab:1", source="serial", text="" if damage else text, raw=raw, charset="ascii",
+        charset_because="ascii", symbology=None, start_mono_ms=1, end_mono_ms=2, seen=text if damage else "",
+        damage=damage, flags=("damaged",) if damage else (),
+    )  # fmt: skip
+
+
+def gun(*texts: str, id: str = "main") -> ScriptedGun:
+    return ScriptedGun(id=id, reads=[read(text, id) for text in texts], under_way=[])
+
+
+class Terminal:
+    def __init__(self, writer: Writer, outbox: Outbox, clock: Any, *guns: ScanGun) -> None:
+        self.outbox = outbox
+        self.captures = Captures(guns, Path("/"), clock, writer)
+
+    @property
+    def kept(self) -> list[Capture]:
+        with read_only(self.outbox.path) as box:  # beside the writer's transactions, not in the middle of one
+            rows = box.waiting(0, 5000)
+        return [msgspec.json.decode(row.body, type=Capture) for row in rows if row.leaf == "scan"]
+
+    @property
+    def told(self) -> list[tuple[int, str]]:
+        return [(one.number, one.text) for one in self.kept]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with running(self.captures.run()):
+            yield
+
+
+async def test_captures_are_numbered_in_order_and_go_on_in_the_next_run(
+    writer: Writer, outbox: Outbox, clock: Any, until: Any
+) -> None:
+    for run in range(3):
+        one = Terminal(writer, outbox, clock, gun("a", "b", "c"))
+        async with one.running():
+            await until(lambda one=one, run=run: len(one.kept) == 3 * (run + 1))
+    assert [number for number, _ in one.told] == list(range(1, 10))
+
+
+async def test_the_same_text_again_is_kept_and_flagged(writer: Writer, outbox: Outbox, clock: Any, until: Any) -> None:
+    one = Terminal(writer, outbox, clock, gun("a", "a", "b", "a"))
+    async with one.running():
+        await until(lambda: len(one.kept) == 4)
+    again = Terminal(writer, outbox, clock, gun("a"))
+    async with again.running():
+        await until(lambda: len(again.kept) == 5)
+    assert [capture.flags for capture in again.kept] == [(), ("repeated",), (), (), ("repeated",)]
+
+
+async def test_guns_count_apart(writer: Writer, outbox: Outbox, clock: Any, until: Any) -> None:
+    one = Terminal(writer, outbox, clock, gun("a", "b", id="left"), gun("a", id="right"))
+    async with one.running():
+        await until(lambda: len(one.kept) == 3)
+    assert sorted((c.gun, c.number, c.text, c.flags) for c in one.kept) == [
+        ("left", 1, "a", ()), ("left", 2, "b", ()), ("right", 1, "a", ()),
+    ]  # fmt: skip
+
+
+async def test_a_damaged_scan_is_kept_and_told_in_the_journal_and_is_repeated_by_nothing(
+    writer: Writer, outbox: Outbox, clock: Any, until: Any
+) -> None:
+    one = Terminal(writer, outbox, clock, ScriptedGun(
+        id="main", reads=[read("cut", damage="events_dropped"), read("cut", damage="events_dropped"), read("cut")], under_way=[],
+    ))  # fmt: skip
+    async with one.running():
+        await until(lambda: len(one.kept) == 3)
+    assert [(c.number, c.text, c.seen, c.damage, c.flags) for c in one.kept] == [
+        (1, "", "cut", "events_dropped", ("damaged",)), (2, "", "cut", "events_dropped", ("damaged",)), (3, "cut", "", None, ()),
+    ]  # fmt: skip
+    journal = [msgspec.json.decode(r.body, type=Journal) for r in outbox.waiting(0, 100) if r.leaf == "journal"]
+    assert [(entry.event, entry.details["number"]) for entry in journal] == [("scan_damaged", 1), ("scan_damaged", 2)]
+
+
+async def test_a_scan_waits_for_room_on_a_full_disk_and_is_never_dropped(
+    writer: Writer, outbox: Outbox, clock: Any, room: Any, until: Any
+) -> None:
+    room.none()
+    one = Terminal(writer, outbox, clock, ScriptedGun(
+        id="main", reads=[read("first", raw="00" * 100_000), read("second")], under_way=[],
+    ))  # fmt: skip
+    async with one.running():
+        await until(lambda: clock._sleepers)
+        assert one.told == []
+        room.plenty()
+        await clock.advance(2)
+        await until(lambda: one.told == [(1, "first"), (2, "second")])
+
+
+class Heard:
+    """What the officer hears."""
+
+    def __init__(self) -> None:
+        self.good = self.bad = 0
+
+    def ok(self, gun: str) -> None:
+        self.good += 1
+
+    def refused(self, gun: str) -> None:
+        self.bad += 1
+
+
+async def test_a_scan_for_which_memory_has_no_room_either_is_refused_aloud_and_told(
+    writer: Writer, outbox: Outbox, clock: Any, room: Any, until: Any
+) -> None:
+    room.none()
+    heard = Heard()
+    reads: list[Any] = [read("0", raw="00" * 100_000), *(read(str(n)) for n in range(1, MOST_HELD + 3))]
+    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=reads, under_way=[]))
+    one.captures = Captures(one.captures._guns, Path("/"), clock, writer, None, heard)
+    async with one.running():
+        await until(lambda: clock._sleepers)
+        assert (heard.good, heard.bad) == (0, 3), "no good beep for what is not on the disk"
+        assert one.captures.held == MOST_HELD
+        room.plenty()
+        await clock.advance(2)
+        await until(lambda: heard.good == MOST_HELD)
+        assert one.captures.held == 0
+        one.captures.take(read("one more"))
+        await until(lambda: heard.good == MOST_HELD + 1)
+    entries = [row for row in outbox.waiting(0, MOST_HELD + 10) if row.leaf == "journal"]
+    assert [msgspec.json.decode(row.body)["event"] for row in entries] == ["scans_turned_away"]
+    assert msgspec.json.decode(entries[0].body)["details"] == {"number": 3}
+
+
+async def test_what_waits_for_room_at_a_clean_stop_gets_a_last_chance(
+    writer: Writer, outbox: Outbox, clock: Any, room: Any, until: Any
+) -> None:
+    room.none()
+    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=[read("a", raw="00" * 100_000)], under_way=[]))
+    async with one.running():
+        await until(lambda: clock._sleepers)
+    room.plenty()
+    await one.captures.flush()
+    assert one.told == [(1, "a")]
+    await one.captures.flush()
+    assert one.told == [(1, "a")]
+
+
+async def test_what_a_gun_delivers_while_it_is_stopped_is_kept(
+    writer: Writer, outbox: Outbox, clock: Any, until: Any
+) -> None:
+    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=[read("a")], under_way=[read("b"), read("c")]))
+    async with one.running():
+        await until(lambda: one.told == [(1, "a")])
+    await one.captures.flush()
+    assert one.told == [(1, "a"), (2, "b"), (3, "c")]
+
+
+async def test_numbers_are_given_once_also_where_a_commit_was_under_way_at_the_stop(
+    writer: Writer, outbox: Outbox, clock: Any
+) -> None:
+    import threading
+
+    let = threading.Event()
+    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=[], under_way=[read("b")]))
+    async with one.running():
+        await writer.ask(lambda _: None)
+        held = asyncio.create_task(writer.ask(lambda _: let.wait(20)))
+        await asyncio.sleep(0.02)
+        one.captures._queue.put_nowait(read("a"))
+        await asyncio.sleep(0.02)
+    let.set()
+    await held
+    await one.captures.flush()
+    assert one.told == [(1, "a"), (2, "b")]
+
+
+async def test_a_gun_whose_listening_fails_is_listened_to_again_and_stops_no_other(
+    writer: Writer, outbox: Outbox, clock: Any, until: Any
+) -> None:
+    broken = ScriptedGun(id="left", reads=[read("a", "left"), ZeroDivisionError(), read("b", "left")], under_way=[])
+    one = Terminal(writer, outbox, clock, broken, gun("x", id="right"))
+    async with one.running():
+        await until(lambda: len(one.kept) == 2 and clock._sleepers)
+        await clock.advance(2)
+        await until(lambda: len(one.kept) == 3)
+    assert [(c.number, c.text) for c in one.kept if c.gun == "left"] == [(1, "a"), (2, "b")]
+
+
+async def test_a_counter_that_cannot_be_read_begins_anew(
+    writer: Writer, outbox: Outbox, clock: Any, until: Any
+) -> None:
+    outbox.append([], {"gun:main": b'{"number": "many"}'})
+    one = Terminal(writer, outbox, clock, gun("a"))
+    async with one.running():
+        await until(lambda: one.told == [(1, "a")])
+
+
+async def test_a_viewer_sees_captures_with_their_place_and_a_slow_one_loses_only_its_own_view(
+    writer: Writer, outbox: Outbox, clock: Any, until: Any
+) -> None:
+    many = ScriptedGun(id="main", reads=[], under_way=[])
+    one = Terminal(writer, outbox, clock, many)
+    async with one.running():
+        seen, slow = one.captures.live(), one.captures.live()
+        firsts = [asyncio.create_task(anext(view)) for view in (seen, slow)]
+        await asyncio.sleep(0)
+        many.reads.append(read("0"))
+        assert [(await first).seq for first in firsts] == [1, 1]
+        for n in range(1, 1201):
+            many.reads.append(read(str(n)))
+            if n % 300 == 0:
+                await until(lambda n=n: len(one.kept) == n + 1)
+                for k in range(n - 299, n + 1):
+                    assert (await anext(seen)).text == str(k)
+        assert len(one.kept) == 1201
+        assert one.captures._viewers
+        await seen.aclose()
+        await slow.aclose()
+    assert not one.captures._viewers
+
+
+async def test_plugs_wake_every_gun(writer: Writer, outbox: Outbox, clock: Any) -> None:
+    one = Terminal(writer, outbox, clock, gun(id="left"), gun(id="right"))
+    one.captures.on_plug()
+    assert all(event.is_set() for event in one.captures.changed.values())
+
+
+@pytest.mark.parametrize("count", [1, 500])
+async def test_what_comes_together_is_committed_together(
+    writer: Writer, outbox: Outbox, clock: Any, until: Any, count: int
+) -> None:
+    commits: list[int] = []
+    writer.committed = lambda rows: commits.append(len(rows))
+    one = Terminal(writer, outbox, clock, gun(*map(str, range(count))))
+    async with one.running():
+        await until(lambda: sum(commits) == count)
+    assert len(one.kept) == count
+    assert len(commits) <= 3

@@ -1,0 +1,231 @@
+"""Outbox, link and delivery against a real mosquitto: live first, backlog late and in order, again where no receipt comes."""
+
+import asyncio
+import os
+import signal
+from itertools import groupby
+
+import pytest
+from support.broker import Broker
+from support.mqtt_county import County
+from support.one_station import NAME, numbers, station, until
+
+from agent.outbox.outbox import Outbox
+from agent.outbox.rows import Draft
+from agent.outbox.stamps import draft, placed
+from agent.uplink.connection import Connection
+from agent.uplink.delivery import Pace
+from common.messages import Journal, Standard
+from common.mqtt.errors import LinkLost, Refused
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session, Will
+
+
+async def test_what_is_committed_on_a_live_link_arrives_in_order_and_not_late(outbox: Outbox, broker: Broker) -> None:
+    with County(broker.host, broker.port) as county:
+        async with station(outbox, broker) as one:
+            await until(one.link.up.is_set)
+            for n in range(30):
+                await one.tell(str(n))
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) >= 30)
+    assert numbers(county) == [str(n) for n in range(30)]
+    assert not any(heard.late for heard in county.of("journal"))
+
+
+async def test_records_of_the_time_without_a_broker_arrive_late_in_order_and_complete(
+    outbox: Outbox, broker: Broker
+) -> None:
+    broker.stop()
+    async with station(outbox, broker) as one:
+        await one.tell(*[str(n) for n in range(120)])
+        broker.start()
+        with County(broker.host, broker.port) as county:
+            await asyncio.to_thread(county.wait_for, lambda c: len(set(numbers(c))) == 120)
+    assert numbers(county)[:120] == [str(n) for n in range(120)]
+    assert all(heard.late and not heard.retained for heard in county.of("journal"))
+
+
+async def test_the_newest_late_row_of_a_retained_topic_is_retained_and_no_older_one(
+    outbox: Outbox, broker: Broker
+) -> None:
+    broker.stop()
+    async with station(outbox, broker) as one:
+        items = [Standard(**placed(one.clock), profile=profile, items=()) for profile in "BZJ"]
+        await one.writer.commit([draft(one.clock, "standard", item, retained=True) for item in items])
+        broker.start()
+        with County(broker.host, broker.port) as county:
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("standard")) == 3)
+    assert [(heard.json["profile"], heard.retained, heard.late) for heard in county.of("standard")] == [
+        ("B", False, True), ("Z", False, True), ("J", True, True),
+    ]  # fmt: skip
+
+
+async def test_a_live_row_overtakes_the_backlog(outbox: Outbox, broker: Broker) -> None:
+    broker.stop()
+    async with station(outbox, broker, pace=Pace(4000)) as one:
+        await one.tell(*[str(n) for n in range(100)])
+        broker.start()
+        with County(broker.host, broker.port) as county:
+            await until(one.link.up.is_set)
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) >= 2)
+            await one.tell("live")
+            await asyncio.to_thread(county.wait_for, lambda c: "live" in numbers(c))
+    assert len(numbers(county)) < 100
+    assert not next(heard for heard in county.of("journal") if heard.json["details"]["n"] == "live").late
+
+
+async def test_captures_of_the_backlog_travel_together_with_their_bytes_unchanged(
+    outbox: Outbox, broker: Broker
+) -> None:
+    from common.messages import Capture
+
+    broker.stop()
+    async with station(outbox, broker) as one:
+        captures = [
+            Capture(
+                **placed(one.clock), gun="g", identity="i", number=n, source="serial", text=f"6901234{n:06d}", raw="",
+                charset="ascii", charset_because="ascii", symbology=None, start_mono_ms=1, end_mono_ms=2,
+            )
+            for n in range(1, 121)
+        ]  # fmt: skip
+        rows = await one.writer.commit([draft(one.clock, "scan", capture) for capture in captures])
+        broker.start()
+        with County(broker.host, broker.port) as county:
+            await asyncio.to_thread(
+                county.wait_for, lambda c: sum(len(h.json["captures"]) for h in c.of("scan")) >= 120
+            )
+    assert len(county.of("scan")) == 3
+    assert b"".join(row.body for row in rows[:1]) in county.of("scan")[0].payload
+    texts = [capture["text"] for heard in county.of("scan") for capture in heard.json["captures"]]
+    assert texts == [capture.text for capture in captures]
+
+
+async def test_a_puback_alone_removes_nothing_and_a_receipt_does(outbox: Outbox, broker: Broker) -> None:
+    with County(broker.host, broker.port) as county:
+        async with station(outbox, broker) as one:
+            await until(one.link.up.is_set)
+            await one.tell("a", "b")
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) == 2)
+            assert (await one.writer.ask(lambda box: box.depth())).waiting == 2
+            await asyncio.to_thread(county.receipt, NAME, outbox.id, 2)
+            await until(lambda: outbox.depth().waiting == 0)
+
+
+async def test_where_the_county_runs_no_recorder_the_brokers_puback_counts(outbox: Outbox, broker: Broker) -> None:
+    with County(broker.host, broker.port):
+        async with station(outbox, broker, acknowledge_broker=True) as one:
+            await one.tell("before", "the link")
+            await until(one.link.up.is_set)
+            await one.tell("live")
+            await until(lambda: outbox.depth().waiting == 0)
+
+
+async def test_a_restored_recorder_gets_everything_again_from_the_archive(outbox: Outbox, broker: Broker) -> None:
+    with County(broker.host, broker.port) as county:
+        async with station(outbox, broker) as one:
+            await until(one.link.up.is_set)
+            await one.tell("a", "b", "c")
+            await asyncio.to_thread(county.receipt, NAME, outbox.id, 3)
+            await until(lambda: outbox.depth().waiting == 0)
+            await asyncio.to_thread(county.receipt, NAME, outbox.id, 1, "restored")
+            await asyncio.to_thread(county.wait_for, lambda c: numbers(c) == ["a", "b", "c", "b", "c"])
+
+
+async def test_a_killed_broker_loses_nothing_of_what_it_had_acknowledged(outbox: Outbox, broker: Broker) -> None:
+    async with station(outbox, broker) as one:
+        await until(one.link.up.is_set)
+        await one.tell(*[str(n) for n in range(40)])
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(broker.restart, kill=True)
+        with County(broker.host, broker.port) as county:
+            await asyncio.to_thread(county.wait_for, lambda c: len(set(numbers(c))) == 40)
+        assert [up for up, _ in groupby(state.up for state in one.states)] == [True, False, True]
+
+
+async def test_a_denied_topic_is_said_and_the_row_stays(outbox: Outbox, secured_broker: Broker) -> None:
+    secured_broker.add_user(NAME, "secret")
+    async with station(outbox, secured_broker, password="secret") as one:
+        await until(one.link.up.is_set)
+        await one.writer.commit([Draft("receipt", Journal(**placed(one.clock), event="forged"))])
+        await until(lambda: one.link.state.warning == "row_not_authorized")
+        assert outbox.depth().waiting == 1
+
+
+async def test_a_wrong_password_is_a_refusal_that_is_shown(outbox: Outbox, secured_broker: Broker) -> None:
+    secured_broker.add_user(NAME, "secret")
+    async with station(outbox, secured_broker, password="wrong") as one:
+        await until(lambda: one.link.state.why == "not_admitted")
+        assert not one.link.up.is_set()
+
+
+async def test_nobody_subscribed_is_said(outbox: Outbox, broker: Broker) -> None:
+    async with station(outbox, broker) as one:
+        await until(one.link.up.is_set)
+        await one.tell("a")
+        await until(lambda: one.link.state.warning == "nobody_listens")
+
+
+async def test_a_clean_stop_says_closing_and_the_will_stays_unsaid(outbox: Outbox, broker: Broker) -> None:
+    with County(broker.host, broker.port) as county:
+        async with station(outbox, broker) as one:
+            await until(one.link.up.is_set)
+        await asyncio.to_thread(county.wait_for, lambda c: c.of("state")[-1].json["state"] == "closing")
+        await asyncio.sleep(2.5)  # longer than the will delay: the absence of a message can only be waited for
+    assert [heard.json["state"] for heard in county.of("state")] == ["online", "closing"]
+
+
+def session(topic: str = "t", **options: float) -> Session:
+    return Session("c", clean_start=False, expiry_s=300, will=Will(topic, b'{"state":"lost"}', 1))._replace(**options)
+
+
+async def connected(address: Address, asked: Session) -> Connection:
+    return await Connection.connect(address, asked, lambda _: None)
+
+
+async def test_a_station_that_vanishes_is_told_of_by_its_will(broker: Broker) -> None:
+    with County(broker.host, broker.port) as county:
+        connection = await connected(Address(broker.host, broker.port), session(f"yinong/1/{NAME}/state"))
+        connection.drop()
+        await asyncio.to_thread(county.wait_for, lambda c: [h.json["state"] for h in c.of("state")] == ["lost"])
+
+
+async def test_no_broker_at_all_is_a_clear_reason() -> None:
+    with pytest.raises(LinkLost, match="server_not_running"):
+        await connected(Address("127.0.0.1", 9), session())
+
+
+async def test_a_broker_that_takes_the_connection_and_says_nothing_is_given_up() -> None:
+    gone = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        gone.set()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with server:
+        with pytest.raises(LinkLost, match="no_answer"):
+            await connected(Address(*server.sockets[0].getsockname()), session(connect_timeout_s=0.3))
+        await gone.wait()
+
+
+async def test_a_half_open_connection_is_ended_by_the_missing_acknowledgement(broker: Broker) -> None:
+    """The broker is stopped (SIGSTOP): the TCP connection stands, nothing answers."""
+    connection = await connected(Address(broker.host, broker.port), session(no_ack_s=0.5))
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(LinkLost, match="no_acknowledgement"):
+            await connection.publish("yinong/1/x/journal", b"{}", qos=1)
+        assert connection.closed.done()
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+
+
+async def test_refused_and_lost_are_told_apart(secured_broker: Broker) -> None:
+    secured_broker.add_user(NAME, "secret")
+    address = Address(secured_broker.host, secured_broker.port, NAME, "secret")
+    connection = await connected(address, session(f"yinong/1/{NAME}/state"))
+    with pytest.raises(Refused) as refused:
+        await connection.publish("yinong/1/450225-GXBRS0002B-1/scan", b"{}", qos=1)
+    assert refused.value.code == 0x87
+    connection.close()

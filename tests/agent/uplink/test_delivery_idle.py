@@ -1,0 +1,109 @@
+"""An idle delivery costs next to nothing, and patience begins with the row that waits: on a clock that the test advances."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from support.broker import Broker
+from support.mqtt_county import County
+
+from agent.outbox.outbox import Outbox
+from agent.outbox.stamps import journal
+from agent.outbox.writer import Writer
+from agent.uplink.connection import Incoming
+from agent.uplink.delivery import Delivery, Pace
+from agent.uplink.link import Link, LinkState
+from agent.uplink.rejections import Hold
+from common.clock import Clock, SystemClock
+from common.messages import Receipt
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session, Will
+
+NAME = "450225-GXBRS0001B-1"
+
+
+class Hand(Clock, Protocol):
+    async def advance(self, seconds: float) -> None: ...
+
+
+async def _born(_link: Link) -> None:
+    """No birth: nothing but what the delivery sends."""
+
+
+async def _refused(_hold: Hold) -> None:
+    """Nobody writes a journal here."""
+
+
+async def _changed(_state: LinkState) -> None:
+    """Nobody writes a journal here."""
+
+
+@asynccontextmanager
+async def delivering(writer: Writer, broker: Broker, clock: Hand) -> AsyncIterator[Delivery]:
+    """A link of real time, and a delivery on the hand's clock, one minute after it came up with nothing to send."""
+    session = Session(f"{NAME}.f00d", clean_start=True, will=Will(f"yinong/1/{NAME}/state", b"{}", 2))
+    taken: list[Incoming] = []
+    link = Link(
+        NAME, SystemClock(), Address(broker.host, broker.port), lambda _: session, _born, taken.append, _changed,
+        chance=random.Random(1),
+    )  # fmt: skip
+    delivery = Delivery(writer, link, clock, broker_is_enough=False, pace=Pace(10_000_000), refused=_refused)
+    writer.committed = delivery.on_rows
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(loop) for loop in (link.run(), delivery.run())]
+        await asyncio.wait_for(link.up.wait(), 10)
+        await pass_time(writer, clock, 61)
+        yield delivery
+        for task in tasks:
+            task.cancel()
+
+
+async def pass_time(writer: Writer, clock: Hand, seconds: int) -> None:
+    """Second by second, each question to the outbox's thread answered in between."""
+    for _ in range(seconds):
+        await clock.advance(1)
+        await writer.ask(lambda box: box.id)
+
+
+async def test_an_idle_hour_asks_the_outbox_once_a_minute_at_most(
+    outbox: Outbox, writer: Writer, broker: Broker, clock: Hand
+) -> None:
+    async with delivering(writer, broker, clock):
+        asked: list[str] = []
+        outbox.db.set_trace_callback(asked.append)
+        await pass_time(writer, clock, 3600)
+        outbox.db.set_trace_callback(None)
+    # each question reads where the outbox ends
+    assert 0 < len([sql for sql in asked if "sqlite_sequence" in sql]) <= 60
+
+
+async def test_patience_begins_with_the_row_that_waits_not_with_the_silence_before_it(
+    writer: Writer, broker: Broker, clock: Hand
+) -> None:
+    with County(broker.host, broker.port) as county:
+        async with delivering(writer, broker, clock):
+            await pass_time(writer, clock, 59)
+            await writer.commit([journal(clock, "x")])
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) == 1)
+            await pass_time(writer, clock, 30)
+            assert not any(heard.late for heard in county.of("journal"))
+            await pass_time(writer, clock, 35)
+            await asyncio.to_thread(county.wait_for, lambda c: any(heard.late for heard in c.of("journal")))
+
+
+async def test_a_receipt_that_empties_the_outbox_lets_patience_begin_anew(
+    outbox: Outbox, writer: Writer, broker: Broker, clock: Hand
+) -> None:
+    with County(broker.host, broker.port) as county:
+        async with delivering(writer, broker, clock) as delivery:
+            await writer.commit([journal(clock, "a")])
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) == 1)
+            receipt = Receipt(at="2026-03-02T09:00:00.000+08:00", store="store-1", outbox=outbox.id, upto=1)
+            assert await delivery.on_receipt(receipt, retained=False) == "advanced"
+            await pass_time(writer, clock, 55)
+            await writer.commit([journal(clock, "b")])
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) == 2)
+            await pass_time(writer, clock, 30)
+    assert [(heard.json["event"], heard.late) for heard in county.of("journal")] == [("a", False), ("b", False)]

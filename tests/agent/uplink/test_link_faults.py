@@ -1,0 +1,260 @@
+"""The link under faults: brokers that say no, lines that go dead, terminals with one identity. Real sockets throughout."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from support.broker import Broker
+from support.fake_broker import (
+    MAXIMUM_PACKET_SIZE,
+    MAXIMUM_QOS,
+    RECEIVE_MAXIMUM,
+    RETAIN_AVAILABLE,
+    SERVER_KEEP_ALIVE,
+    SERVER_REFERENCE,
+    FakeBroker,
+)
+from support.lossy_line import LossyLine
+from support.mqtt_county import County
+from support.one_station import NAME, Station, numbers, station, until
+
+from agent.outbox.outbox import Outbox
+from agent.uplink.connection import Connection
+from common.mqtt.errors import LinkLost, Refused
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session
+
+
+async def connected(address: Address, **options: float) -> Connection:
+    return await Connection.connect(address, Session("c", **options), lambda _: None)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def linked(broker: FakeBroker | LossyLine | Broker, outbox: Outbox, **options: object) -> AsyncIterator[Station]:
+    async with station(outbox, broker, **options) as one:
+        await until(one.link.up.is_set)
+        yield one
+
+
+# --- refused at the door
+
+
+@pytest.mark.parametrize(
+    ("connack", "properties", "code"),
+    [
+        (0x86, b"", "not_admitted"), (0x87, b"", "not_admitted"), (0x8A, b"", "banned"), (0x89, b"", "server_busy"),
+        (0x88, b"", "server_unavailable"), (0x97, b"", "quota_exceeded"), (0x9F, b"", "rate_exceeded"),
+        (0x9C, bytes([SERVER_REFERENCE, 0, 7]) + b"b.other", "use_another_server"), (0x9D, b"", "use_another_server"),
+        (0x84, b"", "wrong_version"), (0x85, b"", "client_id_refused"), (0x80, b"", "refused"),
+        (0, bytes([MAXIMUM_QOS, 0]), "qos_not_supported"), (0, bytes([RETAIN_AVAILABLE, 0]), "retain_not_supported"),
+    ],
+)  # fmt: skip
+async def test_a_broker_that_refuses_says_why_and_is_not_asked_in_a_hot_loop(
+    outbox: Outbox, connack: int, properties: bytes, code: str
+) -> None:
+    async with (
+        FakeBroker(connack=connack, properties=properties) as broker,
+        station(outbox, broker) as one,
+    ):
+        await until(lambda: one.link.state.why == code)
+        assert connack == 0 or f"0x{connack:02X}" in one.link.state.detail
+        assert not one.link.up.is_set()
+        tries = broker.connects
+        await until(lambda: broker.connects >= tries + 3)  # it goes on trying
+        assert [state.why for state in one.states] == [code], "the same reason is told once"
+
+
+async def test_the_broker_that_we_are_sent_to_is_named_and_not_followed(outbox: Outbox) -> None:
+    async with FakeBroker() as elsewhere:
+        where = f"127.0.0.1:{elsewhere.port}".encode()
+        properties = bytes([SERVER_REFERENCE, 0, len(where)]) + where
+        async with FakeBroker(connack=0x9D, properties=properties) as broker, station(outbox, broker) as one:
+            await until(lambda: broker.connects >= 3)
+            assert where.decode() in one.link.state.detail
+        assert elsewhere.connects == 0
+
+
+async def test_mosquitto_that_acknowledges_nothing_is_refused_with_words(outbox: Outbox) -> None:
+    broker = Broker(outbox.path.parent)
+    conf = broker.folder / "mosquitto.conf"
+    conf.write_text(conf.read_text("utf-8").replace("allow_anonymous true", "allow_anonymous true\nmax_qos 0"), "utf-8")
+    with broker:
+        async with station(outbox, broker) as one:
+            await until(lambda: one.link.state.why == "qos_not_supported")
+
+
+async def test_a_subscription_that_is_refused_is_no_connection(outbox: Outbox) -> None:
+    async with FakeBroker(suback=0x87) as broker, station(outbox, broker) as one:
+        await until(lambda: one.link.state.why == "subscription_refused")
+        assert not one.link.up.is_set()
+
+
+# --- what the broker allows
+
+
+async def test_a_receive_maximum_of_one_has_one_packet_under_way_also_at_the_stop(outbox: Outbox) -> None:
+    async with FakeBroker(properties=bytes([RECEIVE_MAXIMUM, 0, 1]), slow_s=0.05) as broker:
+        async with linked(broker, outbox) as one:
+            await one.tell(*[str(n) for n in range(20)])
+            await until(lambda: len(broker.of("journal")) >= 5)
+        assert broker.of("state")[-1].payload == b'{"state":"closing"}'
+        assert broker.most_under_way == 1
+
+
+async def test_a_keep_alive_of_the_server_is_used_in_place_of_ours() -> None:
+    async with FakeBroker(properties=bytes([SERVER_KEEP_ALIVE, 0, 1])) as broker, LossyLine(broker.port) as line:
+        connection = await connected(Address(line.host, line.port), keepalive_s=1200, no_ack_s=1200)
+        line.black_hole()
+        assert (await asyncio.wait_for(asyncio.shield(connection.closed), 30)).code == "keepalive_timeout"
+
+
+async def test_a_packet_that_the_broker_cannot_take_is_refused_here_and_the_connection_stays(outbox: Outbox) -> None:
+    async with FakeBroker(properties=bytes([MAXIMUM_PACKET_SIZE]) + (1000).to_bytes(4, "big")) as broker:
+        connection = await connected(Address(broker.host, broker.port))
+        with pytest.raises(Refused, match="row_too_large"):
+            await connection.publish(f"yinong/1/{NAME}/journal", b"x" * 1000, qos=1)
+        overhead = 1 + 2 + 2 + len(f"yinong/1/{NAME}/journal") + 2 + 1
+        await connection.publish(f"yinong/1/{NAME}/journal", b"x" * (1000 - overhead), qos=1)
+        assert [one.size for one in broker.published] == [1000], "the largest that fits is sent"
+        assert not connection.closed.done()
+        connection.close()
+
+
+# --- lines that go dead
+
+
+async def test_a_half_open_idle_connection_is_noticed_by_the_keep_alive(broker: Broker) -> None:
+    async with LossyLine(broker.port) as line:
+        connection = await connected(Address(line.host, line.port), keepalive_s=1)
+        line.black_hole()
+        assert (await asyncio.wait_for(asyncio.shield(connection.closed), 30)).code == "keepalive_timeout"
+
+
+async def test_a_half_open_connection_in_use_is_noticed_by_the_missing_acknowledgement(
+    outbox: Outbox, broker: Broker
+) -> None:
+    with County(broker.host, broker.port) as county:
+        async with LossyLine(broker.port) as line, linked(line, outbox, no_ack_s=1) as one:
+            line.black_hole()
+            await one.tell("a", "b")
+            await until(lambda: any(state.why == "no_acknowledgement" for state in one.states))
+            line.heal()
+            await asyncio.to_thread(county.wait_for, lambda c: set(numbers(c)) == {"a", "b"})
+
+
+async def test_a_dead_line_also_ends_what_nobody_acknowledges(broker: Broker) -> None:
+    """TCP_USER_TIMEOUT: the kernel gives up data that never arrives, as with heartbeats of QoS 0."""
+    connection = await connected(Address(broker.host, broker.port), no_ack_s=7)
+    sock = connection._wire._client.socket()
+    assert isinstance(sock, socket.socket)
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
+    connection.close()
+
+
+async def test_a_line_cut_in_mid_window_sends_again_what_was_not_acknowledged(outbox: Outbox, broker: Broker) -> None:
+    with County(broker.host, broker.port) as county:
+        async with LossyLine(broker.port) as line, linked(line, outbox) as one:
+            line.swallow_answers()
+            await one.tell(*[str(n) for n in range(8)])
+            await asyncio.to_thread(county.wait_for, lambda c: len(set(numbers(c))) >= 4)  # there, and not acknowledged
+            line.cut()
+            line.heal()
+            await asyncio.to_thread(county.wait_for, lambda c: set(numbers(c)) == {str(n) for n in range(8)})
+            assert [state.why for state in one.states if not state.up][-1:] == ["connection_cut"]
+        again = [heard.late for heard in county.of("journal") if heard.json["details"]["n"] == "0"]
+        assert again[0] is False
+        assert again[1:] == [True] * len(again[1:])
+        assert len(again) >= 2
+
+
+async def test_a_broker_that_acknowledges_after_seconds_loses_nothing_and_keeps_its_connection(outbox: Outbox) -> None:
+    async with FakeBroker(slow_s=1.5) as broker, linked(broker, outbox, no_ack_s=5) as one:
+        await one.tell(*[str(n) for n in range(6)])
+        await until(lambda: len(broker.of("journal")) == 6)
+        await until(lambda: broker._under_way == 0)
+        assert broker.connects == 1
+
+
+async def test_a_broker_that_stops_reading_is_given_up_and_found_again(outbox: Outbox, broker: Broker) -> None:
+    async with linked(broker, outbox, no_ack_s=1) as one:
+        os.kill(broker.pid, signal.SIGSTOP)
+        try:
+            await one.tell("a")
+            await until(lambda: one.link.state.why == "no_acknowledgement")
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
+        with County(broker.host, broker.port) as county:
+            await asyncio.to_thread(county.wait_for, lambda c: "a" in numbers(c))
+
+
+async def test_a_message_that_comes_with_the_connack_is_heard(broker: Broker) -> None:
+    """A resumed session's messages may be read in one go with CONNACK (TLS hands out whole records)."""
+    heard: list[bytes] = []
+    address, asked = Address(broker.host, broker.port), Session("s", clean_start=False, expiry_s=300)
+    first = await Connection.connect(address, asked, lambda _: None)
+    await first.subscribe(("t",))
+    first.drop()
+    other = await connected(address)
+    for n in range(20):
+        await other.publish("t", str(n).encode(), qos=1)
+    other.close()
+    again = Connection(address, asked, lambda packet: heard.append(packet.payload))
+    wire, read = again._wire, again._wire._client.loop_read
+    wire._client.loop_read = lambda: [read() for _ in range(50)][-1]  # type: ignore[method-assign]  # as with TLS
+    await wire.open()
+    await until(lambda: len(heard) == 20)
+    again.close()
+
+
+# --- two terminals with one identity
+
+
+async def test_a_connection_that_is_kicked_says_by_whom(outbox: Outbox) -> None:
+    for reason, code in (
+        (0x8E, "taken_over"),
+        (0x98, "disconnected_by_operator"),
+        (0x8B, "server_stopping"),
+        (0x93, "disconnected"),
+    ):
+        async with FakeBroker() as broker, linked(broker, outbox) as one:
+            broker.disconnect(reason)
+            await until(lambda one=one, code=code: code in [state.why for state in one.states])
+
+
+async def test_a_terminal_that_is_taken_over_again_and_again_grows_quiet_and_says_so(outbox: Outbox) -> None:
+    async with FakeBroker() as broker, linked(broker, outbox) as one:
+        for n in range(1, 4):
+            await until(one.link.up.is_set)
+            broker.disconnect(0x8E)
+            await until(lambda n=n: one.link.state.taken_over == n)
+        await until(one.link.up.is_set)
+        assert [warning.code for warning in one.link.state.warnings] == ["twin"], "it is told also while the link is up"
+        downs = [state.why for state in one.states if not state.up]
+        assert downs == ["taken_over"] * 3
+
+
+async def test_a_twin_that_a_broker_hides_is_caught_by_its_receipts(outbox: Outbox, broker: Broker) -> None:
+    """mosquitto 2.0.11 ends the older connection without a word; a receipt for a number never given tells."""
+    async with linked(broker, outbox) as one:
+        assert one.link.twin_seen(outbox.id, same_identity=True)
+        assert not one.link.twin_seen(outbox.id, same_identity=True), "told once"
+        kicker = await Connection.connect(Address(broker.host, broker.port), Session(f"{NAME}.f00d"), lambda _: None)
+        await until(lambda: one.link.state.why == "connection_cut")
+        assert [warning.code for warning in one.link.state.warnings][-1] == "twin"
+        assert one.link._pauses.taken_over == 2
+        kicker.close()
+
+
+async def test_a_lost_connection_raises_in_whoever_waits_for_an_acknowledgement(broker: Broker) -> None:
+    async with LossyLine(broker.port) as line:
+        connection = await connected(Address(line.host, line.port))
+        line.swallow_answers()
+        sent = asyncio.create_task(connection.publish("t", b"x", qos=1))
+        await until(lambda: connection._wire.under_way == 1)
+        line.cut()
+        with pytest.raises(LinkLost, match="connection_cut"):
+            await sent

@@ -1,0 +1,267 @@
+"""What the broker refuses: shown, kept, tried again ever more rarely, and never in the way of what is behind it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.broker import Broker
+from support.fake_broker import MAXIMUM_PACKET_SIZE, FakeBroker, Published
+from support.mqtt_county import County
+from support.one_station import capture, numbers, station, until
+
+from agent.outbox.outbox import Outbox, Row
+from agent.outbox.stamps import draft, placed
+from agent.uplink import rejections as refusals
+from agent.uplink.batches import MOST_BYTES, next_batch
+from agent.uplink.rejections import GIVE_UP_AFTER, MOST, QUIET_MS, Refusals
+from common.messages import Device, Standard
+from common.mqtt.errors import of_row
+from drivers.reading import Condition
+
+
+def row(place: int, leaf: str = "journal", size: int = 10, outbox: str = "a" * 12) -> Row:
+    return Row(place, outbox, place, leaf, b"x" * size, False)
+
+
+def refused(one: Refusals, rows: list[Row], code: int, now_ms: int) -> Any:
+    return one.refused(rows, code, of_row(code, "", rows[0].leaf), now_ms)
+
+
+@pytest.fixture
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses of a test: a tenth of a second where a terminal waits ten."""
+    monkeypatch.setattr(refusals, "FIRST_MS", 100)
+    monkeypatch.setattr(refusals, "LONGEST_MS", 300)
+    monkeypatch.setattr(refusals, "QUIET_MS", (50, 200))
+
+
+# --- the rules, on given times
+
+
+def test_a_topic_that_is_not_allowed_waits_as_a_topic_and_the_others_go_on() -> None:
+    one = Refusals()
+    refused(one, [row(1, "scan"), row(2, "scan")], 0x87, 0)
+    assert one.held(row(7, "scan"))
+    assert not one.held(row(3, "journal"))
+    assert one.taken([row(1, "scan")]), "the others of the topic had waited for this"
+    assert not one.held(row(7, "scan"))
+
+
+def test_a_row_that_is_refused_for_itself_waits_alone() -> None:
+    one = Refusals()
+    refused(one, [row(1)], 0x95, 0)
+    assert one.held(row(1))
+    assert not one.held(row(2))
+    assert refused(one, [row(2, "scan"), row(3, "scan")], 0x95, 0) is None, "which of them it is must be found first"
+
+
+def test_pauses_grow_to_an_hour() -> None:
+    one, now_ms, waits = Refusals(), 0, []
+    for _ in range(12):
+        refused(one, [row(1, "scan")], 0x87, now_ms)
+        due_ms = one.next_ms()
+        assert due_ms is not None
+        waits.append(due_ms - now_ms)
+        now_ms = due_ms
+        assert one.due(now_ms)
+    assert waits[:3] == [10_000, 20_000, 40_000]
+    assert waits[-1] == 3_600_000
+
+
+def test_a_broker_over_its_quota_is_left_in_peace_for_all_and_forgiven_with_the_first_that_it_takes() -> None:
+    one = Refusals()
+    refused(one, [row(1)], 0x97, 0)
+    assert one.quiet_ms(0) == QUIET_MS[0]
+    refused(one, [row(2)], 0x97, 5_000)
+    assert one.quiet_ms(5_000) == 2 * QUIET_MS[0]
+    one.taken([row(3)])
+    assert one.quiet_ms(5_000) == 0
+
+
+def test_readings_are_given_up_and_what_is_told_once_is_not() -> None:
+    one = Refusals()
+    for _ in range(GIVE_UP_AFTER):
+        holds = [
+            refused(one, [row(n, leaf)], 0x95, 0)
+            for n, leaf in enumerate(("device/a/b", "standard", "journal", "scan"), 1)
+        ]
+    assert [hold.given_up for hold in holds] == [True, True, False, False]
+    for _ in range(20):
+        hold = refused(one, [row(9, "device/a/b")], 0x87, 0)
+    assert not hold.given_up, "a right that is missing comes back"
+
+
+def test_holds_are_bounded_and_whoever_is_refused_beyond_that_makes_all_wait() -> None:
+    one = Refusals()
+    for place in range(1, MOST + 1):
+        assert refused(one, [row(place)], 0x95, 0)
+    assert one.quiet_ms(0) == 0
+    assert refused(one, [row(MOST + 1)], 0x95, 0) is None
+    assert one.quiet_ms(0) == QUIET_MS[1]
+    assert len(one.holds) == MOST
+
+
+def test_a_batch_fits_into_what_the_broker_takes_and_holds_one_outbox() -> None:
+    captures = [row(n, "scan", 300) for n in range(1, 80)]
+    over, batch = next_batch(captures, lambda r: r.id < 3, 2000)
+    assert [r.id for r in over] == [1, 2]
+    assert [r.id for r in batch] == [3, 4, 5, 6, 7]
+    assert len(next_batch(captures, lambda _: False, None)[1]) == 50
+    large = [row(n, "scan", 6000) for n in range(1, 50)]
+    assert sum(len(r.body) for r in next_batch(large, lambda _: False, None)[1]) <= MOST_BYTES
+    assert len(next_batch(large, lambda _: False, 100)[1]) == 1, "one that is too large is tried alone, and refused"
+    mixed = [row(1, "scan"), row(2, "scan", outbox="b" * 12), row(3)]
+    assert [r.id for r in next_batch(mixed, lambda _: False, None)[1]] == [1]
+    assert next_batch(mixed, lambda _: True, None) == (mixed, [])
+    assert next_batch([], lambda _: False, None) == ([], [])
+
+
+# --- a station and a broker
+
+
+@pytest.mark.usefixtures("_soon")
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(0x87, "row_not_authorized"), (0x97, "row_quota_exceeded"), (0x99, "row_format_refused"),
+     (0x90, "row_topic_refused"), (0x80, "row_refused"), (0x83, "row_refused")],
+)  # fmt: skip
+async def test_a_refused_capture_is_told_stays_and_goes_when_the_broker_takes_it(
+    outbox: Outbox, code: int, said: str
+) -> None:
+    takes = asyncio.Event()
+
+    def puback(packet: Published) -> int:
+        return code if packet.leaf == "scan" and b"bad" in packet.payload and not takes.is_set() else 0
+
+    async with FakeBroker(puback=puback) as broker, station(outbox, broker) as one:
+        await until(one.link.up.is_set)
+        await one.scan("bad")
+        await until(lambda: one.refused == [("scan", said)])
+        assert [hold.trouble.code for hold in one.delivery.held] == [said]
+        await one.tell("behind it")
+        await until(lambda: broker.of("journal"))  # not blocked
+        await until(lambda: len(broker.of("scan")) >= 4)  # tried again
+        assert outbox.depth().waiting == 2
+        takes.set()
+        await until(lambda: not one.delivery.held)
+        assert one.refused == [("scan", said)], "told once"
+        assert one.link.state.warning == ""
+
+
+@pytest.mark.usefixtures("_soon")
+async def test_one_bad_capture_among_hundred_is_found_and_the_others_arrive(outbox: Outbox) -> None:
+    def puback(packet: Published) -> int:
+        return 0x99 if b"bad" in packet.payload else 0
+
+    async with FakeBroker(puback=puback) as broker, station(outbox, broker) as one:
+        await one.writer.commit(
+            [draft(one.clock, "scan", capture(one.clock, "bad" if n == 33 else f"n{n:03d}")) for n in range(100)]
+        )
+        taken: set[str] = set()
+
+        def all_there() -> bool:
+            for packet in broker.of("scan"):
+                if b"bad" not in packet.payload:
+                    taken.update(text for text in (f"n{n:03d}" for n in range(100)) if text.encode() in packet.payload)
+            return len(taken) == 99
+
+        await until(all_there)
+        assert [hold.place for hold in one.delivery.held] == [34]
+
+
+@pytest.mark.usefixtures("_soon")
+async def test_a_reading_that_the_broker_never_takes_is_given_up_as_a_void(outbox: Outbox) -> None:
+    def puback(packet: Published) -> int:
+        return 0x90 if packet.leaf == "device/printer/main" else 0
+
+    async with FakeBroker(puback=puback) as broker, station(outbox, broker) as one:
+        reading = Device(
+            **placed(one.clock), device_class="printer", id="main", condition=Condition.WORKING, reason="ok", params={},
+            measures={}, evidence=(),
+        )  # fmt: skip
+        await one.writer.commit([draft(one.clock, "device/printer/main", reading, retained=True)])
+        await until(lambda: any(b'"void"' in packet.payload for packet in broker.of("journal")))
+        void = next(packet for packet in broker.of("journal") if b'"void"' in packet.payload)
+        assert b'"reason":"row_topic_refused"' in void.payload
+        assert b'"was":"device"' in void.payload
+        assert b'"seq":1' in void.payload
+        assert len(broker.of("device")) == GIVE_UP_AFTER
+        assert not one.delivery.held
+
+
+async def test_captures_are_split_to_what_the_broker_takes(outbox: Outbox) -> None:
+    async with FakeBroker(properties=bytes([MAXIMUM_PACKET_SIZE]) + (2000).to_bytes(4, "big")) as broker:
+        async with station(outbox, broker) as one:
+            await one.writer.commit([draft(one.clock, "scan", capture(one.clock, f"n{n:03d}")) for n in range(40)])
+            await until(lambda: sum(packet.payload.count(b'"text"') for packet in broker.of("scan")) == 40)
+        assert max(packet.size for packet in broker.published) <= 2000
+        assert len(broker.of("scan")) < 40, "as many together as fit"
+        assert broker.connects == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "said", "connections"),
+    [("max_packet_size 3000", "row_too_large", 1), ("message_size_limit 3000", "row_refused", 4)],
+)
+async def test_mosquittos_own_limits_hold_up_nothing(
+    tmp_path: Path, outbox: Outbox, limit: str, said: str, connections: int
+) -> None:
+    """The first is told in CONNACK; the second comes as a PUBACK with a code that ends the connection."""
+    broker = Broker(tmp_path)
+    conf = broker.folder / "mosquitto.conf"
+    conf.write_text(conf.read_text("utf-8").replace("max_packet_size 262144", limit), "utf-8")
+    with broker, County(broker.host, broker.port) as county:
+        async with station(outbox, broker) as one:
+            await until(one.link.up.is_set)
+            await one.scan("x" * 5000)
+            await until(lambda: [hold.trouble.code for hold in one.delivery.held] == [said])
+            await until(one.link.up.is_set)
+            await one.scan(*[f"n{n:02d}" for n in range(20)])
+            await one.tell("behind it")
+            await asyncio.to_thread(county.wait_for, lambda c: "behind it" in numbers(c))
+            await asyncio.to_thread(
+                county.wait_for, lambda c: len({t["text"] for h in c.of("scan") for t in h.json["captures"]}) == 20
+            )
+            assert one.link.state.connections == connections
+
+
+async def test_a_row_that_ends_every_connection_is_found_and_set_aside(outbox: Outbox) -> None:
+    async with FakeBroker() as broker:
+
+        def puback(packet: Published) -> int | None:
+            if b"poison" in packet.payload:
+                broker.disconnect(0x95)
+                return None
+            return 0
+
+        broker.puback = puback
+        async with station(outbox, broker) as one:
+            await one.writer.commit(
+                [draft(one.clock, "scan", capture(one.clock, "poison" if n == 5 else f"n{n}")) for n in range(10)]
+            )
+            await until(lambda: [hold.place for hold in one.delivery.held] == [6])
+            assert [hold.trouble.code for hold in one.delivery.held] == ["row_too_large"]
+            await until(
+                lambda: all(any(f'"n{n}"'.encode() in p.payload for p in broker.of("scan")) for n in (0, 4, 6, 9))
+            )
+            await one.tell("behind it")
+            await until(lambda: any(b"behind it" in packet.payload for packet in broker.of("journal")))
+
+
+async def test_a_retained_reading_that_was_overtaken_while_it_waited_is_not_retained(outbox: Outbox) -> None:
+    """A window of one: the older row waits for it while the newer one is committed."""
+    async with FakeBroker(properties=b"\x21\x00\x01") as broker, station(outbox, broker) as one:
+        old, new = (Standard(**placed(one.clock), profile=profile, items=()) for profile in "BZ")
+        await one.writer.commit([draft(one.clock, "standard", old, retained=True)])
+        await until(one.link.up.is_set)
+        broker.acknowledging.clear()
+        await one.tell("has the window")
+        await until(
+            lambda: one.link._connection and one.link._connection._window._waiters
+        )  # the backlog, a second after the connection
+        await one.writer.commit([draft(one.clock, "standard", new, retained=True)])
+        broker.acknowledging.set()
+        await until(lambda: len(broker.of("standard")) >= 2)
+    for packet in broker.of("standard"):
+        assert packet.retained == (b'"profile":"Z"' in packet.payload)

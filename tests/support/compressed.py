@@ -1,0 +1,297 @@
+"""A station's life in compressed time: the daemon's own parts in this process, on a clock that runs as fast as they can follow.
+
+    SimClock ──> Runtime (rounds, captures, outbox, link, delivery, reports, control) ──> a real mosquitto ──> TinyCounty
+
+Only time is made up. Devices are real drivers on a tree of files and a pseudo-terminal, the outbox is a real SQLite file, the
+broker a process, the county a second connection in the same loop that receipts what it hears and keeps nothing of it.
+"""
+
+import asyncio
+import gc
+import os
+import pty
+import sys
+import threading
+import tty
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from support.broker import Broker
+from support.sim_clock import SimClock
+from support.tiny_county import TinyCounty
+
+from agent.configuration.settings import load
+from agent.control.socket import NoDaemon, ask
+from agent.host.fingerprint import fingerprint
+from agent.outbox.opening import open_outbox
+from agent.runtime import Runtime
+from common.clock import ClockQuality
+from drivers.hotplug import Plug
+from drivers.reading import YinongError
+from drivers.table import CLASSES
+
+_EDID = Path(__file__).parents[1] / "drivers/led_screen/cases/tv_60_inch/edid.bin"
+SCREEN = "sys/class/drm/card0-HDMI-A-1"
+# fewer looks, not other ones
+EVERY_S = {"terminal": 300, "led_screen": 60, "scan_gun": 60, "printer": 300, "video": 3600}
+
+
+class Mark(NamedTuple):
+    """What the daemon takes at one moment of its life, the line up and nothing waiting."""
+
+    day: float
+    rss_kb: int
+    blocks: int  # that Python has allocated
+    descriptors: int
+    threads: int
+    tasks: int
+    file_kb: int
+    rows: int
+    spilled_bytes: int
+    flash_mb_day: float  # of the last whole day
+    log_lines: int  # since the beginning
+    captures: int  # that the county has
+
+
+class Life:
+    """One station in `folder`. `async with` it; then let time pass and things happen."""
+
+    def __init__(
+        self, folder: Path, broker: Broker, *, archive_days: int = 90, max_mb: int = 512, flash_budget_mb: int = 30,
+        quality: ClockQuality = "synced",
+    ) -> None:  # fmt: skip
+        self.folder, self.broker, self.clock = folder, broker, SimClock(quality)
+        self.county = TinyCounty(broker.port)
+        self._gun, self._line = pty.openpty()
+        tty.setraw(self._line)
+        self.root = _tree(folder / "root")
+        (self.root / "state").mkdir()
+        self._uptime = _in_memory(self.root / "proc/uptime", "1000.00 1.0\n")
+        self._screen = _in_memory(self.root / SCREEN / "status", "connected\n")
+        config = folder / "agent.toml"
+        config.write_text(_CONFIG.format(
+            port=broker.port, outbox=folder / "outbox.db", gun=os.ttyname(self._line), archive_days=archive_days, max_mb=max_mb,
+            flash_budget_mb=flash_budget_mb,
+        ), "utf-8")  # fmt: skip
+        classes = {name: CLASSES[name]._replace(every_s=every_s) for name, every_s in EVERY_S.items()}
+        loaded = load(config, classes=classes)
+        assert loaded.settings is not None and not loaded.mistakes, loaded.mistakes
+        box = open_outbox(folder / "outbox.db", fingerprint(self.root), "0123456789ab", "t", max_mb << 20)
+        self.socket = folder / "agent.sock"
+        self.runtime = Runtime(loaded, box, self.clock, self.socket, self.root, "0.1.0")
+        self.scanned = 0
+        self._screen_on = True
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> "Life":
+        await _all_threads_of_the_loop()
+        await self._group.__aenter__()
+        self._loops = [self._group.create_task(work, name=name) for name, work in self.runtime.loops().items()]
+        await self.county.come()
+        await self.until(self.runtime.ready.is_set)
+        await self.pass_s(300)
+        await self.until(lambda: self.runtime.captures.changed is not None and self.runtime.link.up.is_set())
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self.runtime.note_stop()
+        for loop in self._loops:
+            loop.cancel()
+        await self._group.__aexit__(*error)
+        await self.runtime.farewell(clean=True)
+        self.county.leave()
+        self.runtime.close()
+        for file in (self._gun, self._line, self._uptime, self._screen):
+            os.close(file)
+
+    async def pass_s(self, seconds: float) -> None:
+        """So much time passes."""
+        end = self.clock.mono_ms() + int(seconds * 1000)
+        _now_holds(self._uptime, f"{end / 1000:.2f} 1.0\n")
+        await self.clock.run_to(end, self.quiet)
+
+    async def quiet(self) -> None:
+        """Until everything that was brought about is done: looks, commits, acknowledgements, receipts."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await self.runtime.writer.ask(lambda box: None)
+        await asyncio.sleep(0)
+        while self._busy():
+            self.county.receipt()
+            await asyncio.sleep(0.0005)
+
+    async def until(self, fits: Callable[[], object]) -> None:
+        """Wait in real time for what a thread or a process brings about."""
+        async with asyncio.timeout(60):
+            while not fits():
+                self.county.receipt()
+                await asyncio.sleep(0.002)
+
+    async def scan(self) -> None:
+        """A code is scanned, and committed when this returns."""
+        self.scanned += 1
+        os.write(self._gun, f"69{self.scanned:011d}\r".encode())
+        await self.until(lambda: self.runtime.captures._states["gun"].number >= self.scanned)
+        await self.quiet()
+
+    async def lose_broker(self, minutes: int, *, killed: bool) -> None:
+        self.broker.kill() if killed else self.broker.stop()
+        await self.until(self.runtime.link.down.is_set)
+        for _ in range(minutes):
+            await self.pass_s(60)
+        await self.broker_back()
+
+    async def broker_back(self) -> None:
+        """Its port may be in use for a moment: a client that dials a free loopback port often enough meets itself there."""
+        for _ in range(20):
+            try:
+                self.broker.start()
+                break
+            except RuntimeError:
+                await self.pass_s(60)
+        await self.county.come()
+        await self.until_connected()
+
+    async def until_connected(self) -> None:
+        while not self.runtime.link.up.is_set():
+            await self.pass_s(5)
+            await asyncio.sleep(0.01)
+        await self.quiet()
+
+    async def turn_screen(self, then_s: float = 10) -> None:
+        """The screen goes off or on, and the kernel says so; `then_s` pass."""
+        self._screen_on = not self._screen_on
+        _now_holds(self._screen, "connected\n" if self._screen_on else "disconnected\n")
+        self.runtime.rounds.on_plug(Plug("change", "drm", "/devices/x/drm/card0"))
+        await self.pass_s(then_s)
+
+    async def ask(self, what: str, *, leave: bool = False) -> None:
+        """A client of the control socket; with `leave` it goes before the answer."""
+
+        def client() -> None:
+            try:
+                for _ in ask(self.socket, {"ask": what}, 0.0 if leave else 20):
+                    pass
+            except (NoDaemon, YinongError):
+                pass
+
+        await asyncio.to_thread(client)
+
+    async def bad_message(self, number: int) -> None:
+        """What is no receipt and no command."""
+        self.county.publish("receipt" if number % 2 else f"command/nonsense{number}", b"\xff{" * (number % 50))
+        await self.quiet()
+
+    async def drained(self) -> None:
+        """Until the county has everything; a month's telemetry takes a day and a half behind what is live."""
+        for _ in range(10_000):
+            depth = await self.runtime.writer.ask(lambda box: box.depth())
+            spilled = await self.runtime.writer.ask(_spilled)
+            if not depth.waiting and not spilled:
+                return
+            await self.pass_s(30)
+        raise AssertionError(f"never drained: {depth}, telemetry {spilled}")
+
+    async def mark(self, log_lines: int, *, drained: bool = True) -> Mark:
+        if drained:
+            await self.drained()
+        await asyncio.sleep(0.05)
+        gc.collect()
+        depth = await self.runtime.writer.ask(lambda box: box.depth())
+        flash = self.runtime.flash.shown()["days_before"]
+        return Mark(
+            day=(self.clock.mono_ms() - 1_000_000) / 86_400_000,
+            rss_kb=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024,
+            blocks=sys.getallocatedblocks(), descriptors=_entries("fd"),
+            threads=_entries("task"), tasks=len(asyncio.all_tasks()),
+            file_kb=sum(file.stat().st_size for file in self.folder.glob("outbox.db*")) // 1024,
+            rows=depth.waiting + depth.archived, spilled_bytes=await self.runtime.writer.ask(_spilled),
+            flash_mb_day=flash[0] / 1e6 if flash else 0.0, log_lines=log_lines, captures=self.county.scans,
+        )  # fmt: skip
+
+    def _busy(self) -> bool:
+        connection = self.runtime.link._connection
+        return bool(
+            self.county.busy
+            or self.runtime._inbox.waiting
+            or (connection is not None and connection._acks and self.broker.running)
+            or any(watch.busy.locked() for watch in self.runtime.rounds._watches.values())
+        )
+
+
+async def _all_threads_of_the_loop() -> None:
+    """The loop's executor makes its threads as they are needed at once: have them from the beginning, so that they count."""
+    count = min(32, (os.cpu_count() or 1) + 4)  # concurrent.futures.ThreadPoolExecutor's default
+    barrier = threading.Barrier(count, timeout=20)
+    await asyncio.gather(*(asyncio.to_thread(barrier.wait) for _ in range(count)))
+
+
+def _in_memory(path: Path, text: str) -> int:
+    """A file that changes without a write to the disk: what this process writes there is the daemon's."""
+    file = os.memfd_create(path.name)
+    path.symlink_to(f"/proc/self/fd/{file}")
+    _now_holds(file, text)
+    return file
+
+
+def _now_holds(file: int, text: str) -> None:
+    os.pwrite(file, text.encode(), 0)
+    os.ftruncate(file, len(text.encode()))
+
+
+def _entries(folder: str) -> int:
+    return sum(1 for _ in Path("/proc/self", folder).iterdir())
+
+
+def _spilled(box: Any) -> int:
+    return int(box.db.execute("SELECT coalesce(sum(length(body)), 0) FROM spill").fetchone()[0])
+
+
+def _tree(root: Path) -> Path:
+    """A terminal's files: a screen that can go off, /proc with an uptime, the real devices and the real own process."""
+    (root / "proc").mkdir(parents=True)
+    (root / "proc/self").symlink_to("/proc/self")
+    (root / "dev").symlink_to("/dev")
+    for name in ("stat", "meminfo", "loadavg"):
+        (root / "proc" / name).write_text(Path("/proc", name).read_text())
+    (root / SCREEN).mkdir(parents=True)
+    (root / SCREEN / "edid").write_bytes(_EDID.read_bytes())
+    return root
+
+
+_CONFIG = """\
+[station]
+division = "450225"
+number = "桂BRS0001B"
+[broker]
+host = "127.0.0.1"
+port = {port}
+tls = false
+[delivery]
+backlog_kbit_s = 20000
+[outbox]
+path = "{outbox}"
+archive_days = {archive_days}
+max_mb = {max_mb}
+flash_budget_mb_day = {flash_budget_mb}
+[[device]]
+class = "terminal"
+id = "main"
+state_folder = "/state"
+[[device]]
+class = "led_screen"
+id = "main"
+[[device]]
+class = "printer"
+id = "main"
+[[device]]
+class = "video"
+id = "main"
+[[device]]
+class = "scan_gun"
+id = "gun"
+source = "serial"
+port = "{gun}"
+suffix = "cr"
+"""

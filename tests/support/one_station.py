@@ -1,0 +1,124 @@
+"""Outbox, writer, link and delivery of one station, as the daemon puts them together, without its devices."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import msgspec
+from support.mqtt_county import County
+
+from agent.outbox.outbox import Outbox
+from agent.outbox.stamps import draft, journal, placed
+from agent.outbox.writer import Writer
+from agent.uplink.connection import Incoming
+from agent.uplink.delivery import Delivery, Pace
+from agent.uplink.link import Link, LinkState
+from agent.uplink.rejections import Hold
+from common.clock import Clock, SystemClock
+from common.messages import Capture, Receipt
+from common.mqtt.session import Broker as Address
+from common.mqtt.session import Session, Will
+
+
+class Listening(Protocol):
+    """Where a broker, or a line to one, listens."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+
+
+NAME = "450225-GXBRS0001B-1"
+
+
+class Station:
+    """Outbox, writer, link and delivery, as the daemon puts them together."""
+
+    def __init__(self, outbox: Outbox, broker: Listening, *, password: str | None = None, pace: Pace | None = None,
+                 acknowledge_broker: bool = False, no_ack_s: float = 5, keepalive_s: int = 30,
+                 client_id: str = f"{NAME}.f00d", clock: Clock | None = None) -> None:  # fmt: skip
+        self.clock = clock or SystemClock()
+        self.outbox = outbox
+        self.writer = Writer(outbox)
+        self.states: list[LinkState] = []
+        self.refused: list[tuple[str, str]] = []
+        self.incoming: asyncio.Queue[Incoming] = asyncio.Queue()
+
+        will = Will(f"yinong/1/{NAME}/state", b'{"state":"lost"}', 2)
+        session = Session(
+            client_id, clean_start=False, expiry_s=300, connect_timeout_s=5, no_ack_s=no_ack_s, will=will,
+            keepalive_s=keepalive_s,
+        )  # fmt: skip
+        address = Address(broker.host, broker.port, NAME if password else None, password)
+        self.link = Link(
+            NAME, SystemClock(), address, lambda _: session, self._born, self.incoming.put_nowait, self._changed,
+            backoff_first_s=0.05, backoff_cap_s=0.2, chance=random.Random(1),
+        )  # fmt: skip
+        self.delivery = Delivery(
+            self.writer,
+            self.link,
+            self.clock,
+            broker_is_enough=acknowledge_broker,
+            pace=pace or Pace(10_000_000),
+            refused=self._refused,
+        )
+        self.writer.committed = self.delivery.on_rows
+
+    async def _born(self, link: Link) -> None:
+        await link.publish("state", b'{"state":"online"}', retain=True)
+
+    async def _changed(self, state: LinkState) -> None:
+        self.states.append(state)
+
+    async def _refused(self, hold: Hold) -> None:
+        self.refused.append((hold.leaf, hold.trouble.code))
+
+    async def tell(self, *texts: str) -> None:
+        await self.writer.commit([journal(self.clock, "x", n=text) for text in texts])
+
+    async def scan(self, *texts: str) -> None:
+        """Captures, each of its own text."""
+        await self.writer.commit([draft(self.clock, "scan", capture(self.clock, text)) for text in texts])
+
+    async def _take_receipts(self) -> None:
+        while True:
+            packet = await self.incoming.get()
+            if packet.topic.endswith("/receipt"):
+                await self.delivery.on_receipt(msgspec.json.decode(packet.payload, type=Receipt), packet.retained)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            loops = (self.writer.run(), self.link.run(), self.delivery.run(), self._take_receipts())
+            tasks = [group.create_task(loop) for loop in loops]
+            yield
+            for task in tasks:
+                task.cancel()
+        await self.link.close(b'{"state":"closing"}')
+
+
+@asynccontextmanager
+async def station(outbox: Outbox, broker: Listening, **options: object) -> AsyncIterator[Station]:
+    one = Station(outbox, broker, **options)  # type: ignore[arg-type]
+    async with one.running():
+        yield one
+
+
+async def until(fits: Callable[[], object], timeout_s: float = 20) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not fits():  # noqa: ASYNC110  what is waited for has no event of its own
+            await asyncio.sleep(0.01)
+
+
+def numbers(county: County) -> list[str]:
+    return [one.json["details"]["n"] for one in county.of("journal")]
+
+
+def capture(clock: Clock, text: str, number: int = 1) -> Capture:
+    return Capture(
+        **placed(clock), gun="g", identity="i", number=number, source="serial", text=text, raw="", charset="ascii",
+        charset_because="ascii", symbology=None, start_mono_ms=1, end_mono_ms=2,
+    )  # fmt: skip

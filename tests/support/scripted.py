@@ -1,0 +1,131 @@
+"""Devices that give what a test puts in, and rounds over them with what they committed."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from support.running import running
+
+from agent.devices.poller import Rounds
+from agent.devices.state import Believed, Board
+from agent.devices.watched import Watch
+from agent.outbox.outbox import Outbox
+from agent.outbox.writer import Writer
+from common.messages import Device, Item, Standard
+from drivers.hotplug import Plug
+from drivers.reading import Condition, Evidence, Reading, Reason
+from drivers.table import DeviceClass
+
+WORKING = Reading(condition=Condition.WORKING, reason=Reason("ok"), measures={"pages": 1})
+FAULTY = Reading(condition=Condition.FAULTY, reason=Reason("paper_out", {"tray": "1"}))
+BIG = Reading(condition=Condition.FAULTY, reason=Reason("big"), evidence=(Evidence("x", "x", "x" * 100_000),))
+
+
+def kind(name: str = "printer", **other: Any) -> DeviceClass:
+    return DeviceClass(name, "test:none", **{"every_s": 60, "budget_s": 5.0, "hotplug": frozenset({"usb"}), **other})
+
+
+class Scripted(msgspec.Struct, kw_only=True):
+    """A device that gives what is put here; the last one again and again."""
+
+    id: str = "main"
+    readings: list[Reading | Exception]
+    looks: int = 0
+    previous: list[Reading | None] = []
+
+    async def look(self, root: Path, previous: Reading | None = None) -> Reading:
+        self.looks += 1
+        self.previous.append(previous)
+        one = self.readings.pop(0) if len(self.readings) > 1 else self.readings[0]
+        if isinstance(one, Exception):
+            raise one
+        return one
+
+
+class Hanging(msgspec.Struct, kw_only=True):
+    """A device that never answers."""
+
+    id: str = "main"
+    cancelled: list[bool] = []
+
+    async def look(self, root: Path, previous: Reading | None = None) -> Reading:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(True)
+            raise
+        return WORKING
+
+
+class Line(Scripted, kw_only=True):
+    """A device that also measures."""
+
+    mini_url: str = "http://192.0.2.1/"
+    measure_every_h: float = 24
+    measured: list[Reading | Exception] = []
+
+    async def measure(self, root: Path, previous: Reading | None = None) -> Reading:
+        one = self.measured.pop(0)
+        if isinstance(one, Exception):
+            raise one
+        return one
+
+    def resumed(self, measured: Reading, age_s: float, uptime_s: float, before: Reading | None) -> Reading:
+        return measured
+
+
+def items_of(believed: Believed) -> tuple[Item, ...]:
+    """A standard of its own: each class is met where something of it works."""
+    return tuple(
+        Item(
+            item=name, verdict="met" if any(r.condition is Condition.WORKING for _, r in readings) else "not_met",
+            because="test",
+        )
+        for name, readings in sorted(believed.items())
+    )  # fmt: skip
+
+
+class Terminal:
+    """Rounds over these watches, and what they committed."""
+
+    def __init__(self, writer: Writer, outbox: Outbox, clock: Any, *watches: Watch) -> None:
+        self.outbox, self.clock, self.board = outbox, clock, Board()
+        self.plugs: list[Plug] = []
+        self.watches = watches
+        self.rounds = Rounds(watches, Path("/"), clock, writer, self.board, items_of, "B", self.plugs.append)
+
+    @property
+    def told(self) -> list[Device]:
+        return [msgspec.json.decode(body, type=Device) for body in self._committed("device/*")]
+
+    @property
+    def conditions(self) -> list[str]:
+        return [one.condition.value for one in self.told]
+
+    @property
+    def standards(self) -> list[dict[str, str]]:
+        told = [msgspec.json.decode(body, type=Standard) for body in self._committed("standard")]
+        return [{item.item: item.verdict for item in one.items} for one in told]
+
+    def _committed(self, leaf: str) -> list[bytes]:
+        """Over a connection of its own: the outbox's, in its thread, may be in the middle of a row."""
+        with closing(sqlite3.connect(f"file:{self.outbox.path}?mode=ro", uri=True)) as db:
+            return [body for (body,) in db.execute("SELECT body FROM entry WHERE leaf GLOB ? ORDER BY id", (leaf,))]
+
+    async def look(self, times: int = 1, event: bool = False, watch: int = 0) -> None:
+        for _ in range(times):
+            await self.rounds.look(self.watches[watch], event)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with running(self.rounds.run()):
+            yield
+
+
+def watch(*readings: Reading | Exception, name: str = "printer", **other: Any) -> Watch:
+    driver = Scripted(readings=list(readings), previous=[])
+    return Watch(kind(name, **other), "main", driver, None)

@@ -1,0 +1,94 @@
+"""The house's shape: what the daemon's process never loads, and files that fit a head."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.broker import Broker
+from support.daemon import Gun, Process, until
+
+from drivers.table import CLASSES
+
+ROOT = Path(__file__).parents[1]
+NEVER = {
+    "typer",
+    "click",
+    "rich",
+    "biip",
+    "speedtest",
+    "sqlalchemy",
+    "cryptography",
+    "zxingcpp",
+    "PIL",
+    "numpy",
+    "requests",
+    "aiohttp",
+}
+LONGEST = 350
+
+# The daemon as the command runs it; what it has loaded is told when it ends.
+TOLD_AT_THE_END = """
+import json, sys
+sys.argv = ["yinong-agent", "run", "--config", {config!r}, "--socket", {socket!r}]
+from agent.cli import main
+try:
+    main()
+finally:
+    json.dump(sorted(sys.modules), open({modules!r}, "w"))
+"""
+
+
+def test_importing_the_daemon_loads_nothing_of_the_command_line_or_the_center() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import agent.daemon"], capture_output=True, check=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "agent" in loaded
+    assert not NEVER & loaded
+
+
+def test_a_running_daemon_with_every_driver_has_loaded_none_of_it(tmp_path: Path, broker: Broker) -> None:
+    modules = tmp_path / "modules.json"
+    config, socket = tmp_path / "agent.toml", tmp_path / "s"
+    with Gun() as gun:
+        others = "".join(f'[[device]]\nclass = "{name}"\nid = "main"\n' for name in CLASSES if name != "scan_gun")
+        config.write_text(
+            '[station]\ndivision = "450225"\nnumber = "桂BRS0001B"\n'
+            f'[broker]\nhost = "127.0.0.1"\nport = {broker.port}\ntls = false\n'
+            f'[outbox]\npath = "{tmp_path}/outbox.db"\n{gun.table}{others}',
+            "utf-8",
+        )
+        script = TOLD_AT_THE_END.format(config=str(config), socket=str(socket), modules=str(modules))
+        process = Process([sys.executable, "-c", script], tmp_path / "log", {})
+        gun.wait_until_opened()
+        gun.scan("x")
+        every = len(CLASSES)
+
+        def looked_at_all() -> bool:
+            from agent.control.socket import NoDaemon, ask
+
+            try:
+                (line,) = list(ask(socket, {"ask": "status"}, 20))
+            except NoDaemon:
+                return False
+            devices = line["answer"]["devices"]
+            return len(devices) == every and all(one["reason"] != "not_looked_at" for one in devices)
+
+        until(looked_at_all, lambda: process.log, 60)
+        import signal
+
+        assert process.end(signal.SIGTERM) == 0, process.log
+    loaded = {name.partition(".")[0] for name in json.loads(modules.read_text())}
+    assert {"agent", "drivers", "paho"} <= loaded
+    assert not NEVER & loaded
+    assert "Traceback" not in process.log
+
+
+@pytest.mark.parametrize("package", ["common", "agent", "drivers", "center"])
+def test_no_file_is_longer_than_a_head_holds(package: str) -> None:
+    files = {path: len(path.read_text("utf-8").splitlines()) for path in (ROOT / package).rglob("*.py")}
+    assert files
+    assert {str(path.relative_to(ROOT)): lines for path, lines in files.items() if lines > LONGEST} == {}
