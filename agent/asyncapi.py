@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from agent.configuration.settings import Broker
-from agent.control.commands import LONGEST_EXPIRY_S
-from common.messages import LATE, ROOT, SIMULATED, TOPICS, VERSION, Topic
+from common.messages import LATE, LONGEST_EXPIRY_S, ROOT, SIMULATED, TOPICS, VERSION, Topic
 from drivers.table import CLASSES
 
 Document: TypeAlias = dict[str, Any]

@@ -120,11 +120,11 @@ class Runtime:
                                       self.rounds, self.reports, self.flash))  # fmt: skip
         self._scan_answers = ScanAnswers(clock, self.writer, self.captures, self.delivery, station, key)
         self._camera_desk = CameraDesk(self.captures, root, _camera(loaded))
-        commands = Commands(
-            name, self._answers.over_mqtt(), clock,
+        self._inbox: Inbox = Inbox(name, self.link, self.delivery, self._presence, self.life.note)
+        self._commands = Commands(
+            name, self._answers.over_mqtt(), clock, self.link, self._inbox.commands,
             trusted_link=trusted(self.settings, secrets.password, secrets.key_file),
         )  # fmt: skip
-        self._inbox: Inbox = Inbox(name, self.link, self.delivery, commands, self._presence, self.life.note)
 
     def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Every loop of the daemon by name; each runs until it is cancelled."""
@@ -138,6 +138,7 @@ class Runtime:
             "link": self._once_ready(self.link.run()),
             "delivery": self.delivery.run(),
             "inbox": self._inbox.run(),
+            "commands": self._commands.run(),
             "reports": self.reports.run(),
             "room": self._once_ready(self.room.run()),
             "flash": self._once_ready(self.flash.watch(self.life.note)),

@@ -16,6 +16,7 @@ from drivers.reading import Condition, Evidence, Scalar
 VERSION = 1
 ROOT = "yinong/1"
 LATE = ("late", "1")  # MQTT user property of what is sent from the backlog
+LONGEST_EXPIRY_S = 60  # message expiry of a command, at most
 SIMULATED = ("simulated", "1")  # MQTT user property of everything a simulated station sends
 
 Boot: TypeAlias = Annotated[

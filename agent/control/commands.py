@@ -1,38 +1,66 @@
 """Commands of the console over MQTT: a short list, none runs a shell, each asked once.
 
-Taken only over authenticated TLS or loopback, never retained, with a message expiry of 60 s at most, with correlation data
-and the own `reply` topic as response topic; ids are remembered, so a repeated delivery is answered once.
+Accepted only over authenticated TLS or loopback, never retained, with a message expiry of 60 s at most, with correlation data
+and the own `reply` topic as response topic; ids are remembered, so a repeated delivery is answered once. One command is executed
+after another (`measure` may take 45 s); `MAX_WAITING` may wait for that, and the next one is answered with an error.
 """
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from agent.outbox.stamps import stamped
 from agent.uplink.connection import Incoming
+from agent.uplink.link import Link
 from common.clock import Clock
-from common.messages import Command, Reply, topic
+from common.messages import LONGEST_EXPIRY_S, Command, Reply, topic
+from common.mqtt.errors import LinkLost, Refused
 from drivers.reading import YinongError
 
 log = logging.getLogger(__name__)
 
 Doer: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-LONGEST_EXPIRY_S = 60
 REMEMBERED = 1000
+MAX_WAITING = 16  # each may take 45 s, and a console waits for a minute
+
+
+class _Request(NamedTuple):
+    """A command that waits to be executed."""
+
+    name: str
+    command: Command
+    correlation: bytes | None
 
 
 class Commands:
-    """`take` judges an incoming packet and gives what is to be done, or None where it is refused (and logged)."""
+    """Reads `packets` (`agent.uplink.inbox`) and answers them over the link. `run` belongs into the daemon's task group."""
 
-    def __init__(self, name: str, doers: Mapping[str, Doer], clock: Clock, *, trusted_link: bool) -> None:
+    def __init__(
+        self, name: str, doers: Mapping[str, Doer], clock: Clock, link: Link, packets: asyncio.Queue[Incoming], *,
+        trusted_link: bool,
+    ) -> None:  # fmt: skip
         self._name, self._doers, self._clock, self._trusted = name, doers, clock, trusted_link
+        self._link, self._packets = link, packets
+        self._waiting: asyncio.Queue[_Request] = asyncio.Queue(MAX_WAITING)
         self._seen: OrderedDict[str, None] = OrderedDict()
 
+    @property
+    def waiting(self) -> int:
+        """Commands that wait to be executed."""
+        return self._waiting.qsize()
+
+    async def run(self) -> None:
+        """Until cancelled. What cannot be queued is answered while another command is executed."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue_packets())
+            group.create_task(self._execute_queued())
+
     def refusal(self, packet: Incoming) -> str | None:
-        """Why the packet is not taken; None where it is."""
+        """Why the packet is not accepted; None if it is."""
         if not self._trusted:
             return "the link is neither authenticated TLS nor loopback"
         if packet.retained:
@@ -45,8 +73,11 @@ class Commands:
             return "correlation data is missing"
         return None
 
-    async def take(self, packet: Incoming) -> Reply | None:
-        """Do the command and give the reply; None where it is refused, or was done already."""
+    def enqueue(self, packet: Incoming) -> Reply | None:
+        """Queue the command. Returns the reply if the queue is full; None if it is queued, refused (and logged) or known.
+
+        The id of a command that is not queued is not used up: it may be sent again.
+        """
         name = packet.topic.rsplit("/", 1)[-1]
         if why := self.refusal(packet):
             log.warning("command %s refused: %s", name, why)
@@ -58,21 +89,50 @@ class Commands:
             return None
         if command.id in self._seen:
             return None
+        request = _Request(name, command, packet.correlation)
+        if self._waiting.full():
+            log.warning("command %s refused: %d commands are waiting", name, MAX_WAITING)
+            return self._reply(request, error=f"busy: {MAX_WAITING} commands are waiting; send it again later")
         self._seen[command.id] = None
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
-        doer = self._doers.get(name)
-        if doer is None:
-            return self._reply(command, name, error=f"unknown command; known: {', '.join(self._doers)}")
-        try:
-            return self._reply(command, name, answer=await doer(command.options))
-        except YinongError as error:
-            return self._reply(command, name, error=str(error))
-        except Exception as error:  # a bug must not let the console end the daemon
-            log.exception("command %s failed", name)
-            return self._reply(command, name, error=f"{type(error).__name__}: {error}"[:300])
+        self._waiting.put_nowait(request)
+        return None
 
-    def _reply(self, command: Command, name: str, answer: dict[str, Any] | None = None, error: str = "") -> Reply:
+    async def execute_next(self) -> tuple[Reply, bytes | None]:
+        """Execute the oldest queued command, or wait for one; returns the reply with its correlation data."""
+        request = await self._waiting.get()
+        doer = self._doers.get(request.name)
+        if doer is None:
+            reply = self._reply(request, error=f"unknown command; known: {', '.join(self._doers)}")
+        else:
+            try:
+                reply = self._reply(request, answer=await doer(request.command.options))
+            except YinongError as error:
+                reply = self._reply(request, error=str(error))
+            except Exception as error:  # a bug must not let the console end the daemon
+                log.exception("command %s failed", request.name)
+                reply = self._reply(request, error=f"{type(error).__name__}: {error}"[:300])
+        return reply, request.correlation
+
+    async def _queue_packets(self) -> None:
+        while True:
+            packet = await self._packets.get()
+            if reply := self.enqueue(packet):
+                await self._send(reply, packet.correlation)
+
+    async def _execute_queued(self) -> None:
+        while True:
+            await self._send(*await self.execute_next())
+
+    async def _send(self, reply: Reply, correlation: bytes | None) -> None:
+        try:
+            await self._link.publish("reply", msgspec.json.encode(reply), correlation=correlation)
+        except (LinkLost, Refused) as error:
+            log.warning("the reply to %s is lost: %s", reply.command, error)
+
+    def _reply(self, request: _Request, answer: dict[str, Any] | None = None, error: str = "") -> Reply:
         return Reply(
-            **stamped(self._clock), id=command.id, command=name, ok=not error, answer=answer or {}, error=error
-        )
+            **stamped(self._clock), id=request.command.id, command=request.name, ok=not error, answer=answer or {},
+            error=error,
+        )  # fmt: skip

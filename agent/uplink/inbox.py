@@ -1,7 +1,9 @@
-"""What the county says to the terminal: receipts and commands, taken in the order in which they came.
+"""What the county sends to the terminal: receipts are processed here, commands wait in a queue of their own.
 
-link -> inbox ─┬─ receipt -> delivery, and what it means -> journal, birth
-               └─ command -> commands -> reply
+link -> inbox ─┬─ receipts -> delivery, and what it means -> journal, birth
+               └─ commands -> agent.control.commands -> reply
+
+Two queues, so that a receipt never waits for a command (`measure` may take 45 s).
 """
 
 import asyncio
@@ -11,7 +13,6 @@ import sqlite3
 
 import msgspec
 
-from agent.control.commands import Commands
 from agent.host.write_budget import Note
 from agent.uplink.connection import Incoming
 from agent.uplink.delivery import Delivery
@@ -21,39 +22,36 @@ from common.messages import Receipt, topic
 from common.mqtt.errors import LinkLost, Refused
 
 log = logging.getLogger(__name__)
-MOST = 100  # that wait: more than a recorder and a console say while one is taken
+QUEUE_SIZE = 100  # packets of each kind: more than a recorder and a console send while one is processed
 
 
 class Inbox:
-    """`put` is what the link calls; `run` belongs into the daemon's task group."""
+    """`put` is called by the link, `commands` is read by `agent.control.commands`; `run` belongs into the daemon's task group."""
 
-    def __init__(
-        self, name: str, link: Link, delivery: Delivery, commands: Commands, presence: Presence, note: Note
-    ) -> None:
-        self._receipts = topic(name, "receipt")
-        self._link, self._delivery, self._commands = link, delivery, commands
+    def __init__(self, name: str, link: Link, delivery: Delivery, presence: Presence, note: Note) -> None:
+        self._receipt_topic = topic(name, "receipt")
+        self._link, self._delivery = link, delivery
         self._presence, self._note = presence, note
-        self._waiting: asyncio.Queue[Incoming] = asyncio.Queue(MOST)
+        self._receipts: asyncio.Queue[Incoming] = asyncio.Queue(QUEUE_SIZE)
+        self.commands: asyncio.Queue[Incoming] = asyncio.Queue(QUEUE_SIZE)
 
     @property
     def waiting(self) -> int:
-        return self._waiting.qsize()
+        """Packets that nobody has read yet."""
+        return self._receipts.qsize() + self.commands.qsize()
 
     def put(self, packet: Incoming) -> None:
         try:
-            self._waiting.put_nowait(packet)
+            (self._receipts if packet.topic == self._receipt_topic else self.commands).put_nowait(packet)
         except asyncio.QueueFull:
-            log.warning("too many commands and receipts at once: one on %s is dropped", packet.topic)
+            log.warning("too many commands or receipts at once: one on %s is dropped", packet.topic)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Process receipts, until cancelled."""
         while True:
-            packet = await self._waiting.get()
+            packet = await self._receipts.get()
             try:
-                if packet.topic == self._receipts:
-                    await self._take_receipt(packet)
-                else:
-                    await self._take_command(packet)
+                await self._take_receipt(packet)
             except (LinkLost, Refused, sqlite3.Error) as error:
                 log.warning("%s: %s", packet.topic, error)
 
@@ -86,7 +84,3 @@ class Inbox:
         )
         await self._note("outbox_went_back", outbox_before=before, receipted=receipt.upto, store=receipt.store)
         await self._presence.born(self._link)
-
-    async def _take_command(self, packet: Incoming) -> None:
-        if reply := await self._commands.take(packet):
-            await self._link.publish("reply", msgspec.json.encode(reply), correlation=packet.correlation)

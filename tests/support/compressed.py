@@ -215,6 +215,7 @@ class Life:
         return bool(
             self.county.busy
             or self.runtime._inbox.waiting
+            or self.runtime._commands.waiting
             or (connection is not None and connection._acks and self.broker.running)
             or any(watch.busy.locked() for watch in self.runtime.rounds._watches.values())
         )

@@ -2,17 +2,30 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from support.broker import Broker
+from support.mqtt_county import County
+from support.one_station import Station, station, until
+from support.running import running
 
-from agent.control.commands import REMEMBERED, Commands
+from agent.configuration.settings import Broker as BrokerTable
+from agent.configuration.settings import Settings
+from agent.configuration.settings import Station as StationTable
+from agent.control.commands import MAX_WAITING, REMEMBERED, Commands, Doer
+from agent.outbox.outbox import Outbox
 from agent.uplink.connection import Incoming
+from agent.uplink.inbox import Inbox
+from agent.uplink.link import Link
+from agent.uplink.presence import Presence
 from common.clock import SystemClock
-from common.messages import Command, Reply
+from common.messages import Command, Receipt, Reply
 from drivers.reading import YinongError
 
 NAME = "450225-GXBRS0001B-1"
@@ -33,14 +46,27 @@ async def _broken(_options: dict[str, Any]) -> dict[str, Any]:
     raise KeyError("a bug")
 
 
+DOERS: dict[str, Doer] = {"check": _answer, "cannot": _cannot, "broken": _broken}
+
+
+class NoLink:
+    """These tests send nothing."""
+
+
 def commands(trusted: bool = True) -> Commands:
-    doers = {"check": _answer, "cannot": _cannot, "broken": _broken}
-    return Commands(NAME, doers, SystemClock(), trusted_link=trusted)
+    return Commands(NAME, DOERS, SystemClock(), cast(Link, NoLink()), asyncio.Queue(), trusted_link=trusted)
+
+
+async def answer(one: Commands, packet: Incoming) -> Reply | None:
+    """The reply to a packet when nothing else is executed; None if there is none."""
+    if reply := one.enqueue(packet):
+        return reply
+    return (await one.execute_next())[0] if one.waiting else None
 
 
 async def test_a_command_on_the_list_is_answered_with_its_id() -> None:
     packet = GOOD._replace(payload=b'{"id": "abcdefgh", "options": {"device": "printer"}}')
-    reply = await commands().take(packet)
+    reply = await answer(commands(), packet)
     assert reply is not None
     assert (reply.id, reply.command, reply.ok, reply.error) == ("abcdefgh", "check", True, "")
     assert reply.answer == {"options": {"device": "printer"}}
@@ -63,29 +89,29 @@ async def test_a_command_that_breaks_a_rule_is_refused_and_says_why(wrong: dict[
     packet = GOOD._replace(**wrong)
     one = commands()
     assert why in (one.refusal(packet) or "")
-    assert await one.take(packet) is None
-    assert await one.take(GOOD) is not None, "a refused command's id is not used up"
+    assert await answer(one, packet) is None
+    assert await answer(one, GOOD) is not None, "a refused command's id is not used up"
 
 
 async def test_nothing_is_taken_over_a_link_that_proves_nothing() -> None:
-    assert await commands(trusted=False).take(GOOD) is None
+    assert await answer(commands(trusted=False), GOOD) is None
 
 
 async def test_an_unknown_command_is_answered_with_what_is_known() -> None:
-    reply = await commands().take(GOOD._replace(topic=f"yinong/1/{NAME}/command/shell"))
+    reply = await answer(commands(), GOOD._replace(topic=f"yinong/1/{NAME}/command/shell"))
     assert reply is not None
     assert not reply.ok
     assert "check" in reply.error
 
 
 async def test_what_cannot_be_done_is_answered_with_the_reason() -> None:
-    reply = await commands().take(GOOD._replace(topic=f"yinong/1/{NAME}/command/cannot"))
+    reply = await answer(commands(), GOOD._replace(topic=f"yinong/1/{NAME}/command/cannot"))
     assert reply is not None
     assert (reply.ok, reply.error) == (False, "没有 / none")
 
 
 async def test_a_bug_in_a_command_is_a_failed_reply_and_not_the_end_of_the_daemon() -> None:
-    reply = await commands().take(GOOD._replace(topic=f"yinong/1/{NAME}/command/broken"))
+    reply = await answer(commands(), GOOD._replace(topic=f"yinong/1/{NAME}/command/broken"))
     assert reply is not None
     assert not reply.ok
     assert "KeyError" in reply.error
@@ -93,15 +119,15 @@ async def test_a_bug_in_a_command_is_a_failed_reply_and_not_the_end_of_the_daemo
 
 async def test_a_command_that_is_delivered_twice_is_done_once() -> None:
     one = commands()
-    assert await one.take(GOOD) is not None
-    assert await one.take(GOOD) is None
+    assert await answer(one, GOOD) is not None
+    assert await answer(one, GOOD) is None
 
 
 async def test_ids_are_remembered_up_to_a_bound() -> None:
     one = commands()
     for n in range(REMEMBERED + 5):
-        await one.take(GOOD._replace(payload=b'{"id": "id-%06d"}' % n))
-    assert await one.take(GOOD._replace(payload=b'{"id": "id-%06d"}' % REMEMBERED)) is None
+        await answer(one, GOOD._replace(payload=b'{"id": "id-%06d"}' % n))
+    assert await answer(one, GOOD._replace(payload=b'{"id": "id-%06d"}' % REMEMBERED)) is None
     assert len(one._seen) == REMEMBERED
 
 
@@ -114,7 +140,7 @@ async def test_ids_are_remembered_up_to_a_bound() -> None:
     ],
 )  # fmt: skip
 async def test_a_payload_that_is_no_command_is_refused(payload: bytes) -> None:
-    assert await commands().take(GOOD._replace(payload=payload)) is None
+    assert await answer(commands(), GOOD._replace(payload=payload)) is None
 
 
 def _like_a_command() -> some.SearchStrategy[bytes]:
@@ -133,9 +159,91 @@ def test_hostile_payloads_and_topics_give_a_reply_or_nothing(
     payload: bytes, where: str, mangle: Callable[[bytes], bytes]
 ) -> None:
     packet = GOOD._replace(topic=f"yinong/1/{NAME}/command/{where}", payload=mangle(payload))
-    reply = asyncio.run(commands().take(packet))
+    reply = asyncio.run(answer(commands(), packet))
     assert reply is None or isinstance(reply, Reply)
 
 
 def test_a_command_has_no_field_for_free_text_that_could_be_run() -> None:
     assert Command.__struct_fields__ == ("v", "id", "options")
+
+
+def packet_of(n: int, name: str = "check") -> Incoming:
+    return GOOD._replace(topic=f"yinong/1/{NAME}/command/{name}", payload=b'{"id": "id-%06d"}' % n)
+
+
+def test_a_command_beyond_the_queue_is_answered_and_its_id_is_not_used_up() -> None:
+    one = commands()
+    for n in range(MAX_WAITING):
+        assert one.enqueue(packet_of(n)) is None
+    reply = one.enqueue(packet_of(99))
+    assert reply is not None
+    assert (reply.id, reply.command, reply.ok, reply.error.partition(":")[0]) == ("id-000099", "check", False, "busy")
+    assert one.enqueue(packet_of(3)) is None, "one that waits already is no other one"
+    asyncio.run(one.execute_next())
+    assert one.enqueue(packet_of(99)) is None
+    assert one.waiting == MAX_WAITING
+
+
+class Slow:
+    """A command that takes as long as the test wants, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.started, self.finish, self.asked = asyncio.Event(), asyncio.Event(), 0
+
+    async def __call__(self, _options: dict[str, Any]) -> dict[str, Any]:
+        self.asked += 1
+        self.started.set()
+        await self.finish.wait()
+        return {}
+
+
+@asynccontextmanager
+async def inbox_of(one: Station, doers: dict[str, Doer]) -> AsyncIterator[Inbox]:
+    """The county's way into a running station, as the daemon puts it together."""
+    settings = Settings(
+        station=StationTable(division="450225", number="桂BRS0001B"), broker=BrokerTable(host="127.0.0.1")
+    )
+    presence = Presence(settings, one.clock, "run", "0", "f00d", one.outbox.id, lambda: None)
+
+    async def note(_event: str, **_details: Any) -> None:
+        """Nobody keeps a journal here."""
+
+    inbox = Inbox(NAME, one.link, one.delivery, presence, note)
+    console = Commands(NAME, doers, one.clock, one.link, inbox.commands, trusted_link=True)
+    async with running(inbox.run()), running(console.run()):
+        yield inbox
+
+
+async def test_a_receipt_does_not_wait_for_a_command_that_is_executed(outbox: Outbox, broker: Broker) -> None:
+    slow = Slow()
+    with County(broker.host, broker.port) as county:
+        async with station(outbox, broker) as one, inbox_of(one, {"measure": slow}) as inbox:
+            await one.tell("a", "b")
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) == 2)
+            inbox.put(packet_of(1, "measure"))
+            await asyncio.wait_for(slow.started.wait(), 10)
+            receipt = Receipt(at="2026-03-02T09:00:00.000+08:00", store="store-1", outbox=outbox.id, upto=2)
+            inbox.put(Incoming(f"yinong/1/{NAME}/receipt", msgspec.json.encode(receipt), False, None, None, None))
+            await until(lambda: not outbox.waiting(0, 1), 5)
+            assert not slow.finish.is_set()
+
+
+async def test_commands_are_executed_one_after_another_and_those_that_are_too_many_are_answered_at_once(
+    outbox: Outbox, broker: Broker
+) -> None:
+    slow = Slow()
+    with County(broker.host, broker.port) as county:
+        async with station(outbox, broker) as one, inbox_of(one, {"measure": slow}) as inbox:
+            await one.link.up.wait()
+            inbox.put(packet_of(0, "measure"))
+            await asyncio.wait_for(slow.started.wait(), 10)
+            for n in range(1, MAX_WAITING + 4):
+                inbox.put(packet_of(n, "measure"))
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("reply")) == 3)
+            refused = [(heard.json["id"], heard.json["error"][:5], heard.correlation) for heard in county.of("reply")]
+            assert refused == [(f"id-{MAX_WAITING + n:06d}", "busy:", b"correlation") for n in (1, 2, 3)]
+            assert slow.asked == 1
+            slow.finish.set()
+            await asyncio.to_thread(county.wait_for, lambda c: len(c.of("reply")) == 3 + 1 + MAX_WAITING)
+    done = [heard.json["id"] for heard in county.of("reply") if heard.json["ok"]]
+    assert done == [f"id-{n:06d}" for n in range(MAX_WAITING + 1)]
