@@ -37,7 +37,7 @@ from agent.reports.outages import LinkStory
 from agent.reports.telemetry import Limits, Reports
 from agent.scans.captures import Captures
 from agent.scans.card_actions import CardDesk
-from agent.scans.signals import signals
+from agent.scans.feedback import signals
 from agent.uplink.call import broker_of, tls_of, trusted
 from agent.uplink.delivery import Delivery, Pace
 from agent.uplink.inbox import Inbox

@@ -7,7 +7,7 @@ boot to wall time; a boot that never had one stays unknown, and nothing is ever 
 from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from common.clock import ClockQuality
 
@@ -22,7 +22,7 @@ class Moment(NamedTuple):
     mono_ms: int
 
 
-class Moments:
+class BootClocks:
     """What is known of the clocks of boots; grows with hours, not with records."""
 
     def __init__(self) -> None:
@@ -65,6 +65,28 @@ class Moments:
         place = _place(known, moment.mono_ms)
         if not any(abs(near.mono_ms - moment.mono_ms) < APART_MS for near in known[max(0, place - 1) : place + 1]):
             known.insert(place, moment)
+
+
+class Stamp(Protocol):
+    """What of a capture tells when it was scanned."""
+
+    @property
+    def boot(self) -> str: ...
+    @property
+    def at(self) -> str: ...
+    @property
+    def mono_ms(self) -> int: ...
+    @property
+    def clock(self) -> ClockQuality: ...
+    @property
+    def end_mono_ms(self) -> int: ...
+
+
+def scanned_at(capture: Stamp, known: BootClocks) -> datetime | None:
+    """The moment of the last key; None where no clock knew it."""
+    if capture.clock == "synced":
+        return datetime.fromisoformat(capture.at) - timedelta(milliseconds=capture.mono_ms - capture.end_mono_ms)
+    return known.wall(capture.boot, capture.end_mono_ms)
 
 
 def _place(known: list[Moment], mono_ms: int) -> int:

@@ -16,8 +16,7 @@ import msgspec
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from agent.cli.tables import device_table, standard_table
-from agent.cli.terms import Terms
+from agent.cli.output import Terms, device_table, standard_table
 from common.messages import Item
 
 WIDTH = 118

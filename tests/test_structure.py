@@ -32,7 +32,7 @@ LONGEST = 350
 TOLD_AT_THE_END = """
 import json, sys
 sys.argv = ["yinong-agent", "run", "--config", {config!r}, "--socket", {socket!r}]
-from agent.cli import main
+from agent.cli.main import main
 try:
     main()
 finally:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agent.cli.terms import Terms
+from agent.cli.output import Terms
 from agent.configuration.settings import DEFAULT_PATH, DEFAULT_SOCKET
 from common.labels import chosen_lang, without_lang
 from drivers.reading import YinongError

@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agent.cli.tables import console, device_table, standard_table
-from agent.cli.terms import Terms, print_json
+from agent.cli.output import Terms, console, device_table, print_json, standard_table
 from agent.configuration.device_tables import read_devices
 from agent.configuration.settings import Loaded, load
 from agent.control.socket import NoDaemon, ask

@@ -1,9 +1,17 @@
-"""`config check`: all mistakes at once."""
+"""`config check`: all mistakes at once; and a `[[device]]` table appended to agent.toml, as `learn --write` does."""
 
+import contextlib
+import os
+import tempfile
+import tomllib
 from pathlib import Path
+from typing import cast
 
-from agent.cli.terms import Terms, print_json
+from agent.cli.output import Terms, print_json
+from agent.configuration.device_tables import EVERY_CLASS_ID
 from agent.configuration.settings import load
+from drivers.reading import YinongError
+from drivers.table import CLASSES
 
 
 def config_check(say: Terms, config: Path, *, as_json: bool) -> int:
@@ -18,3 +26,74 @@ def config_check(say: Terms, config: Path, *, as_json: bool) -> int:
         for number, mistake in enumerate(mistakes, 1):
             print(f"{number}. {mistake.text('zh')}\n   {mistake.text('en')}")
     return 2 if any(m.stops_start for m in mistakes) else 1 if mistakes else 0
+
+
+def free_id(config: Path, device_class: str, wish: str) -> str:
+    """`wish`, or with a number behind it where a device of this class has that name. Raises YinongError."""
+    tables = [cast("dict[str, object]", table) for table in _devices(config) if isinstance(table, dict)]
+    taken = {table.get("id") for table in tables if table.get("class") == device_class}
+    return next(id for id in (wish, *(f"{wish}-{n}" for n in range(2, 1000))) if id not in taken)
+
+
+def append_table(say: Terms, config: Path, table: str, device_class: str) -> None:
+    """Put `table` at the end. Without any table each class looked for itself: the others keep doing so by a table of their own.
+
+    Refused, with the file as it was, where the result would have a mistake that the file has not. Raises YinongError.
+    """
+    config = config.resolve()  # a link stays a link
+    old = _bytes(config)
+    tables = [table]
+    if not _devices(config):
+        tables += [f'[[device]]\nclass = "{name}"\nid = "{EVERY_CLASS_ID}"' for name in CLASSES if name != device_class]
+    new = old + (b"" if old.endswith(b"\n") or not old else b"\n") + "".join(f"\n{t}\n" for t in tables).encode()
+    known = {(mistake.path, mistake.en) for mistake in load(config).mistakes}
+    try:
+        _replace(say, config, new, known)
+    except OSError as error:
+        raise YinongError(
+            say(f"写不了 {config}:{error.strerror}", f"cannot write {config}: {error.strerror}")
+        ) from error
+
+
+def _replace(say: Terms, config: Path, new: bytes, known: set[tuple[str, str]]) -> None:
+    """Beside the file first, with its mode and owner; then in its place in one step, and on the disk."""
+    before = config.stat()
+    fd, name = tempfile.mkstemp(prefix=f".{config.name}.", dir=config.parent)
+    beside = Path(name)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(new)
+            os.fchmod(file.fileno(), before.st_mode & 0o7777)
+            with contextlib.suppress(PermissionError):
+                os.fchown(file.fileno(), before.st_uid, before.st_gid)
+            file.flush()
+            os.fsync(file.fileno())
+        worse = [m for m in load(beside).mistakes if (m.path, m.en) not in known and not m.path.startswith(name)]
+        unreadable = [m for m in load(beside).mistakes if m.path.startswith(name)]
+        if worse or unreadable:
+            wrong = (unreadable or worse)[0]
+            raise YinongError(say(f"没有写入,否则配置会出错:{wrong.zh}", f"not written, it would be wrong: {wrong.en}"))
+        beside.replace(config)
+        folder = os.open(config.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _devices(config: Path) -> list[object]:
+    """The `[[device]]` tables of the file as they stand. Raises YinongError where it cannot be read."""
+    try:
+        given = tomllib.loads(_bytes(config).decode("utf-8-sig")).get("device", [])
+    except ValueError as error:
+        raise YinongError(f"{config}: {error}") from error
+    return cast("list[object]", given) if isinstance(given, list) else []
+
+
+def _bytes(config: Path) -> bytes:
+    try:
+        return config.read_bytes()
+    except OSError as error:
+        raise YinongError(f"{config}: {error.strerror}") from error

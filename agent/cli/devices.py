@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agent.cli.terms import Terms, print_json
+from agent.cli.output import Terms, print_json
 from agent.control.socket import NoDaemon, ask
 from agent.devices.discovery import Findings, find_devices
 from common.labels import CLASSES, word

@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 import msgspec
 
 from agent.cli import stick
-from agent.cli.terms import Terms, print_json
+from agent.cli.output import Terms, print_json
 from agent.configuration.settings import load
 from agent.control.export import TERMINAL
 from agent.control.socket import Line, NoDaemon, ask

@@ -4,8 +4,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from agent.cli.tables import console, device_table
-from agent.cli.terms import Terms, print_json
+from agent.cli.output import Terms, console, device_table, print_json
 from agent.configuration.settings import load
 from agent.devices.state import Seen, device_json
 from common.clock import SystemClock, rfc3339

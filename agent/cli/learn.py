@@ -9,11 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from agent.cli.config import config_check
-from agent.cli.config_append import append_table, free_id
+from agent.cli.config import append_table, config_check, free_id
 from agent.cli.devices import table_of
+from agent.cli.output import Terms
 from agent.cli.screen_codes import ean13, qr, two_columns_a_character, two_rows_a_line
-from agent.cli.terms import Terms
 from agent.configuration.settings import load
 from drivers.reading import Scalar, YinongError
 from drivers.scan_gun.capture import Source

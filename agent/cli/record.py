@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.cli.output import Terms
 from agent.cli.scan import capture_json, show_capture
-from agent.cli.terms import Terms
 from agent.configuration.settings import load
 from agent.control.socket import NoDaemon, ask
 from drivers.reading import YinongError

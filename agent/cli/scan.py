@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from agent.cli.terms import Terms
+from agent.cli.output import Terms
 from agent.configuration.settings import load
 from agent.control.socket import NoDaemon, ask
 from drivers.reading import YinongError

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from agent.cli.terms import Terms, print_json
+from agent.cli.output import Terms, print_json
 from agent.configuration.settings import Settings, load
 from agent.control.socket import NoDaemon, ask
 from agent.outbox.archive import Kept, Walk, Wanted

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from agent.cli.tables import console, device_table
-from agent.cli.terms import Terms, print_json
+from agent.cli.output import Terms, console, device_table, print_json
 from agent.configuration.settings import load
 from agent.control.socket import NoDaemon, ask
 from agent.outbox.opening import peek

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.cli.terms import Terms
+from agent.cli.output import Terms
 from common.parcel import Reading, sealed
 from drivers.reading import YinongError
 

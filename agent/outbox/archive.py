@@ -12,9 +12,8 @@ from zlib import crc32
 import msgspec
 
 from agent.outbox.outbox import Outbox, Row
-from common.boot_time import Moments
+from common.boot_time import BootClocks, scanned_at
 from common.messages import Capture, Journal
-from common.scan_time import scanned_at
 
 STEP = 2000  # places: some milliseconds, or tens on a slow flash
 LOOK_BACK = 20 * STEP
@@ -45,7 +44,7 @@ class Walk:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         self._before: int | None = None  # places from here on were looked at
-        self._known = Moments()  # what tells of a boot's clock stands behind most of its captures
+        self._known = BootClocks()  # what tells of a boot's clock stands behind most of its captures
         self._asked: set[str] = set()  # boots for which it was looked for before them too
         self.given = self.unreadable = 0
         self.done = False

@@ -1,6 +1,17 @@
-"""What the gun in the officer's hand tells of a scan: a beep, BEL or ACK, after the commit and never before."""
+"""What the officer hears after a commit, never before: the gun's own sound (BEL or ACK down its line), the terminal's speaker."""
 
+import logging
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Protocol
+
+from drivers.scan_gun.driver import ScanGun
+from drivers.speaker import NoSpeaker, Speaker, Tone, open_speaker
+
+log = logging.getLogger(__name__)
+
+OK = (Tone(2400, 70),)
+REFUSED = (Tone(400, 150), Tone(0, 80), Tone(400, 150))
 
 
 class Feedback(Protocol):
@@ -21,3 +32,36 @@ class NoFeedback:
     def ok(self, gun: str) -> None: ...
 
     def refused(self, gun: str) -> None: ...
+
+
+class Signals:
+    """The `Feedback` of a terminal: it is called after the commit, neither blocks nor raises."""
+
+    def __init__(self, guns: Iterable[ScanGun], speaker: Speaker | None) -> None:
+        self._guns = {gun.id: gun for gun in guns}
+        self._speaker = speaker
+
+    def ok(self, gun: str) -> None:
+        if gun in self._guns:
+            self._guns[gun].confirm()
+        if self._speaker:
+            self._speaker.play(OK)
+
+    def refused(self, gun: str) -> None:  # noqa: ARG002 - a gun that waits for an ACK complains by itself when none comes
+        if self._speaker:
+            self._speaker.play(REFUSED)
+
+    def close(self) -> None:
+        if self._speaker:
+            self._speaker.close()
+
+
+def signals(guns: tuple[ScanGun, ...], root: Path, *, beep: bool) -> Signals:
+    """As the terminal is set and equipped; what is missing is said in the log."""
+    if not guns or not beep:
+        return Signals(guns, None)
+    try:
+        return Signals(guns, open_speaker(root))
+    except NoSpeaker as error:
+        log.info("no beep after a scan: %s", error)
+        return Signals(guns, None)

@@ -8,10 +8,9 @@ import msgspec
 
 from center.store.intake import Arrived, split
 from center.store.presence import SILENT_AFTER_S, Presence, newer_state, presence
-from common.boot_time import Moments
+from common.boot_time import BootClocks, scanned_at
 from common.clock import rfc3339
 from common.messages import Capture, Device, Heartbeat, Scan, Standard, State, type_of
-from common.scan_time import scanned_at
 from common.station import BadStation, Terminal
 from drivers.reading import Condition
 
@@ -51,7 +50,7 @@ class Known:
         self.standard: Standard | None = None
         self.last_scan: Capture | None = None
         self.simulated = False
-        self._clocks = Moments()  # of its boots: a heartbeat is never late, so its coming tells the time
+        self._clocks = BootClocks()  # of its boots: a heartbeat is never late, so its coming tells the time
         self._runs: dict[str, _Run] = {}  # of the daemon, by its id, the newest last
 
     @property

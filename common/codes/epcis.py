@@ -44,7 +44,7 @@ _RESTRICTED = re.compile("0[24]|2|98[0-4]|99")  # as they begin
 
 
 class Scanned(NamedTuple):
-    """A capture, when it was scanned (`common.scan_time`; None where no clock knew it), and whether it was voided."""
+    """A capture, when it was scanned (`common.boot_time`; None where no clock knew it), and whether it was voided."""
 
     capture: Capture
     at: datetime | None

@@ -6,9 +6,8 @@ seed: coding rules of 2016-09-18. Read from reprints, not from the gazette: what
 
 import re
 
-from common.codes.checks import is_day, is_digits
 from common.codes.links import is_address, link_of
-from common.codes.types import Field, Kind, Read
+from common.codes.types import Field, Kind, Read, is_day, is_digits
 
 _RUN = {digits: re.compile(f"(?<![0-9]){'[0-9]' * digits}(?![0-9])") for digits in (24, 32)}
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s,,;;、]+", re.IGNORECASE)

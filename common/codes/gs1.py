@@ -9,8 +9,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from common.codes.checks import check_digit_right, is_digits, is_short_day, issuer
-from common.codes.types import Field, Note, Read
+from common.codes.types import Field, Kind, Note, Read, check_digit_right, is_day, is_digits, is_short_day
 
 GS = "\x1d"
 
@@ -40,6 +39,9 @@ NAMES = {
 }  # fmt: skip
 
 KEYS = {"00": "sscc", "01": "gtin14", "10": "lot", "17": "expiry", "21": "serial", "414": "gln"}
+
+KINDS: dict[int, Kind] = {8: "ean8", 12: "upca", 13: "ean13", 14: "itf14"}
+WITH_ADD_ON = {"E3": (15, 18)}  # EAN-13 and two or five digits more
 
 _BRACKETED = re.compile(r"\(([0-9]{2,4})\) *([^() ]+) *")
 _HIDDEN_DATE = re.compile("(?=(?:11|13|15|17)([0-9]{6})(?:$|10|21))")
@@ -99,6 +101,40 @@ def from_brackets(data: str) -> Read | None:
     return Read("gs1", tuple(fields), keys_of(fields))
 
 
+def from_digits(data: str, symbology: str | None) -> Read | None:
+    """8, 12, 13 or 14 digits; None where that is not certain.
+
+    A wrong check digit is called wrong where the gun says EAN/UPC or ITF, or does not say. Digits out of another
+    symbology may be any number: they are a code of goods only with the right check digit. 8 or 14 digits that begin with
+    a date are one unless the gun says otherwise.
+    """
+    add_on = ""
+    if len(data) in WITH_ADD_ON.get(symbology or "", ()):
+        data, add_on = data[:13], data[13:]
+    kind = KINDS.get(len(data))
+    if kind is None or not is_digits(data) or not is_digits(add_on or "0"):
+        return None
+    note: Note = "" if check_digit_right(data) else "check_digit"
+    if not data.replace("0", ""):
+        note = "zero"
+    if symbology is not None:
+        if note and symbology[:1] not in ("E", "I"):
+            return None
+    elif len(data) in (8, 14) and is_day(data[:8]):
+        return None
+    fields = [Field(kind, data, not note, note)]
+    keys: dict[str, str] = {}
+    if not note:
+        keys = {"gtin14": data.zfill(14), "code": data}
+        given_by = issuer(keys["gtin14"])
+        if given_by is not None:
+            keys["issuer"] = given_by
+            fields.append(Field("issuer", given_by))
+    if add_on:
+        fields.append(Field("add_on", add_on))
+    return Read(kind, tuple(fields), keys)
+
+
 def element(known: Identifier, value: str) -> Field:
     """One value of one AI, with its verdict."""
     note = _fault(known, value)
@@ -113,6 +149,19 @@ def keys_of(fields: list[Field]) -> dict[str, str]:
             keys.setdefault(KEYS[field.ai], field.value)
     given_by = issuer(keys["gtin14"]) if "gtin14" in keys else None
     return keys if given_by is None else keys | {"issuer": given_by}
+
+
+@lru_cache(4096)
+def issuer(gtin14: str) -> str | None:
+    """Who gave a GTIN's prefix out ("GS1 China" for 690-699 and 680-681); None where nobody did, or biip cannot tell."""
+    try:
+        from biip.gs1_prefixes import GS1Prefix, GS18Prefix
+
+        short = gtin14.startswith("000000")  # a GTIN-8 has prefixes of its own
+        prefix = GS18Prefix.extract(gtin14[6:]) if short else GS1Prefix.extract(gtin14[1:])
+    except Exception:  # biip fails on input in many ways; who gave a prefix out is worth no crash
+        return None
+    return None if prefix is None else prefix.usage
 
 
 def _segment(segment: str) -> list[Field]:

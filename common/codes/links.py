@@ -7,9 +7,8 @@ import re
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from common.codes.checks import check_digit_right, is_digits
 from common.codes.gs1 import CHECKED, Identifier, element, identifier, keys_of
-from common.codes.types import Field, Read
+from common.codes.types import Field, Read, check_digit_right, is_digits
 
 PRIMARY = frozenset(
     (

@@ -11,11 +11,10 @@ import re
 from collections.abc import Sequence
 
 from common.codes.farm import from_farm_code, from_seed_label
-from common.codes.gs1 import from_brackets, from_elements
+from common.codes.gs1 import from_brackets, from_digits, from_elements
 from common.codes.links import from_link
 from common.codes.platform_meaning import from_rules
 from common.codes.platforms import PlatformRule
-from common.codes.retail import from_digits
 from common.codes.types import Field, Kind, Meaning, Read, Verdict, verdict_of
 from drivers.reading import Condition, Evidence, Reading, Reason
 from drivers.symbology import NAMES, is_identifier

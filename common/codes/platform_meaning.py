@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, unquote
 
-from common.codes.checks import check_digit_right, is_day, is_digits, issuer
+from common.codes.gs1 import issuer
 from common.codes.links import Link, link_of
 from common.codes.platforms import PlatformRule, Template, template_of
-from common.codes.types import Field, Note, Read
+from common.codes.types import Field, Note, Read, check_digit_right, is_day, is_digits
 
 KEYS = {"gtin": "gtin14", "batch": "lot"}  # keys that have another name than their part
 GTIN_LENGTHS = (8, 12, 13, 14)

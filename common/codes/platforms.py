@@ -72,7 +72,7 @@ def template_of(like: str) -> Template:
             f"the host is {host or 'empty'}; it must be like t.example.org or *.example.org"
         )
     path, query = address.path, address.query
-    if address.fragment.startswith(("/", "!/")) and not query:  # as `meaning_links` reads such a page's own address
+    if address.fragment.startswith(("/", "!/")) and not query:  # as `codes.links` reads such a page's own address
         path, _, query = address.fragment.removeprefix("!").partition("?")
     path = path.strip("/")
     pattern = _compiled(path, parts) if path or query else None

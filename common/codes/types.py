@@ -1,6 +1,11 @@
-"""What a scan's text means: the types. Pure data; the text itself is always kept."""
+"""What a scan's text means: the types, and checks of digits and dates. Pure; the text itself is always kept.
 
+Checks accept ASCII digits only (`str.isdigit` accepts ², Python's \\d accepts full-width ones).
+"""
+
+import re
 from collections.abc import Sequence
+from datetime import date
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -31,6 +36,8 @@ Note: TypeAlias = Literal[
     "maybe_joined",  # looks like two fields whose separator (GS) the gun did not send
 ]
 UNPROVEN: frozenset[Note] = frozenset(("not_understood", "maybe_joined"))
+
+_DIGITS = re.compile("[0-9]+")
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -76,3 +83,35 @@ def verdict_of(fields: Sequence[Field]) -> Verdict:
     if any(field.note in UNPROVEN for field in fields):
         return "unknown"
     return "ok" if any(field.ok for field in fields) else "unknown"
+
+
+def is_digits(text: str) -> bool:
+    return _DIGITS.fullmatch(text) is not None
+
+
+def check_digit_right(digits: str) -> bool:
+    """Modulo 10 with weights 3, 1 from the right (GS1 General Specifications 7.9.1); the last digit is the check digit."""
+    if not is_digits(digits) or len(digits) < 2:
+        return False
+    weighted = sum(int(digit) * (3 if at % 2 else 1) for at, digit in enumerate(reversed(digits)))
+    return weighted % 10 == 0
+
+
+def is_day(digits: str) -> bool:
+    """YYYYMMDD of this or the last century's end on."""
+    if not is_digits(digits) or len(digits) != 8 or not 1990 <= int(digits[:4]) <= 2099:
+        return False
+    try:
+        date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+    except ValueError:
+        return False
+    return True
+
+
+def is_short_day(digits: str, *, zero_day: bool) -> bool:
+    """YYMMDD; day 00 is the end of the month where the field allows it (GS1 General Specifications 3.4)."""
+    if not is_digits(digits) or len(digits) != 6:
+        return False
+    if zero_day and digits[4:] == "00":
+        digits = digits[:4] + "01"
+    return is_day(f"20{digits}")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.boot_time import APART_MS, Moments
+from common.boot_time import APART_MS, BootClocks
 from common.clock import rfc3339
 
 POWER_ON = datetime(2026, 12, 1, tzinfo=UTC)
@@ -29,7 +29,7 @@ def test_a_time_put_right_is_off_by_no_more_than_the_drift_to_the_nearest_good_m
     drift_ppm: int, stamps: list[tuple[int, bool]], event_ms: int, order: object
 ) -> None:
     """Whatever order the records come in, and whatever nonsense the unsynced ones of the same boot are stamped with."""
-    moments = Moments()
+    moments = BootClocks()
     order.shuffle(stamps)  # type: ignore[attr-defined]
     for mono_ms, good in stamps:
         at = truth(round(mono_ms * (1 + drift_ppm / 1e6))) if good else datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,7 +50,7 @@ def test_a_time_put_right_is_off_by_no_more_than_the_drift_to_the_nearest_good_m
 
 @given(st.lists(st.integers(0, DAY_MS), max_size=300))
 def test_what_is_kept_of_a_boot_grows_with_hours_and_not_with_records(monos: list[int]) -> None:
-    moments = Moments()
+    moments = BootClocks()
     for mono_ms in monos:
         moments.learn("b0070001", mono_ms, rfc3339(truth(mono_ms)), "synced")
     kept = [moment.mono_ms for moment in moments._boots.get("b0070001", [])]
@@ -58,20 +58,20 @@ def test_what_is_kept_of_a_boot_grows_with_hours_and_not_with_records(monos: lis
 
 
 def test_another_boot_tells_nothing() -> None:
-    moments = Moments()
+    moments = BootClocks()
     moments.learn("b0070001", 1000, rfc3339(truth(1000)), "synced")
     assert moments.wall("b0070002", 1000) is None
 
 
 @pytest.mark.parametrize("at", ["nonsense", "", "2026-12-01T00:00:00", None, 5])
 def test_a_moment_that_cannot_be_read_or_has_no_offset_is_none(at: str) -> None:
-    moments = Moments()
+    moments = BootClocks()
     moments.learn("b0070001", 1000, at, "synced")
     moments.learn_entry("b0070001", 2000, at, "unsynced", "clock_synced", {"at": at, "mono_ms": 2000})
     assert not moments.knows("b0070001")
 
 
 def test_a_monotonic_time_that_no_machine_ever_had_is_unknown() -> None:
-    moments = Moments()
+    moments = BootClocks()
     moments.learn("b0070001", 1000, rfc3339(truth(1000)), "synced")
     assert moments.wall("b0070001", 1 << 62) is None

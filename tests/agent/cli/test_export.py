@@ -14,7 +14,7 @@ import pytest
 from support import parcels
 
 from agent.cli import stick
-from agent.cli.terms import Terms
+from agent.cli.output import Terms
 from agent.control.export import TERMINAL
 from agent.host.keys import told_key
 from common.parcel import BadParcel, key_digits

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.config_append import append_table, free_id
+from agent.cli.config import append_table, free_id
 from agent.cli.devices import table_of
 from agent.cli.learn import heard_by
-from agent.cli.terms import Terms
+from agent.cli.output import Terms
 from agent.configuration.settings import load
 from drivers.reading import YinongError
 from drivers.scan_gun.identity import Candidate

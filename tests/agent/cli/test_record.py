@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli.output import Terms
 from agent.cli.record import record
 from agent.cli.scan import replay
-from agent.cli.terms import Terms
 from agent.control.socket import serve
 from drivers.reading import YinongError
 

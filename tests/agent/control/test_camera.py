@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.cli.output import Terms
 from agent.cli.scan import camera
-from agent.cli.terms import Terms
 from agent.control import camera as camera_desk
 from agent.control.camera import CameraDesk
 from agent.control.socket import serve

@@ -14,7 +14,7 @@ from support.running import running
 
 from agent.outbox.opening import read_only
 from agent.scans.captures import Captures
-from agent.scans.signals import OK, REFUSED, Signals, signals
+from agent.scans.feedback import OK, REFUSED, Signals, signals
 from common.messages import Capture
 from drivers.scan_gun.driver import ScanGun
 from drivers.speaker import Speaker

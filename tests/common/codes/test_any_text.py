@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.codes import GTIN, PESTICIDE, VET
 
-from common.codes.checks import check_digit_right, is_day, is_short_day
 from common.codes.gs1 import CHECKED
 from common.codes.meaning import inspect_scan, meaning
+from common.codes.types import check_digit_right, is_day, is_short_day
 from drivers.catalogue import sentence
 
 PIECES = st.sampled_from(

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.boot_time import Moments
+from common.boot_time import BootClocks, scanned_at
 from common.codes.control_cards import STEPS
 from common.codes.epcis import CHINA, Scanned, event, event_hash, export, is_restricted, pre_hash
 from common.codes.platforms import PlatformRule
 from common.messages import Capture
-from common.scan_time import scanned_at
 from common.station import Terminal
 
 TERMINAL = Terminal.of("450225", "桂BRS0001B")
@@ -176,12 +175,12 @@ def test_numbers_of_a_shop_and_coupons_are_no_gs1_ids(gtin: str, restricted: boo
 
 
 def test_the_time_of_a_scan_is_that_of_its_last_key_not_of_its_commit():
-    assert scanned_at(capture("A"), Moments()) == BEFORE
+    assert scanned_at(capture("A"), BootClocks()) == BEFORE
 
 
 def test_an_unsynced_clock_is_put_right_by_the_moment_it_became_good_in_the_same_boot():
     early = capture("A", at="1970-01-01T08:00:10.000+08:00", clock="unsynced")
-    known = Moments()
+    known = BootClocks()
     known.learn("b0070002", 1_009_900, "2026-03-02T09:00:10.000+08:00", "synced")
     assert scanned_at(early, known) is None
     known.learn("b0070001", 1_009_900, "2026-03-02T09:00:10.000+08:00", "synced")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from common.codes.checks import check_digit_right
 from common.codes.meaning import meaning
+from common.codes.types import check_digit_right
 
 
 @pytest.mark.parametrize(

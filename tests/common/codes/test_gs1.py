@@ -3,9 +3,9 @@
 import pytest
 from support.codes import GTIN
 
-from common.codes.checks import check_digit_right
 from common.codes.gs1 import CHECKED
 from common.codes.meaning import meaning
+from common.codes.types import check_digit_right
 
 
 def notes(text: str, symbology: str | None = None) -> dict[str, tuple[bool | None, str]]:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from evdev import ecodes as e
 
+from agent.cli.output import Terms
 from agent.cli.scan import replay
-from agent.cli.terms import Terms
 from drivers.reading import YinongError
 from tests.drivers.scan_gun.conftest import Typist
 

@@ -1,18 +1,20 @@
-"""How devices and the standard look on the screen."""
+"""What the command line prints: in the chosen language, as JSON, and the tables of devices and of the standard."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent.cli.terms import Terms
 from agent.configuration.device_tables import EVERY_CLASS_ID
 from common.labels import CLASSES, CONDITIONS, word
 from common.messages import Item
 from common.standard.texts import item_name, item_sentence, verdict_name
+from drivers.catalogue import Lang
 from drivers.reading import Condition
 
 STYLES = {
@@ -24,6 +26,21 @@ MARKS = {  # of one column in every font: ● and the like are two columns wide 
     "working": "✓", "in_use": "✓", "attention": "!", "faulty": "✗", "unreachable": "~", "absent": "-", "unknown": "?",
     "met": "✓", "waived": "✓", "attested": "✓", "not_met": "✗", "unproven": "?", "not_required": " ",
 }  # fmt: skip
+
+
+class Terms:
+    """`say("中文", "English")` gives the one that was chosen."""
+
+    def __init__(self, lang: Lang) -> None:
+        self.lang: Lang = lang
+
+    def __call__(self, zh: str, en: str) -> str:
+        return zh if self.lang == "zh" else en
+
+
+def print_json(value: Any) -> None:
+    """The one form of `--json`: indented, UTF-8, structs as objects."""
+    print(json.dumps(msgspec.to_builtins(value), ensure_ascii=False, indent=2))
 
 
 def console() -> Console:
