@@ -16,24 +16,23 @@ from agent.control.scans import ScanAnswers
 from agent.control.socket import Answerer, serve
 from agent.control.status import Answers, Parts
 from agent.devices.checks import verdicts_now
-from agent.devices.debounce import Judged
-from agent.devices.poller import Rounds
-from agent.devices.state import Believed, Board, Seen
-from agent.devices.watched import Watch
+from agent.devices.debounce import Debounced
+from agent.devices.poller import Poller
+from agent.devices.state import ConfirmedReadings, DeviceState, DeviceStates
+from agent.devices.watched import WatchedDevice
 from agent.host.card_key import NoKey, card_key
 from agent.host.log import logged_bytes
 from agent.host.write_budget import MARK as FLASH
 from agent.host.write_budget import Flash, Kept
-from agent.journal.clock_watch import Vigil
-from agent.journal.journal import Life, forget_what_was_believed
-from agent.journal.last_alive import AliveFile, beside
-from agent.journal.sections import hashes_of
+from agent.journal.clock_watch import ClockWatch
+from agent.journal.journal import JournalWriter, forget_device_states, section_hashes
+from agent.journal.last_alive import LastAliveFile, path_for
 from agent.outbox.disk_watch import RoomWatch
 from agent.outbox.marks import read_state
 from agent.outbox.outbox import Outbox
 from agent.outbox.rows import OutboxFull
 from agent.outbox.writer import Writer
-from agent.reports.outages import LinkStory
+from agent.reports.outages import OutageLog
 from agent.reports.telemetry import Limits, Reports
 from agent.scans.captures import Captures
 from agent.scans.card_actions import CardDesk
@@ -68,18 +67,18 @@ class Runtime:
         self.ready = asyncio.Event()
         self._opening = outbox.opening
         if outbox.opening.kind == "other_hardware":
-            forget_what_was_believed(outbox)
+            forget_device_states(outbox)
         self.writer = Writer(outbox)
         self.room = RoomWatch(self.writer, clock)
         budget = self.settings.outbox.flash_budget_mb_day * 1_000_000
         self.flash = Flash(clock, budget, read_state(outbox, FLASH, Kept), root=root, logged=logged_bytes)
         self.writer.beside = self.flash.marks
-        self.board = Board()
-        self.life = Life(self.writer, clock, self.run_id, version, root)
-        self._alive = _alive_file(outbox.path)
-        self._vigil = Vigil(
-            clock, self.run_id, self._alive, lambda: self.link.state.up, self.life.tell, self._clock_became_good,
-            spare=lambda: self.flash.met,
+        self.device_states = DeviceStates()
+        self.journal = JournalWriter(self.writer, clock, self.run_id, version, root)
+        self._last_alive = _last_alive_file(outbox.path)
+        self._clock_watch = ClockWatch(
+            clock, self.run_id, self._last_alive, lambda: self.link.state.up, self.journal.record, self._on_clock_synced,
+            budget_spent=lambda: self.flash.met,
         )  # fmt: skip
         station, key = self.settings.terminal.key, _card_key(outbox.path)
         desk = CardDesk(
@@ -90,24 +89,24 @@ class Runtime:
         guns = tuple(driver for _, driver in loaded.devices if isinstance(driver, ScanGun))
         feedback = signals(guns, root, beep=self.settings.scan.beep)
         self.captures = Captures(guns, root, clock, self.writer, desk, feedback)
-        self.rounds = Rounds(
-            _watches(loaded, outbox), root, clock, self.writer, self.board, self._verdicts,
-            self.settings.profile.value, self._on_plug, spare=lambda: self.flash.met,
+        self.poller = Poller(
+            _watched_devices(loaded, outbox), root, clock, self.writer, self.device_states, self._verdicts,
+            self.settings.profile.value, self._on_plug, budget_spent=lambda: self.flash.met,
         )  # fmt: skip
-        self._story = LinkStory(
-            clock, self.life.tell, lambda: self.rounds.look_now(self._line_keys()),
-            None if self.settings.broker.loopback else self._line, spare=lambda: self.flash.met,
+        self._outages = OutageLog(
+            clock, self.journal.record, lambda: self.poller.poll_now(self._line_keys()),
+            None if self.settings.broker.loopback else self._line, budget_spent=lambda: self.flash.met,
         )  # fmt: skip
         self._parcels = ParcelDesk(outbox.path, self.settings.terminal, clock, self.writer)
         self._presence = Presence(
             self.settings, clock, self.run_id, version, outbox.fingerprint, outbox.id, lambda: self._parcels.key
         )
         name, secrets = self.settings.terminal.name, loaded.secrets
-        self._tls = tls_of(self.settings, secrets.key_file, lambda: self._vigil.certificates_after)
+        self._tls = tls_of(self.settings, secrets.key_file, lambda: self._clock_watch.certificates_after)
         broker = broker_of(self.settings, secrets.password, self._tls)
         self.link = Link(
             name, clock, broker, self._presence.session, self._presence.born, lambda packet: self._inbox.put(packet),
-            self._story.changed, backoff_cap_s=self.settings.broker.reconnect_cap_s,
+            self._outages.link_changed, backoff_cap_s=self.settings.broker.reconnect_cap_s,
         )  # fmt: skip
         self.delivery = Delivery(
             self.writer, self.link, clock, broker_is_enough=self.settings.delivery.acknowledge == "broker",
@@ -115,12 +114,12 @@ class Runtime:
         )  # fmt: skip
         self.writer.committed = self.delivery.on_rows
         limits = Limits(self.settings.outbox.archive_days, self.settings.outbox.telemetry_max_mb << 20)
-        self.reports = Reports(self.board, self.writer, self.link, clock, self.run_id, limits, self.flash, root)
-        self._answers = Answers(Parts(self.settings, version, clock, self.writer, self.link, self.delivery, self.board,
-                                      self.rounds, self.reports, self.flash))  # fmt: skip
+        self.reports = Reports(self.device_states, self.writer, self.link, clock, self.run_id, limits, self.flash, root)
+        self._answers = Answers(Parts(self.settings, version, clock, self.writer, self.link, self.delivery, self.device_states,
+                                      self.poller, self.reports, self.flash))  # fmt: skip
         self._scan_answers = ScanAnswers(clock, self.writer, self.captures, self.delivery, station, key)
         self._camera_desk = CameraDesk(self.captures, root, _camera(loaded))
-        self._inbox: Inbox = Inbox(name, self.link, self.delivery, self._presence, self.life.note)
+        self._inbox: Inbox = Inbox(name, self.link, self.delivery, self._presence, self.journal.record_other)
         self._commands = Commands(
             name, self._answers.over_mqtt(), clock, self.link, self._inbox.commands,
             trusted_link=trusted(self.settings, secrets.password, secrets.key_file),
@@ -130,18 +129,18 @@ class Runtime:
         """Every loop of the daemon by name; each runs until it is cancelled."""
         return {
             "writer": self.writer.run(),
-            "life": self._live(),
-            "vigil": self._once_ready(self._vigil.run()),
-            "link story": self._once_ready(self._story.run()),
+            "journal": self._begin(),
+            "clock watch": self._once_ready(self._clock_watch.run()),
+            "outages": self._once_ready(self._outages.run()),
             "captures": self._once_ready(self.captures.run()),
-            "rounds": self._once_ready(self.rounds.run()),
+            "poller": self._once_ready(self.poller.run()),
             "link": self._once_ready(self.link.run()),
             "delivery": self.delivery.run(),
             "inbox": self._inbox.run(),
             "commands": self._commands.run(),
             "reports": self.reports.run(),
             "room": self._once_ready(self.room.run()),
-            "flash": self._once_ready(self.flash.watch(self.life.note)),
+            "flash": self._once_ready(self.flash.watch(self.journal.record_other)),
             "camera": self._camera_desk.run(),
             "parcels": self._once_ready(self._tell_export_key()),
             "control": serve(self._socket, self._answerers()),
@@ -156,7 +155,7 @@ class Runtime:
         state = self.link.state
         up = ["已连接县中心 / connected"] if state.up else []
         link = "; ".join([*up, *(link_line(one) for one in (state.trouble, *state.warnings) if one)])
-        counts = ", ".join(f"{verdict} {count}" for verdict, count in self.board.verdict_counts().items())
+        counts = ", ".join(f"{verdict} {count}" for verdict, count in self.device_states.verdict_counts().items())
         return f"{self.settings.terminal.number} {link}; {counts}{self._room_words()}"
 
     def _room_words(self) -> str:
@@ -171,15 +170,15 @@ class Runtime:
 
     async def note_stop(self) -> None:
         self.writer.beside = lambda: self.flash.marks(now=True)
-        await self.life.end()
-        await self._vigil.last()
+        await self.journal.end()
+        await self._clock_watch.final_mark()
 
     async def farewell(self, *, clean: bool) -> None:
         """What is held in memory to the disk, and `closing` to the broker. Bounded by the caller.
 
         Not `clean` (a loop failed): the will speaks, as it does of every other end.
         """
-        for keep in (self.writer.flush, self.captures.flush, self.reports.spill):
+        for keep in (self.writer.flush, self.captures.flush, self.reports.write_spool):
             try:
                 await keep()
             except (OutboxFull, sqlite3.Error) as error:
@@ -189,27 +188,27 @@ class Runtime:
 
     def close(self) -> None:
         self.writer.close()
-        if self._alive:
-            self._alive.close()
+        if self._last_alive:
+            self._last_alive.close()
         self._socket.unlink(missing_ok=True)
 
-    async def _live(self) -> None:
-        before = self._alive.before if self._alive else None
-        await self.life.begin(self._opening, len(self._loaded.mistakes), before and before.alive)
-        await self.life.configured(hashes_of(self._loaded))
-        await self.rounds.resume_measurements()
+    async def _begin(self) -> None:
+        before = self._last_alive.previous if self._last_alive else None
+        await self.journal.begin(self._opening, len(self._loaded.mistakes), before and before.alive)
+        await self.journal.record_configuration(section_hashes(self._loaded))
+        await self.poller.resume_measurements()
         self.ready.set()
 
-    async def _clock_became_good(self) -> None:
+    async def _on_clock_synced(self) -> None:
         if self._tls and self._tls.outside_its_time(self.clock.now()):
             self.link.again()
-        await self.rounds.resume_measurements()
+        await self.poller.resume_measurements()
 
     def _line_keys(self) -> list[str]:
-        return [key for key, seen in self.board.devices.items() if seen.device_class == "broadband"]
+        return [key for key, seen in self.device_states.devices.items() if seen.device_class == "broadband"]
 
-    def _line(self) -> list[Seen]:
-        return [self.board.devices[key] for key in self._line_keys()]
+    def _line(self) -> list[DeviceState]:
+        return [self.device_states.devices[key] for key in self._line_keys()]
 
     async def _once_ready(self, loop: Coroutine[Any, Any, None]) -> None:
         """The journal's start entry comes first."""
@@ -231,21 +230,21 @@ class Runtime:
         except (YinongError, sqlite3.Error) as error:
             log.error("the export key: %s", error)
 
-    def _verdicts(self, believed: Believed) -> tuple[Item, ...]:
-        return verdicts_now(self.settings, believed, self.clock)
+    def _verdicts(self, confirmed: ConfirmedReadings) -> tuple[Item, ...]:
+        return verdicts_now(self.settings, confirmed, self.clock)
 
     def _on_plug(self, plug: Plug) -> None:
         if not plug.subsystem or plug.subsystem in CLASSES["scan_gun"].hotplug:
             self.captures.on_plug()
 
     async def _note_refused(self, hold: Hold) -> None:
-        await self.life.note("refused", leaf=hold.leaf, why=hold.trouble.code, said=hold.trouble.detail)
+        await self.journal.record_other("refused", leaf=hold.leaf, why=hold.trouble.code, said=hold.trouble.detail)
 
 
-def _alive_file(outbox: Path) -> AliveFile | None:
+def _last_alive_file(outbox: Path) -> LastAliveFile | None:
     """None where it cannot be made: the daemon runs, and the end of this run will be known less exactly."""
     try:
-        return AliveFile(beside(outbox))
+        return LastAliveFile(path_for(outbox))
     except OSError as error:
         log.error("no last-alive mark: %s", error)
         return None
@@ -265,11 +264,11 @@ def _camera(loaded: Loaded) -> str:
     return next((driver.device for _, driver in loaded.devices if isinstance(driver, Video)), "auto")
 
 
-def _watches(loaded: Loaded, outbox: Outbox) -> list[Watch]:
-    watches: list[Watch] = []
+def _watched_devices(loaded: Loaded, outbox: Outbox) -> list[WatchedDevice]:
+    watches: list[WatchedDevice] = []
     for kind, driver in loaded.devices:
-        judged = read_state(outbox, f"judged:{kind.name}/{driver.id}", Judged)
-        watches.append(Watch(kind, driver.id, driver, judged))
+        debounced = read_state(outbox, f"judged:{kind.name}/{driver.id}", Debounced)
+        watches.append(WatchedDevice(kind, driver.id, driver, debounced))
     for kind, id, reason in loaded.disabled:
-        watches.append(Watch(kind, id, None, None, Reading(condition=Condition.UNKNOWN, reason=reason)))
+        watches.append(WatchedDevice(kind, id, None, None, Reading(condition=Condition.UNKNOWN, reason=reason)))
     return watches

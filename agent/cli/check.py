@@ -12,8 +12,8 @@ from agent.configuration.device_tables import read_devices
 from agent.configuration.settings import Loaded, load
 from agent.control.socket import NoDaemon, ask
 from agent.devices.checks import check_report, verdicts_now
-from agent.devices.onelook import look_once
-from agent.devices.state import Seen, device_json
+from agent.devices.state import DeviceState, device_json
+from agent.devices.watched import poll_once
 from common.clock import SystemClock, rfc3339
 from common.labels import CLASSES, word
 from common.messages import Item
@@ -73,13 +73,13 @@ def _own_look(say: Terms, config: Path, device: str | None) -> dict[str, Any]:
         raise YinongError(say(f"没有名为 {device} 的设备", f"there is no device {device}"))
     clock = SystemClock()
 
-    def tell(seen: Seen) -> None:
+    def tell(seen: DeviceState) -> None:
         print(say("已检查 ", "looked at ") + word(CLASSES.get(seen.device_class), say.lang, seen.key), file=sys.stderr)
 
-    seen = asyncio.run(look_once(wanted, Path("/"), clock, tell))
+    seen = asyncio.run(poll_once(wanted, Path("/"), clock, tell))
     for kind, id, reason in wrong:
         reading = Reading(condition=Condition.UNKNOWN, reason=reason)
-        seen.append(Seen(kind.name, id, reading, rfc3339(clock.now()), clock.quality()))
+        seen.append(DeviceState(kind.name, id, reading, rfc3339(clock.now()), clock.quality()))
     readings: dict[str, list[Any]] = {}
     for one in seen:
         readings.setdefault(one.device_class, []).append((one.id, one.reading))
@@ -102,7 +102,7 @@ def _own_measurement(say: Terms, config: Path) -> dict[str, Any]:
     for kind, driver in _loaded(say, config).devices:
         if isinstance(driver, Broadband):
             reading = asyncio.run(driver.measure(Path("/")))
-            seen = Seen(kind.name, driver.id, reading, rfc3339(clock.now()), clock.quality())
+            seen = DeviceState(kind.name, driver.id, reading, rfc3339(clock.now()), clock.quality())
             return msgspec.to_builtins(device_json(seen, say.lang))
     raise YinongError(say("没有配置宽带", "no broadband is configured"))
 

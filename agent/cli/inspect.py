@@ -6,7 +6,7 @@ from typing import Literal
 
 from agent.cli.output import Terms, console, device_table, print_json
 from agent.configuration.settings import load
-from agent.devices.state import Seen, device_json
+from agent.devices.state import DeviceState, device_json
 from common.clock import SystemClock, rfc3339
 from common.codes.platforms import PlatformRule
 from drivers.reading import Reading, YinongError
@@ -26,7 +26,7 @@ def inspect(say: Terms, what: Literal["screen", "printer", "scan"], source: str,
     return 0
 
 
-def _seen(say: Terms, what: Literal["screen", "printer", "scan"], source: str, config: Path) -> Seen:
+def _seen(say: Terms, what: Literal["screen", "printer", "scan"], source: str, config: Path) -> DeviceState:
     if what == "screen":
         from drivers.led_screen.driver import inspect_edid
 
@@ -55,9 +55,9 @@ def _platforms(say: Terms, config: Path) -> tuple[PlatformRule, ...]:
     return settings.platform if settings else ()
 
 
-def _stamped(device_class: str, reading: Reading) -> Seen:
+def _stamped(device_class: str, reading: Reading) -> DeviceState:
     clock = SystemClock()
-    return Seen(device_class, "inspected", reading, rfc3339(clock.now()), clock.quality())
+    return DeviceState(device_class, "inspected", reading, rfc3339(clock.now()), clock.quality())
 
 
 def _bytes(say: Terms, source: str) -> bytes:

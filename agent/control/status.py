@@ -11,8 +11,8 @@ from agent.control.commands import Doer
 from agent.control.socket import Answerer, Line
 from agent.devices.checks import check_report, station_json, verdicts_now
 from agent.devices.discovery import find_devices
-from agent.devices.poller import Rounds
-from agent.devices.state import Board, device_json
+from agent.devices.poller import Poller
+from agent.devices.state import DeviceStates, device_json
 from agent.host.log import recent_lines
 from agent.host.write_budget import Flash
 from agent.outbox.writer import Writer
@@ -38,8 +38,8 @@ class Parts(NamedTuple):
     writer: Writer
     link: Link
     delivery: Delivery
-    board: Board
-    rounds: Rounds
+    device_states: DeviceStates
+    poller: Poller
     reports: Reports
     flash: Flash
 
@@ -83,7 +83,7 @@ class Answers:
             "heartbeat": msgspec.to_builtins(await parts.reports.heartbeat()),
             "outbox": depth._asdict(),
             "flash": parts.flash.shown(),
-            "devices": [device_json(seen, lang) for seen in parts.board.devices.values()],
+            "devices": [device_json(seen, lang) for seen in parts.device_states.devices.values()],
         }
 
     def _link_now(self, lang: Lang) -> dict[str, Any]:
@@ -99,12 +99,13 @@ class Answers:
 
     async def _check_now(self, device: object, lang: Lang) -> dict[str, Any]:
         parts = self._parts
-        keys = [key for key in parts.board.devices if device is None or device in (key, *key.split("/"))]
+        keys = [key for key in parts.device_states.devices if device is None or device in (key, *key.split("/"))]
         if not keys:
             raise YinongError(f"没有名为 {device} 的设备 / there is no device {device}")
-        seen = await parts.rounds.look_now(keys)
+        seen = await parts.poller.poll_now(keys)
         readings: dict[str, list[tuple[str, Reading]]] = {}
-        for one in parts.board.devices.values():  # what was seen now, not what is believed: a person asks and waits
+        # the newest readings, not the confirmed ones: a person asks and waits
+        for one in parts.device_states.devices.values():
             readings.setdefault(one.device_class, []).append((one.id, one.reading))
         items = verdicts_now(parts.settings, readings, parts.clock)
         if device is not None:
@@ -118,8 +119,8 @@ class Answers:
         yield {"answer": await self._measure_now(_lang(asked))}
 
     async def _measure_now(self, lang: Lang) -> dict[str, Any]:
-        key, measured = await self._parts.rounds.measure_now("broadband")
-        return device_json(self._parts.board.devices[key]._replace(reading=measured), lang)
+        key, measured = await self._parts.poller.measure_now("broadband")
+        return device_json(self._parts.device_states.devices[key]._replace(reading=measured), lang)
 
     async def _command_check(self, options: dict[str, Any]) -> dict[str, Any]:
         report = await self._check_now(options.get("device"), "zh")
@@ -144,8 +145,8 @@ class Answers:
 
     async def card_measure(self) -> tuple[str, str]:
         """The control card 测速."""
-        key, measured = await self._parts.rounds.measure_now("broadband")
-        seen = self._parts.board.devices[key]._replace(reading=measured)
+        key, measured = await self._parts.poller.measure_now("broadband")
+        seen = self._parts.device_states.devices[key]._replace(reading=measured)
         return device_json(seen, "zh")["says"], device_json(seen, "en")["says"]
 
     async def _command_log(self, options: dict[str, Any]) -> dict[str, Any]:

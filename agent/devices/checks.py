@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.configuration.settings import Settings
-from agent.devices.state import Seen, device_json
+from agent.devices.state import DeviceState, device_json
 from common.clock import Clock
 from common.messages import Item
 from common.standard.opening_hours import always_open, is_open
@@ -30,7 +30,9 @@ def verdicts_now(settings: Settings | None, readings: Readings, clock: Clock) ->
     )  # fmt: skip
 
 
-def check_report(terminal: Terminal | None, seen: Sequence[Seen], items: Sequence[Item], lang: Lang) -> dict[str, Any]:
+def check_report(
+    terminal: Terminal | None, seen: Sequence[DeviceState], items: Sequence[Item], lang: Lang
+) -> dict[str, Any]:
     """`{"station": …, "devices": […], "standard": […]}`; the station is null where none is configured."""
     return {
         "station": station_json(terminal),

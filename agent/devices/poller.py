@@ -1,4 +1,4 @@
-"""The rounds: every device is looked at in its turn, judged, and a change is committed with the message that tells of it.
+"""The rounds: every device is looked at in its turn, debounced, and a change is committed with the message that tells of it.
 
     driver.look -> judge (hysteresis) -> standard -> one transaction (device, standard, state marks) -> board
 
@@ -14,9 +14,16 @@ from pathlib import Path
 
 import msgspec
 
-from agent.devices.debounce import Judged, judge
-from agent.devices.state import Believed, Board, Seen, not_looked_at
-from agent.devices.watched import Measured, Measurer, Sparing, Watch, bounded_look, bounded_measurement
+from agent.devices.debounce import Debounced, debounce
+from agent.devices.state import ConfirmedReadings, DeviceState, DeviceStates, not_polled_yet
+from agent.devices.watched import (
+    Measurer,
+    StoredMeasurement,
+    WatchedDevice,
+    WritingDriver,
+    bounded_measurement,
+    bounded_poll,
+)
 from agent.outbox.marks import read_state
 from agent.outbox.outbox import Draft, OutboxFull
 from agent.outbox.stamps import draft, placed
@@ -30,202 +37,214 @@ from drivers.reading import CannotLook, Driver, Reading, YinongError
 log = logging.getLogger(__name__)
 
 CONFIRM_S = 5  # a change that is seen but not believed yet is looked at again soon
-REPORT_AGAIN_MS = 24 * 3_600_000
-SPARING_MS = 3_600_000  # between two reports of one device, while the flash is spared
+REPORT_INTERVAL_MS = 24 * 3_600_000
+BUDGET_SPENT_INTERVAL_MS = 3_600_000  # between two reports of one device, while the flash is spared
 SETTLE_S = 0.2  # a plug makes several events; the last one counts
-SETTLE_AT_MOST = 25  # a loose plug makes them without end: it is looked at all the same
+MAX_SETTLE_WAITS = 25  # a loose plug makes them without end: it is looked at all the same
 
 
-class Rounds:
+class Poller:
     """`run` belongs into the daemon's task group. `verdicts` turns believed readings into items; `plugged` hears
     of every plug event too; `spare` says whether the flash is to be spared today (docs/decisions/0022)."""
 
     def __init__(
-        self, watches: Iterable[Watch], root: Path, clock: Clock, writer: Writer, board: Board,
-        verdicts: Callable[[Believed], tuple[Item, ...]], profile: str,
-        plugged: Callable[[Plug], None], chance: random.Random | None = None,
-        spare: Callable[[], bool] = lambda: False,
+        self, devices: Iterable[WatchedDevice], root: Path, clock: Clock, writer: Writer, states: DeviceStates,
+        verdicts: Callable[[ConfirmedReadings], tuple[Item, ...]], profile: str,
+        forward_hotplug: Callable[[Plug], None], rng: random.Random | None = None,
+        budget_spent: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
-        self._watches = {watch.key: watch for watch in watches}
-        self._root, self._clock, self._writer, self._board = root, clock, writer, board
+        self._devices = {device.key: device for device in devices}
+        self._root, self._clock, self._writer, self._states = root, clock, writer, states
         self._verdicts, self._profile = verdicts, profile
-        self._plugged, self._chance, self._spare = plugged, chance or random.Random(), spare
+        self._forward_hotplug, self._rng, self._budget_spent = forward_hotplug, rng or random.Random(), budget_spent
         self._items_reported_mono_ms: int | None = None
-        self._telling = asyncio.Lock()  # items are computed from the board: one change after the other
-        for watch in self._watches.values():
-            board.devices[watch.key] = Seen(
-                watch.kind.name, watch.id, not_looked_at(), rfc3339(clock.now()), clock.quality(), watch.judged
+        self._report_lock = asyncio.Lock()  # items are computed from the board: one change after the other
+        for device in self._devices.values():
+            states.devices[device.key] = DeviceState(
+                device.kind.name, device.id, not_polled_yet(), rfc3339(clock.now()), clock.quality(), device.debounced
             )
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._hotplug())
-            for watch in self._watches.values():
-                if watch.instead is not None:
-                    group.create_task(self._keep_telling(watch, watch.instead))
-                if watch.driver is not None:
-                    group.create_task(self._keep_looking(watch))
-                if isinstance(watch.driver, Measurer) and watch.driver.mini_url:
-                    group.create_task(self._keep_measuring(watch, watch.driver))
+            group.create_task(self._watch_hotplug())
+            for device in self._devices.values():
+                if device.fixed_reading is not None:
+                    group.create_task(self._keep_reporting(device, device.fixed_reading))
+                if device.driver is not None:
+                    group.create_task(self._keep_polling(device))
+                if isinstance(device.driver, Measurer) and device.driver.mini_url:
+                    group.create_task(self._keep_measuring(device, device.driver))
 
-    async def look_now(self, keys: Iterable[str] | None = None) -> list[Seen]:
+    async def poll_now(self, keys: Iterable[str] | None = None) -> list[DeviceState]:
         """Look at these devices (or all) at once, for a person who waits; gives them as seen just now."""
-        wanted = [w for k, w in self._watches.items() if keys is None or k in set(keys)]
-        await asyncio.gather(*(self.look(watch) for watch in wanted if watch.driver is not None))
-        for watch in wanted:
-            if watch.in_doubt:  # its own turn may be a minute away
-                watch.doubted.set()
-        return [self._board.devices[watch.key] for watch in wanted]
+        wanted = [w for k, w in self._devices.items() if keys is None or k in set(keys)]
+        await asyncio.gather(*(self.poll(device) for device in wanted if device.driver is not None))
+        for device in wanted:
+            if device.unconfirmed:  # its own turn may be a minute away
+                device.recheck.set()
+        return [self._states.devices[device.key] for device in wanted]
 
-    async def look(self, watch: Watch, event: bool = False) -> None:
+    async def poll(self, device: WatchedDevice, event: bool = False) -> None:
         """Look, judge, commit what changed, show it on the board."""
-        if watch.driver is None:
+        if device.driver is None:
             return
-        async with watch.busy:
-            reading = await bounded_look(watch.kind, self._driver(watch.driver), self._root, watch.previous)
-            watch.heard(reading)
-            await self.take(watch, reading, event)
+        async with device.busy:
+            reading = await bounded_poll(device.kind, self._driver(device.driver), self._root, device.previous)
+            device.remember(reading)
+            await self.process(device, reading, event)
 
     async def measure_now(self, device_class: str) -> tuple[str, Reading]:
         """Have the class's first device measure (the line: some seconds, some megabytes); its key, and what came of it.
 
         Raises YinongError where nothing of the class measures.
         """
-        for watch in self._watches.values():
-            if watch.kind.name == device_class and isinstance(watch.driver, Measurer):
-                return watch.key, await self._measure(watch, watch.driver)
+        for device in self._devices.values():
+            if device.kind.name == device_class and isinstance(device.driver, Measurer):
+                return device.key, await self._measure(device, device.driver)
         raise YinongError(f"没有可测量的 {device_class} / no {device_class} to measure")
 
     async def resume_measurements(self) -> None:
         """What was measured before a restart counts on, where its age is known: in the same boot, or by a trusted clock."""
-        for watch in self._watches.values():
-            if isinstance(watch.driver, Measurer):
-                kept = await self._writer.ask(lambda box, key=watch.key: read_state(box, f"measured:{key}", Measured))
-                age_s = kept.age_s(self._clock) if kept else None
-                if kept is not None and age_s is not None:
-                    watch.previous = watch.driver.resumed(
-                        kept.reading, age_s, self._clock.mono_ms() / 1000, watch.previous
+        for device in self._devices.values():
+            if isinstance(device.driver, Measurer):
+                stored = await self._writer.ask(
+                    lambda box, key=device.key: read_state(box, f"measured:{key}", StoredMeasurement)
+                )
+                age_s = stored.age_s(self._clock) if stored else None
+                if stored is not None and age_s is not None:
+                    device.previous = device.driver.resumed(
+                        stored.reading, age_s, self._clock.mono_ms() / 1000, device.previous
                     )
 
-    async def _keep_telling(self, watch: Watch, reading: Reading) -> None:
+    async def _keep_reporting(self, device: WatchedDevice, reading: Reading) -> None:
         """Of a device whose table is wrong: told once a day like the others, and again where the outbox took nothing."""
         while True:
-            await self.take(watch, reading)
-            await self._clock.sleep(watch.kind.every_s)
+            await self.process(device, reading)
+            await self._clock.sleep(device.kind.every_s)
 
-    async def _measure(self, watch: Watch, driver: Measurer) -> Reading:
+    async def _measure(self, device: WatchedDevice, driver: Measurer) -> Reading:
         """Measure and keep what came of it. The device's condition is what the look after it says, believed at once."""
-        async with watch.busy:
-            measured = await bounded_measurement(watch.kind, driver, self._root, watch.previous)
-            watch.heard(measured)
-            seen = await bounded_look(watch.kind, driver, self._root, watch.previous)
-            watch.heard(seen)
-            kept = Measured.now(measured, self._clock)
-            await self.take(watch, seen, event=True, marks={f"measured:{watch.key}": msgspec.json.encode(kept)})
+        async with device.busy:
+            measured = await bounded_measurement(device.kind, driver, self._root, device.previous)
+            device.remember(measured)
+            seen = await bounded_poll(device.kind, driver, self._root, device.previous)
+            device.remember(seen)
+            stored = StoredMeasurement.now(measured, self._clock)
+            await self.process(
+                device, seen, event=True, extra_state={f"measured:{device.key}": msgspec.json.encode(stored)}
+            )
         return measured
 
-    async def _keep_measuring(self, watch: Watch, driver: Measurer) -> None:
+    async def _keep_measuring(self, device: WatchedDevice, driver: Measurer) -> None:
         """Never at the start, and each terminal at its own time: 618 must not measure together after a power cut."""
         period_s = driver.measure_every_h * 3600
-        await self._clock.sleep(self._chance.uniform(600, max(600, period_s)))
+        await self._clock.sleep(self._rng.uniform(600, max(600, period_s)))
         while True:
-            await self._measure(watch, driver)
+            await self._measure(device, driver)
             await self._clock.sleep(period_s)
 
-    async def take(
-        self, watch: Watch, reading: Reading, event: bool = False, marks: Mapping[str, bytes] | None = None
+    async def process(
+        self,
+        device: WatchedDevice,
+        reading: Reading,
+        event: bool = False,
+        extra_state: Mapping[str, bytes] | None = None,
     ) -> None:
         """Take a reading in: from a look, or one that the configuration gives; `marks` are committed with it."""
         clock, now = self._clock, self._clock.mono_ms()
-        judged, changed = judge(watch.judged, reading, now, clock.boot, event)
-        if changed and watch.judged is not None and self._too_soon(watch.reported_mono_ms, now):
-            judged, changed = watch.judged, False  # not true until committed: a later look tries again
-        seen = Seen(watch.kind.name, watch.id, reading, rfc3339(clock.now()), clock.quality(), judged)
-        async with self._telling:
-            drafts = [self._device(watch, judged)] if changed or self._due(watch.reported_mono_ms, now) else []
-            items = self._verdicts(self._board.believed(seen))
-            changed_items = standing(items) != standing(self._board.items)
+        debounced, changed = debounce(device.debounced, reading, now, clock.boot, event)
+        if changed and device.debounced is not None and self._too_soon(device.reported_mono_ms, now):
+            debounced, changed = device.debounced, False  # not true until committed: a later look tries again
+        state = DeviceState(device.kind.name, device.id, reading, rfc3339(clock.now()), clock.quality(), debounced)
+        async with self._report_lock:
+            drafts = (
+                [self._device_message(device, debounced)] if changed or self._due(device.reported_mono_ms, now) else []
+            )
+            items = self._verdicts(self._states.confirmed(state))
+            changed_items = standing(items) != standing(self._states.items)
             due_items = bool(drafts) and self._due(self._items_reported_mono_ms, now)
-            tell_items = self._all_looked_at(watch) and (changed_items or due_items)
-            if tell_items:
-                drafts.append(self._standard(items))
-            if drafts or marks:
+            report_items = self._all_polled(device) and (changed_items or due_items)
+            if report_items:
+                drafts.append(self._standard_message(items))
+            if drafts or extra_state:
                 try:
                     await self._writer.commit(
-                        drafts, {f"judged:{watch.key}": msgspec.json.encode(judged), **(marks or {})}
+                        drafts, {f"judged:{device.key}": msgspec.json.encode(debounced), **(extra_state or {})}
                     )
                 except (OutboxFull, sqlite3.Error) as error:  # not true until committed: the next look tries again
-                    log.error("%s: the outbox takes nothing: %s", watch.key, error)
-                    self._board.devices[watch.key] = seen._replace(judged=watch.judged)
+                    log.error("%s: the outbox takes nothing: %s", device.key, error)
+                    self._states.devices[device.key] = state._replace(debounced=device.debounced)
                     return
             if drafts and drafts[0].leaf != "standard":
-                watch.reported_mono_ms = now
-            if tell_items:
-                self._items_reported_mono_ms, self._board.items = now, items
-            watch.judged = judged
-            self._board.devices[watch.key] = seen
+                device.reported_mono_ms = now
+            if report_items:
+                self._items_reported_mono_ms, self._states.items = now, items
+            device.debounced = debounced
+            self._states.devices[device.key] = state
 
-    def _all_looked_at(self, now: Watch) -> bool:
+    def _all_polled(self, now: WatchedDevice) -> bool:
         """Verdicts are told when every device was looked at once in this run: half a picture is no news."""
         return all(
-            key == now.key or seen.reading.reason.code != "not_looked_at" for key, seen in self._board.devices.items()
+            key == now.key or seen.reading.reason.code != "not_looked_at" for key, seen in self._states.devices.items()
         )
 
     def _due(self, reported_mono_ms: int | None, now: int) -> bool:
         """Whether it is time to tell again what has not changed."""
-        return not self._spare() and (reported_mono_ms is None or now - reported_mono_ms >= REPORT_AGAIN_MS)
+        return not self._budget_spent() and (reported_mono_ms is None or now - reported_mono_ms >= REPORT_INTERVAL_MS)
 
     def _too_soon(self, reported_mono_ms: int | None, now: int) -> bool:
         """While the flash is spared a device that changes all the time is told of once an hour."""
-        return self._spare() and reported_mono_ms is not None and now - reported_mono_ms < SPARING_MS
+        return (
+            self._budget_spent() and reported_mono_ms is not None and now - reported_mono_ms < BUDGET_SPENT_INTERVAL_MS
+        )
 
     def _driver(self, driver: Driver) -> Driver:
-        return driver.sparing() if self._spare() and isinstance(driver, Sparing) else driver
+        return driver.writing_less() if self._budget_spent() and isinstance(driver, WritingDriver) else driver
 
-    async def _keep_looking(self, watch: Watch) -> None:
+    async def _keep_polling(self, device: WatchedDevice) -> None:
         event = False
         while True:
-            await self.look(watch, event)
-            event = await self._wait(watch)
+            await self.poll(device, event)
+            event = await self._wait(device)
 
-    async def _wait(self, watch: Watch) -> bool:
+    async def _wait(self, device: WatchedDevice) -> bool:
         """Until the next look is due (False) or a plug event of the class has settled (True)."""
-        while not watch.plugged.is_set():
-            watch.doubted.clear()
-            seconds = min(CONFIRM_S, watch.kind.every_s) if watch.in_doubt else watch.kind.every_s
-            await first_of(watch.plugged.wait(), watch.doubted.wait(), self._clock.sleep(seconds))
-            if not watch.plugged.is_set() and not watch.doubted.is_set():
+        while not device.hotplugged.is_set():
+            device.recheck.clear()
+            seconds = min(CONFIRM_S, device.kind.every_s) if device.unconfirmed else device.kind.every_s
+            await first_of(device.hotplugged.wait(), device.recheck.wait(), self._clock.sleep(seconds))
+            if not device.hotplugged.is_set() and not device.recheck.is_set():
                 return False
-        for _ in range(SETTLE_AT_MOST):
-            watch.plugged.clear()
+        for _ in range(MAX_SETTLE_WAITS):
+            device.hotplugged.clear()
             await self._clock.sleep(SETTLE_S)
-            if not watch.plugged.is_set():
+            if not device.hotplugged.is_set():
                 break
         return True
 
-    async def _hotplug(self) -> None:
-        wanted = {subsystem for watch in self._watches.values() for subsystem in watch.kind.hotplug}
+    async def _watch_hotplug(self) -> None:
+        wanted = {subsystem for device in self._devices.values() for subsystem in device.kind.hotplug}
         try:
-            await watch_hotplug(wanted, self.on_plug)
+            await watch_hotplug(wanted, self.on_hotplug)
         except CannotLook as error:
             log.info("no hotplug events here: %s", error)
 
-    def on_plug(self, plug: Plug) -> None:
+    def on_hotplug(self, plug: Plug) -> None:
         """Devices whose class the event concerns are looked at soon; all of them where events were lost."""
-        self._plugged(plug)
-        for watch in self._watches.values():
-            if not plug.subsystem or plug.subsystem in watch.kind.hotplug:
-                watch.plugged.set()
+        self._forward_hotplug(plug)
+        for device in self._devices.values():
+            if not plug.subsystem or plug.subsystem in device.kind.hotplug:
+                device.hotplugged.set()
 
-    def _device(self, watch: Watch, judged: Judged) -> Draft:
-        reading = judged.believed
+    def _device_message(self, device: WatchedDevice, debounced: Debounced) -> Draft:
+        reading = debounced.confirmed
         message = Device(
-            **placed(self._clock), device_class=watch.kind.name, id=watch.id, condition=reading.condition,
+            **placed(self._clock), device_class=device.kind.name, id=device.id, condition=reading.condition,
             reason=reading.reason.code, params=reading.reason.params, measures=reading.measures,
-            evidence=reading.evidence, previous=judged.previous, flaps=judged.flaps,
+            evidence=reading.evidence, previous=debounced.previous, flaps=debounced.flaps,
         )  # fmt: skip
-        return draft(self._clock, f"device/{watch.key}", message, retained=True)
+        return draft(self._clock, f"device/{device.key}", message, retained=True)
 
-    def _standard(self, items: tuple[Item, ...]) -> Draft:
+    def _standard_message(self, items: tuple[Item, ...]) -> Draft:
         message = Standard(**placed(self._clock), profile=self._profile, items=items)
         return draft(self._clock, "standard", message, retained=True)

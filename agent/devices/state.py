@@ -5,16 +5,16 @@ One thread, the event loop's; nothing here is true before it has committed.
 
 from typing import Any, NamedTuple, TypeAlias
 
-from agent.devices.debounce import Judged
+from agent.devices.debounce import Debounced
 from common.clock import ClockQuality
 from common.messages import Item
 from drivers.catalogue import Lang, sentence
 from drivers.reading import Condition, Reading, Reason
 
-Believed: TypeAlias = dict[str, list[tuple[str, Reading]]]
+ConfirmedReadings: TypeAlias = dict[str, list[tuple[str, Reading]]]
 
 
-class Seen(NamedTuple):
+class DeviceState(NamedTuple):
     """One device: its newest reading with when and on what clock, and what is believed of it."""
 
     device_class: str
@@ -22,7 +22,7 @@ class Seen(NamedTuple):
     reading: Reading
     at: str  # RFC 3339
     clock: ClockQuality
-    judged: Judged | None = None
+    debounced: Debounced | None = None
 
     @property
     def key(self) -> str:
@@ -30,23 +30,23 @@ class Seen(NamedTuple):
         return f"{self.device_class}/{self.id}"
 
     @property
-    def believed(self) -> Reading:
-        return self.judged.believed if self.judged else self.reading
+    def confirmed(self) -> Reading:
+        return self.debounced.confirmed if self.debounced else self.reading
 
 
-class Board:
+class DeviceStates:
     """Devices by key, and the standard's items as last committed."""
 
     def __init__(self) -> None:
-        self.devices: dict[str, Seen] = {}
+        self.devices: dict[str, DeviceState] = {}
         self.items: tuple[Item, ...] = ()
 
-    def believed(self, newer: Seen | None = None) -> Believed:
+    def confirmed(self, newer: DeviceState | None = None) -> ConfirmedReadings:
         """Readings as believed, by class, with one newer device in its place: what the standard is asked with."""
-        by_class: Believed = {}
+        by_class: ConfirmedReadings = {}
         devices = {**self.devices, newer.key: newer} if newer else self.devices
         for seen in devices.values():
-            by_class.setdefault(seen.device_class, []).append((seen.id, seen.believed))
+            by_class.setdefault(seen.device_class, []).append((seen.id, seen.confirmed))
         return by_class
 
     def verdict_counts(self) -> dict[str, int]:
@@ -56,12 +56,12 @@ class Board:
         return counts
 
 
-def not_looked_at() -> Reading:
+def not_polled_yet() -> Reading:
     """The reading of a device before its first look."""
     return Reading(condition=Condition.UNKNOWN, reason=Reason("not_looked_at"))
 
 
-def device_json(seen: Seen, lang: Lang) -> dict[str, Any]:
+def device_json(seen: DeviceState, lang: Lang) -> dict[str, Any]:
     """One device in the documented form of `--json`, of the socket and of `inspect`."""
     reading = seen.reading
     says, remedy = sentence(seen.device_class, reading.reason, lang)

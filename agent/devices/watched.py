@@ -2,23 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from agent.devices.debounce import Judged
-from common.clock import Clock
+from agent.devices.debounce import Debounced
+from agent.devices.state import DeviceState
+from common.clock import Clock, rfc3339
 from drivers.reading import CannotLook, Driver, DriverError, Reading
 from drivers.table import DeviceClass
 
 log = logging.getLogger(__name__)
 
-CUT_SHORT = frozenset({"timed_out", "driver_failed"})
+POLL_FAILED = frozenset({"timed_out", "driver_failed"})
 
 
-async def bounded_look(kind: DeviceClass, driver: Driver, root: Path, previous: Reading | None) -> Reading:
+async def bounded_poll(kind: DeviceClass, driver: Driver, root: Path, previous: Reading | None) -> Reading:
     """One look that always gives a reading: late, failing and unable drivers are `unknown`, with the reason."""
     return await _bounded(kind.name, kind.budget_s, driver.look(root, previous))
 
@@ -28,10 +29,10 @@ async def bounded_measurement(kind: DeviceClass, driver: "Measurer", root: Path,
     return await _bounded(kind.name, kind.measure_budget_s, driver.measure(root, previous))
 
 
-async def _bounded(name: str, budget_s: float, asked: Awaitable[Reading]) -> Reading:
+async def _bounded(name: str, budget_s: float, call: Awaitable[Reading]) -> Reading:
     try:
         async with asyncio.timeout(budget_s):
-            return await asked
+            return await call
     except TimeoutError:
         return CannotLook("timed_out", budget_s=budget_s).reading
     except DriverError as error:
@@ -54,13 +55,13 @@ class Measurer(Driver, Protocol):
 
 
 @runtime_checkable
-class Sparing(Driver, Protocol):
+class WritingDriver(Driver, Protocol):
     """A driver whose looks write to the disk: it can look without, or hardly ever."""
 
-    def sparing(self) -> Driver: ...
+    def writing_less(self) -> Driver: ...
 
 
-class Measured(msgspec.Struct, frozen=True):
+class StoredMeasurement(msgspec.Struct, frozen=True):
     """A measurement as it is kept over a restart, and when it was made, on both clocks."""
 
     reading: Reading
@@ -69,7 +70,7 @@ class Measured(msgspec.Struct, frozen=True):
     at_s: float | None  # wall time where it was trusted
 
     @classmethod
-    def now(cls, reading: Reading, clock: Clock) -> "Measured":
+    def now(cls, reading: Reading, clock: Clock) -> "StoredMeasurement":
         at_s = clock.now().timestamp() if clock.quality() == "synced" else None
         return cls(reading, clock.boot, clock.mono_ms(), at_s)
 
@@ -83,31 +84,46 @@ class Measured(msgspec.Struct, frozen=True):
         return age_s if age_s >= 0 else None
 
 
-class Watch:
+class WatchedDevice:
     """One device under watch."""
 
     def __init__(
-        self, kind: DeviceClass, id: str, driver: Driver | None, judged: Judged | None, instead: Reading | None = None
-    ) -> None:
+        self, kind: DeviceClass, id: str, driver: Driver | None, debounced: Debounced | None,
+        fixed_reading: Reading | None = None,
+    ) -> None:  # fmt: skip
         self.kind, self.id, self.driver = kind, id, driver
-        self.judged = judged
-        self.instead = instead  # of a device that is not looked at because its table is wrong
-        self.plugged = asyncio.Event()
-        self.doubted = asyncio.Event()  # a look out of its turn has seen a change that is not believed yet
+        self.debounced = debounced
+        self.fixed_reading = fixed_reading  # of a device that is not looked at because its table is wrong
+        self.hotplugged = asyncio.Event()
+        self.recheck = asyncio.Event()  # a look out of its turn has seen a change that is not believed yet
         self.busy = asyncio.Lock()
         self.reported_mono_ms: int | None = None
         self.previous: Reading | None = None  # the last one that the driver itself gave: counters are differences to it
 
-    def heard(self, reading: Reading) -> None:
+    def remember(self, reading: Reading) -> None:
         """Keep what the driver gave; a look that was cut short or failed carries no counters on."""
-        if reading.reason.code not in CUT_SHORT:
+        if reading.reason.code not in POLL_FAILED:
             self.previous = reading
 
     @property
-    def in_doubt(self) -> bool:
-        """Something was seen that is not believed yet: it is looked at again soon."""
-        return self.judged is not None and self.judged.candidate is not None
+    def unconfirmed(self) -> bool:
+        """Something was state that is not believed yet: it is looked at again soon."""
+        return self.debounced is not None and self.debounced.pending is not None
 
     @property
     def key(self) -> str:
         return f"{self.kind.name}/{self.id}"
+
+
+async def poll_once(
+    devices: Iterable[tuple[DeviceClass, Driver]], root: Path, clock: Clock, report: Callable[[DeviceState], None]
+) -> list[DeviceState]:
+    """All devices at the same time, each bounded; `report` is called as each is done. In the order given."""
+
+    async def poll(kind: DeviceClass, driver: Driver) -> DeviceState:
+        reading = await bounded_poll(kind, driver, root, None)
+        state = DeviceState(kind.name, driver.id, reading, rfc3339(clock.now()), clock.quality())
+        report(state)
+        return state
+
+    return list(await asyncio.gather(*(poll(kind, driver) for kind, driver in devices)))

@@ -9,42 +9,42 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from agent.journal.last_alive import AliveFile
-from agent.journal.rate_limit import Ration
+from agent.journal.last_alive import LastAliveFile
+from agent.journal.rate_limit import RateLimit
 from common.clock import EARLIEST, Clock, ClockQuality, Steps, rfc3339
 from common.events import ClockStepped, ClockSynced, Event, LastAlive, Resumed
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 10
+POLL_S = 10
 SUSPENDED_MS = 1000
 MARK_MS = 60_000
-MARK_LONG_MS = 120_000  # once the link has been down for LONG_MS
-LONG_MS = 3_600_000
-MARK_HEARD_MS = 600_000  # while the link is up
-STEPS_AN_HOUR = 12
+MARK_LONG_OUTAGE_MS = 120_000  # once the link has been down for LONG_MS
+LONG_OUTAGE_MS = 3_600_000
+MARK_CONNECTED_MS = 600_000  # while the link is up
+STEPS_PER_HOUR = 12
 
 
-class Vigil:
+class ClockWatch:
     """`run` belongs into the daemon's task group, once the journal has its start entry; `last` at a clean stop."""
 
     def __init__(
-        self, clock: Clock, run_id: str, alive: AliveFile | None, link_up: Callable[[], bool],
-        tell: Callable[[Event], Awaitable[None]], became_good: Callable[[], Awaitable[None]],
-        spare: Callable[[], bool] = lambda: False,
+        self, clock: Clock, run_id: str, last_alive: LastAliveFile | None, link_up: Callable[[], bool],
+        record: Callable[[Event], Awaitable[None]], on_synced: Callable[[], Awaitable[None]],
+        budget_spent: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
-        self._clock, self._run_id, self._alive, self._link_up = clock, run_id, alive, link_up
-        self._tell, self._became_good, self._spare = tell, became_good, spare
-        self._steps, self._ration = Steps(), Ration(STEPS_AN_HOUR)
+        self._clock, self._run_id, self._last_alive, self._link_up = clock, run_id, last_alive, link_up
+        self._record, self._on_synced, self._budget_spent = record, on_synced, budget_spent
+        self._steps, self._step_limit = Steps(), RateLimit(STEPS_PER_HOUR)
         self._quality: ClockQuality = clock.quality()
         self._awake_ms, self._suspended_ms = clock.mono_ms(), clock.suspended_ms()
         self._steps.jumped_ms(clock.now(), clock.mono_ms())
         self._marked_ms: int | None = None
         self._marked_link = False
-        self._heard_ms = clock.mono_ms()  # the link was up then, or this run began
+        self._connected_ms = clock.mono_ms()  # the link was up then, or this run began
         self._failed = False
-        before = alive.before if alive else None
-        self._good_s = before.good_s if before else None
+        before = last_alive.previous if last_alive else None
+        self._synced_s = before.synced_s if before else None
 
     @property
     def certificates_after(self) -> datetime | None:
@@ -52,56 +52,56 @@ class Vigil:
         that was good."""
         if self._clock.quality() == "synced":
             return None
-        return max(EARLIEST, datetime.fromtimestamp(self._good_s or 0, UTC))
+        return max(EARLIEST, datetime.fromtimestamp(self._synced_s or 0, UTC))
 
     async def run(self) -> None:
         while True:
-            await self._look()
-            await self._clock.sleep(LOOK_S)
+            await self._poll()
+            await self._clock.sleep(POLL_S)
 
-    async def last(self) -> None:
+    async def final_mark(self) -> None:
         """The mark of a clean stop."""
         await self._mark()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         clock = self._clock
         mono_ms, wall, quality = clock.mono_ms(), clock.now(), clock.quality()
         before, self._quality = self._quality, quality
         slept_ms = clock.suspended_ms() - self._suspended_ms
         if slept_ms >= SUSPENDED_MS:
-            await self._tell(Resumed(suspended_ms=slept_ms, awake_mono_ms=self._awake_ms))
+            await self._record(Resumed(suspended_ms=slept_ms, awake_mono_ms=self._awake_ms))
         self._suspended_ms, self._awake_ms = self._suspended_ms + slept_ms, mono_ms
         if step_ms := self._steps.jumped_ms(wall, mono_ms):
             await self._stepped(wall, step_ms, before, quality)
         if quality == "synced":
-            self._good_s = int(wall.timestamp())
+            self._synced_s = int(wall.timestamp())
             if before != "synced":
-                await self._tell(ClockSynced(at=rfc3339(wall), mono_ms=mono_ms))
-                await self._became_good()
+                await self._record(ClockSynced(at=rfc3339(wall), mono_ms=mono_ms))
+                await self._on_synced()
         if self._is_due(mono_ms) or quality != before:
             await self._mark()
 
     async def _stepped(self, wall: datetime, step_ms: int, before: ClockQuality, quality: ClockQuality) -> None:
-        if not self._ration.allows(self._clock.mono_ms()):
+        if not self._step_limit.allows(self._clock.mono_ms()):
             return
         log.info("the clock was set by %+.1f s", step_ms / 1000)
         step = ClockStepped(
             before=rfc3339(wall - timedelta(milliseconds=step_ms)), now=rfc3339(wall), step_ms=step_ms,
-            quality_before=before, quality=quality, untold=self._ration.take_untold(),
+            quality_before=before, quality=quality, untold=self._step_limit.take_suppressed(),
         )  # fmt: skip
-        await self._tell(step)
+        await self._record(step)
 
     def _is_due(self, mono_ms: int) -> bool:
         link = self._link_up()
         if link:
-            self._heard_ms = mono_ms
+            self._connected_ms = mono_ms
         if self._marked_ms is None or (self._marked_link and not link):
             return True
-        every_ms = MARK_LONG_MS if mono_ms - self._heard_ms > LONG_MS else MARK_MS
-        return mono_ms - self._marked_ms >= (MARK_HEARD_MS if link or self._spare() else every_ms)
+        every_ms = MARK_LONG_OUTAGE_MS if mono_ms - self._connected_ms > LONG_OUTAGE_MS else MARK_MS
+        return mono_ms - self._marked_ms >= (MARK_CONNECTED_MS if link or self._budget_spent() else every_ms)
 
     async def _mark(self) -> None:
-        if self._alive is None:
+        if self._last_alive is None:
             return
         clock, link = self._clock, self._link_up()
         alive = LastAlive(
@@ -110,7 +110,7 @@ class Vigil:
         )  # fmt: skip
         self._marked_ms, self._marked_link = alive.mono_ms, link
         try:
-            await asyncio.to_thread(self._alive.write, alive, self._good_s)
+            await asyncio.to_thread(self._last_alive.write, alive, self._synced_s)
         except OSError as error:
             if not self._failed:
                 log.error("the last-alive mark cannot be written: %s", error)

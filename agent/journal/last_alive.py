@@ -19,15 +19,15 @@ BLOCK = 4096
 SLOT = 512  # what of a block is used: one sector
 
 
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
+class StoredMark(msgspec.Struct, frozen=True, kw_only=True, rename={"synced_s": "good_s"}):
     """What a slot holds."""
 
     number: int  # the higher one is the newer
     alive: LastAlive
-    good_s: int | None  # newest wall time that was good, in seconds since 1970
+    synced_s: int | None  # newest wall time that was good, in seconds since 1970
 
 
-class AliveFile:
+class LastAliveFile:
     """Synchronous: a slow flash may hold a write for half a second, so call it in a thread. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +35,7 @@ class AliveFile:
         self._busy, self._closed = Lock(), False
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            found = [self._read(slot) for slot in (0, 1)]
+            found = [self._read_slot(slot) for slot in (0, 1)]
             if os.fstat(self._file).st_size < 2 * BLOCK:
                 # written, not only reserved: no block changes its state later
                 os.pwrite(self._file, b"\0" * 2 * BLOCK, 0)
@@ -43,15 +43,15 @@ class AliveFile:
         except BaseException:
             os.close(self._file)
             raise
-        self.before = max((mark for mark in found if mark), key=lambda mark: mark.number, default=None)
-        self._number = self.before.number if self.before else 0
+        self.previous = max((mark for mark in found if mark), key=lambda mark: mark.number, default=None)
+        self._number = self.previous.number if self.previous else 0
 
-    def write(self, alive: LastAlive, good_s: int | None) -> None:
+    def write(self, alive: LastAlive, synced_s: int | None) -> None:
         """On the disk when it returns."""
         with self._busy:
             if self._closed:
                 raise OSError("closed")
-            self._put(alive, good_s)
+            self._write_slot(alive, synced_s)
 
     def close(self) -> None:
         """Waits for a write that is under way."""
@@ -60,9 +60,9 @@ class AliveFile:
                 os.close(self._file)
             self._closed = True
 
-    def _put(self, alive: LastAlive, good_s: int | None) -> None:
+    def _write_slot(self, alive: LastAlive, synced_s: int | None) -> None:
         number = self._number + 1
-        body = msgspec.json.encode(Mark(number=number, alive=alive, good_s=good_s))
+        body = msgspec.json.encode(StoredMark(number=number, alive=alive, synced_s=synced_s))
         slot = b"%08x %s" % (zlib.crc32(body), body)
         if len(slot) > SLOT:
             raise ValueError(f"a mark of {len(slot)} bytes")
@@ -70,14 +70,14 @@ class AliveFile:
         os.fdatasync(self._file)
         self._number = number
 
-    def _read(self, slot: int) -> Mark | None:
+    def _read_slot(self, slot: int) -> StoredMark | None:
         checksum, _, body = os.pread(self._file, SLOT, slot * BLOCK).rstrip(b" ").partition(b" ")
         with contextlib.suppress(ValueError, msgspec.MsgspecError):
             if int(checksum, 16) == zlib.crc32(body):
-                return msgspec.json.decode(body, type=Mark)
+                return msgspec.json.decode(body, type=StoredMark)
         return None
 
 
-def beside(outbox: Path) -> Path:
+def path_for(outbox: Path) -> Path:
     """Where the file lies."""
     return outbox.with_name(f"{outbox.name}.alive")

@@ -52,16 +52,16 @@ def exit_of(run: Run | None) -> Exit | None:
     return Exit(result=note.service_result, code=note.exit_code, status=note.exit_status)
 
 
-def previous_end(run: Run | None, boot: str, seen: Exit | None) -> PreviousEnd:
+def previous_end(run: Run | None, boot: str, observed_exit: Exit | None) -> PreviousEnd:
     """`clean`, `crashed` (systemd saw it fail, or the same boot) or `cut` (another boot): nobody saw the end.
 
     A cut is a power cut most likely; a kernel that crashed and a held power button look the same.
     """
     if run is None:
         return "unknown"
-    if run.stopped or (seen and seen.result == "success"):
+    if run.stopped or (observed_exit and observed_exit.result == "success"):
         return "clean"
-    return "crashed" if seen or run.boot == boot else "cut"
+    return "crashed" if observed_exit or run.boot == boot else "cut"
 
 
 def stop_of(root: Path) -> StopOf:

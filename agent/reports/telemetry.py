@@ -6,13 +6,14 @@ hour, so that a quiet station writes next to nothing. When the day's flash budge
 
 import asyncio
 import logging
+import os
 import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from agent.devices.state import Board
+from agent.devices.state import DeviceStates
 from agent.host.log import turn_hour
 from agent.host.write_budget import Flash
 from agent.outbox import spool as spill
@@ -21,7 +22,6 @@ from agent.outbox.retention import prune_aged
 from agent.outbox.rows import Backlog
 from agent.outbox.stamps import stamped
 from agent.outbox.writer import Writer
-from agent.reports.vitals import vitals
 from agent.uplink.link import Link
 from common.clock import Clock
 from common.messages import Heartbeat, Telemetry
@@ -32,9 +32,10 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 60
 TELEMETRY_S = 300
 HOUSEKEEPING_S = 3600
-HELD_SAMPLES = 12  # an hour in memory before they go to the disk together
-HELD_AT_MOST = 48  # in memory where the disk takes nothing, or is to be spared
-LATE_AT_ONCE = 20
+SPOOL_AFTER_SAMPLES = 12  # an hour in memory before they go to the disk together
+MAX_SAMPLES_IN_MEMORY = 48  # in memory where the disk takes nothing, or is to be spared
+SPOOL_BATCH = 20
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Limits(NamedTuple):
@@ -48,13 +49,13 @@ class Reports:
     """Three loops for the daemon's task group."""
 
     def __init__(
-        self, board: Board, writer: Writer, link: Link, clock: Clock, run_id: str, limits: Limits, flash: Flash,
+        self, states: DeviceStates, writer: Writer, link: Link, clock: Clock, run_id: str, limits: Limits, flash: Flash,
         root: Path = Path("/"),
     ) -> None:  # fmt: skip
-        self._board, self._writer, self._link, self._clock = board, writer, link, clock
+        self._states, self._writer, self._link, self._clock = states, writer, link, clock
         self._run_id, self._limits, self._flash, self._root = run_id, limits, flash, root
-        self._began_mono_ms = clock.mono_ms()
-        self._held: list[spill.Sample] = []
+        self._start_mono_ms = clock.mono_ms()
+        self._unsent: list[spill.Sample] = []
         self._samples = 0  # of this run
 
     async def run(self) -> None:
@@ -68,8 +69,8 @@ class Reports:
         backlog, oldest_s = await self._writer.ask(self._backlog_and_age)
         return Heartbeat(
             **stamped(self._clock), run=self._run_id, connection=self._link.state.connections,
-            uptime_s=(self._clock.mono_ms() - self._began_mono_ms) // 1000, waiting=backlog.waiting,
-            oldest_waiting_s=oldest_s, verdicts=self._board.verdict_counts(), last_seq=backlog.last_seq,
+            uptime_s=(self._clock.mono_ms() - self._start_mono_ms) // 1000, waiting=backlog.waiting,
+            oldest_waiting_s=oldest_s, verdicts=self._states.verdict_counts(), last_seq=backlog.last_seq,
             outbox=backlog.outbox,
         )  # fmt: skip
 
@@ -78,7 +79,7 @@ class Reports:
         oldest = box.waiting(0, 1)
         if not oldest:
             return backlog, None
-        stamp = msgspec.json.decode(oldest[0].body, type=_Age)
+        stamp = msgspec.json.decode(oldest[0].body, type=_Stamp)
         if stamp.boot != self._clock.boot:
             return backlog, (self._clock.mono_ms() // 1000)  # at least as old as this boot
         return backlog, max(0, self._clock.mono_ms() - stamp.mono_ms) // 1000
@@ -97,22 +98,26 @@ class Reports:
         while True:
             sample = Telemetry(**stamped(self._clock), measures=await self.measures())
             self._samples += 1
-            self._held.append(spill.Sample(self._samples, msgspec.json.encode(sample)))
+            self._unsent.append(spill.Sample(self._samples, msgspec.json.encode(sample)))
             try:
                 if self._link.up.is_set():
-                    await self._send_held()
-                    await self._send_spilled()
-                if len(self._held) >= HELD_SAMPLES:
-                    await self.spill()
+                    await self._send_unsent()
+                    await self._send_spooled()
+                if len(self._unsent) >= SPOOL_AFTER_SAMPLES:
+                    await self.write_spool()
             except sqlite3.Error as error:  # a full disk: what memory holds has to do
                 log.error("telemetry: %s", error)
-            spill.thin(self._held, HELD_AT_MOST)
+            spill.thin(self._unsent, MAX_SAMPLES_IN_MEMORY)
             await self._clock.sleep(TELEMETRY_S)
 
     async def measures(self) -> dict[str, int | float]:
         """`<class>.<id>.<measure>` of every number on the board, and `agent.self.<measure>` of the daemon itself."""
         backlog = await self._writer.ask(lambda box: box.backlog())
-        own = {**vitals(self._root), "outbox_file_bytes": backlog.file_bytes, "outbox_waiting": backlog.waiting}
+        own = {
+            **process_measures(self._root),
+            "outbox_file_bytes": backlog.file_bytes,
+            "outbox_waiting": backlog.waiting,
+        }
         if self._flash.day_bytes is not None:
             own["flash_bytes_day"] = self._flash.day_bytes
         return {**self._of_devices(), **{f"agent.self.{name}": value for name, value in own.items()}}
@@ -120,34 +125,34 @@ class Reports:
     def _of_devices(self) -> dict[str, int | float]:
         return {
             f"{seen.device_class}.{seen.id}.{name}": value
-            for seen in self._board.devices.values()
+            for seen in self._states.devices.values()
             for name, value in seen.reading.measures.items()
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
 
-    async def spill(self) -> None:
+    async def write_spool(self) -> None:
         """Put what is held in memory on the disk: hourly without a line, and at a clean stop. Raises sqlite3.Error.
 
         Not on a day whose flash budget is met.
         """
-        if (held := [sample.body for sample in self._held]) and not self._flash.met:
+        if (held := [sample.body for sample in self._unsent]) and not self._flash.met:
             await self._writer.ask(lambda box: spill.keep(box, held, self._limits.telemetry_bytes))
-            del self._held[: len(held)]
+            del self._unsent[: len(held)]
 
-    async def _send_held(self) -> None:
-        while self._held:
+    async def _send_unsent(self) -> None:
+        while self._unsent:
             try:
-                await self._link.publish("telemetry", self._held[-1].body)  # live first
+                await self._link.publish("telemetry", self._unsent[-1].body)  # live first
             except (LinkLost, Refused):
                 return
-            self._held.pop()
+            self._unsent.pop()
 
-    async def _send_spilled(self) -> None:
+    async def _send_spooled(self) -> None:
         """Some of the backlog; forgotten in one transaction, which costs a fifth of the flash that one each does."""
         if self._flash.met:
             return
         sent = 0
-        for place, body in await self._writer.ask(lambda box: spill.oldest(box, LATE_AT_ONCE)):
+        for place, body in await self._writer.ask(lambda box: spill.oldest(box, SPOOL_BATCH)):
             try:
                 await self._link.publish("telemetry", body, late=True)
             except (LinkLost, Refused):
@@ -170,6 +175,19 @@ class Reports:
                     log.error("the archive cannot be pruned: %s", error)
 
 
-class _Age(msgspec.Struct):
+class _Stamp(msgspec.Struct):
     boot: str
     mono_ms: int
+
+
+def process_measures(root: Path = Path("/")) -> dict[str, int]:
+    """`rss_bytes`, `threads`, `descriptors`, from /proc/self; what cannot be read is left out."""
+    own = root / "proc/self"
+    found: dict[str, int] = {}
+    try:
+        found["rss_bytes"] = int((own / "statm").read_text("ascii").split()[1]) * _PAGE_BYTES
+        found["threads"] = sum(1 for _ in (own / "task").iterdir())
+        found["descriptors"] = sum(1 for _ in (own / "fd").iterdir())
+    except (OSError, ValueError, IndexError):
+        pass
+    return found

@@ -45,7 +45,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         kept = await self._keep(root, before, uptime_s, ticks)
         return judged([*self._parts(root, before, kept, ticks), Part(evidence=[as_evidence(kept)])])
 
-    def sparing(self) -> "Terminal":
+    def writing_less(self) -> "Terminal":
         """The same with a write a day: the flash is to be spared."""
         return msgspec.structs.replace(self, write_every_s=max(self.write_every_s, 86400))
 

@@ -24,7 +24,7 @@ from stage import Broker, parser, print_machine, print_table
 
 from agent.host.log import Bounded
 
-from support.compressed import Life, Mark  # isort: skip  (found below tests/, which `stage` puts on the path)
+from support.compressed import CompressedStation, Footprint  # isort: skip  (found below tests/, which `stage` puts on the path)
 
 MINUTES = 1440
 
@@ -52,16 +52,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="yinong-life-") as folder, Broker(Path(folder)) as broker:
         marks = asyncio.run(_live(Path(folder), broker, options))
     if not options.json:
-        print_table(Mark._fields, [[f"{v:.1f}" if isinstance(v, float) else v for v in mark] for mark in marks])
+        print_table(Footprint._fields, [[f"{v:.1f}" if isinstance(v, float) else v for v in mark] for mark in marks])
     return 0
 
 
-async def _live(folder: Path, broker: Broker, options: argparse.Namespace) -> list[Mark]:
+async def _live(folder: Path, broker: Broker, options: argparse.Namespace) -> list[Footprint]:
     chance = random.Random(20261125)
-    marks: list[Mark] = []
+    marks: list[Footprint] = []
     lines = _Lines()
     every = int(options.days * MINUTES / (options.marks or options.days))
-    async with Life(
+    async with CompressedStation(
         folder, broker, archive_days=options.archive_days, max_mb=options.max_mb, flash_budget_mb=options.flash_budget,
         quality="unsynced" if options.unsynced else "synced",
     ) as life:  # fmt: skip
@@ -74,24 +74,24 @@ async def _live(folder: Path, broker: Broker, options: argparse.Namespace) -> li
             before = minute
             minute += await _a_minute(life, chance, options)
             if minute // every > before // every:
-                marks.append(await life.mark(lines.count, drained=not options.dead))
+                marks.append(await life.footprint(lines.count, drained=not options.dead))
                 _say(marks[-1], options.json)
         if options.dead:
             await life.broker_back()
-            marks.append(await life.mark(lines.count))
+            marks.append(await life.footprint(lines.count))
             _say(marks[-1], options.json)
     assert life.county.scans == life.scanned, f"{life.scanned} were scanned, the county has {life.county.scans}"
     return marks
 
 
-def _say(mark: Mark, as_json: bool) -> None:
+def _say(mark: Footprint, as_json: bool) -> None:
     if as_json:
         print(json.dumps(mark._asdict()), flush=True)
     else:
         print(f"day {mark.day:.1f}", flush=True, file=sys.stderr)
 
 
-async def _a_minute(life: Life, chance: random.Random, options: argparse.Namespace) -> int:
+async def _a_minute(life: CompressedStation, chance: random.Random, options: argparse.Namespace) -> int:
     """One minute of an ordinary day, or the time that a loss of the broker took; gives the minutes."""
 
     def happens(times_a_day: float) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from support.broker import Broker
-from support.compressed import Life
+from support.compressed import CompressedStation
 
 from agent.host.write_budget import DAY_MS
 from common.messages import Device, Journal
@@ -17,12 +17,12 @@ BUDGET_MB = 1
 TURNS = 300
 
 
-def bodies(life: Life, leaf: str, kind: type) -> list:
+def bodies(life: CompressedStation, leaf: str, kind: type) -> list:
     found = life.runtime.writer._outbox.db.execute("SELECT body FROM entry WHERE leaf = ? ORDER BY id", (leaf,))
     return [msgspec.json.decode(body, type=kind) for (body,) in found]
 
 
-def written(life: Life) -> int:
+def written(life: CompressedStation) -> int:
     life.runtime.flash.look()
     if life.runtime.flash.day_bytes is None:
         pytest.skip("this kernel keeps no account of I/O")
@@ -30,7 +30,7 @@ def written(life: Life) -> int:
 
 
 async def test_a_loose_plug_spends_the_budget_and_scans_are_still_written(tmp_path: Path, broker: Broker) -> None:
-    async with Life(tmp_path, broker, flash_budget_mb=BUDGET_MB) as life:
+    async with CompressedStation(tmp_path, broker, flash_budget_mb=BUDGET_MB) as life:
         while written(life) < BUDGET_MB * 1_000_000:
             await life.turn_screen(then_s=10)
         await life.pass_s(60)
@@ -51,4 +51,4 @@ async def test_a_loose_plug_spends_the_budget_and_scans_are_still_written(tmp_pa
         await life.pass_s(DAY_MS / 1000)
         assert not life.runtime.flash.shown()["met"]
         last = bodies(life, "device/led_screen/main", Device)[-1]
-        assert last.condition == life.runtime.board.devices["led_screen/main"].reading.condition
+        assert last.condition == life.runtime.device_states.devices["led_screen/main"].reading.condition

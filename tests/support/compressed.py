@@ -37,7 +37,7 @@ SCREEN = "sys/class/drm/card0-HDMI-A-1"
 EVERY_S = {"terminal": 300, "led_screen": 60, "scan_gun": 60, "printer": 300, "video": 3600}
 
 
-class Mark(NamedTuple):
+class Footprint(NamedTuple):
     """What the daemon takes at one moment of its life, the line up and nothing waiting."""
 
     day: float
@@ -54,7 +54,7 @@ class Mark(NamedTuple):
     captures: int  # that the county has
 
 
-class Life:
+class CompressedStation:
     """One station in `folder`. `async with` it; then let time pass and things happen."""
 
     def __init__(
@@ -84,7 +84,7 @@ class Life:
         self._screen_on = True
         self._group = asyncio.TaskGroup()
 
-    async def __aenter__(self) -> "Life":
+    async def __aenter__(self) -> "CompressedStation":
         await _all_threads_of_the_loop()
         await self._group.__aenter__()
         self._loops = [self._group.create_task(work, name=name) for name, work in self.runtime.loops().items()]
@@ -163,7 +163,7 @@ class Life:
         """The screen goes off or on, and the kernel says so; `then_s` pass."""
         self._screen_on = not self._screen_on
         _now_holds(self._screen, "connected\n" if self._screen_on else "disconnected\n")
-        self.runtime.rounds.on_plug(Plug("change", "drm", "/devices/x/drm/card0"))
+        self.runtime.poller.on_hotplug(Plug("change", "drm", "/devices/x/drm/card0"))
         await self.pass_s(then_s)
 
     async def ask(self, what: str, *, leave: bool = False) -> None:
@@ -193,14 +193,14 @@ class Life:
             await self.pass_s(30)
         raise AssertionError(f"never drained: {depth}, telemetry {spilled}")
 
-    async def mark(self, log_lines: int, *, drained: bool = True) -> Mark:
+    async def footprint(self, log_lines: int, *, drained: bool = True) -> Footprint:
         if drained:
             await self.drained()
         await asyncio.sleep(0.05)
         gc.collect()
         depth = await self.runtime.writer.ask(lambda box: box.depth())
         flash = self.runtime.flash.shown()["days_before"]
-        return Mark(
+        return Footprint(
             day=(self.clock.mono_ms() - 1_000_000) / 86_400_000,
             rss_kb=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024,
             blocks=sys.getallocatedblocks(), descriptors=_entries("fd"),
@@ -217,7 +217,7 @@ class Life:
             or self.runtime._inbox.waiting
             or self.runtime._commands.waiting
             or (connection is not None and connection._acks and self.broker.running)
-            or any(watch.busy.locked() for watch in self.runtime.rounds._watches.values())
+            or any(watch.busy.locked() for watch in self.runtime.poller._devices.values())
         )
 
 

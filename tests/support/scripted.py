@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from support.running import running
 
-from agent.devices.poller import Rounds
-from agent.devices.state import Believed, Board
-from agent.devices.watched import Watch
+from agent.devices.poller import Poller
+from agent.devices.state import ConfirmedReadings, DeviceStates
+from agent.devices.watched import WatchedDevice
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import Writer
 from common.messages import Device, Item, Standard
@@ -34,11 +34,11 @@ class Scripted(msgspec.Struct, kw_only=True):
 
     id: str = "main"
     readings: list[Reading | Exception]
-    looks: int = 0
+    polls: int = 0
     previous: list[Reading | None] = []
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:
-        self.looks += 1
+        self.polls += 1
         self.previous.append(previous)
         one = self.readings.pop(0) if len(self.readings) > 1 else self.readings[0]
         if isinstance(one, Exception):
@@ -78,33 +78,33 @@ class Line(Scripted, kw_only=True):
         return measured
 
 
-def items_of(believed: Believed) -> tuple[Item, ...]:
+def items_of(confirmed: ConfirmedReadings) -> tuple[Item, ...]:
     """A standard of its own: each class is met where something of it works."""
     return tuple(
         Item(
             item=name, verdict="met" if any(r.condition is Condition.WORKING for _, r in readings) else "not_met",
             because="test",
         )
-        for name, readings in sorted(believed.items())
+        for name, readings in sorted(confirmed.items())
     )  # fmt: skip
 
 
 class Terminal:
     """Rounds over these watches, and what they committed."""
 
-    def __init__(self, writer: Writer, outbox: Outbox, clock: Any, *watches: Watch) -> None:
-        self.outbox, self.clock, self.board = outbox, clock, Board()
+    def __init__(self, writer: Writer, outbox: Outbox, clock: Any, *devices: WatchedDevice) -> None:
+        self.outbox, self.clock, self.states = outbox, clock, DeviceStates()
         self.plugs: list[Plug] = []
-        self.watches = watches
-        self.rounds = Rounds(watches, Path("/"), clock, writer, self.board, items_of, "B", self.plugs.append)
+        self.devices = devices
+        self.poller = Poller(devices, Path("/"), clock, writer, self.states, items_of, "B", self.plugs.append)
 
     @property
-    def told(self) -> list[Device]:
+    def reported(self) -> list[Device]:
         return [msgspec.json.decode(body, type=Device) for body in self._committed("device/*")]
 
     @property
     def conditions(self) -> list[str]:
-        return [one.condition.value for one in self.told]
+        return [one.condition.value for one in self.reported]
 
     @property
     def standards(self) -> list[dict[str, str]]:
@@ -116,16 +116,16 @@ class Terminal:
         with closing(sqlite3.connect(f"file:{self.outbox.path}?mode=ro", uri=True)) as db:
             return [body for (body,) in db.execute("SELECT body FROM entry WHERE leaf GLOB ? ORDER BY id", (leaf,))]
 
-    async def look(self, times: int = 1, event: bool = False, watch: int = 0) -> None:
+    async def poll(self, times: int = 1, event: bool = False, device: int = 0) -> None:
         for _ in range(times):
-            await self.rounds.look(self.watches[watch], event)
+            await self.poller.poll(self.devices[device], event)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        async with running(self.rounds.run()):
+        async with running(self.poller.run()):
             yield
 
 
-def watch(*readings: Reading | Exception, name: str = "printer", **other: Any) -> Watch:
+def watched(*readings: Reading | Exception, name: str = "printer", **other: Any) -> WatchedDevice:
     driver = Scripted(readings=list(readings), previous=[])
-    return Watch(kind(name, **other), "main", driver, None)
+    return WatchedDevice(kind(name, **other), "main", driver, None)

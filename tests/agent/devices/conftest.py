@@ -1,4 +1,4 @@
-"""Fixture of the rounds' tests: rounds over the watches of a test."""
+"""Fixture of the rounds' tests: rounds over the devices of a test."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from support.scripted import Terminal
 
-from agent.devices.watched import Watch
+from agent.devices.watched import WatchedDevice
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import Writer
 
 
 @pytest.fixture
 def terminal(writer: Writer, outbox: Outbox, clock: Any) -> Callable[..., Terminal]:
-    def made(*watches: Watch) -> Terminal:
-        return Terminal(writer, outbox, clock, *watches)
+    def made(*devices: WatchedDevice) -> Terminal:
+        return Terminal(writer, outbox, clock, *devices)
 
     return made

@@ -4,76 +4,78 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.scripted import FAULTY, WORKING, Line, Scripted, Terminal, kind, watch
+from support.scripted import FAULTY, WORKING, Line, Scripted, Terminal, kind, watched
 
-from agent.devices.debounce import Judged
-from agent.devices.poller import REPORT_AGAIN_MS
-from agent.devices.watched import Watch
+from agent.devices.debounce import Debounced
+from agent.devices.poller import REPORT_INTERVAL_MS
+from agent.devices.watched import WatchedDevice
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import Writer
 from drivers.reading import CannotLook, Condition, Reading, YinongError
 
 
 async def test_the_first_look_is_believed_and_reported_at_once(terminal: Any) -> None:
-    one = terminal(watch(WORKING))
-    assert one.board.devices["printer/main"].reading.reason.code == "not_looked_at"
-    await one.look()
-    (told,) = one.told
+    one = terminal(watched(WORKING))
+    assert one.states.devices["printer/main"].reading.reason.code == "not_looked_at"
+    await one.poll()
+    (told,) = one.reported
     assert (told.device_class, told.id, told.condition, told.reason) == ("printer", "main", Condition.WORKING, "ok")
     assert (told.measures, told.previous) == ({"pages": 1}, None)
     assert one.outbox.waiting(0, 1)[0].retained
-    assert one.board.devices["printer/main"].reading == WORKING
+    assert one.states.devices["printer/main"].reading == WORKING
 
 
 async def test_readings_that_agree_are_not_reported_again_before_a_day_is_over(terminal: Any, clock: Any) -> None:
-    one = terminal(watch(WORKING))
-    await one.look(5)
-    await clock.advance(REPORT_AGAIN_MS / 1000 - 1)
-    await one.look()
+    one = terminal(watched(WORKING))
+    await one.poll(5)
+    await clock.advance(REPORT_INTERVAL_MS / 1000 - 1)
+    await one.poll()
     assert one.conditions == ["working"]
     await clock.advance(1)
-    await one.look(2)
+    await one.poll(2)
     assert one.conditions == ["working", "working"]
     assert one.standards == [{"printer": "met"}, {"printer": "met"}], "told again with it"
 
 
 async def test_a_change_is_believed_after_three_looks_and_a_recovery_after_two(terminal: Any) -> None:
-    one = terminal(watch(WORKING, FAULTY, FAULTY, FAULTY, WORKING, WORKING))
-    await one.look(3)
+    one = terminal(watched(WORKING, FAULTY, FAULTY, FAULTY, WORKING, WORKING))
+    await one.poll(3)
     assert one.conditions == ["working"]
-    assert one.board.devices["printer/main"].reading == FAULTY, "what is seen is shown before it is believed"
-    await one.look()
+    assert one.states.devices["printer/main"].reading == FAULTY, "what is seen is shown before it is believed"
+    await one.poll()
     assert one.conditions == ["working", "faulty"]
-    assert one.told[1].previous is Condition.WORKING
-    await one.look(2)
+    assert one.reported[1].previous is Condition.WORKING
+    await one.poll(2)
     assert one.conditions == ["working", "faulty", "working"]
     assert one.standards == [{"printer": "met"}, {"printer": "not_met"}, {"printer": "met"}]
 
 
 async def test_after_a_plug_one_look_is_enough(terminal: Any) -> None:
-    one = terminal(watch(WORKING, FAULTY))
-    await one.look()
-    await one.look(event=True)
+    one = terminal(watched(WORKING, FAULTY))
+    await one.poll()
+    await one.poll(event=True)
     assert one.conditions == ["working", "faulty"]
 
 
 async def test_what_is_believed_outlives_the_daemon(writer: Writer, outbox: Outbox, clock: Any) -> None:
-    one = Terminal(writer, outbox, clock, watch(WORKING))
-    await one.look()
-    judged = msgspec.json.decode(outbox.mark("judged:printer/main") or b"", type=Judged)
-    again = Terminal(writer, outbox, clock, Watch(kind(), "main", Scripted(readings=[FAULTY], previous=[]), judged))
-    await again.look()
+    one = Terminal(writer, outbox, clock, watched(WORKING))
+    await one.poll()
+    debounced = msgspec.json.decode(outbox.mark("judged:printer/main") or b"", type=Debounced)
+    again = Terminal(
+        writer, outbox, clock, WatchedDevice(kind(), "main", Scripted(readings=[FAULTY], previous=[]), debounced)
+    )
+    await again.poll()
     assert again.conditions == ["working", "working"], "reported anew in each run, and one look changes nothing"
-    await again.look(2)
+    await again.poll(2)
     assert again.conditions[-1] == "faulty"
 
 
 async def test_a_look_for_a_person_waits_for_the_one_under_way_and_gives_what_is_seen_now(terminal: Any) -> None:
-    one = terminal(watch(WORKING, FAULTY), watch(WORKING, name="video"))
-    await one.look(watch=0)
-    (seen,) = await one.rounds.look_now(["printer/main"])
-    assert (seen.reading, seen.believed) == (FAULTY, WORKING)
-    assert len(await one.rounds.look_now()) == 2
+    one = terminal(watched(WORKING, FAULTY), watched(WORKING, name="video"))
+    await one.poll(device=0)
+    (seen,) = await one.poller.poll_now(["printer/main"])
+    assert (seen.reading, seen.confirmed) == (FAULTY, WORKING)
+    assert len(await one.poller.poll_now()) == 2
 
 
 @pytest.mark.parametrize(
@@ -88,10 +90,10 @@ async def test_a_measurement_that_fails_is_an_answer_and_the_look_after_it_is_be
     terminal: Any, given: Reading | Exception, reason: str
 ) -> None:
     line = Line(readings=[FAULTY, WORKING], measured=[given], previous=[])
-    one = terminal(Watch(kind("broadband", measure_budget_s=5), "main", line, None))
-    await one.look()
-    key, measured = await one.rounds.measure_now("broadband")
+    one = terminal(WatchedDevice(kind("broadband", measure_budget_s=5), "main", line, None))
+    await one.poll()
+    key, measured = await one.poller.measure_now("broadband")
     assert (key, measured.reason.code) == ("broadband/main", reason)
     assert one.conditions == ["faulty", "working"]
     with pytest.raises(YinongError):
-        await one.rounds.measure_now("printer")
+        await one.poller.measure_now("printer")

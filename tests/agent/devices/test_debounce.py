@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.devices.debounce import FLAP_WINDOW_MS, FLAPS_KEPT, HEALTHY, Judged, judge, readings_needed
+from agent.devices.debounce import FLAP_WINDOW_MS, HEALTHY, MAX_FLAPS, Debounced, debounce, readings_needed
 from drivers.reading import Condition, Reading, Reason
 
 BOOT = "0a1b2c3d"
@@ -19,7 +19,7 @@ def run(readings, state=None, start_ms=0, boot=BOOT):
     """Judge one reading a minute; give the last state and the numbers of the readings that changed it."""
     changes = []
     for n, reading in enumerate(readings):
-        state, changed = judge(state, reading, start_ms + n * STEP_MS, boot)
+        state, changed = debounce(state, reading, start_ms + n * STEP_MS, boot)
         if changed:
             changes.append(n)
     return state, changes
@@ -27,14 +27,14 @@ def run(readings, state=None, start_ms=0, boot=BOOT):
 
 def test_the_very_first_reading_is_believed_at_once():
     state, changes = run([seen("faulty", "paper_out")])
-    assert state.believed == seen("faulty", "paper_out")
+    assert state.confirmed == seen("faulty", "paper_out")
     assert (changes, state.previous) == ([0], None)
 
 
 def test_a_change_is_believed_at_the_third_equal_reading():
     state, changes = run([seen("working"), *[seen("faulty")] * 3])
     assert changes == [0, 3]
-    assert (state.believed.condition, state.previous, state.since_mono_ms) == ("faulty", "working", 3 * STEP_MS)
+    assert (state.confirmed.condition, state.previous, state.since_mono_ms) == ("faulty", "working", 3 * STEP_MS)
 
 
 def test_a_recovery_is_believed_at_the_second_reading():
@@ -49,27 +49,27 @@ def test_a_camera_that_goes_into_a_conference_is_no_recovery():
 
 def test_a_hotplug_event_is_believed_at_once():
     state, _ = run([seen("working")])
-    state, changed = judge(state, seen("absent", "unplugged"), 5, BOOT, event=True)
-    assert changed and state.believed.condition == "absent" and state.flaps == 0
+    state, changed = debounce(state, seen("absent", "unplugged"), 5, BOOT, event=True)
+    assert changed and state.confirmed.condition == "absent" and state.flaps == 0
 
 
 def test_an_event_that_shows_nothing_new_changes_nothing():
     state, _ = run([seen("working")])
-    assert judge(state, seen("working"), 5, BOOT, event=True)[1] is False
+    assert debounce(state, seen("working"), 5, BOOT, event=True)[1] is False
 
 
 def test_a_plug_that_shows_another_device_in_the_same_condition_is_a_change():
     one, other = (msgspec.structs.replace(seen("working"), reason=Reason("x", {"name": name})) for name in "AB")
     state, _ = run([one])
-    state, changed = judge(state, other, 5, BOOT, event=True)
-    assert (changed, state.believed, state.since_mono_ms) == (True, other, 0)
-    assert judge(state, one, 6, BOOT)[1] is False  # without a plug the numbers in a reason are free to move
+    state, changed = debounce(state, other, 5, BOOT, event=True)
+    assert (changed, state.confirmed, state.since_mono_ms) == (True, other, 0)
+    assert debounce(state, one, 6, BOOT)[1] is False  # without a plug the numbers in a reason are free to move
 
 
 def test_another_reason_within_the_same_condition_is_a_change_after_three():
     state, changes = run([seen("faulty", "paper_out"), *[seen("faulty", "toner_empty")] * 3])
     assert changes == [0, 3]
-    assert state.believed.reason.code == "toner_empty"
+    assert state.confirmed.reason.code == "toner_empty"
 
 
 def test_readings_must_be_equal_in_a_row_and_in_reason():
@@ -79,19 +79,19 @@ def test_readings_must_be_equal_in_a_row_and_in_reason():
 
 def test_an_agreeing_reading_brings_its_newest_measures_and_is_no_change():
     state, changes = run([seen("working", toner_pct=40), seen("working", toner_pct=39)])
-    assert state.believed.measures == {"toner_pct": 39}
+    assert state.confirmed.measures == {"toner_pct": 39}
     assert changes == [0]
 
 
 def test_an_unbelieved_reading_leaves_the_believed_one_whole():
     state, _ = run([seen("working", toner_pct=40), seen("faulty", toner_pct=0)])
-    assert state.believed == seen("working", toner_pct=40)
+    assert state.confirmed == seen("working", toner_pct=40)
 
 
 def test_flaps_of_the_last_hour_are_counted():
     state, changes = run([seen("working"), seen("faulty")] * 3 + [seen("working")])
     assert (state.flaps, changes) == (3, [0])
-    state, _ = judge(state, seen("working"), 6 * STEP_MS + FLAP_WINDOW_MS, BOOT)
+    state, _ = debounce(state, seen("working"), 6 * STEP_MS + FLAP_WINDOW_MS, BOOT)
     assert state.flaps == 0
 
 
@@ -106,26 +106,26 @@ def test_a_reason_that_flickers_is_no_flap_of_the_condition():
 def test_flaps_are_bounded():
     state, _ = run([seen("working")])
     for n in range(1000):
-        state, _ = judge(state, seen("faulty" if n % 2 else "working"), n, BOOT)
-    assert state.flaps == FLAPS_KEPT
+        state, _ = debounce(state, seen("faulty" if n % 2 else "working"), n, BOOT)
+    assert state.flaps == MAX_FLAPS
 
 
 def test_a_reboot_forgets_what_was_not_believed_and_keeps_what_was():
     state, _ = run([seen("working"), seen("faulty"), seen("working"), seen("faulty"), seen("faulty")])
-    state, changed = judge(state, seen("faulty"), 10, "ffffffff")
-    assert not changed and state.believed.condition == "working"
-    assert (state.flaps, state.candidate.readings, state.since_boot) == (0, 1, BOOT)
+    state, changed = debounce(state, seen("faulty"), 10, "ffffffff")
+    assert not changed and state.confirmed.condition == "working"
+    assert (state.flaps, state.pending.readings, state.since_boot) == (0, 1, BOOT)
 
 
 def test_a_device_that_was_never_looked_at_is_believed_at_its_first_look():
     state, _ = run([seen("unknown", "not_looked_at")])
-    assert judge(state, seen("faulty"), 5, BOOT)[1] is True
+    assert debounce(state, seen("faulty"), 5, BOOT)[1] is True
 
 
 def test_a_table_that_went_wrong_is_believed_at_once():
     state, _ = run([seen("working")])
-    state, changed = judge(state, seen("unknown", "table_wrong"), 5, BOOT)
-    assert changed and state.believed.reason.code == "table_wrong"
+    state, changed = debounce(state, seen("unknown", "table_wrong"), 5, BOOT)
+    assert changed and state.confirmed.reason.code == "table_wrong"
 
 
 readings = st.builds(seen, st.sampled_from(list(Condition)), st.sampled_from(["a", "b"]))
@@ -138,37 +138,37 @@ def test_only_what_was_seen_is_believed_and_only_after_enough_equal_readings(ste
     for n, (reading, event, boot) in enumerate(steps):
         before = state
         row = row + 1 if n and kind(steps[n - 1][0]) == kind(reading) else 1
-        state, changed = judge(state, reading, n * STEP_MS, boot, event)
+        state, changed = debounce(state, reading, n * STEP_MS, boot, event)
         if changed:
-            assert state.believed == reading
+            assert state.confirmed == reading
             if before and not event:
-                assert row >= readings_needed(before.believed.condition, reading.condition)
-                assert state.previous is before.believed.condition
+                assert row >= readings_needed(before.confirmed.condition, reading.condition)
+                assert state.previous is before.confirmed.condition
         else:
-            assert kind(state.believed) == kind(before.believed)
-        assert state.believed in [r for r, _, _ in steps[: n + 1]]
+            assert kind(state.confirmed) == kind(before.confirmed)
+        assert state.confirmed in [r for r, _, _ in steps[: n + 1]]
 
 
 @given(steps)
 def test_the_state_survives_its_own_serialisation(steps):
     state = None
     for n, (reading, event, boot) in enumerate(steps):
-        state, _ = judge(state, reading, n * STEP_MS, boot, event)
-        assert msgspec.json.decode(msgspec.json.encode(state), type=Judged) == state
+        state, _ = debounce(state, reading, n * STEP_MS, boot, event)
+        assert msgspec.json.decode(msgspec.json.encode(state), type=Debounced) == state
 
 
 @given(readings, readings)
 def test_three_equal_readings_are_always_enough(first, second):
     state, _ = run([first, second, second, second])
-    assert kind(state.believed) == kind(second)
+    assert kind(state.confirmed) == kind(second)
 
 
 @given(st.lists(st.builds(seen, st.just("unknown"), st.sampled_from(["a", "b"])), min_size=3, max_size=9))
 def test_unknown_is_never_turned_into_good_or_bad(unknowns):
     for before in Condition:
         state, _ = run([seen(before, "z"), *unknowns])
-        assert state.believed.condition in (before, Condition.UNKNOWN)
-        assert before in HEALTHY or state.believed.condition not in HEALTHY
+        assert state.confirmed.condition in (before, Condition.UNKNOWN)
+        assert before in HEALTHY or state.confirmed.condition not in HEALTHY
 
 
 def kind(reading):

@@ -1,13 +1,14 @@
 """A measurement of the line outlives a restart and a power cut, with its age, and never makes the device unknown by itself."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 
-from agent.devices.poller import Rounds
-from agent.devices.state import Board
-from agent.devices.watched import Watch
+from agent.devices.poller import Poller
+from agent.devices.state import DeviceStates
+from agent.devices.watched import WatchedDevice
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import Writer
 from drivers.broadband.driver import Broadband
@@ -46,27 +47,25 @@ def station_tree(root: Path, uptime_s: float) -> Path:
     return root
 
 
-def rounds(driver: Broadband, outbox: Outbox, root: Path, clock) -> tuple[Rounds, Watch, Writer]:
+def poller_of(driver: Broadband, outbox: Outbox, root: Path, clock) -> tuple[Poller, WatchedDevice, Writer]:
     writer = Writer(outbox)
-    watch = Watch(CLASSES["broadband"], driver.id, driver, None)
-    return Rounds([watch], root, clock, writer, Board(), lambda _: (), "B", lambda _: None), watch, writer
+    device = WatchedDevice(CLASSES["broadband"], driver.id, driver, None)
+    return Poller([device], root, clock, writer, DeviceStates(), lambda _: (), "B", lambda _: None), device, writer
 
 
-async def measured(driver: Broadband, outbox: Outbox, root: Path, clock) -> Watch:
-    import asyncio
-
-    made, watch, writer = rounds(driver, outbox, root, clock)
+async def measured(driver: Broadband, outbox: Outbox, root: Path, clock) -> WatchedDevice:
+    poller, device, writer = poller_of(driver, outbox, root, clock)
     async with asyncio.TaskGroup() as group:
         loop = group.create_task(writer.run())
-        await made.measure_now("broadband")
+        await poller.measure_now("broadband")
         loop.cancel()
-    return watch
+    return device
 
 
 async def resumed(outbox: Outbox, root: Path, clock) -> Reading | None:
-    made, watch, _ = rounds(Line(id="main"), outbox, root, clock)
-    await made.resume_measurements()
-    return watch.previous
+    poller, device, _ = poller_of(Line(id="main"), outbox, root, clock)
+    await poller.resume_measurements()
+    return device.previous
 
 
 async def test_after_a_restart_of_the_agent_the_rate_counts_on_with_its_age(
@@ -105,9 +104,9 @@ async def test_after_a_power_cut_with_a_dead_clock_the_rate_waits_for_the_clock(
 async def test_a_refused_measurement_is_answered_and_does_not_make_the_line_unknown(
     outbox: Outbox, clock, tmp_path: Path
 ) -> None:
-    watch = await measured(Busy(id="main"), outbox, station_tree(tmp_path, 100.0), clock)
-    assert watch.judged is not None
-    assert watch.judged.believed.reason.code == "no_interface"  # what the look after it saw
+    device = await measured(Busy(id="main"), outbox, station_tree(tmp_path, 100.0), clock)
+    assert device.debounced is not None
+    assert device.debounced.confirmed.reason.code == "no_interface"  # what the look after it saw
     assert (
         msgspec.json.decode(outbox.mark("measured:broadband/main") or b"{}")["reading"]["reason"]["code"] == "line_busy"
     )

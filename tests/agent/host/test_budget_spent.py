@@ -8,15 +8,15 @@ import msgspec
 import pytest
 from support.running import running
 
-from agent.devices.poller import REPORT_AGAIN_MS, SPARING_MS, Rounds
-from agent.devices.state import Board
-from agent.devices.watched import Watch
+from agent.devices.poller import BUDGET_SPENT_INTERVAL_MS, REPORT_INTERVAL_MS, Poller
+from agent.devices.state import DeviceStates
+from agent.devices.watched import WatchedDevice
 from agent.host.write_budget import DAY_MS, Flash
 from agent.outbox import spool as spill
 from agent.outbox.outbox import Outbox
 from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
-from agent.reports.telemetry import HELD_AT_MOST, Limits, Reports
+from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, Limits, Reports
 from agent.scans.captures import Captures
 from agent.uplink.link import Link
 from common.messages import Device, Receipt
@@ -61,7 +61,7 @@ class Flapping(msgspec.Struct, kw_only=True):
         self.seen.append("")
         return WORKING if self.quiet or len(self.seen) % 2 else FAULTY
 
-    def sparing(self) -> "Spared":
+    def writing_less(self) -> "Spared":
         return Spared(seen=self.seen, quiet=self.quiet)
 
 
@@ -74,16 +74,24 @@ class Spared(msgspec.Struct, kw_only=True):
         self.seen.append("spared")
         return WORKING if self.quiet or len(self.seen) % 2 else FAULTY
 
-    def sparing(self) -> "Spared":
+    def writing_less(self) -> "Spared":
         return self
 
 
-def rounds_of(driver: Any, writer: Writer, clock: Any, day: Day) -> tuple[Rounds, Watch]:
-    watch = Watch(DeviceClass("printer", "test:none", 60, 5.0), "main", driver, None)
-    rounds = Rounds(
-        [watch], Path("/"), clock, writer, Board(), lambda _: (), "B", lambda _: None, spare=lambda: day.flash.met
+def poller_of(driver: Any, writer: Writer, clock: Any, day: Day) -> tuple[Poller, WatchedDevice]:
+    device = WatchedDevice(DeviceClass("printer", "test:none", 60, 5.0), "main", driver, None)
+    poller = Poller(
+        [device],
+        Path("/"),
+        clock,
+        writer,
+        DeviceStates(),
+        lambda _: (),
+        "B",
+        lambda _: None,
+        budget_spent=lambda: day.flash.met,
     )
-    return rounds, watch
+    return poller, device
 
 
 def reports_of(writer: Writer, clock: Any, day: Day) -> Reports:
@@ -95,11 +103,11 @@ def reports_of(writer: Writer, clock: Any, day: Day) -> Reports:
         "x", clock, Address("127.0.0.1", 9), lambda _: Session("c"), nobody, lambda _: None, nobody,
         chance=random.Random(1),
     )  # fmt: skip
-    return Reports(Board(), writer, link, clock, "0000aaaa", Limits(90, 1 << 20), day.flash)
+    return Reports(DeviceStates(), writer, link, clock, "0000aaaa", Limits(90, 1 << 20), day.flash)
 
 
 async def pass_samples(writer: Writer, clock: Any, count: int) -> None:
-    """So many rounds of telemetry, each with the outbox's answers waited for."""
+    """N rounds of telemetry, each with the outbox's answers waited for."""
     for _ in range(count):
         await clock.advance(300)
         for _ in range(3):
@@ -116,54 +124,54 @@ async def test_a_device_that_flaps_each_second_is_told_of_once_an_hour_and_its_l
     writer: Writer, outbox: Outbox, clock: Any, day: Day
 ) -> None:
     driver = Flapping(seen=[], quiet=[])
-    rounds, watch = rounds_of(driver, writer, clock, day)
+    poller, device = poller_of(driver, writer, clock, day)
     for _ in range(20):
-        await rounds.look(watch, event=True)
+        await poller.poll(device, event=True)
         await clock.advance(1)
     assert len(told(outbox)) == 20, "each change counts while there is budget"
     day.spent(1000)
     for _ in range(3 * 3600):
-        await rounds.look(watch, event=True)
+        await poller.poll(device, event=True)
         await clock.advance(1)
     assert 22 <= len(told(outbox)) <= 24
     driver.quiet.append(True)
-    for _ in range(SPARING_MS // 60_000 + 3):
-        await rounds.look(watch)
+    for _ in range(BUDGET_SPENT_INTERVAL_MS // 60_000 + 3):
+        await poller.poll(device)
         await clock.advance(60)
     assert told(outbox)[-1] == "working"
 
 
 async def test_daily_repeats_wait_for_a_day_with_budget(writer: Writer, outbox: Outbox, clock: Any, day: Day) -> None:
-    rounds, watch = rounds_of(Flapping(seen=[], quiet=[True]), writer, clock, day)
-    await rounds.look(watch)
+    poller, device = poller_of(Flapping(seen=[], quiet=[True]), writer, clock, day)
+    await poller.poll(device)
     day.spent(1000)
-    await clock.advance(REPORT_AGAIN_MS / 1000 - 1)
-    await rounds.look(watch)
+    await clock.advance(REPORT_INTERVAL_MS / 1000 - 1)
+    await poller.poll(device)
     await clock.advance(0.5)
     day.flash.look()
     assert day.flash.met
-    watch.reported_mono_ms = None  # as in a run that has just begun
-    await rounds.look(watch)
+    device.reported_mono_ms = None  # as in a run that has just begun
+    await poller.poll(device)
     assert len(told(outbox)) == 1
     await clock.advance(DAY_MS / 1000)
     day.flash.look()
-    await rounds.look(watch)
+    await poller.poll(device)
     assert len(told(outbox)) == 2
 
 
 async def test_a_driver_that_writes_is_asked_to_spare(writer: Writer, clock: Any, day: Day) -> None:
     driver = Flapping(seen=[], quiet=[])
-    rounds, watch = rounds_of(driver, writer, clock, day)
-    await rounds.look(watch)
+    poller, device = poller_of(driver, writer, clock, day)
+    await poller.poll(device)
     day.spent(1000)
-    await rounds.look(watch)
+    await poller.poll(device)
     assert driver.seen == ["", "spared"]
 
 
 def test_the_terminal_spares_by_a_write_a_day_and_is_otherwise_the_same() -> None:
     one = Terminal(id="main", hot_c=70)
-    assert one.sparing() == Terminal(id="main", hot_c=70, write_every_s=86_400)
-    assert Terminal(id="main", write_every_s=604_800).sparing().write_every_s == 604_800
+    assert one.writing_less() == Terminal(id="main", hot_c=70, write_every_s=86_400)
+    assert Terminal(id="main", write_every_s=604_800).writing_less().write_every_s == 604_800
 
 
 async def test_telemetry_stays_in_memory_thinned_and_bounded_and_goes_to_the_disk_on_the_next_day(
@@ -173,16 +181,16 @@ async def test_telemetry_stays_in_memory_thinned_and_bounded_and_goes_to_the_dis
     day.spent(1000)
     async with running(reports.run()):
         await clock.advance(30)
-        await pass_samples(writer, clock, 4 * HELD_AT_MOST)
+        await pass_samples(writer, clock, 4 * MAX_SAMPLES_IN_MEMORY)
         assert spill.held_bytes(outbox) == 0
-        await reports.spill()
+        await reports.write_spool()
         assert spill.held_bytes(outbox) == 0, "nor at a stop"
-        await pass_samples(writer, clock, 288 - 4 * HELD_AT_MOST)
+        await pass_samples(writer, clock, 288 - 4 * MAX_SAMPLES_IN_MEMORY)
         day.flash.look()
         assert not day.flash.met
         await pass_samples(writer, clock, 1)
         held = spill.oldest(outbox, 1000)
-        assert HELD_AT_MOST // 2 < len(held) <= HELD_AT_MOST + 1
+        assert MAX_SAMPLES_IN_MEMORY // 2 < len(held) <= MAX_SAMPLES_IN_MEMORY + 1
         times = [msgspec.json.decode(body)["mono_ms"] for _, body in held]
         assert times == sorted(times)
         assert times[0] < 1_030_000 + 20 * 300_000, "the beginning of the day keeps its shape"

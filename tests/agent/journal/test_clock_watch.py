@@ -9,32 +9,32 @@ from typing import Any
 import pytest
 from support.running import running
 
-from agent.journal.clock_watch import STEPS_AN_HOUR, Vigil
-from agent.journal.last_alive import AliveFile
+from agent.journal.clock_watch import STEPS_PER_HOUR, ClockWatch
+from agent.journal.last_alive import LastAliveFile
 from common.clock import EARLIEST
 from common.events import ClockStepped, ClockSynced, Event, LastAlive, Resumed
 
 HOUR_S = 3600
 
 
-class Watch:
+class Station:
     """A vigil, running; what it told, and the marks that it wrote into a real file."""
 
     def __init__(self, folder: Path, clock: Any) -> None:
         self.clock, self.path = clock, folder / "alive"
-        self.told: list[Event] = []
-        self.link = self.spare = False
-        self.good = 0
-        self.alive = AliveFile(self.path)
-        self.vigil = Vigil(
-            clock, "0000aaaa", self.alive, lambda: self.link, self._tell, self._became_good, lambda: self.spare
+        self.recorded: list[Event] = []
+        self.link = self.budget_spent = False
+        self.synced = 0
+        self.alive = LastAliveFile(self.path)
+        self.clock_watch = ClockWatch(
+            clock, "0000aaaa", self.alive, lambda: self.link, self._record, self._on_synced, lambda: self.budget_spent
         )
 
-    async def _tell(self, event: Event) -> None:
-        self.told.append(event)
+    async def _record(self, event: Event) -> None:
+        self.recorded.append(event)
 
-    async def _became_good(self) -> None:
-        self.good += 1
+    async def _on_synced(self) -> None:
+        self.synced += 1
 
     @property
     def marks(self) -> int:
@@ -47,137 +47,139 @@ class Watch:
             while not self.clock._sleepers:  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
-    def left(self) -> LastAlive | None:
+    def last_mark(self) -> LastAlive | None:
         """What the next run finds."""
-        file = AliveFile(self.path)
+        file = LastAliveFile(self.path)
         file.close()
-        return file.before.alive if file.before else None
+        return file.previous.alive if file.previous else None
 
 
 @pytest.fixture
-async def watch(tmp_path: Path, clock: Any) -> AsyncIterator[Watch]:
+async def station(tmp_path: Path, clock: Any) -> AsyncIterator[Station]:
     clock.set(EARLIEST + timedelta(days=30))
-    one = Watch(tmp_path, clock)
-    async with running(one.vigil.run()):
+    one = Station(tmp_path, clock)
+    async with running(one.clock_watch.run()):
         await one.advance(10)
         yield one
     one.alive.close()
 
 
-async def test_a_clock_that_is_good_and_left_alone_is_no_news(watch: Watch) -> None:
-    await watch.advance(HOUR_S)
-    assert watch.told == []
+async def test_a_clock_that_is_good_and_left_alone_is_no_news(station: Station) -> None:
+    await station.advance(HOUR_S)
+    assert station.recorded == []
 
 
 @pytest.mark.parametrize(
     "step", [timedelta(minutes=3), timedelta(minutes=-3), timedelta(days=6000), timedelta(days=-6000)]
 )
-async def test_a_step_of_the_clock_is_told_with_its_size(watch: Watch, step: timedelta) -> None:
-    before = watch.clock.now()
-    watch.clock.set(before + step)
-    watch.clock.known = "unsynced"
-    await watch.advance(30)
-    (told,) = watch.told
+async def test_a_step_of_the_clock_is_told_with_its_size(station: Station, step: timedelta) -> None:
+    before = station.clock.now()
+    station.clock.set(before + step)
+    station.clock.known = "unsynced"
+    await station.advance(30)
+    (told,) = station.recorded
     assert isinstance(told, ClockStepped)
     assert told.step_ms == step / timedelta(milliseconds=1)
     assert datetime.fromisoformat(told.now) - datetime.fromisoformat(told.before) == step
     assert (told.quality_before, told.quality, told.untold) == ("synced", "unsynced", 0)
 
 
-async def test_a_clock_that_steps_every_ten_seconds_fills_no_journal(watch: Watch) -> None:
+async def test_a_clock_that_steps_every_ten_seconds_fills_no_journal(station: Station) -> None:
     for n in range(400):
-        watch.clock.set(watch.clock.now() + timedelta(minutes=5 if n % 2 else -5))
-        await watch.advance(10)
-    steps = [one for one in watch.told if isinstance(one, ClockStepped)]
-    assert len(steps) <= 2 * STEPS_AN_HOUR
-    assert sum(1 + one.untold for one in steps) + watch.vigil._ration.untold == 400, "all are counted"
+        station.clock.set(station.clock.now() + timedelta(minutes=5 if n % 2 else -5))
+        await station.advance(10)
+    steps = [one for one in station.recorded if isinstance(one, ClockStepped)]
+    assert len(steps) <= 2 * STEPS_PER_HOUR
+    assert sum(1 + one.untold for one in steps) + station.clock_watch._step_limit.suppressed == 400, "all are counted"
 
 
-async def test_the_moment_at_which_the_clock_became_good_is_told_each_time(watch: Watch) -> None:
-    watch.clock.known = "unsynced"
-    watch.clock.set(datetime(1970, 1, 1, tzinfo=UTC))
-    await watch.advance(60)
-    watch.clock.set(EARLIEST + timedelta(days=31))
-    watch.clock.known = "synced"
-    await watch.advance(20)
-    synced = [one for one in watch.told if isinstance(one, ClockSynced)]
-    assert len(synced) == watch.good == 1
+async def test_the_moment_at_which_the_clock_became_good_is_told_each_time(station: Station) -> None:
+    station.clock.known = "unsynced"
+    station.clock.set(datetime(1970, 1, 1, tzinfo=UTC))
+    await station.advance(60)
+    station.clock.set(EARLIEST + timedelta(days=31))
+    station.clock.known = "synced"
+    await station.advance(20)
+    synced = [one for one in station.recorded if isinstance(one, ClockSynced)]
+    assert len(synced) == station.synced == 1
     assert datetime.fromisoformat(synced[0].at) - (EARLIEST + timedelta(days=31)) <= timedelta(seconds=10)
-    assert 0 <= watch.clock.mono_ms() - synced[0].mono_ms <= 20_000
+    assert 0 <= station.clock.mono_ms() - synced[0].mono_ms <= 20_000
 
 
-async def test_a_suspended_machine_is_told_of_when_it_is_awake_again(watch: Watch) -> None:
-    await watch.advance(10)
-    awake_ms = watch.clock.mono_ms()
-    watch.clock.suspend(5 * HOUR_S)
-    await watch.advance(20)
-    assert watch.told == [Resumed(suspended_ms=5 * HOUR_S * 1000, awake_mono_ms=awake_ms)]
+async def test_a_suspended_machine_is_told_of_when_it_is_awake_again(station: Station) -> None:
+    await station.advance(10)
+    awake_ms = station.clock.mono_ms()
+    station.clock.suspend(5 * HOUR_S)
+    await station.advance(20)
+    assert station.recorded == [Resumed(suspended_ms=5 * HOUR_S * 1000, awake_mono_ms=awake_ms)]
 
 
-async def test_without_a_line_the_end_of_a_run_is_known_to_a_minute(watch: Watch) -> None:
+async def test_without_a_line_the_end_of_a_run_is_known_to_a_minute(station: Station) -> None:
     for _ in range(20):
-        await watch.advance(30)
-        left = watch.left()
+        await station.advance(30)
+        left = station.last_mark()
         assert left is not None
-        assert watch.clock.mono_ms() - left.mono_ms <= 70_000
-        assert (left.boot, left.run, left.link) == (watch.clock.boot, "0000aaaa", False)
+        assert station.clock.mono_ms() - left.mono_ms <= 70_000
+        assert (left.boot, left.run, left.link) == (station.clock.boot, "0000aaaa", False)
 
 
-async def test_the_last_alive_mark_is_rarer_while_the_county_hears_the_heartbeats(watch: Watch) -> None:
-    watch.link = True
-    await watch.advance(HOUR_S)
-    before = watch.marks
-    await watch.advance(6 * HOUR_S)
-    heard = watch.marks - before
-    watch.link = False
-    await watch.advance(10)
-    left = watch.left()
-    assert left is not None and watch.clock.mono_ms() - left.mono_ms <= 10_000, "and at once when the line is lost"
-    before = watch.marks
-    await watch.advance(6 * HOUR_S)
-    lost = watch.marks - before
+async def test_the_last_alive_mark_is_rarer_while_the_county_hears_the_heartbeats(station: Station) -> None:
+    station.link = True
+    await station.advance(HOUR_S)
+    before = station.marks
+    await station.advance(6 * HOUR_S)
+    heard = station.marks - before
+    station.link = False
+    await station.advance(10)
+    left = station.last_mark()
+    assert left is not None and station.clock.mono_ms() - left.mono_ms <= 10_000, "and at once when the line is lost"
+    before = station.marks
+    await station.advance(6 * HOUR_S)
+    lost = station.marks - before
     print(f"marks in six hours: {heard} with a line, {lost} without")
     assert 35 <= heard <= 37
     assert 205 <= lost <= 212, "every minute for an hour, then every other"
-    watch.spare = True
-    before = watch.marks
-    await watch.advance(2 * HOUR_S)
-    assert 11 <= watch.marks - before <= 13, "the flash has had its share of the day"
+    station.budget_spent = True
+    before = station.marks
+    await station.advance(2 * HOUR_S)
+    assert 11 <= station.marks - before <= 13, "the flash has had its share of the day"
 
 
-async def test_the_floor_for_certificates_is_the_newest_time_that_was_good(watch: Watch, tmp_path: Path) -> None:
-    assert watch.vigil.certificates_after is None, "the clock is good"
-    good = watch.clock.now()
-    watch.clock.known = "unsynced"
-    watch.clock.set(datetime(2043, 1, 1, tzinfo=UTC))
-    await watch.advance(120)
-    floor = watch.vigil.certificates_after
+async def test_the_floor_for_certificates_is_the_newest_time_that_was_good(station: Station, tmp_path: Path) -> None:
+    assert station.clock_watch.certificates_after is None, "the clock is good"
+    good = station.clock.now()
+    station.clock.known = "unsynced"
+    station.clock.set(datetime(2043, 1, 1, tzinfo=UTC))
+    await station.advance(120)
+    floor = station.clock_watch.certificates_after
     assert floor is not None and abs(floor - good) <= timedelta(seconds=11)
-    watch.clock.set(datetime(1970, 1, 1, tzinfo=UTC))
-    await watch.advance(120)
-    after_restart = Watch(tmp_path, watch.clock)
-    assert after_restart.vigil.certificates_after == floor, "kept over a restart, also one after days without a clock"
+    station.clock.set(datetime(1970, 1, 1, tzinfo=UTC))
+    await station.advance(120)
+    after_restart = Station(tmp_path, station.clock)
+    assert after_restart.clock_watch.certificates_after == floor, (
+        "kept over a restart, also one after days without a clock"
+    )
     after_restart.alive.close()
     (tmp_path / "none").mkdir()
-    never = Watch(tmp_path / "none", watch.clock)
-    assert never.vigil.certificates_after == EARLIEST, "never known: this version's day"
+    never = Station(tmp_path / "none", station.clock)
+    assert never.clock_watch.certificates_after == EARLIEST, "never known: this version's day"
     never.alive.close()
 
 
-async def test_a_time_that_was_good_once_and_wrong_is_given_up_by_the_next_good_one(watch: Watch) -> None:
+async def test_a_time_that_was_good_once_and_wrong_is_given_up_by_the_next_good_one(station: Station) -> None:
     """A time server that said 2043 must not lock the station out for ever."""
-    watch.clock.set(datetime(2043, 1, 1, tzinfo=UTC))
-    await watch.advance(20)
+    station.clock.set(datetime(2043, 1, 1, tzinfo=UTC))
+    await station.advance(20)
     true = EARLIEST + timedelta(days=40)
-    watch.clock.set(true)
-    await watch.advance(20)
-    watch.clock.known = "unsynced"
-    floor = watch.vigil.certificates_after
+    station.clock.set(true)
+    await station.advance(20)
+    station.clock.known = "unsynced"
+    floor = station.clock_watch.certificates_after
     assert floor is not None and floor - true < timedelta(minutes=1)
 
 
-async def test_a_disk_that_takes_no_marks_stops_nothing(watch: Watch) -> None:
-    watch.alive.close()
-    watch.clock.set(watch.clock.now() + timedelta(hours=1))
-    await watch.advance(HOUR_S)
-    assert [one.name for one in watch.told] == ["clock_stepped"]
+async def test_a_disk_that_takes_no_marks_stops_nothing(station: Station) -> None:
+    station.alive.close()
+    station.clock.set(station.clock.now() + timedelta(hours=1))
+    await station.advance(HOUR_S)
+    assert [one.name for one in station.recorded] == ["clock_stepped"]

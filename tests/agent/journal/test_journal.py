@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from agent.configuration.settings import load
-from agent.journal.journal import MARK, Life, forget_what_was_believed
-from agent.journal.sections import hashes_of
+from agent.journal.journal import RUN_STATE, JournalWriter, forget_device_states, section_hashes
 from agent.outbox.opening import open_outbox
 from agent.outbox.outbox import Opening, Outbox
 from agent.outbox.writer import Writer
@@ -27,8 +26,8 @@ def entries(outbox: Outbox) -> list[Journal]:
 
 
 async def test_the_start_entry_tells_of_the_run_before(writer: Writer, outbox: Outbox, clock: Any) -> None:
-    await writer.commit([], {MARK: mark("b0070000")})
-    await Life(writer, clock, "0000bbbb", "0.1.0").begin(Opening("corrupt", {"moved_to": "x"}), 2)
+    await writer.commit([], {RUN_STATE: mark("b0070000")})
+    await JournalWriter(writer, clock, "0000bbbb", "0.1.0").begin(Opening("corrupt", {"moved_to": "x"}), 2)
     (start,) = entries(outbox)
     assert start.event == "start"
     assert start.details == {
@@ -43,8 +42,8 @@ async def test_the_start_entry_tells_of_the_run_before(writer: Writer, outbox: O
 async def test_a_state_of_another_version_is_no_reason_not_to_start(
     writer: Writer, outbox: Outbox, clock: Any, before: bytes
 ) -> None:
-    await writer.commit([], {MARK: before})
-    await Life(writer, clock, "0000bbbb", "0.1.0").begin(KEPT, 0)
+    await writer.commit([], {RUN_STATE: before})
+    await JournalWriter(writer, clock, "0000bbbb", "0.1.0").begin(KEPT, 0)
     assert entries(outbox)[0].details["previous_end"] == "unknown"
 
 
@@ -52,7 +51,7 @@ async def test_a_start_without_a_stop_is_a_crash_and_with_one_it_is_clean(
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
     for n, stops in enumerate((False, True, False)):
-        life = Life(writer, clock, f"0000000{n}", "0.1.0")
+        life = JournalWriter(writer, clock, f"0000000{n}", "0.1.0")
         await life.begin(KEPT, 0)
         if stops:
             await life.end()
@@ -65,12 +64,12 @@ async def test_what_systemd_saw_of_a_crash_is_in_the_next_start_entry(
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("INVOCATION_ID", "one")
-    await Life(writer, clock, "0000aaaa", "0.1.0").begin(KEPT, 0)
+    await JournalWriter(writer, clock, "0000aaaa", "0.1.0").begin(KEPT, 0)
     note = {"service_result": "watchdog", "exit_code": "dumped", "exit_status": "ABRT", "invocation_id": "one"}
     (tmp_path / "last-exit.json").write_text(json.dumps(note))
     monkeypatch.setenv("INVOCATION_ID", "two")
     clock.boot = "b0070002"
-    await Life(writer, clock, "0000bbbb", "0.1.0").begin(KEPT, 0)
+    await JournalWriter(writer, clock, "0000bbbb", "0.1.0").begin(KEPT, 0)
     details = entries(outbox)[-1].details
     assert (details["previous_end"], details["new_boot"]) == ("crashed", True)
     assert details["previous_exit"] == {"result": "watchdog", "code": "dumped", "status": "ABRT"}
@@ -83,10 +82,10 @@ async def test_a_stop_with_the_machine_is_told_in_the_stop_and_in_the_next_start
         if file:
             (tmp_path / "run/yinong-machine").mkdir(parents=True, exist_ok=True)
             (tmp_path / "run/yinong-machine" / file).touch()
-        life = Life(writer, clock, f"0000000{number}", "0.1.0", tmp_path)
+        life = JournalWriter(writer, clock, f"0000000{number}", "0.1.0", tmp_path)
         await life.begin(KEPT, 0)
         await life.end()
-    await Life(writer, clock, "00000009", "0.1.0", tmp_path).begin(KEPT, 0)
+    await JournalWriter(writer, clock, "00000009", "0.1.0", tmp_path).begin(KEPT, 0)
     told = entries(outbox)
     assert [one.details.get("of") for one in told if one.event == "stop"] == [None, "service", "machine"]
     starts = [one.details.get("previous_stop") for one in told if one.event == "start"]
@@ -110,7 +109,7 @@ async def test_of_a_changed_configuration_the_sections_are_told_and_no_content(
         file.write_text(text, "utf-8")
         loaded = load(file)
         assert loaded.settings is not None
-        await Life(writer, clock, "0000aaaa", "0.1.0").configured(hashes_of(loaded))
+        await JournalWriter(writer, clock, "0000aaaa", "0.1.0").record_configuration(section_hashes(loaded))
     first, second = entries(outbox)
     assert first.details["sections"] == ["broker", "log"]
     assert second.details["sections"] == ["device:printer/main", "device:terminal/main"]
@@ -122,20 +121,20 @@ async def test_a_full_disk_does_not_keep_the_daemon_from_starting(
     writer: Writer, outbox: Outbox, room: Any, clock: Any
 ) -> None:
     room.none()
-    life = Life(writer, clock, "0000bbbb", "0.1.0")
-    await life.note("big", text="x" * 100_000)
+    life = JournalWriter(writer, clock, "0000bbbb", "0.1.0")
+    await life.record_other("big", text="x" * 100_000)
     room.plenty()
-    await life.note("small")
+    await life.record_other("small")
     assert [one.event for one in entries(outbox)] == ["small"]
 
 
 async def test_on_other_hardware_everything_is_reported_anew(tmp_path: Path) -> None:
     first = open_outbox(tmp_path / "o.db", "hardware-one", "00000000000a", "t")
-    first.append([], {"judged:printer/main": b"{}", "gun:main": b"{}", MARK: mark()})
+    first.append([], {"judged:printer/main": b"{}", "gun:main": b"{}", RUN_STATE: mark()})
     first.close()
     moved = open_outbox(tmp_path / "o.db", "hardware-two", "00000000000b", "t")
     assert (moved.opening.kind, moved.id) == ("other_hardware", "00000000000b")
-    forget_what_was_believed(moved)
+    forget_device_states(moved)
     assert moved.mark("judged:printer/main") is None
     assert moved.mark("gun:main") is not None
     moved.close()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.journal.last_alive import BLOCK, SLOT, AliveFile, beside
+from agent.journal.last_alive import BLOCK, SLOT, LastAliveFile, path_for
 from common.events import LastAlive
 
 
@@ -19,16 +19,16 @@ def alive(mono_ms: int) -> LastAlive:
 
 
 def written(path: Path, marks: int) -> None:
-    file = AliveFile(path)
+    file = LastAliveFile(path)
     for n in range(1, marks + 1):
         file.write(alive(n), n)
     file.close()
 
 
 def read(path: Path) -> int | None:
-    file = AliveFile(path)
+    file = LastAliveFile(path)
     file.close()
-    return file.before.alive.mono_ms if file.before else None
+    return file.previous.alive.mono_ms if file.previous else None
 
 
 @pytest.mark.parametrize("marks", [0, 1, 2, 3, 10])
@@ -40,7 +40,7 @@ def test_the_newest_mark_is_found_by_the_next_run(tmp_path: Path, marks: int) ->
 def test_a_run_goes_on_where_the_one_before_left_off(tmp_path: Path) -> None:
     path = tmp_path / "alive"
     for n in range(1, 6):
-        file = AliveFile(path)
+        file = LastAliveFile(path)
         file.write(alive(n), None)
         file.close()
         assert read(path) == n
@@ -95,7 +95,7 @@ def test_a_mark_takes_no_new_room_so_a_full_disk_does_not_stop_it(tmp_path: Path
 
 def test_a_closed_file_is_an_error_and_nobody_elses_descriptor(tmp_path: Path) -> None:
     """The number of a closed descriptor is given to the next file that is opened."""
-    file = AliveFile(tmp_path / "alive")
+    file = LastAliveFile(tmp_path / "alive")
     file.close()
     other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
     with pytest.raises(OSError, match="closed"):
@@ -106,7 +106,7 @@ def test_a_closed_file_is_an_error_and_nobody_elses_descriptor(tmp_path: Path) -
 
 
 def test_closing_waits_for_a_write_that_is_under_way(tmp_path: Path) -> None:
-    file = AliveFile(tmp_path / "alive")
+    file = LastAliveFile(tmp_path / "alive")
     errors: list[BaseException] = []
 
     def write() -> None:
@@ -127,7 +127,7 @@ def test_closing_waits_for_a_write_that_is_under_way(tmp_path: Path) -> None:
 
 def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "target").write_bytes(b"mine")
-    beside(tmp_path / "o.db").symlink_to(tmp_path / "target")
+    path_for(tmp_path / "o.db").symlink_to(tmp_path / "target")
     with pytest.raises(OSError):
-        AliveFile(beside(tmp_path / "o.db"))
+        LastAliveFile(path_for(tmp_path / "o.db"))
     assert (tmp_path / "target").read_bytes() == b"mine"

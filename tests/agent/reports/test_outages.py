@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from support.running import running
 
-from agent.devices.debounce import Judged, judge
-from agent.devices.state import Seen
-from agent.reports.outages import LOOK_S, LOSSES_AN_HOUR, SHORT_MS, LinkStory
+from agent.devices.debounce import Debounced, debounce
+from agent.devices.state import DeviceState
+from agent.reports.outages import CHECK_S, OUTAGES_PER_HOUR, SHORT_OUTAGE_MS, OutageLog
 from agent.uplink.link import LinkState
 from common.events import Event, LinkDown, LinkLayer, LinkUp
 from drivers.reading import Condition, Evidence, Reading, Reason
@@ -24,36 +24,36 @@ class Line:
 
     def __init__(self, clock: Any) -> None:
         self.clock, self.reading = clock, CARRIES
-        self.judged: Judged | None = None
-        self.told: list[Event] = []
-        self.looks = 0
+        self.debounced: Debounced | None = None
+        self.recorded: list[Event] = []
+        self.polls = 0
         self.connection = 0
-        self.spare = False
-        self.story = LinkStory(clock, self._tell, self.look, self._seen, lambda: self.spare)
+        self.budget_spent = False
+        self.outages = OutageLog(clock, self._record, self.poll, self._states, lambda: self.budget_spent)
 
-    async def _tell(self, event: Event) -> None:
-        self.told.append(event)
+    async def _record(self, event: Event) -> None:
+        self.recorded.append(event)
 
-    async def look(self) -> None:
-        self.looks += 1
-        self.judged, _ = judge(self.judged, self.reading, self.clock.mono_ms(), self.clock.boot)
+    async def poll(self) -> None:
+        self.polls += 1
+        self.debounced, _ = debounce(self.debounced, self.reading, self.clock.mono_ms(), self.clock.boot)
 
-    def _seen(self) -> list[Seen]:
-        return [Seen("broadband", "main", self.reading, "", "synced", self.judged)]
+    def _states(self) -> list[DeviceState]:
+        return [DeviceState("broadband", "main", self.reading, "", "synced", self.debounced)]
 
-    async def believes(self, reading: Reading) -> None:
-        """Read as often as it takes to be believed, and looked at by the story."""
+    async def confirms(self, reading: Reading) -> None:
+        """Read as often as it takes to be believed, and looked at by the outages."""
         self.reading = reading
         for _ in range(3):
-            await self.look()
+            await self.poll()
         await self.clock.advance(5)
 
     async def up(self) -> None:
         self.connection += 1
-        await self.story.changed(LinkState(True, self.connection, self.clock.mono_ms(), ""))
+        await self.outages.link_changed(LinkState(True, self.connection, self.clock.mono_ms(), ""))
 
     async def down(self, why: str = "no acknowledgement") -> None:
-        await self.story.changed(LinkState(False, self.connection, self.clock.mono_ms(), why))
+        await self.outages.link_changed(LinkState(False, self.connection, self.clock.mono_ms(), why))
         await self.clock.advance(0)
 
     async def flap(self, down_s: float, up_s: float = 1) -> None:
@@ -64,57 +64,57 @@ class Line:
 
     @property
     def downs(self) -> list[LinkDown]:
-        return [one for one in self.told if isinstance(one, LinkDown)]
+        return [one for one in self.recorded if isinstance(one, LinkDown)]
 
     @property
     def turns(self) -> list[str]:
-        return [one.name for one in self.told if isinstance(one, (LinkDown, LinkUp))]
+        return [one.name for one in self.recorded if isinstance(one, (LinkDown, LinkUp))]
 
 
 @pytest.fixture
 async def line(clock: Any) -> AsyncIterator[Line]:
     one = Line(clock)
-    async with running(one.story.run()):
+    async with running(one.outages.run()):
         yield one
 
 
 async def test_a_loss_is_told_at_once_and_its_layer_when_it_is_believed(line: Line) -> None:
     await line.up()
-    await line.look()
+    await line.poll()
     line.reading = NO_GATEWAY
     await line.down()
-    assert [one.name for one in line.told] == ["link_up", "link_down"]
-    assert line.looks == 2, "looked at at once"
-    await line.believes(NO_GATEWAY)
-    layer = line.told[-1]
+    assert [one.name for one in line.recorded] == ["link_up", "link_down"]
+    assert line.polls == 2, "looked at at once"
+    await line.confirms(NO_GATEWAY)
+    layer = line.recorded[-1]
     assert isinstance(layer, LinkLayer)
     assert (layer.layer, layer.before, layer.why) == ("gateway", None, "no acknowledgement")
     assert (layer.condition, layer.reason) == ("unreachable", "lan_down")
     assert [probe["raw"]["outcome"] for probe in layer.probes] == ["timed out"]
     await line.clock.advance(60)
-    assert line.told[-1] is layer, "told once"
+    assert line.recorded[-1] is layer, "recorded once"
 
 
 async def test_a_layer_that_is_seen_and_not_believed_yet_is_not_told(line: Line) -> None:
     await line.up()
-    await line.look()
+    await line.poll()
     line.reading = NO_LINE
     await line.down()
     await line.clock.advance(60)
-    assert [one.name for one in line.told] == ["link_up", "link_down"]
+    assert [one.name for one in line.recorded] == ["link_up", "link_down"]
 
 
 async def test_link_up_names_the_layer_that_held_longest_and_all_of_them(line: Line) -> None:
     await line.up()
-    await line.look()
+    await line.poll()
     began_ms = line.clock.mono_ms()
     await line.down()
     await line.clock.advance(20)
-    await line.believes(NO_LINE)
+    await line.confirms(NO_LINE)
     await line.clock.advance(300)
-    await line.believes(CARRIES)
+    await line.confirms(CARRIES)
     await line.up()
-    up = line.told[-1]
+    up = line.recorded[-1]
     assert isinstance(up, LinkUp)
     assert up.cause == "access_line"
     assert [layer for layer, _ in up.layers] == ["county", "access_line", "county"]
@@ -125,35 +125,35 @@ async def test_a_station_that_starts_without_a_line_tells_why_it_is_not_heard(li
     line.reading = NO_LINE
     await line.down("OSError: Network is unreachable")
     await line.clock.advance(30)
-    (layer,) = line.told
+    (layer,) = line.recorded
     assert isinstance(layer, LinkLayer) and layer.layer == "access_line"
     await line.up()
-    assert isinstance(line.told[-1], LinkUp) and line.told[-1].cause == "access_line"
+    assert isinstance(line.recorded[-1], LinkUp) and line.recorded[-1].cause == "access_line"
 
 
 async def test_another_reason_for_being_down_is_no_entry_of_its_own(line: Line) -> None:
     await line.up()
-    await line.look()
+    await line.poll()
     for why in ("refused", "no route", "refused"):
         await line.down(why)
         await line.clock.advance(5)
-    assert [one.name for one in line.told] == ["link_up", "link_down", "link_layer"]
+    assert [one.name for one in line.recorded] == ["link_up", "link_down", "link_layer"]
 
 
 async def test_a_flapping_link_fills_no_journal_and_is_counted(line: Line) -> None:
     await line.up()
     for _ in range(100):
         await line.flap(down_s=2)
-    assert len(line.downs) == LOSSES_AN_HOUR
-    assert len([one for one in line.told if isinstance(one, LinkUp)]) == LOSSES_AN_HOUR + 1
+    assert len(line.downs) == OUTAGES_PER_HOUR
+    assert len([one for one in line.recorded if isinstance(one, LinkUp)]) == OUTAGES_PER_HOUR + 1
     await line.clock.advance(3600)
     await line.down()
-    assert line.downs[-1].untold == 100 - LOSSES_AN_HOUR
+    assert line.downs[-1].untold == 100 - OUTAGES_PER_HOUR
     assert line.downs[-1].untold_ms == 2000 * line.downs[-1].untold
 
 
 async def test_a_flapping_link_on_a_day_without_budget_is_told_of_once_an_hour(line: Line) -> None:
-    line.spare = True
+    line.budget_spent = True
     await line.up()
     losses = 4 * 3600 // 5
     for _ in range(losses):
@@ -162,57 +162,57 @@ async def test_a_flapping_link_on_a_day_without_budget_is_told_of_once_an_hour(l
     assert losses - 720 <= sum(1 + one.untold for one in line.downs) <= losses
 
 
-@pytest.mark.parametrize("spare", [False, True])
-async def test_a_loss_that_lasts_is_told_after_a_minute_however_many_there_were(line: Line, spare: bool) -> None:
+@pytest.mark.parametrize("budget_spent", [False, True])
+async def test_a_loss_that_lasts_is_told_after_a_minute_however_many_there_were(line: Line, budget_spent: bool) -> None:
     await line.up()
-    line.spare = spare
-    told = 1 if spare else LOSSES_AN_HOUR
-    for _ in range(told + 3):
+    line.budget_spent = budget_spent
+    recorded = 1 if budget_spent else OUTAGES_PER_HOUR
+    for _ in range(recorded + 3):
         await line.flap(down_s=3)
     line.reading = NO_LINE
     await line.down("cut")
-    await line.believes(NO_LINE)
-    await line.clock.advance(SHORT_MS / 1000 - LOOK_S - 1)
-    assert len(line.downs) == told
-    await line.clock.advance(1 + LOOK_S)
-    down, layer = line.told[-2:]
+    await line.confirms(NO_LINE)
+    await line.clock.advance(SHORT_OUTAGE_MS / 1000 - CHECK_S - 1)
+    assert len(line.downs) == recorded
+    await line.clock.advance(1 + CHECK_S)
+    down, layer = line.recorded[-2:]
     assert isinstance(down, LinkDown)
     assert (down.why, down.untold, down.untold_ms) == ("cut", 3, 9000)
-    assert SHORT_MS <= down.down_ms <= SHORT_MS + LOOK_S * 1000
+    assert SHORT_OUTAGE_MS <= down.down_ms <= SHORT_OUTAGE_MS + CHECK_S * 1000
     assert isinstance(layer, LinkLayer) and layer.layer == "access_line"
     await line.clock.advance(7200)
     await line.up()
-    up = line.told[-1]
+    up = line.recorded[-1]
     assert isinstance(up, LinkUp)
     assert (up.cause, up.down_ms // 60_000) == ("access_line", 121)
 
 
 async def test_a_short_loss_after_another_gets_its_own_minute(line: Line) -> None:
     await line.up()
-    line.spare = True
+    line.budget_spent = True
     await line.flap(1)
     await line.flap(down_s=50, up_s=5)
     await line.down("second")
-    await line.clock.advance(SHORT_MS / 1000 - 1)
+    await line.clock.advance(SHORT_OUTAGE_MS / 1000 - 1)
     assert len(line.downs) == 1
-    await line.clock.advance(1 + LOOK_S)
+    await line.clock.advance(1 + CHECK_S)
     assert [one.why for one in line.downs[1:]] == ["second"]
 
 
 async def test_a_loss_told_with_budget_has_its_end_told_without(line: Line) -> None:
     await line.up()
     await line.down()
-    line.spare = True
+    line.budget_spent = True
     await line.up()
     assert line.turns == ["link_up", "link_down", "link_up"]
 
 
 async def test_a_loss_held_back_has_its_end_held_back_also_where_the_budget_came_back(line: Line) -> None:
     await line.up()
-    line.spare = True
+    line.budget_spent = True
     await line.flap(1)
     await line.down()
-    line.spare = False
+    line.budget_spent = False
     await line.up()
     assert line.turns == ["link_up", "link_down", "link_up"]
     await line.flap(1)
@@ -221,16 +221,16 @@ async def test_a_loss_held_back_has_its_end_held_back_also_where_the_budget_came
 
 
 async def test_a_broker_on_this_very_machine_is_on_no_line(clock: Any) -> None:
-    told: list[Event] = []
+    recorded: list[Event] = []
 
-    async def tell(event: Event) -> None:
-        told.append(event)
+    async def record(event: Event) -> None:
+        recorded.append(event)
 
-    async def look() -> None:
+    async def poll() -> None:
         raise AssertionError("nothing to look at")
 
-    story = LinkStory(clock, tell, look, None)
-    async with running(story.run()):
-        await story.changed(LinkState(False, 0, clock.mono_ms(), "refused"))
+    outages = OutageLog(clock, record, poll, None)
+    async with running(outages.run()):
+        await outages.link_changed(LinkState(False, 0, clock.mono_ms(), "refused"))
         await clock.advance(10)
-    assert [(one.name, getattr(one, "layer", None)) for one in told] == [("link_layer", "county")]
+    assert [(one.name, getattr(one, "layer", None)) for one in recorded] == [("link_layer", "county")]

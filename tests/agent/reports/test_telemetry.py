@@ -13,13 +13,13 @@ import pytest
 from support.broker import Broker
 from support.mqtt_county import County
 
-from agent.devices.state import Board, Seen
+from agent.devices.state import DeviceState, DeviceStates
 from agent.host.write_budget import Flash
 from agent.outbox import spool as spill
 from agent.outbox.outbox import Draft, Outbox
 from agent.outbox.stamps import journal, placed
 from agent.outbox.writer import Writer
-from agent.reports.telemetry import HELD_AT_MOST, HELD_SAMPLES, LATE_AT_ONCE, Limits, Reports
+from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, SPOOL_AFTER_SAMPLES, SPOOL_BATCH, Limits, Reports
 from agent.uplink.link import Link, LinkState
 from common.messages import Heartbeat, Item, Journal, Receipt, Telemetry
 from common.mqtt.session import Broker as Address
@@ -31,19 +31,19 @@ NAME = "450225-GXBRS0001B-1"
 
 class Station:
     def __init__(self, writer: Writer, clock: Any, port: int = 9) -> None:
-        self.board, self.clock, self.writer = Board(), clock, writer
+        self.states, self.clock, self.writer = DeviceStates(), clock, writer
         will = Will(f"yinong/1/{NAME}/state", b"", 0)
         self.link = Link(
             NAME, clock, Address("127.0.0.1", port), lambda _: Session("c", connect_timeout_s=5, no_ack_s=5, will=will),
             self._born, lambda _: None, self._changed, chance=random.Random(1), backoff_first_s=0.1,
         )  # fmt: skip
         self.flash = Flash(clock, 30_000_000, None)
-        self.reports = Reports(self.board, writer, self.link, clock, "0000aaaa", Limits(90, 1 << 20), self.flash)
+        self.reports = Reports(self.states, writer, self.link, clock, "0000aaaa", Limits(90, 1 << 20), self.flash)
         self.see(free_mb=1.5, ok=True, name="x", none=None, count=3)
 
     def see(self, **measures: Any) -> None:
         reading = Reading(condition=Condition.WORKING, reason=Reason("ok"), measures=measures)
-        self.board.devices["terminal/main"] = Seen("terminal", "main", reading, "", "synced")
+        self.states.devices["terminal/main"] = DeviceState("terminal", "main", reading, "", "synced")
 
     async def _born(self, link: Link) -> None:
         pass
@@ -83,7 +83,7 @@ async def test_a_heartbeat_tells_what_waits_how_old_it_is_and_how_the_items_stan
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
     one = Station(writer, clock)
-    one.board.items = tuple(Item(item=name, verdict=v, because="x") for name, v in
+    one.states.items = tuple(Item(item=name, verdict=v, because="x") for name, v in
                             (("printer", "met"), ("video", "met"), ("plate", "unproven")))  # fmt: skip
     first = await one.reports.heartbeat()
     assert (first.waiting, first.oldest_waiting_s, first.last_seq, first.uptime_s) == (0, None, 0, 0)
@@ -147,39 +147,41 @@ async def test_without_a_link_an_hour_of_telemetry_is_held_in_memory_and_then_wr
     async with one.running():
         await clock.advance(30)
         await one.settle()
-        await one.pass_samples(HELD_SAMPLES - 2)
+        await one.pass_samples(SPOOL_AFTER_SAMPLES - 2)
         assert spilled(outbox) == []
         await one.pass_samples(1)
-        assert len(spilled(outbox)) == HELD_SAMPLES
+        assert len(spilled(outbox)) == SPOOL_AFTER_SAMPLES
         await one.pass_samples(3)
-    assert [sample.mono_ms for sample in spilled(outbox)] == [1_030_000 + 300_000 * n for n in range(HELD_SAMPLES)]
-    await one.reports.spill()  # as at a clean stop
-    assert len(spilled(outbox)) == HELD_SAMPLES + 3
-    await one.reports.spill()
-    assert len(spilled(outbox)) == HELD_SAMPLES + 3
+    assert [sample.mono_ms for sample in spilled(outbox)] == [
+        1_030_000 + 300_000 * n for n in range(SPOOL_AFTER_SAMPLES)
+    ]
+    await one.reports.write_spool()  # as at a clean stop
+    assert len(spilled(outbox)) == SPOOL_AFTER_SAMPLES + 3
+    await one.reports.write_spool()
+    assert len(spilled(outbox)) == SPOOL_AFTER_SAMPLES + 3
 
 
 async def test_telemetry_of_the_outage_is_sent_late_oldest_first_behind_what_is_live(
     writer: Writer, outbox: Outbox, clock: Any, broker: Broker, until: Any
 ) -> None:
     samples = [Telemetry(boot=clock.boot, at="2026-03-02T08:00:00.000+08:00", mono_ms=n, clock="synced",
-                         measures={"n": n}) for n in range(LATE_AT_ONCE + 5)]  # fmt: skip
+                         measures={"n": n}) for n in range(SPOOL_BATCH + 5)]  # fmt: skip
     spill.keep(outbox, [msgspec.json.encode(sample) for sample in samples], 1 << 20)
     one = Station(writer, clock, broker.port)
     with County(broker.host, broker.port) as county:
         async with one.running():
             await until(one.link.up.is_set)
             await clock.advance(30)
-            await until(lambda: len(county.of("telemetry")) == LATE_AT_ONCE + 1)
+            await until(lambda: len(county.of("telemetry")) == SPOOL_BATCH + 1)
             await until(lambda: len(spilled(outbox)) == 5)
             await until(lambda: any(at == clock.mono_ms() + 300_000 for at, *_ in clock._sleepers))
             await clock.advance(300)
             await until(lambda: spilled(outbox) == [])
-            await until(lambda: len(county.of("telemetry")) == LATE_AT_ONCE + 7)
+            await until(lambda: len(county.of("telemetry")) == SPOOL_BATCH + 7)
     heard = county.of("telemetry")
     assert "n" not in heard[0].json["measures"], "live first"
     late = [one.json["measures"]["n"] for one in heard if one.late]
-    assert late == list(range(LATE_AT_ONCE + 5))
+    assert late == list(range(SPOOL_BATCH + 5))
     assert not any(one.retained for one in heard)
 
 
@@ -210,12 +212,12 @@ async def test_a_full_disk_ends_neither_telemetry_nor_the_daemon(
     async with one.running():
         await clock.advance(30)
         await one.settle()
-        await one.pass_samples(5 * HELD_SAMPLES)
+        await one.pass_samples(5 * SPOOL_AFTER_SAMPLES)
         assert spilled(outbox) == []
-        assert HELD_AT_MOST // 2 < len(one.reports._held) <= HELD_AT_MOST, "memory is bounded"
+        assert MAX_SAMPLES_IN_MEMORY // 2 < len(one.reports._unsent) <= MAX_SAMPLES_IN_MEMORY, "memory is bounded"
         room.plenty()
         await one.pass_samples(1)
-        assert len(spilled(outbox)) >= HELD_SAMPLES
+        assert len(spilled(outbox)) >= SPOOL_AFTER_SAMPLES
 
 
 async def test_the_archive_is_pruned_by_the_hour_and_only_on_a_clock_that_is_known(

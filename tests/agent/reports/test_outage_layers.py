@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import drivers.broadband
-from agent.journal.rate_limit import HOUR_MS, Ration
-from agent.reports.layers import _BY_REASON, farthest, layer_of, longest
+from agent.journal.rate_limit import HOUR_MS, RateLimit
+from agent.reports.outages import _BY_REASON, farthest_layer, longest_layer, outage_layer
 from drivers.reading import Condition, Reading, Reason
 
 
@@ -34,7 +34,7 @@ def line(code: str, condition: Condition = Condition.WORKING) -> Reading:
     ],
 )
 def test_the_layer_by_what_the_line_answered(reading: Reading, why: str, layer: str) -> None:
-    assert layer_of(reading, why) == layer
+    assert outage_layer(reading, why) == layer
 
 
 def test_every_reason_that_names_a_layer_is_one_that_the_lines_driver_knows() -> None:
@@ -44,30 +44,30 @@ def test_every_reason_that_names_a_layer_is_one_that_the_lines_driver_knows() ->
 
 def test_of_two_lines_the_one_that_carries_farther_counts() -> None:
     dead, alive = line("no_carrier", Condition.UNREACHABLE), line("rate_ok")
-    assert farthest([dead, alive], "refused") == ("county", alive)
-    assert farthest([alive, dead], "refused") == ("county", alive)
-    assert farthest([], "refused") == ("unknown", None)
+    assert farthest_layer([dead, alive], "refused") == ("county", alive)
+    assert farthest_layer([alive, dead], "refused") == ("county", alive)
+    assert farthest_layer([], "refused") == ("unknown", None)
 
 
 def test_the_cause_is_what_held_for_most_of_the_time() -> None:
-    assert longest([], 100) is None
-    assert longest([("county", 0)], 100) == "county"
-    assert longest([("county", 0), ("access_line", 10), ("county", 90)], 100) == "access_line"
-    assert longest([("lan", 0), ("unknown", 1)], 100) == "lan", "what was known counts before what was not"
-    assert longest([("unknown", 0)], 100) == "unknown"
+    assert longest_layer([], 100) is None
+    assert longest_layer([("county", 0)], 100) == "county"
+    assert longest_layer([("county", 0), ("access_line", 10), ("county", 90)], 100) == "access_line"
+    assert longest_layer([("lan", 0), ("unknown", 1)], 100) == "lan", "what was known counts before what was not"
+    assert longest_layer([("unknown", 0)], 100) == "unknown"
 
 
 def test_so_many_an_hour_are_told_and_the_rest_is_counted() -> None:
-    ration = Ration(3)
+    ration = RateLimit(3)
     assert [ration.allows(n) for n in range(5)] == [True, True, True, False, False]
     assert not ration.allows(HOUR_MS - 1)
     assert ration.allows(HOUR_MS)
-    assert ration.take_untold() == 3
-    assert ration.take_untold() == 0
+    assert ration.take_suppressed() == 3
+    assert ration.take_suppressed() == 0
 
 
 def test_fewer_an_hour_are_allowed_for_a_while() -> None:
-    ration = Ration(3)
+    ration = RateLimit(3)
     assert [ration.allows(n, 1) for n in range(3)] == [True, False, False]
     assert ration.allows(3)
-    assert ration.untold == 2
+    assert ration.suppressed == 2
