@@ -18,8 +18,8 @@ class Retry(NamedTuple):
 
 
 async def stay_connected(
-    broker: Broker, session: Callable[[], Session], ears: Ears, chance: random.Random, retry: Retry = Retry(),
-    failed: Callable[[Trouble], None] = lambda _why: None,
+    broker: Broker, session: Callable[[], Session], ears: Ears, rng: random.Random, retry: Retry = Retry(),
+    on_failure: Callable[[Trouble], None] = lambda _why: None,
 ) -> None:  # fmt: skip
     """Until cancelled (the connection then goes with DISCONNECT): a connection after the other.
 
@@ -37,8 +37,8 @@ async def stay_connected(
             failures = 0 if lasted > retry.cap_s else failures + 1
         except (LinkLost, Refused) as error:
             failures += 1
-            failed(error.trouble)
+            on_failure(error.trouble)
         finally:
             wire.close()
         longest = retry.cap_s if wire.taken_over else min(retry.cap_s, retry.first_s * 2 ** min(failures, 16))
-        await asyncio.sleep(chance.uniform(retry.cap_s / 2 if wire.taken_over else 0, longest))
+        await asyncio.sleep(rng.uniform(retry.cap_s / 2 if wire.taken_over else 0, longest))

@@ -40,11 +40,11 @@ def main() -> int:
 
 def _demo(folder: Path, running: contextlib.ExitStack, *, once: bool) -> int:
     port, control = _free_port(1883), folder / "agent.sock"
-    _say(f"1/4 启动服务器 mosquitto,127.0.0.1:{port}", f"starting mosquitto on 127.0.0.1:{port}")
+    _announce(f"1/4 启动服务器 mosquitto,127.0.0.1:{port}", f"starting mosquitto on 127.0.0.1:{port}")
     _broker_files(folder, port)
     running.enter_context(_process("mosquitto", [_mosquitto(), "-c", str(folder / "mosquitto.conf")], folder))
-    _wait("mosquitto", lambda: _answers(port))
-    _say("2/4 启动县中心记录程序", "starting the county's recorder")
+    _wait("mosquitto", lambda: _is_listening(port))
+    _announce("2/4 启动县中心记录程序", "starting the county's recorder")
     recorder = [
         str(BIN / "yinong-center"),
         "record",
@@ -55,15 +55,15 @@ def _demo(folder: Path, running: contextlib.ExitStack, *, once: bool) -> int:
     ]
     running.enter_context(_process("record", [*recorder, "--simulated"], folder))
     _wait("yinong-center record", lambda: b"connected" in (folder / "record.log").read_bytes())
-    _say("3/4 启动本机的终端程序,检查本机设备", "starting the agent for this machine and checking its devices")
+    _announce("3/4 启动本机的终端程序,检查本机设备", "starting the agent for this machine and checking its devices")
     (folder / "agent.toml").write_text(_agent_toml(folder, port), "utf-8")
     agent = [str(BIN / "yinong-agent"), "run", "--config", str(folder / "agent.toml"), "--socket", str(control)]
     running.enter_context(_process("agent", agent, folder))
     _wait("yinong-agent", control.exists)
     subprocess.run([str(BIN / "yinong-agent"), "check", "--socket", str(control)], check=False)
-    _say("4/4 等待县中心签收", "waiting for the county's receipts")
+    _announce("4/4 等待县中心签收", "waiting for the county's receipts")
     receipted = _wait_for_receipts(control)
-    _print_doors(port, folder, control)
+    _print_commands(port, folder, control)
     if once:
         return 0 if receipted else 1
     subprocess.run([str(BIN / "yinong-center"), "watch", "--broker", f"127.0.0.1:{port}", "--all"], check=False)
@@ -89,9 +89,9 @@ def _agent_toml(folder: Path, port: int) -> str:
     )
 
 
-def _print_doors(port: int, folder: Path, control: Path) -> None:
+def _print_commands(port: int, folder: Path, control: Path) -> None:
     agent, center = BIN / "yinong-agent", BIN / "yinong-center"
-    _say("已经运行。另开一个窗口可以:", "it runs. In another window:")
+    _announce("已经运行。另开一个窗口可以:", "it runs. In another window:")
     for command, zh, en in (
         (f"mosquitto_sub -p {port} -t 'yinong/1/#' -v", "看全部消息", "every message"),
         (f"{center} watch --broker 127.0.0.1:{port} --all", "县中心看各站", "the county's view"),
@@ -118,12 +118,14 @@ def _wait_for_receipts(control: Path) -> bool:
         with contextlib.suppress(ValueError):
             answer = json.loads(asked.stdout)
         if answer["waiting"] == 0:
-            _say(
+            _announce(
                 f"县中心已签收 {answer['receipted']} 条记录", f"the county has receipted {answer['receipted']} records"
             )
             return True
         time.sleep(0.3)  # noqa: TID251
-    _say(f"{START_S:.0f} 秒内没有全部签收:{answer}", f"not everything was receipted within {START_S:.0f} s: {answer}")
+    _announce(
+        f"{START_S:.0f} 秒内没有全部签收:{answer}", f"not everything was receipted within {START_S:.0f} s: {answer}"
+    )
     return False
 
 
@@ -150,7 +152,7 @@ def _wait(name: str, ready: Callable[[], bool]) -> None:
         time.sleep(0.05)  # noqa: TID251
 
 
-def _answers(port: int) -> bool:
+def _is_listening(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
@@ -158,7 +160,7 @@ def _answers(port: int) -> bool:
 
 def _free_port(wanted: int) -> int:
     """The wanted port, or another one where something listens there already."""
-    if not _answers(wanted):
+    if not _is_listening(wanted):
         return wanted
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -169,7 +171,7 @@ def _mosquitto() -> str:
     return shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
-def _say(zh: str, en: str) -> None:
+def _announce(zh: str, en: str) -> None:
     print(f"== {zh} / {en}", flush=True)
 
 

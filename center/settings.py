@@ -114,7 +114,7 @@ def _unknown(path: str, known: dict[str, Any]) -> str:
     return f"{path}: 没有这一项 / no such option; 可用 / known: {', '.join(known)}"
 
 
-def broker_of(settings: BrokerSettings) -> Broker:
+def broker_address(settings: BrokerSettings) -> Broker:
     """Where and as whom to connect. Raises SettingsError: a secret that others can read, an authority that is no file."""
     mistakes: list[str] = []
     password = _secret(settings.password_file, mistakes)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from center.settings import BrokerSettings, Settings, SettingsError, broker_of, load
+from center.settings import BrokerSettings, Settings, SettingsError, broker_address, load
 from common.clock import SystemClock
 from common.labels import chosen_lang, without_lang
 from common.mqtt.session import Broker
@@ -87,9 +87,9 @@ def build(lang: Lang) -> typer.Typer:
             bool, typer.Option("--all", help=say("正常的设备也列出", "list devices that work, too"))
         ] = False,
     ) -> None:
-        from center.live.watch import Watch
+        from center.live.watch import WatchScreen
 
-        view = Watch(SystemClock(), lang, wide)
+        view = WatchScreen(SystemClock(), lang, wide)
         if once is None and not sys.stdout.isatty():
             once = 5.0
         _run(view.run(_broker(_settings(config, broker)), once))
@@ -140,14 +140,14 @@ async def _record(settings: Settings, url: str, simulated: bool) -> None:
 def _import(lang: Lang, url: str, paths: list[Path], trusted: list[str]) -> int:
     """0 all were taken, 1 one was refused or there was none. The recorder may run on the same database."""
     from center.recorder import import_texts as import_words
-    from center.recorder.importing import Refused, import_parcels
+    from center.recorder.importing import RejectedParcel, import_parcels
     from center.store.store import Store
 
-    store = Store.open(url, SystemClock(), make=False)
+    store = Store.open(url, SystemClock(), create=False)
     try:
         count = refused = 0
         for one in import_parcels(store, paths, trusted):
-            count, refused = count + 1, refused + isinstance(one, Refused)
+            count, refused = count + 1, refused + isinstance(one, RejectedParcel)
             print(*import_words.lines(one, lang), sep="\n", flush=True)
     finally:
         store.close()
@@ -170,7 +170,7 @@ def _settings(config: Path | None, address: str | None) -> Settings:
 
 
 def _broker(settings: Settings) -> Broker:
-    return broker_of(settings.broker)
+    return broker_address(settings.broker)
 
 
 def _register() -> Path:

@@ -6,8 +6,8 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from center.store.intake import Arrived, split
-from center.store.presence import SILENT_AFTER_S, Presence, newer_state, presence
+from center.store.intake import Arrived, split_topic
+from center.store.presence import SILENT_AFTER_S, Presence, is_newer, presence
 from common.boot_time import BootClocks, scanned_at
 from common.clock import rfc3339
 from common.messages import Capture, Device, Heartbeat, Scan, Standard, State, type_of
@@ -15,13 +15,13 @@ from common.station import BadStation, Terminal
 from drivers.reading import Condition
 
 TROUBLE = frozenset({Condition.FAULTY, Condition.ABSENT, Condition.UNREACHABLE, Condition.ATTENTION})
-RUNS = 4  # of a terminal that are remembered
+MAX_RUNS = 4  # of a terminal that are remembered
 RESTART_S = 5  # what an ended run had still under way comes so long after the next one's birth, at most
-TWINS_FOR_S = 7200  # terminals with one identity try once an hour in the end (`agent.uplink.backoff`)
+CLONE_WINDOW_S = 7200  # terminals with one identity try once an hour in the end (`agent.uplink.backoff`)
 M = TypeVar("M", bound=msgspec.Struct)
 
 
-class Moment(NamedTuple):
+class Instant(NamedTuple):
     """One instant on both clocks."""
 
     mono_s: float
@@ -37,14 +37,14 @@ class _Run(NamedTuple):
     last_mono_s: float
 
 
-class Known:
+class StationView:
     """What is known of one terminal."""
 
-    def __init__(self, terminal: Terminal, since: Moment) -> None:
+    def __init__(self, terminal: Terminal, since: Instant) -> None:
         self.terminal, self._since = terminal, since
         self.state: State | None = None
         self.state_at: str | None = None  # since when it stands so; None where nobody can tell
-        self.heard_mono_s: float | None = None
+        self.received_mono_s: float | None = None
         self.heartbeat: Heartbeat | None = None
         self.devices: dict[tuple[str, str], Device] = {}
         self.standard: Standard | None = None
@@ -58,8 +58,8 @@ class Known:
         """When the last scan was, also of a terminal with a dead clock; None where nobody can tell."""
         return self.last_scan and scanned_at(self.last_scan, self._clocks)
 
-    def presence(self, now: Moment) -> Presence:
-        heard = None if self.heard_mono_s is None else now.mono_s - self.heard_mono_s
+    def presence(self, now: Instant) -> Presence:
+        heard = None if self.received_mono_s is None else now.mono_s - self.received_mono_s
         return presence(self.state, heard, now.mono_s - self._since.mono_s)
 
     @property
@@ -76,18 +76,18 @@ class Known:
     def troubled(self) -> list[Device]:
         return [device for _, device in sorted(self.devices.items()) if device.condition in TROUBLE]
 
-    def twins(self, now: Moment) -> tuple[str, ...]:
+    def clones(self, now: Instant) -> tuple[str, ...]:
         """Two terminals that use this one's name, by fingerprint and outbox (a copied disk); empty where there is one.
 
         A run of the daemon that is heard from again after another one began is no restart.
         """
-        fresh = [run for run in self._runs.values() if now.mono_s - run.last_mono_s < TWINS_FOR_S]
+        fresh = [run for run in self._runs.values() if now.mono_s - run.last_mono_s < CLONE_WINDOW_S]
         for older, newer in pairwise(fresh):
             if older.last_mono_s - newer.first_mono_s > RESTART_S:
                 return tuple(f"{run.fingerprint or '?'}/{run.outbox}" for run in (older, newer))
         return ()
 
-    def take(self, leaf: str, arrived: Arrived, now: Moment) -> None:
+    def receive(self, leaf: str, arrived: Arrived, now: Instant) -> None:
         """A message of this terminal; one that keeps to no contract says nothing."""
         self.simulated |= arrived.simulated
         kind = type_of(leaf)
@@ -97,12 +97,12 @@ class Known:
             return
         match message:
             case State():
-                self._state(message, arrived.retained, now)
+                self._update_state(message, arrived.retained, now)
             case Heartbeat():
                 self.heartbeat = message
                 self._clocks.learn(message.boot, message.mono_ms, rfc3339(now.wall), "synced")
                 born = self.state.fingerprint if self.state and self.state.run == message.run else ""
-                self._alive(message.run, message.outbox, born, now)
+                self._update_run(message.run, message.outbox, born, now)
             case Device():
                 key = (message.device_class, message.id)
                 self.devices[key] = _newer(self.devices.get(key), message)
@@ -114,21 +114,21 @@ class Known:
             case _:
                 return
         if not arrived.retained and not isinstance(message, State):
-            self.heard_mono_s = now.mono_s
+            self.received_mono_s = now.mono_s
 
-    def _alive(self, run: str, outbox: str, fingerprint: str, now: Moment) -> None:
+    def _update_run(self, run: str, outbox: str, fingerprint: str, now: Instant) -> None:
         known = self._runs.get(run)
         if known is None:
             known = _Run(outbox, fingerprint, now.mono_s, now.mono_s)
-            while len(self._runs) >= RUNS:
+            while len(self._runs) >= MAX_RUNS:
                 del self._runs[next(iter(self._runs))]
         fingerprint = fingerprint or known.fingerprint
         self._runs[run] = known._replace(fingerprint=fingerprint, last_mono_s=now.mono_s)
 
-    def _state(self, state: State, retained: bool, now: Moment) -> None:
+    def _update_state(self, state: State, retained: bool, now: Instant) -> None:
         if not retained and state.state != "lost":
-            self._alive(state.run, state.outbox, state.fingerprint, now)
-        if not newer_state(self.state, state):
+            self._update_run(state.run, state.outbox, state.fingerprint, now)
+        if not is_newer(self.state, state):
             return
         self.state, self.simulated = state, self.simulated or state.simulated
         # a will carries the time of its connect, not of its loss; a dead clock carries none
@@ -137,31 +137,31 @@ class Known:
         if state.state == "online":
             age_s = _age_s(state, now.wall) if retained else 0
             if age_s is not None and age_s <= SILENT_AFTER_S:
-                self.heard_mono_s = max(self.heard_mono_s or 0, now.mono_s - age_s)
+                self.received_mono_s = max(self.received_mono_s or 0, now.mono_s - age_s)
 
 
-class Board:
+class Stations:
     """All terminals that were ever heard."""
 
-    def __init__(self, since: Moment) -> None:
+    def __init__(self, since: Instant) -> None:
         self._since = since
-        self.known: dict[Terminal, Known] = {}
+        self.views: dict[Terminal, StationView] = {}
 
-    def take(self, arrived: Arrived, now: Moment) -> None:
-        name, leaf = split(arrived.topic) or ("", "")
+    def receive(self, arrived: Arrived, now: Instant) -> None:
+        name, leaf = split_topic(arrived.topic) or ("", "")
         try:
             terminal = Terminal.parse(name)
         except BadStation:
             return
-        if terminal not in self.known:
-            self.known[terminal] = Known(terminal, self._since)
-        self.known[terminal].take(leaf, arrived, now)
+        if terminal not in self.views:
+            self.views[terminal] = StationView(terminal, self._since)
+        self.views[terminal].receive(leaf, arrived, now)
 
-    def in_order(self, now: Moment) -> list[Known]:
+    def by_urgency(self, now: Instant) -> list[StationView]:
         """Those that want attention first."""
         return sorted(
-            self.known.values(),
-            key=lambda known: (not known.twins(now), _RANK[known.presence(now)], -len(known.troubled), known.terminal),
+            self.views.values(),
+            key=lambda known: (not known.clones(now), _RANK[known.presence(now)], -len(known.troubled), known.terminal),
         )
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from center.broker import stay_connected
-from center.live.stations import TROUBLE, Board, Known, Moment
+from center.live.stations import TROUBLE, Instant, Stations, StationView
 from center.store.intake import Arrived
 from center.store.presence import Presence
 from common.clock import Clock, rfc3339
@@ -38,31 +38,36 @@ PRESENCES = {
     Presence.CLOSED: ("已关机", "closed", "bright_black"),
     Presence.UNKNOWN: ("未知", "unknown", "bright_black"),
 }
-LOUD = {Condition.FAULTY: "red", Condition.ABSENT: "red", Condition.UNREACHABLE: "red", Condition.ATTENTION: "yellow"}
+COLOURS = {
+    Condition.FAULTY: "red",
+    Condition.ABSENT: "red",
+    Condition.UNREACHABLE: "red",
+    Condition.ATTENTION: "yellow",
+}
 VERDICTS = ("not_met", "unproven", "met", "waived", "attested", "not_required")
 LEAVES = ("state", "heartbeat", "device/#", "standard", "scan")
 
 
-class Watch:
+class WatchScreen:
     """Listens on its connections (`common.mqtt.connection.Ears`)."""
 
-    def __init__(self, clock: Clock, lang: Lang, wide: bool = False, console: Console | None = None) -> None:
+    def __init__(self, clock: Clock, lang: Lang, show_all: bool = False, console: Console | None = None) -> None:
         self._lang: Lang = lang
-        self._clock, self._wide = clock, wide
+        self._clock, self._show_all = clock, show_all
         self._console = console or Console()
-        self.board = Board(self._now())
-        self._why = word(("正在连接", "connecting"), lang)
+        self.stations = Stations(self._now())
+        self._link_error = word(("正在连接", "connecting"), lang)
 
     async def run(self, broker: Broker, once_s: float | None) -> None:
         """Live until interrupted; or, after `once_s` seconds, one picture of all and the end."""
         client_id = f"yinong-watch-{secrets.token_hex(4)}"
         async with asyncio.TaskGroup() as group:
             connected = group.create_task(
-                stay_connected(broker, lambda: Session(client_id), self, random.Random(), failed=self.lost)
+                stay_connected(broker, lambda: Session(client_id), self, random.Random(), on_failure=self.lost)
             )
             if once_s is not None:
                 await asyncio.sleep(once_s)
-                self._console.print(self.picture(None))
+                self._console.print(self.render(None))
             else:
                 with contextlib.suppress(asyncio.CancelledError):
                     await self._draw()
@@ -71,32 +76,32 @@ class Watch:
     async def _draw(self) -> None:
         with Live(console=self._console, auto_refresh=False, screen=True) as live:
             while True:
-                live.update(self.picture(max(1, self._console.height - 6)), refresh=True)
+                live.update(self.render(max(1, self._console.height - 6)), refresh=True)
                 await asyncio.sleep(1)
 
     # ears
 
     def connected(self, wire: Wire, resumed: bool) -> None:  # noqa: ARG002
-        self._why = ""
+        self._link_error = ""
         wire.subscribe([f"{ROOT}/+/{leaf}" for leaf in LEAVES], qos=0)
 
     def lost(self, why: Trouble) -> None:
-        self._why = link_sentence(why, self._lang).says
+        self._link_error = link_sentence(why, self._lang).says
 
     def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:  # noqa: ARG002
         user: list[tuple[str, str]] = getattr(message.properties, "UserProperty", [])
         arrived = Arrived(message.topic, bytes(message.payload), message.retain, LATE in user, SIMULATED in user)
-        self.board.take(arrived, self._now())
+        self.stations.receive(arrived, self._now())
 
     def acknowledged(self, mid: int, reason: ReasonCode) -> None:
         """Nothing is ever published."""
 
     # drawing
 
-    def picture(self, rows: int | None) -> RenderableType:
+    def render(self, rows: int | None) -> RenderableType:
         """One line that counts, and the stations, those that want attention first; `rows` of them, or all."""
         now = self._now()
-        known = self.board.in_order(now)
+        known = self.stations.by_urgency(now)
         table = Table(expand=True)
         for zh, en in (
             ("站点", "station"), ("状态", "state"), ("自", "since"), ("设备", "devices"),
@@ -109,7 +114,7 @@ class Watch:
         more = word((f"还有 {left} 站", f"{left} more"), self._lang) if left else ""
         return Group(self._headline(known, now), table, Text(more, "bright_black"))
 
-    def _headline(self, known: list[Known], now: Moment) -> Text:
+    def _headline(self, known: list[StationView], now: Instant) -> Text:
         counts = Counter(one.presence(now) for one in known)
         line = Text(
             word((f"{len(known)} 站", f"{len(known)} stations"), self._lang) + f" {now.wall:%Y-%m-%d %H:%M:%S}  "
@@ -117,15 +122,17 @@ class Watch:
         for presence, (zh, en, colour) in PRESENCES.items():
             if counts[presence]:
                 line.append(f"{word((zh, en), self._lang)} {counts[presence]}  ", colour)
-        if cloned := sum(1 for one in known if one.twins(now)):
+        if cloned := sum(1 for one in known if one.clones(now)):
             line.append(word((f"编号重复 {cloned}  ", f"cloned {cloned}  "), self._lang), "bold red")
         troubled = sum(1 for one in known if one.troubled)
         line.append(word((f"设备需处理 {troubled}  ", f"with device trouble {troubled}  "), self._lang))
-        if self._why:
-            line.append(word((f"与服务器断开:{self._why}", f"no broker: {self._why}"), self._lang), "bold red")
+        if self._link_error:
+            line.append(
+                word((f"与服务器断开:{self._link_error}", f"no broker: {self._link_error}"), self._lang), "bold red"
+            )
         return line
 
-    def _row(self, one: Known, now: Moment) -> tuple[Text, ...]:
+    def _row(self, one: StationView, now: Instant) -> tuple[Text, ...]:
         zh, en, colour = PRESENCES[one.presence(now)]
         name = Text(str(one.terminal.number))
         if one.terminal.terminal != "1":
@@ -133,7 +140,7 @@ class Watch:
         name.append(f"\n{word(TYPE_NAMES[one.terminal.number.type], self._lang)}", "bright_black")
         if one.simulated:
             name.append(word((" 模拟", " simulated"), self._lang), "magenta")
-        if twins := one.twins(now):
+        if twins := one.clones(now):
             who = "、".join(twins) if self._lang == "zh" else ", ".join(twins)
             name.append(
                 word((f"\n两台终端用同一编号:{who}", f"\ntwo terminals with one id: {who}"), self._lang), "bold red"
@@ -144,11 +151,11 @@ class Watch:
             self._verdicts(one), Text(waiting), self._scan(one, now),
         )  # fmt: skip
 
-    def _devices(self, one: Known) -> Text:
+    def _devices(self, one: StationView) -> Text:
         lines = [
             self._device(device)
             for _, device in sorted(one.devices.items())
-            if self._wide or device.condition in TROUBLE or device.condition is Condition.UNKNOWN
+            if self._show_all or device.condition in TROUBLE or device.condition is Condition.UNKNOWN
         ]
         well = len(one.devices) - len(lines)
         if well:
@@ -159,23 +166,23 @@ class Watch:
         name = word(CLASSES.get(device.device_class), self._lang, device.device_class)
         says, remedy = sentence(device.device_class, Reason(device.reason, device.params), self._lang)
         condition = word(CONDITIONS[device.condition], self._lang)
-        line = Text(f"{name} ") + Text(condition, LOUD.get(device.condition, "")) + Text(f": {_plain(says)}")
-        return line + Text(f" → {_plain(remedy)}", "bright_black") if remedy else line
+        line = Text(f"{name} ") + Text(condition, COLOURS.get(device.condition, "")) + Text(f": {_printable(says)}")
+        return line + Text(f" → {_printable(remedy)}", "bright_black") if remedy else line
 
-    def _verdicts(self, one: Known) -> Text:
+    def _verdicts(self, one: StationView) -> Text:
         counts = one.verdicts
         return Text("  ".join(f"{verdict_name(v, self._lang)} {counts[v]}" for v in VERDICTS if counts.get(v)))
 
-    def _scan(self, one: Known, now: Moment) -> Text:
+    def _scan(self, one: StationView, now: Instant) -> Text:
         scan = one.last_scan
         if scan is None:
             return Text("")
         at = one.scanned_at
         when = _local(rfc3339(at), now.wall) if at else word(("时间未知", "time unknown"), self._lang)
-        return Text(f"{when} {_plain(scan.text)}")
+        return Text(f"{when} {_printable(scan.text)}")
 
-    def _now(self) -> Moment:
-        return Moment(self._clock.mono_ms() / 1000, self._clock.now())
+    def _now(self) -> Instant:
+        return Instant(self._clock.mono_ms() / 1000, self._clock.now())
 
 
 def _local(at: str | None, now: datetime) -> str:
@@ -187,6 +194,6 @@ def _local(at: str | None, now: datetime) -> str:
     return f"{moment:%H:%M:%S}" if moment.date() == now.date() else f"{moment:%m-%d %H:%M}"
 
 
-def _plain(text: str) -> str:
+def _printable(text: str) -> str:
     """Nothing that a terminal would obey: what a gun read is no escape sequence. GS is shown as ␝."""
     return "".join(chr(0x2400 + ord(c)) if ord(c) < 0x20 else c if c.isprintable() else "�" for c in text[:500])

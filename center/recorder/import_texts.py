@@ -1,6 +1,6 @@
 """What `yinong-center import` says of each parcel, in Chinese or English."""
 
-from center.recorder.importing import Imported, Refused
+from center.recorder.importing import ImportedParcel, RejectedParcel
 from common.parcel import key_digits
 from drivers.catalogue import Lang
 
@@ -11,16 +11,16 @@ RECEIPTS = (
 NOTHING = ("没有找到数据包(*.yinong)", "no parcels (*.yinong) found")
 
 
-def lines(one: Imported | Refused, lang: Lang) -> list[str]:
+def lines(one: ImportedParcel | RejectedParcel, lang: Lang) -> list[str]:
     """For people; the first names the file or the terminal."""
 
     def say(zh: str, en: str) -> str:
         return zh if lang == "zh" else en
 
-    if isinstance(one, Refused):
+    if isinstance(one, RejectedParcel):
         zh, _, en = one.why.partition(" / ")
         return [say(f"拒收 {one.path}:{zh}", f"refused {one.path}: {en or zh}")]
-    manifest, kept = one.manifest, one.kept
+    manifest, kept = one.manifest, one.result
     told = [f"{manifest.who.name} {manifest.number}({one.path.name})"]
     told.append(
         say(
@@ -39,12 +39,15 @@ def lines(one: Imported | Refused, lang: Lang) -> list[str]:
         )
         for outbox, first, last in one.gaps
     ]
-    if one.before:
+    if one.first_imported_at:
         told.append(
-            say(f"  这个数据包 {one.before} 已导入过", f"  this very parcel was imported at {one.before} before")
+            say(
+                f"  这个数据包 {one.first_imported_at} 已导入过",
+                f"  this very parcel was imported at {one.first_imported_at} before",
+            )
         )
     if len(one.keys) > 1:
-        keys = ", ".join(f"{key_digits(key.key)} ({key.first_told})" for key in one.keys)
+        keys = ", ".join(f"{key_digits(key.key)} ({key.first_reported})" for key in one.keys)
         told.append(
             say(f"  注意:这个终端有过不止一把密钥:{keys}", f"  note: this terminal has had several keys: {keys}")
         )

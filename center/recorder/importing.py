@@ -14,11 +14,11 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
-from center.store import parcels as by_hand
-from center.store.database import StoreError, StoreRefused
-from center.store.intake import Taken, take_row
+from center.store import parcels
+from center.store.database import StoreError, StoreRejected
+from center.store.intake import Parsed, parse_row
 from center.store.parcels import KnownKey
-from center.store.store import Kept, Store
+from center.store.store import Ingested, Store
 from common.parcel import SUFFIX, BadParcel, Manifest, Reading, Seal, key_digits, sealed
 from common.station import Terminal
 
@@ -27,34 +27,36 @@ BATCH = 500  # rows in a transaction: the recorder waits some ten milliseconds f
 TRIES = 10  # each waits for the database 5 s by itself
 
 
-class Imported(NamedTuple):
+class ImportedParcel(NamedTuple):
     """What one parcel gave."""
 
     path: Path
     manifest: Manifest
-    kept: Kept  # heads: of every outbox id in it
-    before: str | None  # when the same parcel was imported first, if it was
+    result: Ingested  # heads: of every outbox id in it
+    first_imported_at: str | None  # when the same parcel was imported first, if it was
     keys: tuple[KnownKey, ...]  # all that are known of the terminal
 
     @property
     def gaps(self) -> list[tuple[str, int, int]]:
         """Numbers that are missing before the parcel's own rows: outbox, first, last."""
         missing: dict[str, tuple[str, int, int]] = {}
-        for head in self.kept.heads:
+        for head in self.result.heads:
             for span in self.manifest.spans:
                 if span.outbox == head.outbox and head.upto < span.first - 1:
                     missing.setdefault(span.outbox, (span.outbox, head.upto + 1, span.first - 1))
         return list(missing.values())
 
 
-class Refused(NamedTuple):
+class RejectedParcel(NamedTuple):
     """A file of which nothing was stored."""
 
     path: Path
     why: str
 
 
-def import_parcels(store: Store, paths: Sequence[Path], trusted: Sequence[str]) -> Iterator[Imported | Refused]:
+def import_parcels(
+    store: Store, paths: Sequence[Path], trusted: Sequence[str]
+) -> Iterator[ImportedParcel | RejectedParcel]:
     """One after the other; a folder stands for the parcels in it. `trusted`: fingerprints that an operator vouches for.
 
     Raises StoreError where the database stays locked or away: what was not told of goes again, and is stored once.
@@ -63,11 +65,11 @@ def import_parcels(store: Store, paths: Sequence[Path], trusted: Sequence[str]) 
     for path in _files(paths):
         try:
             with _copy(path) as file:
-                yield _imported(store, path, file, digits)
+                yield _import(store, path, file, digits)
         except BadParcel as error:
-            yield Refused(path, str(error))
+            yield RejectedParcel(path, str(error))
         except OSError as error:
-            yield Refused(path, f"读不了 / cannot be read: {error.strerror}")
+            yield RejectedParcel(path, f"读不了 / cannot be read: {error.strerror}")
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -87,28 +89,28 @@ def _copy(path: Path) -> Generator[BinaryIO]:
         yield copy
 
 
-def _imported(store: Store, path: Path, file: BinaryIO, trusted: set[str]) -> Imported:
+def _import(store: Store, path: Path, file: BinaryIO, trusted: set[str]) -> ImportedParcel:
     seal = sealed(file)
     reading = Reading(file)
-    keys = _known(store, reading.terminal, seal, trusted)
+    keys = _known_keys(store, reading.terminal, seal, trusted)
     for _ in reading.rows():
         pass  # the whole of it makes sense, before anything of it is stored
-    kept = _stored(store, reading.terminal, Reading(file))
-    return Imported(path, reading.manifest, kept, _noted(store, reading, seal), keys)
+    kept = _store_rows(store, reading.terminal, Reading(file))
+    return ImportedParcel(path, reading.manifest, kept, _record_parcel(store, reading, seal), keys)
 
 
-def _known(store: Store, terminal: Terminal, seal: Seal, trusted: set[str]) -> tuple[KnownKey, ...]:
+def _known_keys(store: Store, terminal: Terminal, seal: Seal, trusted: set[str]) -> tuple[KnownKey, ...]:
     """The terminal's keys, the seal's among them. Raises BadParcel."""
 
     def look() -> list[KnownKey]:
         with store.transaction() as (connection, insert, now):
-            known = by_hand.keys_of(connection, terminal)
+            known = parcels.keys_of(connection, terminal)
             if seal.key not in (one.key for one in known) and _digits(key_digits(seal.key)) in trusted:
-                by_hand.trust_key(connection, insert, terminal, seal.key, now)
-                return by_hand.keys_of(connection, terminal)
+                parcels.trust_key(connection, insert, terminal, seal.key, now)
+                return parcels.keys_of(connection, terminal)
             return known
 
-    known = _patiently(look)
+    known = _with_retries(look)
     if seal.key in (one.key for one in known):
         return tuple(known)
     digits = key_digits(seal.key)
@@ -122,59 +124,59 @@ def _known(store: Store, terminal: Terminal, seal: Seal, trusted: set[str]) -> t
     )
 
 
-def _stored(store: Store, terminal: Terminal, reading: Reading) -> Kept:
+def _store_rows(store: Store, terminal: Terminal, reading: Reading) -> Ingested:
     rows = reading.rows()
-    total, outboxes = Kept(), dict[str, None]()
+    total, outboxes = Ingested(), dict[str, None]()
     while batch := list(islice(rows, BATCH)):
         outboxes |= dict.fromkeys(row.outbox for row in batch)
-        taken = [take_row(terminal, *row) for row in batch]
-        total = _sum(total, _patiently(lambda taken=taken: _keep(store, taken)))
-    heads = _patiently(lambda: store.heads((terminal, outbox) for outbox in outboxes))
+        taken = [parse_row(terminal, *row) for row in batch]
+        total = _sum(total, _with_retries(lambda taken=taken: _ingest(store, taken)))
+    heads = _with_retries(lambda: store.heads((terminal, outbox) for outbox in outboxes))
     return total._replace(heads=heads)
 
 
-def _keep(store: Store, taken: list[Taken]) -> Kept:
+def _ingest(store: Store, taken: list[Parsed]) -> Ingested:
     try:
-        return store.keep(taken, by_hand=True)
-    except StoreRefused:
+        return store.ingest(taken, imported=True)
+    except StoreRejected:
         pass
-    total = Kept()
+    total = Ingested()
     for one in taken:  # the database takes all but some: those as bytes
         try:
-            total = _sum(total, store.keep([one], by_hand=True))
-        except StoreRefused as error:
-            total = _sum(total, store.keep([one.bytes_aside(str(error)[:500])], by_hand=True))
+            total = _sum(total, store.ingest([one], imported=True))
+        except StoreRejected as error:
+            total = _sum(total, store.ingest([one.as_set_aside(str(error)[:500])], imported=True))
     return total
 
 
-def _sum(one: Kept, other: Kept) -> Kept:
-    return Kept(
+def _sum(one: Ingested, other: Ingested) -> Ingested:
+    return Ingested(
         one.stored + other.stored, one.duplicates + other.duplicates, one.conflicts + other.conflicts,
         one.set_aside + other.set_aside,
     )  # fmt: skip
 
 
-def _noted(store: Store, reading: Reading, seal: Seal) -> str | None:
+def _record_parcel(store: Store, reading: Reading, seal: Seal) -> str | None:
     def note() -> str | None:
         with store.transaction() as (connection, insert, now):
-            before = by_hand.imported_at(connection, seal.digest)
+            before = parcels.imported_at(connection, seal.digest)
             manifest = reading.manifest
             line = {
                 "digest": seal.digest, "key": seal.key, "packed_at": manifest.at, "imported_at": now, "rows": manifest.rows
             }  # fmt: skip
             outboxes = {span.outbox for span in manifest.spans}
-            by_hand.note_parcel(connection, insert, reading.terminal, line, outboxes)
+            parcels.record_parcel(connection, insert, reading.terminal, line, outboxes)
             return before
 
-    return _patiently(note)
+    return _with_retries(note)
 
 
-def _patiently(work: Callable[[], T]) -> T:
+def _with_retries(work: Callable[[], T]) -> T:
     """The recorder may hold the database: every try waits for it by itself. Raises StoreError in the end."""
     for _ in range(TRIES - 1):
         try:
             return work()
-        except StoreRefused:
+        except StoreRejected:
             raise
         except StoreError:
             pass

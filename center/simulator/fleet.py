@@ -12,7 +12,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import NamedTuple
 
-from center.simulator.life import Life, Pace
+from center.simulator.life import Pace, StationLife
 from center.simulator.station import SimulatedStation
 from common.clock import Clock
 from common.mqtt.session import Broker
@@ -61,16 +61,16 @@ def terminals(county: County, stations: int) -> list[tuple[Terminal, int]]:
 class Fleet:
     """`run` lives the plan and tells, through `say`, how it goes."""
 
-    def __init__(self, county: County, broker: Broker, clock: Clock, plan: Plan, say: Callable[[str], None]) -> None:
-        self._county, self._plan, self._say = county, plan, say
-        self._chance = random.Random(plan.seed)
+    def __init__(self, county: County, broker: Broker, clock: Clock, plan: Plan, report: Callable[[str], None]) -> None:
+        self._county, self._plan, self._report = county, plan, report
+        self._rng = random.Random(plan.seed)
         self.counts: Counter[str] = Counter()
         pace = Pace().times(plan.pace)
-        self._lives: list[tuple[Life, int]] = []
+        self._lives: list[tuple[StationLife, int]] = []
         for terminal, township in terminals(county, plan.stations):
-            chance = random.Random(self._chance.getrandbits(64))
+            chance = random.Random(self._rng.getrandbits(64))
             station = SimulatedStation(terminal, broker, clock, chance, self.counts)
-            self._lives.append((Life(station, pace, chance, self.counts), township))
+            self._lives.append((StationLife(station, pace, chance, self.counts), township))
 
     async def run(self) -> bool:
         """True where every row of every station is receipted at the end."""
@@ -78,7 +78,7 @@ class Fleet:
         ramp_s = min(self._plan.seconds / 4, max(1.0, self._plan.stations / 100))
         async with asyncio.TaskGroup() as group:
             for life, _ in self._lives:
-                group.create_task(life.live(self._chance.uniform(0, ramp_s)))
+                group.create_task(life.run(self._rng.uniform(0, ramp_s)))
             others = [group.create_task(self._progress()), group.create_task(self._township_cuts())]
             await asyncio.sleep(self._plan.seconds)
             others[1].cancel()
@@ -86,9 +86,9 @@ class Fleet:
             others[0].cancel()
             total = self.total()  # before the farewells
             for life, _ in self._lives:
-                life.end()
-        odd = {name: count for name, count in self.counts.items() if ":" in name or name.endswith("none")}
-        self._say(f"{total}{f' {odd}' if odd else ''}")
+                life.stop()
+        odd = {name: count for name, count in self.counts.items() if ":" in name or name.startswith("invalid")}
+        self._report(f"{total}{f' {odd}' if odd else ''}")
         return total.waiting == 0
 
     def total(self) -> Total:
@@ -100,7 +100,7 @@ class Fleet:
 
     async def _drain(self) -> None:
         for life, _ in self._lives:
-            life.settle()
+            life.drain()
         until = asyncio.get_running_loop().time() + self._plan.drain_s
         await asyncio.sleep(min(1.0, self._plan.drain_s))
         while self.total().waiting and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110  # of 618 outboxes
@@ -109,18 +109,18 @@ class Fleet:
     async def _progress(self) -> None:
         while True:
             await asyncio.sleep(10)
-            self._say(str(self.total()))
+            self._report(str(self.total()))
 
     async def _township_cuts(self) -> None:
         """The power of a township fails: most of its stations go dark together."""
         while True:
-            await asyncio.sleep(self._chance.expovariate(TOWNSHIP_CUTS * self._plan.pace / 3600))
-            township = self._chance.randrange(len(self._county.township))
-            away_s = self._chance.uniform(30, 120)
-            hit = [life for life, place in self._lives if place == township and self._chance.random() < 0.8]
+            await asyncio.sleep(self._rng.expovariate(TOWNSHIP_CUTS * self._plan.pace / 3600))
+            township = self._rng.randrange(len(self._county.township))
+            away_s = self._rng.uniform(30, 120)
+            hit = [life for life, place in self._lives if place == township and self._rng.random() < 0.8]
             for life in hit:
-                life.power_cut(away_s * self._chance.uniform(0.9, 1.1))
-            self._say(
+                life.power_cut(away_s * self._rng.uniform(0.9, 1.1))
+            self._report(
                 f"{self._county.township[township].name}: power cut, {len(hit)} stations for {away_s:.0f} s (simulated)"
             )
 

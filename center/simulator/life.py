@@ -28,62 +28,62 @@ class Pace(NamedTuple):
         )  # fmt: skip
 
 
-class Life:
+class StationLife:
     """`live` until `end` is asked for. `power_cut` comes from outside too: a township's line hits all its stations."""
 
-    def __init__(self, station: SimulatedStation, pace: Pace, chance: random.Random, counts: Counter[str]) -> None:
-        self.station, self._pace, self._chance, self._counts = station, pace, chance, counts
-        self._asked: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
-        self._ending = False
-        self._over = asyncio.Event()
+    def __init__(self, station: SimulatedStation, pace: Pace, rng: random.Random, counts: Counter[str]) -> None:
+        self.station, self._pace, self._rng, self._counts = station, pace, rng, counts
+        self._requests: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
+        self._draining = False
+        self._stopped = asyncio.Event()
         self._due: dict[str, float] = {}
         self._connection: asyncio.Task[None] | None = None
-        self._went_s = 0.0
+        self._away_since_s = 0.0
 
-    async def live(self, first_s: float) -> None:
+    async def run(self, first_s: float) -> None:
         """Begin after `first_s`; return when `end` was called and the farewell is said."""
         await asyncio.sleep(first_s)
         now_s = self._now_s()
         self._due = {
-            "beat": now_s + self._chance.uniform(0, HEARTBEAT_S), "telemetry": now_s + self._chance.uniform(5, TELEMETRY_S),
-            "patience": now_s + 10, "event": now_s + self._next_event_s(), "line": inf, "power": inf,
+            "beat": now_s + self._rng.uniform(0, HEARTBEAT_S), "telemetry": now_s + self._rng.uniform(5, TELEMETRY_S),
+            "receipt timeout": now_s + 10, "event": now_s + self._next_event_s(), "line": inf, "power": inf,
         }  # fmt: skip
-        self.station.begin()
+        self.station.start()
         async with asyncio.TaskGroup() as group:
             self._connect(group)
-            while not self._over.is_set():
-                await self._one(group)
-            self.station.ends = True
+            while not self._stopped.is_set():
+                await self._next(group)
+            self.station.stopping = True
             self.station.closing()
-            await self._said()
+            await self._wait_for_acks()
             self._disconnect()
 
     def power_cut(self, away_s: float) -> None:
         """From outside, in the loop."""
-        self._asked.put_nowait(lambda: self._power_cut(away_s))
+        self._requests.put_nowait(lambda: self._power_cut(away_s))
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """No more events; whatever is away comes back: what waits can be receipted."""
 
         def do() -> None:
-            self._ending = True
+            self._draining = True
             for name, at in list(self._due.items()):
-                if name == "event" or name.startswith("well:"):
+                if name == "event" or name.startswith("normal:"):
                     self._due[name] = inf
                 elif name in ("line", "power") and at < inf:
-                    self._due[name] = self._now_s() + self._chance.uniform(0, 2)
+                    self._due[name] = self._now_s() + self._rng.uniform(0, 2)
 
-        self._asked.put_nowait(do)
+        self._requests.put_nowait(do)
 
-    def end(self) -> None:
-        self._asked.put_nowait(self._over.set)
+    def stop(self) -> None:
+        self._requests.put_nowait(self._stopped.set)
 
-    async def _one(self, group: asyncio.TaskGroup) -> None:
+    async def _next(self, group: asyncio.TaskGroup) -> None:
         """Wait for the next that is due, or for what is asked from outside, and do it."""
         name = min(self._due, key=lambda key: self._due[key])
         try:
             async with asyncio.timeout(max(0.0, self._due[name] - self._now_s())):
-                ask = await self._asked.get()
+                ask = await self._requests.get()
         except TimeoutError:
             self._do(name, group)
         else:
@@ -98,12 +98,12 @@ class Life:
             case "telemetry":
                 self._due[name] = now_s + TELEMETRY_S
                 station.telemetry()
-            case "patience":
+            case "receipt timeout":
                 self._due[name] = now_s + 10
-                station.look_for_receipts()
+                station.check_receipt_timeout()
             case "line":
                 self._due[name] = inf
-                station.line_back(now_s - self._went_s)
+                station.line_back(now_s - self._away_since_s)
                 self._connect(group)
             case "power":
                 self._due[name] = inf
@@ -114,69 +114,69 @@ class Life:
                 if station.powered:
                     self._event()
             case _:
-                self._well(name.removeprefix("well:"))
+                self._recover(name.removeprefix("normal:"))
 
     def _event(self) -> None:
         pace = self._pace
-        what = self._chance.choices(
+        what = self._rng.choices(
             (self._scan, self._trouble, self._line_cut, lambda: self._power_cut(None)),
             (pace.scans, pace.troubles, pace.line_cuts, pace.power_cuts),
         )[0]
         what()
 
     def _scan(self) -> None:
-        for _ in range(self._chance.randint(1, 6)):
+        for _ in range(self._rng.randint(1, 6)):
             self.station.scan()
 
     def _trouble(self) -> None:
-        name = self._chance.choice([n for n in self.station.readings if f"well:{n}" not in self._due] or ["terminal"])
-        _, minutes, reading = self._chance.choices(
+        name = self._rng.choice([n for n in self.station.readings if f"normal:{n}" not in self._due] or ["terminal"])
+        _, minutes, reading = self._rng.choices(
             SCENES[name].troubles, [weight for weight, _, _ in SCENES[name].troubles]
         )[0]
         self.station.change(name, reading)
-        self._due[f"well:{name}"] = self._now_s() + self._chance.expovariate(1 / (minutes * 60))
+        self._due[f"normal:{name}"] = self._now_s() + self._rng.expovariate(1 / (minutes * 60))
 
-    def _well(self, name: str) -> None:
+    def _recover(self, name: str) -> None:
         if self.station.powered:
-            del self._due[f"well:{name}"]
-            self.station.change(name, SCENES[name].well)
+            del self._due[f"normal:{name}"]
+            self.station.change(name, SCENES[name].normal)
         else:
-            self._due[f"well:{name}"] = self._now_s() + 30
+            self._due[f"normal:{name}"] = self._now_s() + 30
 
     def _line_cut(self) -> None:
-        if self._due["line"] == inf and not self._ending:
+        if self._due["line"] == inf and not self._draining:
             self._counts["line cuts"] += 1
             self.station.cut_line()
-            self._away("line", self._chance.expovariate(1 / self._pace.line_away_s))
+            self._away("line", self._rng.expovariate(1 / self._pace.line_away_s))
 
     def _power_cut(self, away_s: float | None) -> None:
-        if self.station.powered and not self._ending:
+        if self.station.powered and not self._draining:
             self._counts["power cuts"] += 1
             self.station.cut_power()
             self._due["line"] = inf  # the line comes back with the power
-            self._away("power", away_s or self._chance.expovariate(1 / self._pace.power_away_s))
+            self._away("power", away_s or self._rng.expovariate(1 / self._pace.power_away_s))
 
     def _away(self, name: str, away_s: float) -> None:
-        self._went_s = self._now_s()
-        self._due[name] = self._went_s + 1 + away_s
+        self._away_since_s = self._now_s()
+        self._due[name] = self._away_since_s + 1 + away_s
         self._disconnect()
 
     def _connect(self, group: asyncio.TaskGroup) -> None:
-        self._connection = group.create_task(self.station.connection())
+        self._connection = group.create_task(self.station.run_connection())
 
     def _disconnect(self) -> None:
         if self._connection:
             self._connection.cancel()
             self._connection = None
 
-    async def _said(self) -> None:
+    async def _wait_for_acks(self) -> None:
         until = self._now_s() + 2
-        while self.station.under_way and self._now_s() < until:  # noqa: ASYNC110  # once in a life
+        while self.station.in_flight and self._now_s() < until:  # noqa: ASYNC110  # once in a life
             await asyncio.sleep(0.05)
 
     def _next_event_s(self) -> float:
         an_hour = self._pace.scans + self._pace.troubles + self._pace.line_cuts + self._pace.power_cuts
-        return self._chance.expovariate(an_hour / 3600)
+        return self._rng.expovariate(an_hour / 3600)
 
     def _now_s(self) -> float:
         return asyncio.get_running_loop().time()

@@ -42,13 +42,13 @@ class MemoryOutbox:
         self._newest[leaf] = self.last_seq
         (self._live if live else self._backlog).append(self.last_seq)
 
-    def begin(self, under_way: Iterable[int] = ()) -> None:
+    def requeue(self, in_flight: Iterable[int] = ()) -> None:
         """Hand over again, as backlog, all that is not receipted and not under way: on a new connection, or for want of one."""
-        busy = set(under_way)
+        busy = set(in_flight)
         self._live.clear()
         self._backlog = deque(seq for seq in range(self.standing.upto + 1, self.last_seq + 1) if seq not in busy)
 
-    def take(self) -> tuple[list[Row], bool]:
+    def next_batch(self) -> tuple[list[Row], bool]:
         """The next row, or captures of the backlog that follow one another; and whether they are late. Empty: nothing."""
         if row := self._next(self._live):
             return [row], False
@@ -61,11 +61,11 @@ class MemoryOutbox:
                 break
         return rows, True
 
-    def is_present(self, row: Row) -> bool:
+    def may_retain(self, row: Row) -> bool:
         """Nothing newer was said on its topic: it may stand there as the retained message, also where it comes late."""
         return row.retained and self._newest.get(row.leaf) == row.seq
 
-    def receipt(self, receipt: Receipt, retained: bool) -> bool:
+    def apply_receipt(self, receipt: Receipt, retained: bool) -> bool:
         """Take in what the county has; True where all above goes again."""
         said = answer(self.standing, receipt, self.last_seq, retained)
         self.standing = said.standing

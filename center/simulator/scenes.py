@@ -16,7 +16,7 @@ from drivers.reading import Condition, Evidence, Reading, Reason, Scalar
 C = Condition
 
 
-def _seen(
+def _reading(
     condition: Condition, code: str, measures: dict[str, Scalar] | None = None, **params: str | int | float
 ) -> Reading:
     return Reading(
@@ -28,7 +28,7 @@ def _seen(
 class Scene(NamedTuple):
     """One device class: when all is well, and its troubles with how often each comes (relative) and lasts (mean minutes)."""
 
-    well: Reading
+    normal: Reading
     troubles: tuple[tuple[float, float, Reading], ...]
 
 
@@ -37,50 +37,50 @@ _SCREEN: dict[str, Scalar] = {"width_mm": 1430, "height_mm": 806, "area_m2": 1.1
 
 SCENES: dict[str, Scene] = {
     "terminal": Scene(
-        _seen(C.WORKING, "all_well", {"disk_free_mb": 81_920, "cpu_percent": 4.0, "memory_percent": 37.0}),
+        _reading(C.WORKING, "all_well", {"disk_free_mb": 81_920, "cpu_percent": 4.0, "memory_percent": 37.0}),
         (
-            (2, 30, _seen(C.ATTENTION, "disk_nearly_full", {"disk_free_mb": 900}, folder="/", free_mb=900)),
-            (1, 20, _seen(C.ATTENTION, "hot", {"temperature_c": 93}, temperature_c=93)),
+            (2, 30, _reading(C.ATTENTION, "disk_nearly_full", {"disk_free_mb": 900}, folder="/", free_mb=900)),
+            (1, 20, _reading(C.ATTENTION, "hot", {"temperature_c": 93}, temperature_c=93)),
         ),
     ),
     "broadband": Scene(
-        _seen(C.WORKING, "rate_ok", _LINE, line_mbps=19.4, wanted_mbps=7.2),
+        _reading(C.WORKING, "rate_ok", _LINE, line_mbps=19.4, wanted_mbps=7.2),
         (
-            (2, 6, _seen(C.UNREACHABLE, "internet_unreachable")),
-            (2, 10, _seen(C.UNREACHABLE, "access_line_down")),
+            (2, 6, _reading(C.UNREACHABLE, "internet_unreachable")),
+            (2, 10, _reading(C.UNREACHABLE, "access_line_down")),
         ),
     ),
     "led_screen": Scene(
-        _seen(C.WORKING, "connected", _SCREEN, name="TCL 65", diagonal_in=64.6, area_m2=1.153),
+        _reading(C.WORKING, "connected", _SCREEN, name="TCL 65", diagonal_in=64.6, area_m2=1.153),
         (
-            (3, 15, _seen(C.ABSENT, "unplugged", connector="HDMI-A-1")),
-            (1, 10, _seen(C.FAULTY, "edid_lost", connector="HDMI-A-1")),
+            (3, 15, _reading(C.ABSENT, "unplugged", connector="HDMI-A-1")),
+            (1, 10, _reading(C.FAULTY, "edid_lost", connector="HDMI-A-1")),
         ),
     ),
     "printer": Scene(
-        _seen(C.WORKING, "ok", {"can_print": True, "can_copy": True, "toner_percent": 62}),
+        _reading(C.WORKING, "ok", {"can_print": True, "can_copy": True, "toner_percent": 62}),
         (
-            (6, 12, _seen(C.FAULTY, "paper_out", {"can_print": True, "can_copy": True})),
-            (3, 8, _seen(C.FAULTY, "paper_jam", {"can_print": True, "can_copy": True})),
-            (2, 40, _seen(C.ATTENTION, "toner_low", {"can_print": True, "can_copy": True, "toner_percent": 6})),
-            (2, 20, _seen(C.ABSENT, "no_printer")),
+            (6, 12, _reading(C.FAULTY, "paper_out", {"can_print": True, "can_copy": True})),
+            (3, 8, _reading(C.FAULTY, "paper_jam", {"can_print": True, "can_copy": True})),
+            (2, 40, _reading(C.ATTENTION, "toner_low", {"can_print": True, "can_copy": True, "toner_percent": 6})),
+            (2, 20, _reading(C.ABSENT, "no_printer")),
         ),
     ),
     "scan_gun": Scene(
-        _seen(C.WORKING, "ready", {"captures": 0}, name="Newland HR22"),
-        ((1, 5, _seen(C.ABSENT, "no_gun_found")),),
+        _reading(C.WORKING, "ready", {"captures": 0}, name="Newland HR22"),
+        ((1, 5, _reading(C.ABSENT, "no_gun_found")),),
     ),
     "video": Scene(
-        _seen(C.WORKING, "picture", {"width": 640, "height": 480}, name="UVC Camera"),
+        _reading(C.WORKING, "picture", {"width": 640, "height": 480}, name="UVC Camera"),
         (
-            (3, 20, _seen(C.IN_USE, "camera_in_use", name="UVC Camera", by="wemeet")),
-            (2, 15, _seen(C.FAULTY, "black", name="UVC Camera")),
-            (1, 15, _seen(C.ABSENT, "no_camera")),
+            (3, 20, _reading(C.IN_USE, "camera_in_use", name="UVC Camera", by="wemeet")),
+            (2, 15, _reading(C.FAULTY, "black", name="UVC Camera")),
+            (1, 15, _reading(C.ABSENT, "no_camera")),
         ),
     ),
     "web_page": Scene(
-        _seen(C.WORKING, "page_answers", {"status": 200, "answer_ms": 180}, title="融水益农"),
-        ((1, 10, _seen(C.UNREACHABLE, "no_answer", timeout_s=8)),),
+        _reading(C.WORKING, "page_answers", {"status": 200, "answer_ms": 180}, title="融水益农"),
+        ((1, 10, _reading(C.UNREACHABLE, "no_answer", timeout_s=8)),),
     ),
 }  # fmt: skip
 
@@ -98,14 +98,14 @@ CODES = (
     "https://id.gs1.org/01/06901234567892",
 )
 
-_SEEN_BY = tuple(
+_ATTESTATIONS = tuple(
     Attestation(item=line.code, by="模拟 (simulated)", on=date(2026, 1, 1))
     for line in ANNEX_2
     if line.code in ATTESTABLE
 )
 
 
-def standing(profile: StationType, readings: dict[str, Reading]) -> tuple[Item, ...]:
+def standard_items(profile: StationType, readings: dict[str, Reading]) -> tuple[Item, ...]:
     """The items of the standard as the agent itself would judge these readings."""
     held = {name: (("main", reading),) for name, reading in readings.items()}
-    return verdicts(profile, held, _SEEN_BY, (), Rules(), True)
+    return verdicts(profile, held, _ATTESTATIONS, (), Rules(), True)

@@ -13,7 +13,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from center.broker import Retry, stay_connected
 from center.simulator.outbox import MemoryOutbox, Row
-from center.simulator.scenes import CODES, EQUIPMENT, SCENES, standing
+from center.simulator.scenes import CODES, EQUIPMENT, SCENES, standard_items
 from common.clock import Clock, rfc3339
 from common.events import Event, Layer, LinkDown, LinkUp, Start
 from common.messages import (
@@ -39,10 +39,10 @@ from common.station import Terminal
 from drivers.reading import Reading
 
 VERSION = "simulated"
-WINDOW = 10
+INFLIGHT_WINDOW = 10
 HEARTBEAT_S, TELEMETRY_S = 60.0, 300.0
 WILL_DELAY_S, EXPIRY_S = 60, 600
-PATIENCE_S = (30.0, 600.0)  # without a receipt: hand over again after so long at first, and at most
+RECEIPT_TIMEOUT_S = (30.0, 600.0)  # without a receipt: hand over again after so long at first, and at most
 
 
 class _Batch(Message, frozen=True, kw_only=True):
@@ -56,43 +56,43 @@ class SimulatedStation:
     """Listens on its own connection (`common.mqtt.connection.Ears`). `counts` is shared by the fleet."""
 
     def __init__(
-        self, terminal: Terminal, broker: Broker, clock: Clock, chance: random.Random, counts: Counter[str]
+        self, terminal: Terminal, broker: Broker, clock: Clock, rng: random.Random, counts: Counter[str]
     ) -> None:
-        self.terminal, self._broker, self._clock, self._chance = terminal, broker, clock, chance
+        self.terminal, self._broker, self._clock, self._rng = terminal, broker, clock, rng
         self._counts = counts
-        self._boot = f"{chance.getrandbits(32):08x}"
-        self._run_id = f"{chance.getrandbits(32):08x}"
-        self._fingerprint = f"{chance.getrandbits(48):012x}"
+        self._boot = f"{rng.getrandbits(32):08x}"
+        self._run_id = f"{rng.getrandbits(32):08x}"
+        self._fingerprint = f"{rng.getrandbits(48):012x}"
         self._connection = 0
-        self._boot_mono_ms = clock.mono_ms() - chance.randrange(3_600_000, 200_000_000)
-        self.outbox = MemoryOutbox(f"{chance.getrandbits(48):012x}", self._void)
-        self.readings: dict[str, Reading] = {name: SCENES[name].well for name in EQUIPMENT[terminal.number.type]}
-        self._items = standing(terminal.number.type, self.readings)
+        self._boot_mono_ms = clock.mono_ms() - rng.randrange(3_600_000, 200_000_000)
+        self.outbox = MemoryOutbox(f"{rng.getrandbits(48):012x}", self._void)
+        self.readings: dict[str, Reading] = {name: SCENES[name].normal for name in EQUIPMENT[terminal.number.type]}
+        self._items = standard_items(terminal.number.type, self.readings)
         self._captures = 0
         self._wire: Wire | None = None
-        self._under_way: dict[int, tuple[int, ...]] = {}  # message id -> numbers of the rows in it
-        self._progress_s, self._patience_s = 0.0, PATIENCE_S[0]
-        self._meant = False  # the next loss of the connection belongs to this life
-        self.powered, self.ends = True, False
+        self._in_flight: dict[int, tuple[int, ...]] = {}  # message id -> numbers of the rows in it
+        self._progress_s, self._receipt_timeout_s = 0.0, RECEIPT_TIMEOUT_S[0]
+        self._loss_expected = False  # the next loss of the connection belongs to this life
+        self.powered, self.stopping = True, False
 
     @property
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """Messages that the broker has not acknowledged."""
         return self._wire.under_way if self._wire else 0
 
     # life
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """The first rows: a start, every device, the standard."""
         self._journal(Start(run=self._run_id, version=VERSION, previous_end="first", outbox="new"))
         for name in self.readings:
             self._device(name, None)
         self._standard()
 
-    async def connection(self) -> None:
+    async def run_connection(self) -> None:
         """Until cancelled."""
         retry = Retry(first_s=1, cap_s=30)
-        await stay_connected(self._broker, self._session, self, self._chance, retry, lambda _why: self._failed())
+        await stay_connected(self._broker, self._session, self, self._rng, retry, lambda _why: self._connect_failed())
 
     def cut_line(self) -> None:
         """The line is gone, the station goes on: nothing is told to the broker."""
@@ -115,7 +115,7 @@ class SimulatedStation:
         self.powered = True
         previous_run, previous_boot = self._run_id, self._boot
         self._boot, self._run_id, self._connection = (
-            f"{self._chance.getrandbits(32):08x}", f"{self._chance.getrandbits(32):08x}", 0,
+            f"{self._rng.getrandbits(32):08x}", f"{self._rng.getrandbits(32):08x}", 0,
         )  # fmt: skip
         self._boot_mono_ms = self._clock.mono_ms() - 25_000
         start = Start(
@@ -125,18 +125,18 @@ class SimulatedStation:
         self._journal(start)
 
     def _drop(self) -> None:
-        self._meant = True
+        self._loss_expected = True
         if self._wire:
             self._wire.drop(Trouble("closed", "line cut"))
 
     def _journal(self, event: Event) -> None:
-        self._row("journal", Journal(**self._placed(), event=event.name, details=event.details()))
+        self._add_row("journal", Journal(**self._row_fields(), event=event.name, details=event.details()))
 
     def change(self, name: str, reading: Reading) -> None:
         """A device is seen otherwise, and believed."""
         before, self.readings[name] = self.readings[name], reading
         self._device(name, before)
-        items = standing(self.terminal.number.type, self.readings)
+        items = standard_items(self.terminal.number.type, self.readings)
         if [(i.item, i.verdict, i.because) for i in items] != [(i.item, i.verdict, i.because) for i in self._items]:
             self._items = items
             self._standard()
@@ -144,10 +144,10 @@ class SimulatedStation:
     def scan(self) -> None:
         """One capture."""
         self._captures += 1
-        text = self._chance.choice(CODES)
+        text = self._rng.choice(CODES)
         mono_ms = self._mono_ms()
-        self._row("scan", Capture(
-            **self._placed(), gun="main", identity="simulated", number=self._captures, source="simulated", text=text,
+        self._add_row("scan", Capture(
+            **self._row_fields(), gun="main", identity="simulated", number=self._captures, source="simulated", text=text,
             raw=text.encode().hex(), charset="ascii", charset_because="all bytes below 0x80", symbology=None,
             start_mono_ms=mono_ms - 40, end_mono_ms=mono_ms,
         ))  # fmt: skip
@@ -155,7 +155,7 @@ class SimulatedStation:
     def heartbeat(self) -> None:
         verdicts = Counter(item.verdict for item in self._items)
         beat = Heartbeat(
-            **self._stamped(), run=self._run_id, connection=self._connection, uptime_s=self._mono_ms() // 1000,
+            **self._stamp_fields(), run=self._run_id, connection=self._connection, uptime_s=self._mono_ms() // 1000,
             waiting=self.outbox.waiting, oldest_waiting_s=None, verdicts=dict(verdicts), last_seq=self.outbox.last_seq,
             outbox=self.outbox.standing.outbox,
         )  # fmt: skip
@@ -163,42 +163,42 @@ class SimulatedStation:
 
     def telemetry(self) -> None:
         measures = {
-            f"{name}.main.{measure}": round(value * self._chance.uniform(0.97, 1.03), 2)
+            f"{name}.main.{measure}": round(value * self._rng.uniform(0.97, 1.03), 2)
             for name, reading in self.readings.items()
             for measure, value in reading.measures.items()
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
-        self._publish("telemetry", Telemetry(**self._stamped(), measures=measures), 1)
+        self._publish("telemetry", Telemetry(**self._stamp_fields(), measures=measures), 1)
 
     def closing(self) -> None:
         """A clean stop, said."""
-        self._meant = True
+        self._loss_expected = True
         self._publish("state", self._state("closing"), 1, retain=True)
 
-    def look_for_receipts(self) -> None:
+    def check_receipt_timeout(self) -> None:
         """Rows that the broker took and nobody receipts go again, more and more seldom."""
         now_s = self._now_s()
-        if self._wire and self.outbox.waiting and now_s - self._progress_s > self._patience_s:
-            self._progress_s, self._patience_s = now_s, min(PATIENCE_S[1], self._patience_s * 2)
-            self._counts["handed over again"] += 1
-            self._again()
+        if self._wire and self.outbox.waiting and now_s - self._progress_s > self._receipt_timeout_s:
+            self._progress_s, self._receipt_timeout_s = now_s, min(RECEIPT_TIMEOUT_S[1], self._receipt_timeout_s * 2)
+            self._counts["resent"] += 1
+            self._resend()
 
     # ears
 
     def connected(self, wire: Wire, resumed: bool) -> None:  # noqa: ARG002  # the session holds nothing that is needed
-        self._wire, self._meant = wire, False
+        self._wire, self._loss_expected = wire, False
         self._counts["connects"] += 1
         wire.subscribe([topic(self.terminal.name, "receipt"), topic(self.terminal.name, "command/+")])
         self._publish("state", self._state("online"), 1, retain=True)
         self.heartbeat()
-        self._under_way.clear()
-        self._progress_s, self._patience_s = self._now_s(), PATIENCE_S[0]
-        self._again()
+        self._in_flight.clear()
+        self._progress_s, self._receipt_timeout_s = self._now_s(), RECEIPT_TIMEOUT_S[0]
+        self._resend()
 
     def lost(self, why: Trouble) -> None:
         self._wire = None
-        self._under_way.clear()
-        if not self._meant and not self.ends:
+        self._in_flight.clear()
+        if not self._loss_expected and not self.stopping:
             self._counts["reconnects"] += 1
             self._counts[f"lost: {why.code}"] += 1
 
@@ -208,76 +208,78 @@ class SimulatedStation:
         try:
             receipt = msgspec.json.decode(message.payload, type=Receipt)
         except msgspec.MsgspecError:
-            self._counts["receipts that are none"] += 1
+            self._counts["invalid receipts"] += 1
             return
         before = self.outbox.standing.upto
-        again = self.outbox.receipt(receipt, message.retain)
+        again = self.outbox.apply_receipt(receipt, message.retain)
         gained = self.outbox.standing.upto - before
         if gained:
-            self._progress_s, self._patience_s = self._now_s(), PATIENCE_S[0]
+            self._progress_s, self._receipt_timeout_s = self._now_s(), RECEIPT_TIMEOUT_S[0]
             self._counts["receipted"] += gained
         if again:
-            self._again()
+            self._resend()
 
     def acknowledged(self, mid: int, reason: ReasonCode) -> None:
-        if self._under_way.pop(mid, None) and reason.is_failure:
+        if self._in_flight.pop(mid, None) and reason.is_failure:
             self._counts[f"refused: {reason}"] += 1
-        self._pump()
+        self._publish_waiting()
 
     # sending
 
-    def _again(self) -> None:
-        self.outbox.begin(seq for numbers in self._under_way.values() for seq in numbers)
-        self._pump()
+    def _resend(self) -> None:
+        self.outbox.requeue(seq for numbers in self._in_flight.values() for seq in numbers)
+        self._publish_waiting()
 
-    def _pump(self) -> None:
-        while (wire := self._wire) and len(self._under_way) < min(WINDOW, wire.receive_maximum):
-            rows, late = self.outbox.take()
+    def _publish_waiting(self) -> None:
+        while (wire := self._wire) and len(self._in_flight) < min(INFLIGHT_WINDOW, wire.receive_maximum):
+            rows, late = self.outbox.next_batch()
             if not rows:
                 return
-            mid = self._hand_over(wire, rows, late)
+            mid = self._publish_rows(wire, rows, late)
             if mid is None:
                 return
-            self._under_way[mid] = tuple(row.seq for row in rows)
+            self._in_flight[mid] = tuple(row.seq for row in rows)
 
-    def _hand_over(self, wire: Wire, rows: list[Row], late: bool) -> int | None:
+    def _publish_rows(self, wire: Wire, rows: list[Row], late: bool) -> int | None:
         first = rows[0]
         body = first.body
         if first.leaf == "scan":
             batch = _Batch(
-                **self._stamped(), outbox=self.outbox.standing.outbox, captures=tuple(msgspec.Raw(r.body) for r in rows)
+                **self._stamp_fields(),
+                outbox=self.outbox.standing.outbox,
+                captures=tuple(msgspec.Raw(r.body) for r in rows),
             )
             body = msgspec.json.encode(batch)
         user = (SIMULATED, LATE) if late else (SIMULATED,)
         self._counts["sent"] += len(rows)
-        return wire.publish(topic(self.terminal.name, first.leaf), body, 1, self.outbox.is_present(first), user)
+        return wire.publish(topic(self.terminal.name, first.leaf), body, 1, self.outbox.may_retain(first), user)
 
     def _publish(self, leaf: str, message: Message, qos: int, retain: bool = False) -> None:
         if self._wire:
             self._wire.publish(topic(self.terminal.name, leaf), msgspec.json.encode(message), qos, retain, (SIMULATED,))
 
-    def _row(self, leaf: str, message: Receipted, retained: bool = False) -> None:
+    def _add_row(self, leaf: str, message: Receipted, retained: bool = False) -> None:
         self.outbox.add(leaf, msgspec.json.encode(message), retained, live=self._wire is not None)
         self._counts["rows"] += 1
-        self._pump()
+        self._publish_waiting()
 
     def _device(self, name: str, before: Reading | None) -> None:
         reading = self.readings[name]
-        self._row(f"device/{name}/main", Device(
-            **self._placed(), device_class=name, id="main", condition=reading.condition, reason=reading.reason.code,
+        self._add_row(f"device/{name}/main", Device(
+            **self._row_fields(), device_class=name, id="main", condition=reading.condition, reason=reading.reason.code,
             params=reading.reason.params, measures=reading.measures, evidence=reading.evidence,
             previous=before.condition if before else None,
         ), retained=True)  # fmt: skip
 
     def _standard(self) -> None:
-        self._row(
+        self._add_row(
             "standard",
-            Standard(**self._placed(), profile=self.terminal.number.type.value, items=self._items),
+            Standard(**self._row_fields(), profile=self.terminal.number.type.value, items=self._items),
             retained=True,
         )
 
     def _void(self, seq: int) -> bytes:
-        placed: dict[str, Any] = {**self._placed(), "seq": seq}
+        placed: dict[str, Any] = {**self._row_fields(), "seq": seq}
         return msgspec.json.encode(Journal(**placed, event="void", details={"reason": "not_in_archive", "was": "?"}))
 
     def _session(self) -> Session:
@@ -290,22 +292,22 @@ class SimulatedStation:
 
     def _state(self, word: str) -> State:
         return State(
-            **self._stamped(), state=word, connection=self._connection, run=self._run_id,  # type: ignore[arg-type]
+            **self._stamp_fields(), state=word, connection=self._connection, run=self._run_id,  # type: ignore[arg-type]
             outbox=self.outbox.standing.outbox, fingerprint=self._fingerprint, version=VERSION,
             division=self.terminal.division, number=str(self.terminal.number), terminal=self.terminal.terminal,
             simulated=True,
         )  # fmt: skip
 
-    def _failed(self) -> None:
+    def _connect_failed(self) -> None:
         self._counts["reconnects"] += 1
 
-    def _stamped(self) -> dict[str, Any]:
+    def _stamp_fields(self) -> dict[str, Any]:
         return {
             "boot": self._boot, "at": rfc3339(self._clock.now()), "mono_ms": self._mono_ms(), "clock": "synced",
         }  # fmt: skip
 
-    def _placed(self) -> dict[str, Any]:
-        return {**self._stamped(), "outbox": self.outbox.standing.outbox, "seq": self.outbox.last_seq + 1}
+    def _row_fields(self) -> dict[str, Any]:
+        return {**self._stamp_fields(), "outbox": self.outbox.standing.outbox, "seq": self.outbox.last_seq + 1}
 
     def _mono_ms(self) -> int:
         return self._clock.mono_ms() - self._boot_mono_ms

@@ -17,42 +17,42 @@ class StoreError(YinongError):
     """The store cannot be opened, or could not commit now (disk full, locked, gone): try again; nothing was kept."""
 
 
-class StoreRefused(StoreError):  # noqa: N818
+class StoreRejected(StoreError):  # noqa: N818
     """The database takes other rows, but not one of these: trying again is in vain."""
 
 
-def opened(url: str, now: str, *, make: bool = True) -> tuple[Engine, str]:
+def open_database(url: str, now: str, *, create: bool = True) -> tuple[Engine, str]:
     """The engine and the id of its store; migrated where needed, made where `make` (`now` stamps it). Raises StoreError."""
     try:
         engine = create_engine(url)
         if engine.dialect.name not in ("sqlite", "postgresql"):
             raise StoreError(f"the store is SQLite or PostgreSQL, not {engine.dialect.name}")
         if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _durable)
-            event.listen(engine, "begin", _begin)
+            event.listen(engine, "connect", _set_pragmas)
+            event.listen(engine, "begin", _begin_immediate)
         file = engine.url.database
-        if not make and engine.dialect.name == "sqlite" and file and not Path(file).is_file():
+        if not create and engine.dialect.name == "sqlite" and file and not Path(file).is_file():
             raise StoreError(_NO_STORE.format(file))
         with engine.begin() as connection:
-            if not make and not inspect(connection).has_table(schema.schema_version.name):
+            if not create and not inspect(connection).has_table(schema.schema_version.name):
                 raise StoreError(_NO_STORE.format(file))
-            return engine, _ready(connection, now)
+            return engine, _migrate(connection, now)
     except (SQLAlchemyError, ImportError) as error:
         raise StoreError(f"{url.rpartition('@')[2]}: {error}") from error  # what stands before @ may be a password
 
 
-def _durable(connection: Any, _record: Any) -> None:
+def _set_pragmas(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions are begun here, not guessed by the driver
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA busy_timeout=5000")
 
 
-def _begin(connection: Connection) -> None:
+def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _ready(connection: Connection, now: str) -> str:
+def _migrate(connection: Connection, now: str) -> str:
     """Migrate to the newest version; the store's id."""
     table = schema.schema_version
     there = inspect(connection).has_table(table.name)

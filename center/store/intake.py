@@ -14,8 +14,8 @@ from msgspec import Meta
 from common.messages import ROOT, Capture, Journal, Message, OutboxId, Receipted, State, topic, type_of
 from common.station import BadStation, Terminal
 
-MOST = 2**63 - 1  # what a database's integer holds
-LONGEST_LEAF = 200
+MAX_SEQ = 2**63 - 1  # what a database's integer holds
+MAX_LEAF_LENGTH = 200
 
 
 class Arrived(NamedTuple):
@@ -79,7 +79,7 @@ class Value(NamedTuple):
     seq: int | None = None
 
 
-class Taken(NamedTuple):
+class Parsed(NamedTuple):
     """All that one message gave."""
 
     rows: tuple[Row, ...] = ()
@@ -87,41 +87,41 @@ class Taken(NamedTuple):
     values: tuple[Value, ...] = ()
     state: tuple[Terminal, State] | None = None
 
-    def bytes_aside(self, why: str) -> "Taken":
+    def as_set_aside(self, why: str) -> "Parsed":
         """The same as bytes only: for what the database itself refuses."""
         things = (*self.rows, *self.values)
         aside = (SetAside(thing.terminal.name, thing.leaf, thing.body, why, thing.simulated) for thing in things)
-        return Taken(set_aside=(*self.set_aside, *aside))
+        return Parsed(set_aside=(*self.set_aside, *aside))
 
 
-def split(topic: str) -> tuple[str, str] | None:
+def split_topic(topic: str) -> tuple[str, str] | None:
     """Name and leaf of a topic below the root; None where it is not of ours."""
     head = ROOT + "/"
     name, slash, leaf = topic[len(head) :].partition("/")
     return (name, leaf) if topic.startswith(head) and slash else None
 
 
-def take(arrived: Arrived) -> Taken:
+def parse(arrived: Arrived) -> Parsed:
     """The worth of one message."""
-    name, leaf = split(arrived.topic) or ("", arrived.topic)
+    name, leaf = split_topic(arrived.topic) or ("", arrived.topic)
     try:
         terminal = Terminal.parse(name)
     except BadStation as error:
-        return Taken(set_aside=(SetAside(name, leaf, arrived.payload, str(error), arrived.simulated),))
+        return Parsed(set_aside=(SetAside(name, leaf, arrived.payload, str(error), arrived.simulated),))
     kind = type_of(leaf)
-    if kind is None or not issubclass(kind, Message) or len(leaf) > LONGEST_LEAF:
-        return _rejected(terminal, leaf, arrived, arrived.payload, "the contract has no such topic")
+    if kind is None or not issubclass(kind, Message) or len(leaf) > MAX_LEAF_LENGTH:
+        return _reject(terminal, leaf, arrived, arrived.payload, "the contract has no such topic")
     if leaf == "scan":
-        return _scan(terminal, arrived)
-    message = _decoded(kind, arrived.payload)
+        return _parse_scan(terminal, arrived)
+    message = _decode(kind, arrived.payload)
     if isinstance(message, str):
-        return _rejected(terminal, leaf, arrived, arrived.payload, message)
+        return _reject(terminal, leaf, arrived, arrived.payload, message)
     if isinstance(message, Receipted):
         row = Row(terminal, message.outbox, message.seq, leaf, arrived.payload, arrived.late, arrived.simulated)
         if isinstance(message, Journal):
-            return Taken(rows=(row._replace(void=message.event == "void"),))
-        return Taken((row,), values=(Value(terminal, leaf, row.body, row.simulated, row.outbox, row.seq),))
-    return _unreceipted(terminal, leaf, arrived, message)
+            return Parsed(rows=(row._replace(void=message.event == "void"),))
+        return Parsed((row,), values=(Value(terminal, leaf, row.body, row.simulated, row.outbox, row.seq),))
+    return _parse_unreceipted(terminal, leaf, arrived, message)
 
 
 def void_range(body: bytes, seq: int) -> tuple[int, int]:
@@ -129,42 +129,42 @@ def void_range(body: bytes, seq: int) -> tuple[int, int]:
 
     Of any other journal entry: its own.
     """
-    void = _decoded(_Void, body)
+    void = _decode(_VoidEntry, body)
     first = seq if isinstance(void, str) else void.details.first
     return (first, seq) if 1 <= first <= seq else (seq, seq)
 
 
-class _Voided(msgspec.Struct, frozen=True):
-    first: int = msgspec.field(name="from", default=MOST)
+class _VoidDetails(msgspec.Struct, frozen=True):
+    first: int = msgspec.field(name="from", default=MAX_SEQ)
 
 
-class _Void(msgspec.Struct):
+class _VoidEntry(msgspec.Struct):
     event: Literal["void"]
-    details: _Voided = _Voided()
+    details: _VoidDetails = _VoidDetails()
 
 
-def take_row(terminal: Terminal, outbox: str, seq: int, leaf: str, body: bytes) -> Taken:
+def parse_row(terminal: Terminal, outbox: str, seq: int, leaf: str, body: bytes) -> Parsed:
     """The worth of one row of a parcel: as over the wire, late; a row always, whatever its body is.
 
     A body that does not keep to the contract, or names another place than the parcel does, is set aside and its place held.
     """
     arrived = Arrived(topic(terminal.name, leaf), body, late=True)
-    taken = _capture(terminal, arrived, body) if leaf == "scan" else take(arrived)
+    taken = _parse_capture(terminal, arrived, body) if leaf == "scan" else parse(arrived)
     if [(row.outbox, row.seq) for row in taken.rows] == [(outbox, seq)]:
         return taken
     other = SetAside(terminal.name, leaf, body, f"it came as {outbox} {seq} and is no such row", False)
     row = Row(terminal, outbox, seq, leaf, body, late=True, simulated=False, rejected=True)
-    return Taken((row,), taken.set_aside or (other,))
+    return Parsed((row,), taken.set_aside or (other,))
 
 
-def _unreceipted(terminal: Terminal, leaf: str, arrived: Arrived, message: Message) -> Taken:
+def _parse_unreceipted(terminal: Terminal, leaf: str, arrived: Arrived, message: Message) -> Parsed:
     if not isinstance(message, State):
-        return Taken(values=(Value(terminal, leaf, arrived.payload, arrived.simulated),))
+        return Parsed(values=(Value(terminal, leaf, arrived.payload, arrived.simulated),))
     named = (message.division, message.number, message.terminal)
     if named != (terminal.division, str(terminal.number), terminal.terminal):
-        return _rejected(terminal, leaf, arrived, arrived.payload, f"the state names another terminal: {named}")
+        return _reject(terminal, leaf, arrived, arrived.payload, f"the state names another terminal: {named}")
     value = Value(terminal, leaf, arrived.payload, arrived.simulated or message.simulated, message.outbox)
-    return Taken(values=(value,), state=(terminal, message))
+    return Parsed(values=(value,), state=(terminal, message))
 
 
 class _Batch(Message, frozen=True, kw_only=True):
@@ -174,41 +174,41 @@ class _Batch(Message, frozen=True, kw_only=True):
     captures: tuple[msgspec.Raw, ...]
 
 
-def _scan(terminal: Terminal, arrived: Arrived) -> Taken:
-    batch = _decoded(_Batch, arrived.payload)
+def _parse_scan(terminal: Terminal, arrived: Arrived) -> Parsed:
+    batch = _decode(_Batch, arrived.payload)
     if isinstance(batch, str):
-        return _rejected(terminal, "scan", arrived, arrived.payload, batch)
+        return _reject(terminal, "scan", arrived, arrived.payload, batch)
     rows: list[Row] = []
     aside: list[SetAside] = []
     for raw in batch.captures:
-        taken = _capture(terminal, arrived, bytes(raw))
+        taken = _parse_capture(terminal, arrived, bytes(raw))
         rows += taken.rows
         aside += taken.set_aside
-    return Taken(tuple(rows), tuple(aside))
+    return Parsed(tuple(rows), tuple(aside))
 
 
-def _capture(terminal: Terminal, arrived: Arrived, body: bytes) -> Taken:
-    capture = _decoded(Capture, body)
+def _parse_capture(terminal: Terminal, arrived: Arrived, body: bytes) -> Parsed:
+    capture = _decode(Capture, body)
     if isinstance(capture, str):
-        return _rejected(terminal, "scan", arrived, body, capture)
-    return Taken((Row(terminal, capture.outbox, capture.seq, "scan", body, arrived.late, arrived.simulated),))
+        return _reject(terminal, "scan", arrived, body, capture)
+    return Parsed((Row(terminal, capture.outbox, capture.seq, "scan", body, arrived.late, arrived.simulated),))
 
 
 class _Place(msgspec.Struct):
     """All that is needed to count a rejected message as received."""
 
     outbox: OutboxId
-    seq: Annotated[int, Meta(ge=1, le=MOST)]
+    seq: Annotated[int, Meta(ge=1, le=MAX_SEQ)]
 
 
-def _rejected(terminal: Terminal, leaf: str, arrived: Arrived, body: bytes, why: str) -> Taken:
+def _reject(terminal: Terminal, leaf: str, arrived: Arrived, body: bytes, why: str) -> Parsed:
     """Set aside; holds its place in the sequence where that can be read."""
     aside = SetAside(terminal.name, leaf, body, why.replace("\0", "\\0"), arrived.simulated)
-    place = _decoded(_Place, body)
+    place = _decode(_Place, body)
     if isinstance(place, str):
-        return Taken(set_aside=(aside,))
+        return Parsed(set_aside=(aside,))
     row = Row(terminal, place.outbox, place.seq, leaf, body, arrived.late, arrived.simulated, rejected=True)
-    return Taken((row,), (aside,))
+    return Parsed((row,), (aside,))
 
 
 @cache
@@ -216,7 +216,7 @@ def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
-def _decoded(kind: type[Any], payload: bytes) -> Any | str:
+def _decode(kind: type[Any], payload: bytes) -> Any | str:
     """The message, or in words why it is none."""
     try:
         message = _decoder(kind).decode(payload)
@@ -224,6 +224,6 @@ def _decoded(kind: type[Any], payload: bytes) -> Any | str:
         return str(error)
     except RecursionError:
         return "nested too deep"
-    if isinstance(message, Receipted) and message.seq > MOST:
-        return f"seq is above {MOST}"
+    if isinstance(message, Receipted) and message.seq > MAX_SEQ:
+        return f"seq is above {MAX_SEQ}"
     return message

@@ -10,16 +10,16 @@ from common.messages import State
 from common.station import Terminal
 
 Insert: TypeAlias = Callable[[Table], Any]  # the dialect's, with ON CONFLICT
-NEWEST = 4
-_WHO = ("division", "station", "terminal")
+MAX_NAMED = 4
+_TERMINAL = ("division", "station", "terminal")
 
 
 class KnownKey(NamedTuple):
     """A key that is known to be the terminal's."""
 
     key: str
-    by_hand: bool  # an operator vouched for it; else the terminal told it over its link
-    first_told: str
+    vouched: bool  # an operator vouched for it; else the terminal told it over its link
+    first_reported: str
 
 
 def keys_of(connection: Connection, terminal: Terminal) -> list[KnownKey]:
@@ -27,13 +27,13 @@ def keys_of(connection: Connection, terminal: Terminal) -> list[KnownKey]:
     columns = schema.export_key.c
     found = connection.execute(
         select(columns.key, columns.by_hand, columns.first_told)
-        .where(*(columns[name] == value for name, value in _who(terminal).items()))
+        .where(*(columns[name] == value for name, value in _terminal_columns(terminal).items()))
         .order_by(columns.first_told, columns.key)
     )
     return [KnownKey(*line) for line in found]
 
 
-def tell_keys(
+def record_keys(
     connection: Connection, insert: Insert, states: Iterable[tuple[Terminal, State]], now: str
 ) -> tuple[Terminal, ...]:
     """Note the keys of births; gives the terminals that told another one than before."""
@@ -43,23 +43,23 @@ def tell_keys(
         known = keys_of(connection, terminal)
         if known and key not in (one.key for one in known):
             changed.append(terminal)
-        _note(connection, insert, terminal, key, False, now)
+        _record_key(connection, insert, terminal, key, False, now)
     return tuple(changed)
 
 
 def trust_key(connection: Connection, insert: Insert, terminal: Terminal, key: str, now: str) -> None:
     """An operator vouches for it."""
-    _note(connection, insert, terminal, key, True, now)
+    _record_key(connection, insert, terminal, key, True, now)
 
 
-def note_parcel(
+def record_parcel(
     connection: Connection, insert: Insert, terminal: Terminal, line: dict[str, Any], outboxes: Iterable[str]
 ) -> None:
     """A parcel was stored (`line`: its row without the terminal); the recorder is left word to receipt its outboxes."""
-    connection.execute(insert(schema.parcel).on_conflict_do_nothing(), [{**_who(terminal), **line}])
+    connection.execute(insert(schema.parcel).on_conflict_do_nothing(), [{**_terminal_columns(terminal), **line}])
     words = [
         {
-            **_who(terminal),
+            **_terminal_columns(terminal),
             "outbox": outbox,
             "digest": line["digest"],
             "imported_at": line["imported_at"],
@@ -71,7 +71,7 @@ def note_parcel(
     again = {"told": statement.excluded.told}
     if words:
         connection.execute(
-            statement.on_conflict_do_update(index_elements=[*_WHO, "outbox", "digest"], set_=again), words
+            statement.on_conflict_do_update(index_elements=[*_TERMINAL, "outbox", "digest"], set_=again), words
         )
 
 
@@ -80,7 +80,7 @@ def imported_at(connection: Connection, digest: str) -> str | None:
     return connection.scalar(select(schema.parcel.c.imported_at).where(schema.parcel.c.digest == digest))
 
 
-def take_word(connection: Connection) -> list[tuple[Terminal, str]]:
+def take_pending(connection: Connection) -> list[tuple[Terminal, str]]:
     """The outboxes that a parcel had rows of, told once: a terminal that misses its receipt asks by its next birth."""
     columns = schema.brought.c
     new = select(columns.division, columns.station, columns.terminal, columns.outbox).where(columns.told.is_(False))
@@ -90,23 +90,23 @@ def take_word(connection: Connection) -> list[tuple[Terminal, str]]:
     return [(Terminal.of(line.division, line.station, line.terminal), line.outbox) for line in found]
 
 
-def parcels_of(connection: Connection, terminal: Terminal, outbox: str) -> tuple[str, ...]:
+def newest_parcels(connection: Connection, terminal: Terminal, outbox: str) -> tuple[str, ...]:
     """The newest parcels with rows of this outbox, as many as a receipt names."""
     columns = schema.brought.c
-    here = [columns[name] == value for name, value in _who(terminal).items()]
+    here = [columns[name] == value for name, value in _terminal_columns(terminal).items()]
     newest = select(columns.digest).where(*here, columns.outbox == outbox).order_by(columns.imported_at.desc())
-    return tuple(connection.scalars(newest.limit(NEWEST)))
+    return tuple(connection.scalars(newest.limit(MAX_NAMED)))
 
 
-def _note(connection: Connection, insert: Insert, terminal: Terminal, key: str, by_hand: bool, now: str) -> None:
+def _record_key(connection: Connection, insert: Insert, terminal: Terminal, key: str, vouched: bool, now: str) -> None:
     """Told by the terminal itself goes before an operator's word."""
     statement = insert(schema.export_key)
     new = {"last_told": statement.excluded.last_told}
-    if not by_hand:
+    if not vouched:
         new["by_hand"] = statement.excluded.by_hand
-    line = {**_who(terminal), "key": key, "by_hand": by_hand, "first_told": now, "last_told": now}
-    connection.execute(statement.on_conflict_do_update(index_elements=[*_WHO, "key"], set_=new), [line])
+    line = {**_terminal_columns(terminal), "key": key, "by_hand": vouched, "first_told": now, "last_told": now}
+    connection.execute(statement.on_conflict_do_update(index_elements=[*_TERMINAL, "key"], set_=new), [line])
 
 
-def _who(terminal: Terminal) -> dict[str, str]:
-    return dict(zip(_WHO, (terminal.division, terminal.number.ascii, terminal.terminal), strict=True))
+def _terminal_columns(terminal: Terminal) -> dict[str, str]:
+    return dict(zip(_TERMINAL, (terminal.division, terminal.number.ascii, terminal.terminal), strict=True))

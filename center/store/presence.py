@@ -19,7 +19,7 @@ class Presence(StrEnum):
     UNKNOWN = "unknown"  # never heard from
 
 
-def newer_state(old: State | None, new: State) -> bool:
+def is_newer(old: State | None, new: State) -> bool:
     """Does `new` stand for the present where `old` did so far?
 
     A will that comes late belongs to an earlier connection of the same run, or to an earlier run of the same boot: its
@@ -34,12 +34,12 @@ def newer_state(old: State | None, new: State) -> bool:
     return "unsynced" in (new.clock, old.clock) or new.at >= old.at
 
 
-def presence(state: State | None, heard_s_ago: float | None, known_for_s: float) -> Presence:
+def presence(state: State | None, last_s_ago: float | None, listening_s: float) -> Presence:
     """`heard_s_ago`: since anything fresh came (None: not yet); `known_for_s`: for how long one could have heard it."""
-    if heard_s_ago is not None and heard_s_ago <= SILENT_AFTER_S and (state is None or state.state == "online"):
+    if last_s_ago is not None and last_s_ago <= SILENT_AFTER_S and (state is None or state.state == "online"):
         return Presence.ONLINE
     if state is None:
         return Presence.UNKNOWN
     if state.state != "online":
         return Presence.CLOSED if state.state == "closing" else Presence.LOST
-    return Presence.SILENT if min(known_for_s, heard_s_ago or known_for_s) > SILENT_AFTER_S else Presence.CLAIMED
+    return Presence.SILENT if min(listening_s, last_s_ago or listening_s) > SILENT_AFTER_S else Presence.CLAIMED

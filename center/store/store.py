@@ -17,9 +17,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from center.store import parcels, schema
-from center.store.database import StoreError, StoreRefused, opened
-from center.store.intake import Row, SetAside, Taken, Value, void_range
-from center.store.presence import newer_state
+from center.store.database import StoreError, StoreRejected, open_database
+from center.store.intake import Parsed, Row, SetAside, Value, void_range
+from center.store.presence import is_newer
 from common.clock import Clock
 from common.messages import State
 from common.receipts import Contiguous
@@ -40,7 +40,7 @@ class Head(NamedTuple):
     parcels: tuple[str, ...] = ()  # the newest that came by hand with rows of it (`Store.heads` only)
 
 
-class Kept(NamedTuple):
+class Ingested(NamedTuple):
     """What one `keep` did."""
 
     stored: int = 0
@@ -60,12 +60,12 @@ class Store:
         self.id = store_id
 
     @classmethod
-    def open(cls, url: str, clock: Clock, *, make: bool = True) -> "Store":
+    def open(cls, url: str, clock: Clock, *, create: bool = True) -> "Store":
         """Migrated, and made where there is none and `make`. Raises StoreError: no such database, or of a newer program."""
-        engine, store_id = opened(url, _utc(clock), make=make)
+        engine, store_id = open_database(url, _utc(clock), create=create)
         return cls(engine, clock, store_id)
 
-    def keep(self, batch: Sequence[Taken], *, by_hand: bool = False) -> Kept:
+    def ingest(self, batch: Sequence[Parsed], *, imported: bool = False) -> Ingested:
         """Store all of it in one transaction. Raises StoreError (nothing was kept) or StoreRefused.
 
         `by_hand`: rows of a parcel, which do not say that the terminal was heard.
@@ -73,30 +73,30 @@ class Store:
         now = _utc(self._clock)
         try:
             with self._engine.begin() as connection:
-                self._alone(connection)
+                self._lock_writers(connection)
                 rows = [row for taken in batch for row in taken.rows]
                 aside = [one for taken in batch for one in taken.set_aside]
                 values = [value for taken in batch for value in taken.values]
-                kept = self._rows(connection, rows, now)
-                self._set_aside(connection, aside, now)
-                self._heard(connection, [*rows, *values], now, only_new=by_hand)
-                self._latest(connection, values, now)
+                kept = self._store_rows(connection, rows, now)
+                self._store_set_aside(connection, aside, now)
+                self._update_terminals(connection, [*rows, *values], now, only_new=imported)
+                self._update_latest(connection, values, now)
                 states = [taken.state for taken in batch if taken.state]
-                changed = parcels.tell_keys(connection, self._insert, states, now)
+                changed = parcels.record_keys(connection, self._insert, states, now)
                 return kept._replace(set_aside=len(aside), changed_keys=changed)
         except (DataError, IntegrityError, OverflowError, TypeError, ValueError) as error:
-            raise StoreRefused(str(error)) from error
+            raise StoreRejected(str(error)) from error
         except SQLAlchemyError as error:
             raise StoreError(str(error)) from error
 
     def heads(self, outboxes: Iterable[tuple[Terminal, str]]) -> tuple[Head, ...]:
         """How far these outboxes' numbers reach; 0 where nothing of one is stored. Raises StoreError."""
-        keys = {(*_who(terminal), outbox): terminal for terminal, outbox in outboxes}
+        keys = {(*_terminal_key(terminal), outbox): terminal for terminal, outbox in outboxes}
         try:
             with self._engine.connect() as connection:
                 found = _heads(connection, list(keys))
                 return tuple(
-                    Head(terminal, key[3], found.get(key, 0), parcels.parcels_of(connection, terminal, key[3]))
+                    Head(terminal, key[3], found.get(key, 0), parcels.newest_parcels(connection, terminal, key[3]))
                     for key, terminal in keys.items()
                 )
         except SQLAlchemyError as error:
@@ -111,16 +111,16 @@ class Store:
         except SQLAlchemyError as error:
             raise StoreError(str(error)) from error
 
-    def brought(self) -> tuple[Head, ...]:
+    def imported_outboxes(self) -> tuple[Head, ...]:
         """The heads of outboxes of which rows came by hand, once. Raises StoreError."""
         with self.transaction() as (connection, _, _now):
-            left = parcels.take_word(connection)
+            left = parcels.take_pending(connection)
         return self.heads(left) if left else ()
 
     def close(self) -> None:
         self._engine.dispose()
 
-    def _alone(self, connection: Connection) -> None:
+    def _lock_writers(self, connection: Connection) -> None:
         """One writer at a time, also beside another process: heads are read, reckoned and written (SQLite's lock does it)."""
         if self._engine.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(_WRITER)))
@@ -128,11 +128,11 @@ class Store:
     def _insert(self, table: Table) -> Any:
         return (postgresql if self._engine.dialect.name == "postgresql" else sqlite).insert(table)
 
-    def _rows(self, connection: Connection, rows: Sequence[Row], now: str) -> Kept:
+    def _store_rows(self, connection: Connection, rows: Sequence[Row], now: str) -> Ingested:
         first: dict[Place, Row] = {}
         again: list[tuple[Place, Row]] = []
         for row in rows:
-            place = (*_who(row.terminal), row.outbox, row.seq)
+            place = (*_terminal_key(row.terminal), row.outbox, row.seq)
             if place in first:
                 again.append((place, row))
             else:
@@ -146,11 +146,11 @@ class Store:
         if conflicts:
             connection.execute(
                 self._insert(schema.conflict).on_conflict_do_nothing(),
-                [_named(place) | {"digest": row.digest, "leaf": row.leaf, "body": row.body, "received_at": now}
+                [_columns(place) | {"digest": row.digest, "leaf": row.leaf, "body": row.body, "received_at": now}
                  for place, row in conflicts],
             )  # fmt: skip
         heads = self._advance(connection, first, inserted)
-        return Kept(len(inserted), len(again) - len(conflicts), len(conflicts), 0, heads)
+        return Ingested(len(inserted), len(again) - len(conflicts), len(conflicts), 0, heads)
 
     def _insert_new(self, connection: Connection, rows: dict[Place, Row], now: str) -> set[Place]:
         if not rows:
@@ -162,7 +162,7 @@ class Store:
             .returning(*(columns[name] for name in _PLACE))
         )
         values = [
-            _named(place) | {
+            _columns(place) | {
                 "kind": row.kind, "leaf": row.leaf, "body": b"" if row.rejected else row.body, "digest": row.digest,
                 "received_at": now, "late": row.late, "simulated": row.simulated,
             }
@@ -179,8 +179,8 @@ class Store:
             who[key] = row.terminal
             came[key] += [place[4]] if place in inserted else []
         before = _heads(connection, list(who))
-        after = {key: _reach(connection, key, before.get(key, 0), came[key]) for key in who}
-        advanced = [_named((*key, 0)) | {"upto": upto} for key, upto in after.items() if upto > before.get(key, 0)]
+        after = {key: _contiguous_upto(connection, key, before.get(key, 0), came[key]) for key in who}
+        advanced = [_columns((*key, 0)) | {"upto": upto} for key, upto in after.items() if upto > before.get(key, 0)]
         if advanced:
             insert = self._insert(schema.head)
             for line in advanced:
@@ -191,15 +191,17 @@ class Store:
             )
         return tuple(Head(who[key], key[3], upto) for key, upto in after.items())
 
-    def _set_aside(self, connection: Connection, aside: Iterable[SetAside], now: str) -> None:
+    def _store_set_aside(self, connection: Connection, aside: Iterable[SetAside], now: str) -> None:
         values = [one._asdict() | {"digest": one.digest, "received_at": now} for one in aside]
         if values:
             connection.execute(self._insert(schema.set_aside).on_conflict_do_nothing(), values)
 
-    def _heard(self, connection: Connection, things: Iterable[Row | Value], now: str, *, only_new: bool) -> None:
+    def _update_terminals(
+        self, connection: Connection, things: Iterable[Row | Value], now: str, *, only_new: bool
+    ) -> None:
         heard = {thing.terminal: thing.simulated for thing in things}
         values = [
-            dict(zip(_PLACE[:3], _who(terminal), strict=True))
+            dict(zip(_PLACE[:3], _terminal_key(terminal), strict=True))
             | {"first_heard": now, "last_heard": now, "simulated": simulated}
             for terminal, simulated in heard.items()
         ]
@@ -212,9 +214,9 @@ class Store:
             else:
                 connection.execute(insert.on_conflict_do_update(index_elements=who, set_=new), values)
 
-    def _latest(self, connection: Connection, values: Sequence[Value], now: str) -> None:
+    def _update_latest(self, connection: Connection, values: Sequence[Value], now: str) -> None:
         columns = schema.latest.c
-        keys = {(*_who(value.terminal), value.leaf) for value in values}
+        keys = {(*_terminal_key(value.terminal), value.leaf) for value in values}
         found: dict[tuple[str, ...], Any] = {}
         for page in _pages([*keys, *{(*key[:3], "state") for key in keys}]):
             there = tuple_(columns.division, columns.station, columns.terminal, columns.leaf).in_(page)
@@ -222,9 +224,9 @@ class Store:
         present = {key: (line.outbox, line.seq, line.body) for key, line in found.items()}
         changed: dict[tuple[str, ...], dict[str, Any]] = {}
         for value in values:
-            key = (*_who(value.terminal), value.leaf)
+            key = (*_terminal_key(value.terminal), value.leaf)
             born = present.get((*key[:3], "state"))
-            if _stands(present.get(key), value, born[0] if born else None):
+            if _supersedes(present.get(key), value, born[0] if born else None):
                 present[key] = (value.outbox, value.seq, value.body)
                 changed[key] = {
                     **dict(zip((*_PLACE[:3], "leaf"), key, strict=True)), "outbox": value.outbox, "seq": value.seq,
@@ -241,11 +243,11 @@ class Store:
 _PLACE = ("division", "station", "terminal", "outbox", "seq")
 
 
-def _who(terminal: Terminal) -> tuple[str, str, str]:
+def _terminal_key(terminal: Terminal) -> tuple[str, str, str]:
     return terminal.division, terminal.number.ascii, terminal.terminal
 
 
-def _named(place: Place) -> dict[str, Any]:
+def _columns(place: Place) -> dict[str, Any]:
     return dict(zip(_PLACE, place, strict=True))
 
 
@@ -275,13 +277,13 @@ def _heads(connection: Connection, keys: Sequence[HeadKey]) -> dict[HeadKey, int
     return found
 
 
-def _reach(connection: Connection, key: HeadKey, upto: int, came: Sequence[int]) -> int:
+def _contiguous_upto(connection: Connection, key: HeadKey, upto: int, came: Sequence[int]) -> int:
     """How far the numbers reach now: over what came, then over what had come before and waited behind a gap."""
     numbers = Contiguous(upto, came)
     columns = schema.entry.c
-    here = _of(schema.entry, key)
+    here = _same_outbox(schema.entry, key)
     voids = select(columns.seq, columns.body).where(*here, columns.kind == "void", columns.seq > upto)
-    for seq, body in (*connection.execute(voids), *_beside(connection, key, upto)):
+    for seq, body in (*connection.execute(voids), *_conflicting_voids(connection, key, upto)):
         numbers.add_all(*void_range(body, seq))
     while numbers.upto > upto:
         upto = numbers.upto
@@ -291,27 +293,27 @@ def _reach(connection: Connection, key: HeadKey, upto: int, came: Sequence[int])
     return upto
 
 
-def _beside(connection: Connection, key: HeadKey, upto: int) -> Iterable[Any]:
+def _conflicting_voids(connection: Connection, key: HeadKey, upto: int) -> Iterable[Any]:
     """Voids that came for the place of a row that is here: the terminal gave up that row's archived copy with its neighbours."""
     columns = schema.conflict.c
     statement = select(columns.seq, columns.body).where(
-        *_of(schema.conflict, key), columns.leaf == "journal", columns.seq > upto
+        *_same_outbox(schema.conflict, key), columns.leaf == "journal", columns.seq > upto
     )
     return connection.execute(statement)
 
 
-def _of(table: Table, key: HeadKey) -> list[Any]:
+def _same_outbox(table: Table, key: HeadKey) -> list[Any]:
     return [table.c[name] == value for name, value in zip(_PLACE[:4], key, strict=True)]
 
 
-def _stands(present: tuple[str | None, int | None, bytes] | None, value: Value, born: str | None) -> bool:
+def _supersedes(present: tuple[str | None, int | None, bytes] | None, value: Value, born: str | None) -> bool:
     """The highest seq is the present, never the latest to arrive; a new outbox is, once a birth has named it."""
     if present is None:
         return True
     outbox, seq, body = present
     if value.leaf == "state":
         decode = msgspec.json.Decoder(State).decode
-        return body != value.body and newer_state(decode(body), decode(value.body))
+        return body != value.body and is_newer(decode(body), decode(value.body))
     if value.seq is None or seq is None:
         return True
     return value.seq > seq if value.outbox == outbox else value.outbox == born

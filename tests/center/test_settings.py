@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.messages_of import command
 
-from center.settings import BrokerSettings, Settings, SettingsError, broker_of, checked, load
+from center.settings import BrokerSettings, Settings, SettingsError, broker_address, checked, load
 
 SHIPPED = Path(__file__).parents[2] / "config/center.toml"
 
@@ -46,15 +46,15 @@ def test_a_password_that_others_can_read_is_refused(tmp_path: Path) -> None:
     secret.chmod(0o640)
     settings = BrokerSettings(username="recorder", password_file=str(secret))
     with pytest.raises(SettingsError, match="0600"):
-        broker_of(settings)
+        broker_address(settings)
     secret.chmod(0o600)
-    assert broker_of(settings).password == "geheim"
+    assert broker_address(settings).password == "geheim"
 
 
 def test_systemds_credential_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broker-password").write_text("from systemd")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    assert broker_of(BrokerSettings(password_file="/nowhere")).password == "from systemd"
+    assert broker_address(BrokerSettings(password_file="/nowhere")).password == "from systemd"
 
 
 def run(*arguments: str, lang: str = "C.UTF-8") -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from center.store.intake import Arrived, take
+from center.store.intake import Arrived, parse
 from center.store.store import Store
 from common.clock import SystemClock
 from common.messages import Receipt, State, topic
@@ -43,8 +43,8 @@ class InMemoryCounty:
         batch, self.queue = self.queue[:most], self.queue[most:]
         if not batch:
             return
-        worth = [take(Arrived(topic(NAME, one.leaf), one.body, late=one.late)) for one in batch]
-        kept = self.store.keep(worth)
+        worth = [parse(Arrived(topic(NAME, one.leaf), one.body, late=one.late)) for one in batch]
+        kept = self.store.ingest(worth)
         born = [taken.state for taken in worth if taken.state]
         heads = (*kept.heads, *(self.store.heads((who, state.outbox) for who, state in born)))
         for head in heads:

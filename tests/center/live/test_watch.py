@@ -13,19 +13,19 @@ from rich.console import Console
 from support.broker import Broker
 from support.messages_of import NAME, OTHER, Probe, capture, command, device, heartbeat, journal, scan, state
 
-from center.live.stations import Board, Moment
-from center.live.watch import Watch, _plain
+from center.live.stations import Instant, Stations
+from center.live.watch import WatchScreen, _printable
 from center.store.intake import Arrived
-from center.store.presence import SILENT_AFTER_S, Presence, newer_state, presence
+from center.store.presence import SILENT_AFTER_S, Presence, is_newer, presence
 from common.clock import SystemClock
 from common.messages import SIMULATED, State, topic
 from drivers.catalogue import Lang
 
-BEGIN = Moment(1000.0, datetime(2026, 11, 24, 1, 0, tzinfo=UTC))
+BEGIN = Instant(1000.0, datetime(2026, 11, 24, 1, 0, tzinfo=UTC))
 
 
-def after(seconds: float) -> Moment:
-    return Moment(BEGIN.mono_s + seconds, BEGIN.wall + timedelta(seconds=seconds))
+def after(seconds: float) -> Instant:
+    return Instant(BEGIN.mono_s + seconds, BEGIN.wall + timedelta(seconds=seconds))
 
 
 def of(leaf: str, payload: bytes, name: str = NAME, **other: bool) -> Arrived:
@@ -49,29 +49,29 @@ def test_a_terminal_is_online_while_it_is_heard_and_silent_after_two_and_a_half_
 
 def test_a_late_will_belongs_to_an_earlier_connection() -> None:
     now = state_of(run="r2", connection=3, mono_ms=9000)
-    assert not newer_state(now, state_of("lost", run="r2", connection=2, mono_ms=7000))
-    assert newer_state(now, state_of("lost", run="r2", connection=3, mono_ms=9000))
-    assert not newer_state(now, state_of("lost", run="r1", connection=9, mono_ms=4000)), "an earlier run of this boot"
-    assert not newer_state(now, state_of("lost", boot="ffffffff", at="2026-11-23T08:00:00.000+08:00", run="r0"))
-    assert newer_state(now, state_of("online", boot="ffffffff", run="r9"))
+    assert not is_newer(now, state_of("lost", run="r2", connection=2, mono_ms=7000))
+    assert is_newer(now, state_of("lost", run="r2", connection=3, mono_ms=9000))
+    assert not is_newer(now, state_of("lost", run="r1", connection=9, mono_ms=4000)), "an earlier run of this boot"
+    assert not is_newer(now, state_of("lost", boot="ffffffff", at="2026-11-23T08:00:00.000+08:00", run="r0"))
+    assert is_newer(now, state_of("online", boot="ffffffff", run="r9"))
 
 
 def test_a_birth_that_the_broker_kept_proves_a_terminal_only_while_it_is_fresh() -> None:
     for age_s, wanted in ((60, Presence.ONLINE), (4000, Presence.CLAIMED)):
-        board = Board(BEGIN)
+        board = Stations(BEGIN)
         at = (BEGIN.wall - timedelta(seconds=age_s)).isoformat(timespec="milliseconds")
-        board.take(of("state", state(at=at), retained=True), BEGIN)
-        (known,) = board.in_order(after(1))
+        board.receive(of("state", state(at=at), retained=True), BEGIN)
+        (known,) = board.by_urgency(after(1))
         assert known.presence(after(1)) is wanted
-    board.take(of("heartbeat", heartbeat()), after(2))
+    board.receive(of("heartbeat", heartbeat()), after(2))
     assert known.presence(after(3)) is Presence.ONLINE
 
 
 def test_the_highest_number_is_shown_never_the_latest_to_arrive() -> None:
-    board = Board(BEGIN)
-    board.take(of("device/printer/main", device(9, "faulty")), BEGIN)
-    board.take(of("device/printer/main", device(4, "working"), late=True), BEGIN)
-    (known,) = board.known.values()
+    board = Stations(BEGIN)
+    board.receive(of("device/printer/main", device(9, "faulty")), BEGIN)
+    board.receive(of("device/printer/main", device(4, "working"), late=True), BEGIN)
+    (known,) = board.views.values()
     assert [d.seq for d in known.troubled] == [9]
 
 
@@ -82,24 +82,24 @@ def dead_clock(body: bytes, **other: object) -> bytes:
 
 
 def test_a_terminal_with_a_dead_clock_is_shown_by_the_countys_clock() -> None:
-    board = Board(BEGIN)
+    board = Stations(BEGIN)
     one_capture = dead_clock(capture(1), mono_ms=1000, end_mono_ms=1000)
-    board.take(of("scan", dead_clock(scan(), captures=[msgspec.json.decode(one_capture)])), BEGIN)
-    board.take(of("state", dead_clock(state())), after(1))
-    (one,) = board.known.values()
+    board.receive(of("scan", dead_clock(scan(), captures=[msgspec.json.decode(one_capture)])), BEGIN)
+    board.receive(of("state", dead_clock(state())), after(1))
+    (one,) = board.views.values()
     assert one.last_scan is not None and one.scanned_at is None, "nothing tells yet"
     assert one.state_at == "2026-11-24T01:00:01.000+00:00", "when it was heard"
-    board.take(of("heartbeat", dead_clock(heartbeat(), mono_ms=31_000)), after(60))
+    board.receive(of("heartbeat", dead_clock(heartbeat(), mono_ms=31_000)), after(60))
     assert one.scanned_at == after(30).wall
-    board.take(of("heartbeat", dead_clock(heartbeat(), boot="ffffffff", mono_ms=5000)), after(90))
+    board.receive(of("heartbeat", dead_clock(heartbeat(), boot="ffffffff", mono_ms=5000)), after(90))
     assert one.scanned_at == after(30).wall, "of another boot"
 
 
 def test_stations_that_want_attention_stand_first() -> None:
-    board = Board(BEGIN)
-    board.take(of("state", state()), BEGIN)
-    board.take(of("state", state("lost", name=OTHER), name=OTHER), BEGIN)
-    assert [known.terminal.name for known in board.in_order(BEGIN)] == [OTHER, NAME]
+    board = Stations(BEGIN)
+    board.receive(of("state", state()), BEGIN)
+    board.receive(of("state", state("lost", name=OTHER), name=OTHER), BEGIN)
+    assert [known.terminal.name for known in board.by_urgency(BEGIN)] == [OTHER, NAME]
 
 
 @given(
@@ -107,20 +107,20 @@ def test_stations_that_want_attention_stand_first() -> None:
     st.binary() | st.sampled_from([b"[" * 99_999]),
 )
 def test_hostile_bytes_say_nothing(leaf: str, payload: bytes) -> None:
-    Board(BEGIN).take(of(leaf, payload), BEGIN)
+    Stations(BEGIN).receive(of(leaf, payload), BEGIN)
 
 
 @given(st.text())
 def test_a_scanned_text_commands_no_terminal(text: str) -> None:
-    assert all(c.isprintable() for c in _plain(text))
+    assert all(c.isprintable() for c in _printable(text))
 
 
 def shown(lang: Lang, *messages: Arrived) -> str:
-    view = Watch(SystemClock(), lang, console=Console(file=io.StringIO(), width=200))
+    view = WatchScreen(SystemClock(), lang, console=Console(file=io.StringIO(), width=200))
     for message in messages:
-        view.board.take(message, view._now())
+        view.stations.receive(message, view._now())
     out = io.StringIO()
-    Console(file=out, width=200).print(view.picture(None))
+    Console(file=out, width=200).print(view.render(None))
     return out.getvalue()
 
 
@@ -159,11 +159,11 @@ async def test_once_prints_a_snapshot_of_what_the_broker_knows(broker: Broker) -
 async def test_the_watch_only_reads(secured_broker: Broker) -> None:
     for name in ("watch", NAME):
         secured_broker.add_user(name, "x")
-    view = Watch(SystemClock(), "en", console=Console(file=io.StringIO(), width=200))
+    view = WatchScreen(SystemClock(), "en", console=Console(file=io.StringIO(), width=200))
     probe = Probe(secured_broker, NAME)
     async with asyncio.TaskGroup() as group, probe.on():
         run = group.create_task(view.run(Probe(secured_broker, "watch")._address, 2))
-        await probe.until(lambda: not view._why)
+        await probe.until(lambda: not view._link_error)
         await probe.say("state", state())
         await run
-    assert [known.terminal.name for known in view.board.known.values()] == [NAME]
+    assert [known.terminal.name for known in view.stations.views.values()] == [NAME]

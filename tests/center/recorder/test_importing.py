@@ -13,9 +13,9 @@ from support.broker import Broker
 from support.messages_of import NAME, OTHER, Probe, capture, device, journal, recording, scan, state, url_of
 
 from agent.outbox.outbox import Outbox
-from center.recorder.importing import Imported, Refused, import_parcels
-from center.store import parcels as by_hand
-from center.store.intake import Arrived, Taken, take, take_row
+from center.recorder.importing import ImportedParcel, RejectedParcel, import_parcels
+from center.store.intake import Arrived, Parsed, parse, parse_row
+from center.store.parcels import keys_of
 from center.store.store import Store
 from common.clock import SystemClock
 from common.messages import topic
@@ -48,18 +48,18 @@ def key(store: Store, box: Outbox) -> str:
 
 
 def born(store: Store, key: str | None, name: str = NAME) -> tuple[Terminal, ...]:
-    return store.keep([take(Arrived(topic(name, "state"), state(name=name, export_key=key)))]).changed_keys
+    return store.ingest([parse(Arrived(topic(name, "state"), state(name=name, export_key=key)))]).changed_keys
 
 
-def imported(store: Store, *paths: Path, trust: tuple[str, ...] = ()) -> Imported:
+def imported(store: Store, *paths: Path, trust: tuple[str, ...] = ()) -> ImportedParcel:
     (one,) = import_parcels(store, paths, trust)
-    assert isinstance(one, Imported), one
+    assert isinstance(one, ImportedParcel), one
     return one
 
 
 def refused(store: Store, *paths: Path, trust: tuple[str, ...] = ()) -> str:
     (one,) = import_parcels(store, paths, trust)
-    assert isinstance(one, Refused), one
+    assert isinstance(one, RejectedParcel), one
     return one.why
 
 
@@ -70,16 +70,16 @@ def rows(
         return db.execute(query).fetchall()
 
 
-def upto(one: Imported) -> dict[str, int]:
-    return {head.outbox: head.upto for head in one.kept.heads}
+def upto(one: ImportedParcel) -> dict[str, int]:
+    return {head.outbox: head.upto for head in one.result.heads}
 
 
 def test_a_parcel_is_stored_byte_for_byte_late_and_reaches_its_last_row(
     store: Store, box: Outbox, key: str, tmp_path: Path
 ) -> None:
     one = imported(store, *parcels.packed(box, CLOCK, tmp_path / "stick"))
-    assert (one.kept.stored, one.kept.duplicates, one.kept.conflicts, one.kept.set_aside) == (5, 0, 0, 0)
-    assert upto(one) == {OUTBOX: 5} and one.gaps == [] and one.before is None
+    assert (one.result.stored, one.result.duplicates, one.result.conflicts, one.result.set_aside) == (5, 0, 0, 0)
+    assert upto(one) == {OUTBOX: 5} and one.gaps == [] and one.first_imported_at is None
     assert rows(tmp_path) == [(OUTBOX, row.seq, row.leaf, row.body, 1) for row in box.waiting(0, 9)]
 
 
@@ -87,19 +87,19 @@ def test_imported_twice_is_stored_once_and_said(store: Store, box: Outbox, key: 
     files = parcels.packed(box, CLOCK, tmp_path / "stick")
     imported(store, *files)
     again = imported(store, *files)
-    assert (again.kept.stored, again.kept.duplicates) == (0, 5) and again.before is not None
+    assert (again.result.stored, again.result.duplicates) == (0, 5) and again.first_imported_at is not None
     assert len(rows(tmp_path)) == 5 and upto(again) == {OUTBOX: 5}
 
 
 def test_an_old_parcel_changes_nothing_of_what_came_since(store: Store, box: Outbox, key: str, tmp_path: Path) -> None:
     files = parcels.packed(box, CLOCK, tmp_path / "stick")
     for row in box.waiting(0, 9):
-        store.keep([take_row(TERMINAL, *row[1:5])])
-    store.keep([take(Arrived(topic(NAME, "device/printer/main"), device(6, "faulty")))])
+        store.ingest([parse_row(TERMINAL, *row[1:5])])
+    store.ingest([parse(Arrived(topic(NAME, "device/printer/main"), device(6, "faulty")))])
     present = rows(tmp_path, "SELECT leaf, outbox, seq, body FROM latest ORDER BY leaf")
     heard = rows(tmp_path, "SELECT last_heard FROM terminal")
     one = imported(store, *files)
-    assert one.kept.stored == 0 and upto(one) == {OUTBOX: 6}
+    assert one.result.stored == 0 and upto(one) == {OUTBOX: 6}
     assert rows(tmp_path, "SELECT leaf, outbox, seq, body FROM latest ORDER BY leaf") == present
     assert rows(tmp_path, "SELECT last_heard FROM terminal") == heard, "a stick is no sign of life"
 
@@ -109,16 +109,16 @@ def test_rows_missing_before_a_parcel_are_named_and_the_head_waits(
 ) -> None:
     parcels.receipted(box, 3)  # by a store that is gone
     one = imported(store, *parcels.packed(box, CLOCK, tmp_path / "stick"))
-    assert one.kept.stored == 2 and upto(one) == {OUTBOX: 0}
+    assert one.result.stored == 2 and upto(one) == {OUTBOX: 0}
     assert one.gaps == [(OUTBOX, 1, 3)]
 
 
 def test_the_same_places_with_other_bytes_are_conflicts_as_over_the_wire(
     store: Store, box: Outbox, key: str, tmp_path: Path
 ) -> None:
-    store.keep([take(Arrived(topic(NAME, "journal"), journal(1, "stop")))])
+    store.ingest([parse(Arrived(topic(NAME, "journal"), journal(1, "stop")))])
     one = imported(store, *parcels.packed(box, CLOCK, tmp_path / "stick"))
-    assert (one.kept.stored, one.kept.conflicts) == (4, 1) and upto(one) == {OUTBOX: 5}
+    assert (one.result.stored, one.result.conflicts) == (4, 1) and upto(one) == {OUTBOX: 5}
 
 
 def test_a_row_that_breaks_the_contract_is_set_aside_and_holds_its_place(
@@ -126,7 +126,7 @@ def test_a_row_that_breaks_the_contract_is_set_aside_and_holds_its_place(
 ) -> None:
     box.db.execute("UPDATE entry SET body = ?, crc = NULL WHERE id = 3", (b"\x00 no JSON",))
     one = imported(store, *parcels.packed(box, CLOCK, tmp_path / "stick"))
-    assert (one.kept.stored, one.kept.set_aside) == (5, 1) and upto(one) == {OUTBOX: 5}
+    assert (one.result.stored, one.result.set_aside) == (5, 1) and upto(one) == {OUTBOX: 5}
     assert rows(tmp_path, "SELECT body FROM set_aside") == [(b"\x00 no JSON",)]
 
 
@@ -136,11 +136,11 @@ def test_a_row_is_worth_the_same_by_hand_and_over_the_wire() -> None:
         ("device/printer/main", device(3), device(3)),
         ("scan", capture(3), scan(capture(3))),
     ):
-        wire = take(Arrived(topic(NAME, leaf), sent, late=True))
-        assert take_row(TERMINAL, OUTBOX, 3, leaf, body) == wire
-    elsewhere = take_row(TERMINAL, OUTBOX, 4, "journal", journal(3))
+        wire = parse(Arrived(topic(NAME, leaf), sent, late=True))
+        assert parse_row(TERMINAL, OUTBOX, 3, leaf, body) == wire
+    elsewhere = parse_row(TERMINAL, OUTBOX, 4, "journal", journal(3))
     assert [(row.seq, row.rejected) for row in elsewhere.rows] == [(4, True)] and len(elsewhere.set_aside) == 1
-    state_in_a_parcel = take_row(TERMINAL, OUTBOX, 4, "state", state("closing"))
+    state_in_a_parcel = parse_row(TERMINAL, OUTBOX, 4, "state", state("closing"))
     assert state_in_a_parcel.values == () and state_in_a_parcel.state is None and state_in_a_parcel.rows[0].rejected
 
 
@@ -154,10 +154,10 @@ def test_a_parcel_of_a_terminal_that_never_told_its_key_is_taken_on_its_fingerpr
     assert digits in refused(store, *files, trust=(key_digits("00" * 32),))
     assert rows(tmp_path) == []
     one = imported(store, *files, trust=(digits.replace(" ", "-"),))
-    assert one.kept.stored == 5 and [known.by_hand for known in one.keys] == [True]
+    assert one.result.stored == 5 and [known.vouched for known in one.keys] == [True]
     imported(store, *files)  # from now on it is known
     born(store, one.keys[0].key)
-    assert [known.by_hand for known in imported(store, *files).keys] == [False], "what it tells itself goes before"
+    assert [known.vouched for known in imported(store, *files).keys] == [False], "what it tells itself goes before"
 
 
 def test_another_station_s_key_does_not_sign_for_this_one(store: Store, box: Outbox, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_changed_key_stands_beside_the_old_one_and_is_shown(
     assert born(store, other) == (TERMINAL,) and born(store, other) == ()
     one = imported(store, *after)
     assert [known.key for known in one.keys] == [key, other]
-    assert imported(store, *before).kept.duplicates == 5, "what the old key signed is still good"
+    assert imported(store, *before).result.duplicates == 5, "what the old key signed is still good"
 
 
 def test_a_folder_stands_for_the_parcels_in_it_and_one_bad_file_spoils_no_other(
@@ -195,7 +195,7 @@ def test_a_folder_stands_for_the_parcels_in_it_and_one_bad_file_spoils_no_other(
     (stick / "holiday.jpg").write_bytes(b"...")
     outcomes = list(import_parcels(store, [stick, tmp_path / "none.yinong"], ()))
     assert [(one.path.name, type(one)) for one in outcomes] == [
-        (good.name, Imported), ("a.yinong", Refused), ("none.yinong", Refused)
+        (good.name, ImportedParcel), ("a.yinong", RejectedParcel), ("none.yinong", RejectedParcel)
     ]  # fmt: skip
 
 
@@ -218,7 +218,7 @@ async def test_a_running_recorder_receipts_what_came_by_hand_without_a_birth(
         imported(other, *files)
         other.close()
         await probe.receipted(5)
-    assert store.brought() == ()
+    assert store.imported_outboxes() == ()
 
 
 async def test_a_recorder_that_comes_later_receipts_it_too(
@@ -289,10 +289,10 @@ def test_a_store_of_before_parcels_is_migrated(tmp_path: Path) -> None:
     store = Store.open(url_of(tmp_path), CLOCK)
     born(store, "11" * 32)
     with store.transaction() as (connection, _, _now):
-        assert [known.key for known in by_hand.keys_of(connection, TERMINAL)] == ["11" * 32]
+        assert [known.key for known in keys_of(connection, TERMINAL)] == ["11" * 32]
     store.close()
 
 
 def test_taken_as_bytes_keeps_every_body(box: Outbox) -> None:
-    taken = Taken(rows=take_row(TERMINAL, OUTBOX, 3, "device/printer/main", device(3)).rows)
-    assert [(one.body, one.why) for one in taken.bytes_aside("no").set_aside] == [(device(3), "no")]
+    taken = Parsed(rows=parse_row(TERMINAL, OUTBOX, 3, "device/printer/main", device(3)).rows)
+    assert [(one.body, one.why) for one in taken.as_set_aside("no").set_aside] == [(device(3), "no")]

@@ -14,9 +14,9 @@ from support.messages_of import NAME, Probe, recording
 
 from center.simulator.fleet import Fleet, Plan, terminals
 from center.simulator.outbox import MemoryOutbox, Row
-from center.simulator.scenes import EQUIPMENT, SCENES, standing
+from center.simulator.scenes import EQUIPMENT, SCENES, standard_items
 from center.simulator.station import SimulatedStation
-from center.store.intake import Arrived, split, take
+from center.store.intake import Arrived, parse, split_topic
 from center.store.store import Store
 from common.clock import SystemClock
 from common.events import LinkDown, LinkUp, Start, read_event
@@ -77,27 +77,27 @@ async def test_everything_that_a_simulated_station_sends_keeps_to_the_contract_a
             COUNTY, Address(broker.host, broker.port), SystemClock(), Plan(6, 3, pace=600, drain_s=0), lambda _: None
         )
         await fleet.run()
-    kinds = Counter((split(one.topic) or ("", ""))[1].partition("/")[0] for one in heard)
+    kinds = Counter((split_topic(one.topic) or ("", ""))[1].partition("/")[0] for one in heard)
     assert {"state", "heartbeat", "device", "standard", "journal", "scan"} <= set(kinds), kinds
     for one in heard:
-        name, leaf = split(one.topic) or ("", "")
+        name, leaf = split_topic(one.topic) or ("", "")
         assert one.simulated, one.topic
         assert name.endswith("-sim"), "no simulated station can be mistaken for a real terminal"
         assert type_of(leaf)
-        assert not take(one).set_aside, (one, take(one).set_aside)
+        assert not parse(one).set_aside, (one, parse(one).set_aside)
 
 
 def test_what_a_simulated_station_tells_of_its_life_is_what_an_agent_tells() -> None:
     terminal, _ = terminals(COUNTY, 1)[0]
     station = SimulatedStation(terminal, Address("127.0.0.1", 9), SystemClock(), random.Random(1), Counter())
-    station.begin()
+    station.start()
     station.cut_line()
     station.line_back(away_s=40)
     station.cut_power()
     station.power_back()
-    station.outbox.begin()
+    station.outbox.requeue()
     rows: list[Row] = []
-    while taken := station.outbox.take()[0]:
+    while taken := station.outbox.next_batch()[0]:
         rows += taken
     entries = [msgspec.json.decode(row.body, type=Journal) for row in rows if row.leaf == "journal"]
     first, down, up, again = [read_event(one.event, one.details) for one in entries]
@@ -109,7 +109,7 @@ def test_what_a_simulated_station_tells_of_its_life_is_what_an_agent_tells() -> 
 
 def test_every_reason_of_a_simulated_device_is_in_its_drivers_catalogue_with_all_its_parameters() -> None:
     for name, scene in SCENES.items():
-        for reading in (scene.well, *(reading for _, _, reading in scene.troubles)):
+        for reading in (scene.normal, *(reading for _, _, reading in scene.troubles)):
             assert reading.reason.code in reason_codes(name), (name, reading.reason.code)
             for lang in ("zh", "en"):
                 assert not re.search(r"\{\w+\}", "".join(sentence(name, reading.reason, lang))), reading.reason
@@ -117,7 +117,7 @@ def test_every_reason_of_a_simulated_device_is_in_its_drivers_catalogue_with_all
 
 def test_a_station_where_all_is_well_meets_the_standard() -> None:
     for kind in StationType:
-        items = standing(kind, {name: SCENES[name].well for name in EQUIPMENT[kind]})
+        items = standard_items(kind, {name: SCENES[name].normal for name in EQUIPMENT[kind]})
         assert {item.verdict for item in items} <= {"met", "attested", "not_required"}, items
 
 
@@ -144,7 +144,7 @@ def filled(rows: int, leaf: str = "journal") -> MemoryOutbox:
 def test_live_rows_go_first_and_the_backlog_behind_them_is_late() -> None:
     box = filled(2)
     box.add("journal", b"3", False, live=True)
-    order = [([row.seq for row in rows], late) for rows, late in iter(box.take, ([], True))]
+    order = [([row.seq for row in rows], late) for rows, late in iter(box.next_batch, ([], True))]
     assert order == [([3], False), ([1], True), ([2], True)]
 
 
@@ -152,16 +152,16 @@ def test_captures_of_the_backlog_go_together_and_other_rows_alone() -> None:
     box = filled(3, "scan")
     box.add("journal", b"4", False, live=False)
     box.add("scan", b"5", False, live=False)
-    assert [[row.seq for row in rows] for rows, _ in iter(box.take, ([], True))] == [[1, 2, 3], [4], [5]]
+    assert [[row.seq for row in rows] for rows, _ in iter(box.next_batch, ([], True))] == [[1, 2, 3], [4], [5]]
 
 
 def test_a_new_store_gets_the_archive_again_and_a_void_where_that_has_ended() -> None:
     box = filled(600)
-    box.receipt(receipt(600), False)
+    box.apply_receipt(receipt(600), False)
     assert box.waiting == 0
-    assert box.receipt(receipt(0, "s2"), False)
-    box.begin()
-    bodies = [row.body for rows, _ in iter(box.take, ([], True)) for row in rows]
+    assert box.apply_receipt(receipt(0, "s2"), False)
+    box.requeue()
+    bodies = [row.body for rows, _ in iter(box.next_batch, ([], True)) for row in rows]
     assert bodies[:100] == [f"void {seq}".encode() for seq in range(1, 101)]
     assert bodies[100:] == [str(seq).encode() for seq in range(101, 601)]
 
@@ -173,17 +173,17 @@ def test_whatever_is_lost_on_the_way_every_row_is_handed_over_until_it_is_receip
     for _ in range(200):
         if chance.random() < 0.5:
             box.add(chance.choice(("scan", "journal")), b"", False, live=chance.random() < 0.5)
-        rows, _ = box.take()
+        rows, _ = box.next_batch()
         there |= {row.seq for row in rows if chance.random() < 0.6}
         if chance.random() < 0.2:
-            box.receipt(receipt(next(n for n in range(999) if n + 1 not in there)), False)
-            box.begin()
+            box.apply_receipt(receipt(next(n for n in range(999) if n + 1 not in there)), False)
+            box.requeue()
     for _ in range(999):
         if not box.waiting:
             break
-        rows, _ = box.take()
+        rows, _ = box.next_batch()
         there |= {row.seq for row in rows}
-        box.receipt(receipt(next(n for n in range(999) if n + 1 not in there)), False)
+        box.apply_receipt(receipt(next(n for n in range(999) if n + 1 not in there)), False)
         if not rows:
-            box.begin()
+            box.requeue()
     assert there == set(range(1, box.last_seq + 1))

@@ -11,9 +11,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 from support.messages_of import NAME, OTHER, OUTBOX, capture, device, heartbeat, journal, scan, state, url_of
 
-from center.store.database import StoreError, StoreRefused
-from center.store.intake import Arrived, Taken, take
-from center.store.store import Kept, Store, schema
+from center.store.database import StoreError, StoreRejected
+from center.store.intake import Arrived, Parsed, parse
+from center.store.store import Ingested, Store, schema
 from common.clock import SystemClock
 from common.messages import topic
 from common.station import Terminal
@@ -21,11 +21,11 @@ from common.station import Terminal
 TERMINAL = Terminal.parse(NAME)
 
 
-def of(leaf: str, payload: bytes, name: str = NAME, **other: bool) -> Taken:
-    return take(Arrived(topic(name, leaf), payload, **other))
+def of(leaf: str, payload: bytes, name: str = NAME, **other: bool) -> Parsed:
+    return parse(Arrived(topic(name, leaf), payload, **other))
 
 
-def upto(kept: Kept, outbox: str = OUTBOX) -> int | None:
+def upto(kept: Ingested, outbox: str = OUTBOX) -> int | None:
     return next((head.upto for head in kept.heads if head.outbox == outbox), None)
 
 
@@ -37,70 +37,70 @@ def all_of(folder: Path, query: str) -> list[tuple[object, ...]]:
 
 
 def test_a_row_sent_many_times_is_stored_once_and_its_head_is_told_again(store: Store, tmp_path: Path) -> None:
-    first = store.keep([of("journal", journal(1)), of("journal", journal(1))])
-    again = store.keep([of("journal", journal(1))])
+    first = store.ingest([of("journal", journal(1)), of("journal", journal(1))])
+    again = store.ingest([of("journal", journal(1))])
     assert (first.stored, first.duplicates) == (1, 1)
     assert (again.stored, again.duplicates, upto(again)) == (0, 1, 1)
     assert all_of(tmp_path, "select count(*) from entry") == [(1,)]
 
 
 def test_the_same_place_with_other_bytes_is_kept_beside_the_first(store: Store, tmp_path: Path) -> None:
-    store.keep([of("journal", journal(1, "start"))])
+    store.ingest([of("journal", journal(1, "start"))])
     for _ in range(2):
-        assert store.keep([of("journal", journal(1, "stop"))]).conflicts == 1
+        assert store.ingest([of("journal", journal(1, "stop"))]).conflicts == 1
     assert all_of(tmp_path, "select body from entry") == [(journal(1, "start"),)]
     assert all_of(tmp_path, "select seq, body from conflict") == [(1, journal(1, "stop"))]
 
 
 def test_two_rows_of_one_place_in_one_batch_conflict_too(store: Store, tmp_path: Path) -> None:
-    kept = store.keep([of("journal", journal(1, "start")), of("journal", journal(1, "stop"))])
+    kept = store.ingest([of("journal", journal(1, "start")), of("journal", journal(1, "stop"))])
     assert (kept.stored, kept.conflicts) == (1, 1)
     assert all_of(tmp_path, "select body from entry") == [(journal(1, "start"),)]
 
 
 def test_live_rows_first_and_the_backlog_behind_them_advance_the_head_in_one_step(store: Store) -> None:
-    assert upto(store.keep([of("journal", journal(seq)) for seq in (8, 9, 10)])) == 0
-    assert upto(store.keep([of("scan", scan(*[capture(seq) for seq in range(1, 7)]), late=True)])) == 6
-    assert upto(store.keep([of("journal", journal(7), late=True)])) == 10
+    assert upto(store.ingest([of("journal", journal(seq)) for seq in (8, 9, 10)])) == 0
+    assert upto(store.ingest([of("scan", scan(*[capture(seq) for seq in range(1, 7)]), late=True)])) == 6
+    assert upto(store.ingest([of("journal", journal(7), late=True)])) == 10
 
 
 def test_a_void_entry_fills_the_place_of_a_row_that_was_given_up(store: Store) -> None:
-    assert upto(store.keep([of("journal", journal(seq)) for seq in (1, 3)])) == 1
-    assert upto(store.keep([of("journal", journal(2, "void", why="unreadable"))])) == 3
+    assert upto(store.ingest([of("journal", journal(seq)) for seq in (1, 3)])) == 1
+    assert upto(store.ingest([of("journal", journal(2, "void", why="unreadable"))])) == 3
 
 
 def test_a_void_for_a_place_that_is_taken_still_stands_for_its_neighbours(store: Store, tmp_path: Path) -> None:
     """The row had come alone before the terminal's archive of it and of those before it was gone."""
     late = of("scan", scan(capture(4)), late=True)
     void = of("journal", journal(4, "void", reason="not_in_archive", **{"from": 1, "to": 4}), late=True)
-    assert upto(store.keep([late])) == 0
+    assert upto(store.ingest([late])) == 0
     for _ in range(2):
-        assert upto(store.keep([void])) == 4
+        assert upto(store.ingest([void])) == 4
     assert all_of(tmp_path, "select seq, kind from entry") == [(4, "scan")]
-    assert upto(store.keep([of("journal", journal(5))])) == 5
+    assert upto(store.ingest([of("journal", journal(5))])) == 5
 
 
 def test_a_conflict_that_is_no_void_covers_nothing(store: Store) -> None:
-    store.keep([of("journal", journal(4))])
-    assert upto(store.keep([of("journal", journal(4, "link_down", **{"from": 1}))])) == 0
+    store.ingest([of("journal", journal(4))])
+    assert upto(store.ingest([of("journal", journal(4, "link_down", **{"from": 1}))])) == 0
 
 
 def test_a_rejected_message_counts_as_received_and_its_bytes_are_kept(store: Store, tmp_path: Path) -> None:
     bad = device(2, "on fire")
-    kept = store.keep([of("journal", journal(1)), of("device/printer/main", bad), of("journal", journal(3))])
+    kept = store.ingest([of("journal", journal(1)), of("device/printer/main", bad), of("journal", journal(3))])
     assert (upto(kept), kept.set_aside) == (3, 1)
     assert all_of(tmp_path, "select body from set_aside") == [(bad,)]
     assert all_of(tmp_path, "select kind from entry order by seq") == [("journal",), ("rejected",), ("journal",)]
     for _ in range(3):
-        store.keep([of("journal", b"not even JSON")])
+        store.ingest([of("journal", b"not even JSON")])
     assert all_of(tmp_path, "select count(*) from set_aside") == [(2,)]
 
 
 def test_terminals_and_outboxes_have_heads_of_their_own(store: Store) -> None:
-    store.keep(
+    store.ingest(
         [of("journal", journal(1)), of("journal", journal(1), OTHER), of("journal", journal(1, outbox="f" * 12))]
     )
-    store.keep([of("journal", journal(2))])
+    store.ingest([of("journal", journal(2))])
     outboxes = [(TERMINAL, OUTBOX), (Terminal.parse(OTHER), OUTBOX), (TERMINAL, "f" * 12), (TERMINAL, "e" * 12)]
     assert [head.upto for head in store.heads(outboxes)] == [2, 1, 1, 0]
 
@@ -116,40 +116,40 @@ def test_in_any_order_and_any_batches_the_head_is_what_is_committed_without_a_ga
     for start in range(0, len(sent), size):
         batch = sent[start : start + size]
         come |= set(batch)
-        said = upto(store.keep([of("journal", journal(seq)) for seq in batch]))
+        said = upto(store.ingest([of("journal", journal(seq)) for seq in batch]))
         assert said == next(n for n in range(100) if n + 1 not in come)
     store.close()
 
 
 def test_the_highest_number_is_the_present_never_the_latest_to_arrive(store: Store, tmp_path: Path) -> None:
-    store.keep([of("state", state()), of("device/printer/main", device(9, "faulty"))])
-    store.keep([of("device/printer/main", device(4, "working"), late=True)])
+    store.ingest([of("state", state()), of("device/printer/main", device(9, "faulty"))])
+    store.ingest([of("device/printer/main", device(4, "working"), late=True)])
     assert all_of(tmp_path, "select seq from latest where leaf like 'device%'") == [(9,)]
 
 
 def test_a_new_outbox_is_the_present_once_a_birth_has_named_it(store: Store, tmp_path: Path) -> None:
-    store.keep([of("state", state()), of("device/printer/main", device(9))])
+    store.ingest([of("state", state()), of("device/printer/main", device(9))])
     new = "f" * 12
-    store.keep([of("device/printer/main", device(1, outbox=new))])
+    store.ingest([of("device/printer/main", device(1, outbox=new))])
     assert all_of(tmp_path, "select outbox, seq from latest where leaf like 'device%'") == [(OUTBOX, 9)]
-    store.keep(
+    store.ingest(
         [of("state", state(outbox=new, run="r2", boot="89abcdef")), of("device/printer/main", device(2, outbox=new))]
     )
     assert all_of(tmp_path, "select outbox, seq from latest where leaf like 'device%'") == [(new, 2)]
 
 
 def test_a_will_that_comes_late_does_not_bury_the_connection_after_it(store: Store, tmp_path: Path) -> None:
-    store.keep([of("state", state("online", connection=2)), of("state", state("lost", connection=1))])
+    store.ingest([of("state", state("online", connection=2)), of("state", state("lost", connection=1))])
     (body,) = all_of(tmp_path, "select body from latest where leaf = 'state'")[0]
     assert b'"online"' in bytes(body)  # type: ignore[arg-type]
-    store.keep([of("state", state("lost", connection=2))])
+    store.ingest([of("state", state("lost", connection=2))])
     (body,) = all_of(tmp_path, "select body from latest where leaf = 'state'")[0]
     assert b'"lost"' in bytes(body)  # type: ignore[arg-type]
 
 
 def test_heartbeats_are_no_rows_but_one_last_value(store: Store, tmp_path: Path) -> None:
     for waiting in range(5):
-        store.keep([of("heartbeat", heartbeat(waiting))])
+        store.ingest([of("heartbeat", heartbeat(waiting))])
     assert all_of(tmp_path, "select count(*) from entry") == [(0,)]
     assert all_of(tmp_path, "select body from latest where leaf = 'heartbeat'") == [(heartbeat(4),)]
 
@@ -192,18 +192,18 @@ def test_a_locked_store_keeps_nothing_and_says_so(store: Store, tmp_path: Path) 
     holder = sqlite3.connect(tmp_path / "center.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     with pytest.raises(StoreError) as error:
-        store.keep([of("journal", journal(1))])
-    assert not isinstance(error.value, StoreRefused)
+        store.ingest([of("journal", journal(1))])
+    assert not isinstance(error.value, StoreRejected)
     holder.execute("ROLLBACK")
     holder.close()
-    assert upto(store.keep([of("journal", journal(1))])) == 1
+    assert upto(store.ingest([of("journal", journal(1))])) == 1
 
 
 def test_a_row_that_the_database_cannot_hold_is_refused_and_rolls_the_batch_back(store: Store, tmp_path: Path) -> None:
     good = of("journal", journal(1))
     bad = good._replace(rows=(good.rows[0]._replace(seq=2**63),))
-    with pytest.raises(StoreRefused):
-        store.keep([good, bad])
+    with pytest.raises(StoreRejected):
+        store.ingest([good, bad])
     assert all_of(tmp_path, "select count(*) from entry") == [(0,)]
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from support.messages_of import NAME, OUTBOX, heartbeat, state
 
-from center.live.stations import TWINS_FOR_S, Board, Known, Moment
+from center.live.stations import CLONE_WINDOW_S, Instant, Stations, StationView
 from center.store.intake import Arrived
 from common.messages import topic
 
@@ -15,18 +15,18 @@ class County:
     """A board, and a clock that is set."""
 
     def __init__(self) -> None:
-        self.board = Board(self.at(0))
+        self.stations = Stations(self.at(0))
 
-    def at(self, second: float) -> Moment:
-        return Moment(second, datetime(2026, 11, 25, tzinfo=UTC) + timedelta(seconds=second))
+    def at(self, second: float) -> Instant:
+        return Instant(second, datetime(2026, 11, 25, tzinfo=UTC) + timedelta(seconds=second))
 
     def hear(self, second: float, leaf: str, payload: bytes, *, retained: bool = False) -> None:
-        self.board.take(Arrived(topic(NAME, leaf), payload, retained), self.at(second))
+        self.stations.receive(Arrived(topic(NAME, leaf), payload, retained), self.at(second))
 
-    def twins(self, second: float) -> tuple[str, ...]:
-        (known,) = self.board.known.values()
-        assert isinstance(known, Known)
-        return known.twins(self.at(second))
+    def clones(self, second: float) -> tuple[str, ...]:
+        (known,) = self.stations.views.values()
+        assert isinstance(known, StationView)
+        return known.clones(self.at(second))
 
 
 def beat(run: str, outbox: str = OUTBOX) -> bytes:
@@ -40,26 +40,26 @@ def test_a_restart_is_no_twin() -> None:
     county.hear(70, "state", state(run="r2"))
     county.hear(71, "state", state("lost", run="r1"))  # the will of the run that ended comes late
     county.hear(130, "heartbeat", beat("r2"))
-    assert county.twins(131) == ()
+    assert county.clones(131) == ()
 
 
 def test_two_boards_with_one_name_are_shown_by_fingerprint_and_outbox() -> None:
     county = County()
     county.hear(0, "state", state(run="r1", fingerprint="aaaa"))
     county.hear(10, "state", state(run="r2", fingerprint="bbbb", outbox=OTHER_OUTBOX))
-    assert county.twins(11) == ()
+    assert county.clones(11) == ()
     county.hear(60, "heartbeat", beat("r1"))
-    assert county.twins(61) == (f"aaaa/{OUTBOX}", f"bbbb/{OTHER_OUTBOX}")
+    assert county.clones(61) == (f"aaaa/{OUTBOX}", f"bbbb/{OTHER_OUTBOX}")
 
 
 def test_boards_that_cannot_be_told_apart_are_recognised_by_their_runs_and_forgotten_when_one_is_gone() -> None:
     county = County()
     for second, run in ((0, "r1"), (40, "r2"), (100, "r1"), (190, "r2")):
         county.hear(second, "state", state(run=run))
-    assert county.twins(191) == (f"f/{OUTBOX}", f"f/{OUTBOX}")
-    for second in range(200, TWINS_FOR_S + 400, 60):
+    assert county.clones(191) == (f"f/{OUTBOX}", f"f/{OUTBOX}")
+    for second in range(200, CLONE_WINDOW_S + 400, 60):
         county.hear(second, "heartbeat", beat("r2"))
-    assert county.twins(TWINS_FOR_S + 400) == ()
+    assert county.clones(CLONE_WINDOW_S + 400) == ()
 
 
 def test_a_retained_birth_is_no_sign_of_life() -> None:
@@ -67,12 +67,12 @@ def test_a_retained_birth_is_no_sign_of_life() -> None:
     county.hear(0, "state", state(run="r2"))
     county.hear(60, "state", state(run="r1"), retained=True)
     county.hear(120, "heartbeat", beat("r2"))
-    assert county.twins(121) == ()
+    assert county.clones(121) == ()
 
 
 def test_runs_are_bounded() -> None:
     county = County()
     for n in range(1000):
         county.hear(n * 100, "state", state(run=f"r{n}"))
-    (known,) = county.board.known.values()
+    (known,) = county.stations.views.values()
     assert len(known._runs) == 4
