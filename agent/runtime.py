@@ -37,11 +37,10 @@ from agent.reports.telemetry import Limits, Reports
 from agent.scans.captures import Captures
 from agent.scans.card_actions import CardDesk
 from agent.scans.feedback import signals
-from agent.uplink.call import broker_of, tls_of, trusted
 from agent.uplink.delivery import Delivery, Pace
 from agent.uplink.inbox import Inbox
 from agent.uplink.link import Link
-from agent.uplink.presence import Presence
+from agent.uplink.presence import Presence, broker_of, tls_of, trusted
 from agent.uplink.rejections import Hold
 from common.clock import Clock
 from common.messages import Item

@@ -1,17 +1,24 @@
-"""What the terminal says of itself on `state`: born with every connection, `closing` at a clean stop, `lost` by its will."""
+"""How the configuration becomes a connection (address, TLS, connect options), and the terminal's own `state` messages.
+
+`state` is `online` (the birth, on every connect), `closing` (a clean stop) or `lost` (the will).
+"""
 
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from agent.configuration.settings import Settings
 from agent.outbox.stamps import stamped
-from agent.uplink.call import session_of
 from agent.uplink.link import Link
+from agent.uplink.tls import CountyTls
 from common.clock import Clock
-from common.messages import State
-from common.mqtt.session import Session
+from common.messages import State, topic
+from common.mqtt.session import Broker, Session, Will
+
+LARGEST_PACKET = 65536  # commands and receipts are small
 
 
 class Presence:
@@ -44,3 +51,33 @@ class Presence:
             terminal=terminal.terminal, export_key=self._export_key(),
         )  # fmt: skip
         return msgspec.json.encode(said)
+
+
+def tls_of(
+    settings: Settings, key_file: Path | None, certificates_after: Callable[[], datetime | None]
+) -> CountyTls | None:
+    """TLS towards the county (`certificates_after` as in `agent.uplink.tls`); None where the file says `tls = false`."""
+    given = settings.broker
+    return CountyTls(given.ca_file, given.cert_file, key_file, certificates_after) if given.tls else None
+
+
+def broker_of(settings: Settings, password: str | None, tls: CountyTls | None) -> Broker:
+    """Where the broker is. The user name is the terminal's name."""
+    return Broker(settings.broker.host, settings.broker.port, settings.terminal.name, password, tls)
+
+
+def session_of(settings: Settings, fingerprint: str, will: bytes) -> Session:
+    """What one connection asks for. The client id begins with the terminal's name and holds the fingerprint, so that two
+    terminals cloned from one disk never kick each other off the broker. The session is resumed: within the will delay a
+    reconnect keeps the will unsaid."""
+    broker, name = settings.broker, settings.terminal.name
+    return Session(
+        client_id=f"{name}.{fingerprint[:8]}", keepalive_s=broker.keepalive_s, clean_start=False,
+        expiry_s=broker.session_expiry_s, largest_packet=LARGEST_PACKET, connect_timeout_s=broker.connect_timeout_s,
+        no_ack_s=broker.acknowledge_timeout_s, will=Will(topic(name, "state"), will, broker.will_delay_s),
+    )  # fmt: skip
+
+
+def trusted(settings: Settings, password: str | None, key_file: Path | None) -> bool:
+    """Whether commands may be taken over this link: authenticated TLS, or a broker on this very machine."""
+    return settings.broker.loopback or (settings.broker.tls and (password is not None or key_file is not None))

@@ -15,8 +15,8 @@ from support.certificates import DAY, NOW, Authority, Pair
 
 from agent.configuration.settings import Broker as BrokerSection
 from agent.configuration.settings import Settings, Station
-from agent.uplink.call import broker_of, session_of, tls_of
 from agent.uplink.connection import Connection
+from agent.uplink.presence import broker_of, session_of, tls_of
 from agent.uplink.tls import ended_before
 from common.clock import EARLIEST
 from common.mqtt.errors import LinkLost, Refused

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from agent.configuration.settings import Broker, Settings, Station
-from agent.uplink.call import broker_of, session_of, tls_of, trusted
 from agent.uplink.connection import Connection
 from agent.uplink.link import Link, LinkState
+from agent.uplink.presence import broker_of, session_of, tls_of, trusted
 from agent.uplink.tls import BadTls
 from common.mqtt.errors import LinkLost
 from common.mqtt.session import Broker as Address
