@@ -1,1 +1,1 @@
-"""Devices under watch: looked at in rounds, judged, shown on the board."""
+"""The devices: polled, debounced, and their state published."""

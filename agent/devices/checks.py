@@ -1,4 +1,4 @@
-"""The documented form of `check --json`, the same from the daemon's socket and from one look without a daemon."""
+"""The documented form of `check --json`: the same from the daemon's socket and from one poll without a daemon."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,9 +16,9 @@ from drivers.catalogue import Lang
 
 
 def verdicts_now(settings: Settings | None, readings: Readings, clock: Clock) -> tuple[Item, ...]:
-    """The items at this moment; by the standard station's profile where no station is configured.
+    """The items at this moment; by the profile of a standard station if no station is configured.
 
-    Without a clock that can be trusted nobody knows whether the station is open, unless it always is.
+    With an untrusted clock it is not known whether the station is open, unless it always is.
     """
     if settings is None:
         return verdicts(StationType.STANDARD, readings, (), (), Rules(), opening=True)
@@ -33,7 +33,7 @@ def verdicts_now(settings: Settings | None, readings: Readings, clock: Clock) ->
 def check_report(
     terminal: Terminal | None, seen: Sequence[DeviceState], items: Sequence[Item], lang: Lang
 ) -> dict[str, Any]:
-    """`{"station": …, "devices": […], "standard": […]}`; the station is null where none is configured."""
+    """`{"station": …, "devices": […], "standard": […]}`; the station is null if none is configured."""
     return {
         "station": station_json(terminal),
         "devices": [device_json(one, lang) for one in seen],
@@ -54,7 +54,7 @@ def station_json(terminal: Terminal | None) -> dict[str, Any] | None:
 
 
 def item_json(item: Item, lang: Lang) -> dict[str, Any]:
-    """One item of the standard; `because` is its code, `says` and `remedy` are its words."""
+    """One item of the standard; `because` is its code, `says` and `remedy` are its texts."""
     says, remedy = item_sentence(item, lang)
     return {
         "item": item.item,

@@ -1,13 +1,13 @@
-"""What is believed of a device, from what was seen of it: hysteresis, pure.
+"""Debounce: when a changed reading of a device is confirmed (hysteresis). Pure.
 
-    reading → seen the same often enough? → believed → (on change) message and verdict
+    reading → equal often enough? → confirmed → (on change) message and verdict
 
-A change is believed after 3 equal readings, after 2 where it is a recovery, after 1 where a hotplug event caused the
-look; the very first reading at once. Equal means the same condition for the same reason code, so 'paper out' turning
-into 'toner empty' is a change as well. After a hotplug event another device in the same condition is one too (the reason's
-parameters name it): a gun that is switched to another mode comes back sooner than a look finds none. Measures are no part
-of that: a reading that agrees replaces the believed one and brings its newest measures. The state is a struct that
-serialises; it is stored in the transaction of the message.
+A change is confirmed after 3 equal readings, after 2 if it is a recovery, after 1 if a hotplug event caused the poll; the
+very first reading at once. Equal means the same condition with the same reason code, so 'paper out' turning into 'toner
+empty' is a change as well. After a hotplug event another device in the same condition is a change too (the reason's
+parameters name it): a gun that is switched to another mode is back before a poll finds it absent. Measures are not
+compared: an equal reading replaces the confirmed one with its newest measures. The state is a struct that serialises; it
+is stored in the transaction of the message.
 """
 
 import msgspec
@@ -17,47 +17,47 @@ from drivers.reading import Condition, Reading
 READINGS_TO_CONFIRM = 3
 READINGS_TO_RECOVER = 2  # from TROUBLE to HEALTHY
 FLAP_WINDOW_MS = 3_600_000
-MAX_FLAPS = 120  # a look every 10 s that alternates gives 180 an hour; beyond this the number says nothing more
+MAX_FLAPS = 120  # a device polled every 10 s that alternates makes 180 an hour; a higher number adds no information
 
 HEALTHY = frozenset({Condition.WORKING, Condition.IN_USE})
 TROUBLE = frozenset({Condition.ATTENTION, Condition.FAULTY, Condition.UNREACHABLE, Condition.ABSENT, Condition.UNKNOWN})
-NEVER_POLLED = frozenset({"not_looked_at", "table_wrong"})  # reasons of a reading that stands for no look at all
-TABLE_WRONG = "table_wrong"  # read from the configuration: nothing in it can flicker
+NEVER_POLLED = frozenset({"not_looked_at", "table_wrong"})  # reasons of a reading that is not the result of a poll
+TABLE_WRONG = "table_wrong"  # from the configuration: it cannot flicker
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen last and is not believed yet."""
+    """The last reading, not confirmed yet."""
 
     condition: Condition
     code: str
-    readings: int  # equal ones in a row
+    readings: int  # number of equal ones in a row
 
 
 class Debounced(msgspec.Struct, frozen=True, kw_only=True, rename={"confirmed": "believed", "pending": "candidate"}):
-    """The state of one device's judgement; `judge` makes the next one."""
+    """The debounce state of one device; `debounce` returns the next one. Stored in the outbox under its older field names."""
 
     confirmed: Reading
-    previous: Condition | None = None  # believed before the last change; None until there was one
-    since_mono_ms: int  # of the reading with which it was believed, in `since_boot`
+    previous: Condition | None = None  # confirmed before the last change; None before the first change
+    since_mono_ms: int  # of the reading that confirmed it, in `since_boot`
     since_boot: str
-    boot: str  # that `flap_mono_ms` and `candidate` belong to
+    boot: str  # that `flap_mono_ms` and `pending` belong to
     pending: Pending | None = None
-    flap_mono_ms: tuple[int, ...] = ()  # when a condition that had been seen was given up unbelieved; last hour only
+    flap_mono_ms: tuple[int, ...] = ()  # when a pending condition went away unconfirmed; last hour only
 
     @property
     def flaps(self) -> int:
-        """Changes of condition seen in the last hour that were not believed (at most FLAPS_KEPT)."""
+        """Changes of condition in the last hour that were not confirmed (at most MAX_FLAPS)."""
         return len(self.flap_mono_ms)
 
 
 def debounce(
     state: Debounced | None, reading: Reading, mono_ms: int, boot: str, event: bool = False
 ) -> tuple[Debounced, bool]:
-    """The next state, and whether what is believed changed: condition or reason code, after an event also which device it is.
+    """The next state, and whether the confirmed reading changed: condition or reason code, after an event also the device.
 
-    `mono_ms` and `boot` are of the reading; `event` is True where a hotplug event of the device, or a measurement of the
-    line, caused the look: it is believed at once. What was seen before a reboot but not believed is forgotten: monotonic
-    times of two boots do not compare.
+    `mono_ms` and `boot` are of the reading; `event` is True if a hotplug event of the device, or a measurement of the
+    line, caused the poll: it is confirmed at once. A pending reading from before a reboot is discarded: monotonic times of
+    two boots cannot be compared.
     """
     if state is None or (state.confirmed.reason.code in NEVER_POLLED and not _agrees(state.confirmed, reading)):
         return _confirm(state, reading, mono_ms, boot, ()), True
@@ -75,7 +75,7 @@ def debounce(
 
 
 def readings_needed(confirmed: Condition, seen: Condition) -> int:
-    """Equal readings in a row until a change is believed."""
+    """Number of equal readings in a row that confirm a change."""
     return READINGS_TO_RECOVER if confirmed in TROUBLE and seen in HEALTHY else READINGS_TO_CONFIRM
 
 
@@ -109,7 +109,7 @@ def _count(pending: Pending | None, reading: Reading) -> Pending:
 
 
 def _count_flap(state: Debounced, now: Pending | None, mono_ms: int) -> tuple[int, ...]:
-    """The flaps with one more where a condition other than the believed one had been seen and is not seen any more."""
+    """The flaps, with one more if a condition other than the confirmed one was pending and is gone."""
     was = state.pending
     if was is None or was.condition is state.confirmed.condition or (now and now.condition is was.condition):
         return state.flap_mono_ms

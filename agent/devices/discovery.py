@@ -1,4 +1,4 @@
-"""What is on this machine: every class's finder asked once. Opens no device that somebody may be using."""
+"""Discovery: which devices are on this machine, by one call of each class's finder. Opens no device that may be in use."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from drivers.table import CLASSES
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """The devices found, and the classes that could not be looked for, with why."""
+    """The devices found, and the classes that could not be searched, with the reason. The field names are those of `--json`."""
 
     found: tuple[Found, ...]
     could_not_look: dict[str, str]
 
 
 def find_devices(root: Path = Path("/")) -> Findings:
-    """Blocking, a second or two at most (a print server is asked for its queues)."""
+    """Blocking: a second or two at most (a print server is queried for its queues)."""
     found: list[Found] = []
     failed: dict[str, str] = {}
     for kind in CLASSES.values():

@@ -1,8 +1,8 @@
-"""The rounds: every device is looked at in its turn, debounced, and a change is committed with the message that tells of it.
+"""The poller: every device is polled at its interval, debounced, and a change is committed with the message that reports it.
 
-    driver.look -> judge (hysteresis) -> standard -> one transaction (device, standard, state marks) -> board
+    driver.look -> debounce -> standard -> one transaction (device, standard, state) -> DeviceStates
 
-Every look is bounded in time and cancelled when it is over; a driver that fails is `unknown`, never the end of the daemon.
+Every poll has a time limit and is cancelled after it; a driver that fails is `unknown` and never stops the daemon.
 """
 
 import asyncio
@@ -36,16 +36,16 @@ from drivers.reading import CannotLook, Driver, Reading, YinongError
 
 log = logging.getLogger(__name__)
 
-CONFIRM_S = 5  # a change that is seen but not believed yet is looked at again soon
+CONFIRM_S = 5  # next poll of a device with a pending change
 REPORT_INTERVAL_MS = 24 * 3_600_000
-BUDGET_SPENT_INTERVAL_MS = 3_600_000  # between two reports of one device, while the flash is spared
-SETTLE_S = 0.2  # a plug makes several events; the last one counts
-MAX_SETTLE_WAITS = 25  # a loose plug makes them without end: it is looked at all the same
+BUDGET_SPENT_INTERVAL_MS = 3_600_000  # between two reports of one device once the flash budget is spent
+SETTLE_S = 0.2  # one plug makes several events; poll after the last one
+MAX_SETTLE_WAITS = 25  # a loose plug makes events without end: poll all the same
 
 
 class Poller:
-    """`run` belongs into the daemon's task group. `verdicts` turns believed readings into items; `plugged` hears
-    of every plug event too; `spare` says whether the flash is to be spared today (docs/decisions/0022)."""
+    """`run` belongs into the daemon's task group. `verdicts` turns confirmed readings into items; `forward_hotplug` is
+    called with every plug event too; `budget_spent`: whether the day's flash budget is spent (docs/decisions/0022)."""
 
     def __init__(
         self, devices: Iterable[WatchedDevice], root: Path, clock: Clock, writer: Writer, states: DeviceStates,
@@ -58,7 +58,7 @@ class Poller:
         self._verdicts, self._profile = verdicts, profile
         self._forward_hotplug, self._rng, self._budget_spent = forward_hotplug, rng or random.Random(), budget_spent
         self._items_reported_mono_ms: int | None = None
-        self._report_lock = asyncio.Lock()  # items are computed from the board: one change after the other
+        self._report_lock = asyncio.Lock()  # items are computed from all states: one change at a time
         for device in self._devices.values():
             states.devices[device.key] = DeviceState(
                 device.kind.name, device.id, not_polled_yet(), rfc3339(clock.now()), clock.quality(), device.debounced
@@ -76,16 +76,16 @@ class Poller:
                     group.create_task(self._keep_measuring(device, device.driver))
 
     async def poll_now(self, keys: Iterable[str] | None = None) -> list[DeviceState]:
-        """Look at these devices (or all) at once, for a person who waits; gives them as seen just now."""
+        """Poll these devices (or all) now, for a person who waits; return their new states."""
         wanted = [w for k, w in self._devices.items() if keys is None or k in set(keys)]
         await asyncio.gather(*(self.poll(device) for device in wanted if device.driver is not None))
         for device in wanted:
-            if device.unconfirmed:  # its own turn may be a minute away
+            if device.unconfirmed:  # its next poll may be a minute away
                 device.recheck.set()
         return [self._states.devices[device.key] for device in wanted]
 
     async def poll(self, device: WatchedDevice, event: bool = False) -> None:
-        """Look, judge, commit what changed, show it on the board."""
+        """Poll, debounce, commit a change, update the state."""
         if device.driver is None:
             return
         async with device.busy:
@@ -94,9 +94,9 @@ class Poller:
             await self.process(device, reading, event)
 
     async def measure_now(self, device_class: str) -> tuple[str, Reading]:
-        """Have the class's first device measure (the line: some seconds, some megabytes); its key, and what came of it.
+        """Have the class's first device measure (the line: some seconds, some megabytes); return its key and the result.
 
-        Raises YinongError where nothing of the class measures.
+        Raises YinongError if no device of the class can measure.
         """
         for device in self._devices.values():
             if device.kind.name == device_class and isinstance(device.driver, Measurer):
@@ -104,7 +104,7 @@ class Poller:
         raise YinongError(f"没有可测量的 {device_class} / no {device_class} to measure")
 
     async def resume_measurements(self) -> None:
-        """What was measured before a restart counts on, where its age is known: in the same boot, or by a trusted clock."""
+        """Resume measurements from before a restart if their age is known: in the same boot, or by a trusted clock."""
         for device in self._devices.values():
             if isinstance(device.driver, Measurer):
                 stored = await self._writer.ask(
@@ -117,13 +117,13 @@ class Poller:
                     )
 
     async def _keep_reporting(self, device: WatchedDevice, reading: Reading) -> None:
-        """Of a device whose table is wrong: told once a day like the others, and again where the outbox took nothing."""
+        """For a device whose table is invalid: reported once a day like the others, and again if the commit failed."""
         while True:
             await self.process(device, reading)
             await self._clock.sleep(device.kind.every_s)
 
     async def _measure(self, device: WatchedDevice, driver: Measurer) -> Reading:
-        """Measure and keep what came of it. The device's condition is what the look after it says, believed at once."""
+        """Measure and store the result. The device's condition is that of the poll after it, confirmed at once."""
         async with device.busy:
             measured = await bounded_measurement(device.kind, driver, self._root, device.previous)
             device.remember(measured)
@@ -136,7 +136,7 @@ class Poller:
         return measured
 
     async def _keep_measuring(self, device: WatchedDevice, driver: Measurer) -> None:
-        """Never at the start, and each terminal at its own time: 618 must not measure together after a power cut."""
+        """Never at the start, and each terminal at a random time: 618 must not measure together after a power cut."""
         period_s = driver.measure_every_h * 3600
         await self._clock.sleep(self._rng.uniform(600, max(600, period_s)))
         while True:
@@ -150,11 +150,11 @@ class Poller:
         event: bool = False,
         extra_state: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Take a reading in: from a look, or one that the configuration gives; `marks` are committed with it."""
+        """Debounce and report a reading, of a poll or from the configuration; `extra_state` is committed with it."""
         clock, now = self._clock, self._clock.mono_ms()
         debounced, changed = debounce(device.debounced, reading, now, clock.boot, event)
         if changed and device.debounced is not None and self._too_soon(device.reported_mono_ms, now):
-            debounced, changed = device.debounced, False  # not true until committed: a later look tries again
+            debounced, changed = device.debounced, False  # not true until committed: a later poll tries again
         state = DeviceState(device.kind.name, device.id, reading, rfc3339(clock.now()), clock.quality(), debounced)
         async with self._report_lock:
             drafts = (
@@ -171,8 +171,8 @@ class Poller:
                     await self._writer.commit(
                         drafts, {f"judged:{device.key}": msgspec.json.encode(debounced), **(extra_state or {})}
                     )
-                except (OutboxFull, sqlite3.Error) as error:  # not true until committed: the next look tries again
-                    log.error("%s: the outbox takes nothing: %s", device.key, error)
+                except (OutboxFull, sqlite3.Error) as error:  # not true until committed: the next poll tries again
+                    log.error("%s: the outbox accepts nothing: %s", device.key, error)
                     self._states.devices[device.key] = state._replace(debounced=device.debounced)
                     return
             if drafts and drafts[0].leaf != "standard":
@@ -183,17 +183,17 @@ class Poller:
             self._states.devices[device.key] = state
 
     def _all_polled(self, now: WatchedDevice) -> bool:
-        """Verdicts are told when every device was looked at once in this run: half a picture is no news."""
+        """Whether every device was polled once in this run; verdicts are not reported before."""
         return all(
             key == now.key or seen.reading.reason.code != "not_looked_at" for key, seen in self._states.devices.items()
         )
 
     def _due(self, reported_mono_ms: int | None, now: int) -> bool:
-        """Whether it is time to tell again what has not changed."""
+        """Whether an unchanged state is due to be reported again."""
         return not self._budget_spent() and (reported_mono_ms is None or now - reported_mono_ms >= REPORT_INTERVAL_MS)
 
     def _too_soon(self, reported_mono_ms: int | None, now: int) -> bool:
-        """While the flash is spared a device that changes all the time is told of once an hour."""
+        """Once the flash budget is spent, a device that keeps changing is reported once an hour."""
         return (
             self._budget_spent() and reported_mono_ms is not None and now - reported_mono_ms < BUDGET_SPENT_INTERVAL_MS
         )
@@ -208,7 +208,7 @@ class Poller:
             event = await self._wait(device)
 
     async def _wait(self, device: WatchedDevice) -> bool:
-        """Until the next look is due (False) or a plug event of the class has settled (True)."""
+        """Wait until the next poll is due (False) or a plug event of the class has settled (True)."""
         while not device.hotplugged.is_set():
             device.recheck.clear()
             seconds = min(CONFIRM_S, device.kind.every_s) if device.unconfirmed else device.kind.every_s
@@ -230,7 +230,7 @@ class Poller:
             log.info("no hotplug events here: %s", error)
 
     def on_hotplug(self, plug: Plug) -> None:
-        """Devices whose class the event concerns are looked at soon; all of them where events were lost."""
+        """Poll the devices whose class the event concerns soon; all of them if events were lost."""
         self._forward_hotplug(plug)
         for device in self._devices.values():
             if not plug.subsystem or plug.subsystem in device.kind.hotplug:

@@ -1,6 +1,6 @@
-"""The board: what is known of every device right now. Written by the rounds, read by everybody else.
+"""The current state of every device. Written by the poller, read by all other parts.
 
-One thread, the event loop's; nothing here is true before it has committed.
+Used in the event loop's thread only; a confirmed reading stands here only after its commit.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -15,7 +15,7 @@ ConfirmedReadings: TypeAlias = dict[str, list[tuple[str, Reading]]]
 
 
 class DeviceState(NamedTuple):
-    """One device: its newest reading with when and on what clock, and what is believed of it."""
+    """One device: its newest reading with time and clock quality, and its debounced state."""
 
     device_class: str
     id: str
@@ -26,7 +26,7 @@ class DeviceState(NamedTuple):
 
     @property
     def key(self) -> str:
-        """`printer/main`: the device's leaf below `device/`."""
+        """`printer/main`: the device's topic below `device/`."""
         return f"{self.device_class}/{self.id}"
 
     @property
@@ -42,7 +42,7 @@ class DeviceStates:
         self.items: tuple[Item, ...] = ()
 
     def confirmed(self, newer: DeviceState | None = None) -> ConfirmedReadings:
-        """Readings as believed, by class, with one newer device in its place: what the standard is asked with."""
+        """Confirmed readings by class, with `newer` replacing its device: the input of the standard's rules."""
         by_class: ConfirmedReadings = {}
         devices = {**self.devices, newer.key: newer} if newer else self.devices
         for seen in devices.values():
@@ -57,7 +57,7 @@ class DeviceStates:
 
 
 def not_polled_yet() -> Reading:
-    """The reading of a device before its first look."""
+    """The reading of a device before its first poll."""
     return Reading(condition=Condition.UNKNOWN, reason=Reason("not_looked_at"))
 
 

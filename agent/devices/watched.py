@@ -1,4 +1,4 @@
-"""A device under watch, and one look at it that always gives a reading."""
+"""A watched device, and a poll of it that always returns a reading."""
 
 import asyncio
 import logging
@@ -20,12 +20,12 @@ POLL_FAILED = frozenset({"timed_out", "driver_failed"})
 
 
 async def bounded_poll(kind: DeviceClass, driver: Driver, root: Path, previous: Reading | None) -> Reading:
-    """One look that always gives a reading: late, failing and unable drivers are `unknown`, with the reason."""
+    """Poll once and always return a reading: a driver that is late, fails or cannot look is `unknown`, with the reason."""
     return await _bounded(kind.name, kind.budget_s, driver.look(root, previous))
 
 
 async def bounded_measurement(kind: DeviceClass, driver: "Measurer", root: Path, previous: Reading | None) -> Reading:
-    """The same of a measurement."""
+    """The same for a measurement."""
     return await _bounded(kind.name, kind.measure_budget_s, driver.measure(root, previous))
 
 
@@ -44,7 +44,7 @@ async def _bounded(name: str, budget_s: float, call: Awaitable[Reading]) -> Read
 
 @runtime_checkable
 class Measurer(Driver, Protocol):
-    """A driver that can also measure, which costs more than a look: the line's."""
+    """A driver that can also measure, which costs more than a poll: the line's."""
 
     @property
     def mini_url(self) -> str: ...
@@ -56,18 +56,18 @@ class Measurer(Driver, Protocol):
 
 @runtime_checkable
 class WritingDriver(Driver, Protocol):
-    """A driver whose looks write to the disk: it can look without, or hardly ever."""
+    """A driver whose polls write to the disk: it has a variant that writes rarely."""
 
     def writing_less(self) -> Driver: ...
 
 
 class StoredMeasurement(msgspec.Struct, frozen=True):
-    """A measurement as it is kept over a restart, and when it was made, on both clocks."""
+    """A measurement as stored across restarts, with its time on both clocks."""
 
     reading: Reading
     boot: str
     mono_ms: int
-    at_s: float | None  # wall time where it was trusted
+    at_s: float | None  # wall time if the clock was trusted
 
     @classmethod
     def now(cls, reading: Reading, clock: Clock) -> "StoredMeasurement":
@@ -75,7 +75,7 @@ class StoredMeasurement(msgspec.Struct, frozen=True):
         return cls(reading, clock.boot, clock.mono_ms(), at_s)
 
     def age_s(self, clock: Clock) -> float | None:
-        """How long ago it was; None where no clock can tell."""
+        """Its age; None if no clock can tell."""
         if self.boot == clock.boot:
             return (clock.mono_ms() - self.mono_ms) / 1000
         if self.at_s is None or clock.quality() != "synced":
@@ -85,7 +85,7 @@ class StoredMeasurement(msgspec.Struct, frozen=True):
 
 
 class WatchedDevice:
-    """One device under watch."""
+    """One device that the poller watches, with its poll state."""
 
     def __init__(
         self, kind: DeviceClass, id: str, driver: Driver | None, debounced: Debounced | None,
@@ -93,21 +93,21 @@ class WatchedDevice:
     ) -> None:  # fmt: skip
         self.kind, self.id, self.driver = kind, id, driver
         self.debounced = debounced
-        self.fixed_reading = fixed_reading  # of a device that is not looked at because its table is wrong
+        self.fixed_reading = fixed_reading  # of a device that is not polled because its table is invalid
         self.hotplugged = asyncio.Event()
-        self.recheck = asyncio.Event()  # a look out of its turn has seen a change that is not believed yet
+        self.recheck = asyncio.Event()  # a poll on request saw a change that is not confirmed yet
         self.busy = asyncio.Lock()
         self.reported_mono_ms: int | None = None
-        self.previous: Reading | None = None  # the last one that the driver itself gave: counters are differences to it
+        self.previous: Reading | None = None  # the driver's last own reading: counters are differences to it
 
     def remember(self, reading: Reading) -> None:
-        """Keep what the driver gave; a look that was cut short or failed carries no counters on."""
+        """Keep the driver's reading; after a poll that timed out or failed the earlier one stays, for the counters."""
         if reading.reason.code not in POLL_FAILED:
             self.previous = reading
 
     @property
     def unconfirmed(self) -> bool:
-        """Something was state that is not believed yet: it is looked at again soon."""
+        """A change is pending: the device is polled again soon."""
         return self.debounced is not None and self.debounced.pending is not None
 
     @property
@@ -118,7 +118,7 @@ class WatchedDevice:
 async def poll_once(
     devices: Iterable[tuple[DeviceClass, Driver]], root: Path, clock: Clock, report: Callable[[DeviceState], None]
 ) -> list[DeviceState]:
-    """All devices at the same time, each bounded; `report` is called as each is done. In the order given."""
+    """Poll all devices concurrently, each bounded, without a daemon; `report` is called as each is done. In the order given."""
 
     async def poll(kind: DeviceClass, driver: Driver) -> DeviceState:
         reading = await bounded_poll(kind, driver, root, None)

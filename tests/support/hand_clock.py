@@ -9,7 +9,7 @@ from common.clock import ClockQuality
 
 
 class HandClock:
-    """A clock that stands still until `advance`; `sleep` wakes when the time has come."""
+    """A clock that stands still until `advance`; `sleep` ends at its time."""
 
     def __init__(self) -> None:
         self.boot = "b0070001"
@@ -30,11 +30,11 @@ class HandClock:
         return self._wall
 
     def set(self, wall: datetime) -> None:
-        """Somebody sets the wall clock; monotonic time goes on."""
+        """The wall clock is set; monotonic time goes on."""
         self._wall = wall
 
     def suspend(self, seconds: float) -> None:
-        """The lid is closed for so long: both clocks go on, and nobody's sleep with them (CLOCK_MONOTONIC stands still)."""
+        """The machine is suspended: both clocks advance, but no sleep ends (CLOCK_MONOTONIC stands still)."""
         ms = int(seconds * 1000)
         self._suspended_ms += ms
         self._pass(self._mono_ms + ms)
@@ -49,17 +49,17 @@ class HandClock:
         await wake
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass, waking every sleeper in its order, and everybody else in between."""
+        """Let time pass; wake every sleeper in order and let all other tasks run in between."""
         end = self._mono_ms + int(seconds * 1000)
-        await _let_everybody_run()
+        await _let_all_tasks_run()
         while self._sleepers and self._sleepers[0][0] <= end:
             at, _, wake = heapq.heappop(self._sleepers)
             self._pass(at)
             if not wake.done():
                 wake.set_result(None)
-            await _let_everybody_run()
+            await _let_all_tasks_run()
         self._pass(end)
-        await _let_everybody_run()
+        await _let_all_tasks_run()
 
     def _pass(self, until_ms: int) -> None:
         step = max(0, until_ms - self._mono_ms)
@@ -67,6 +67,6 @@ class HandClock:
         self._wall += timedelta(milliseconds=step)
 
 
-async def _let_everybody_run() -> None:
+async def _let_all_tasks_run() -> None:
     for _ in range(20):
         await asyncio.sleep(0)

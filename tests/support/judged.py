@@ -1,4 +1,4 @@
-"""Items of the standard as tests ask for them: what was seen, attested and waived, and the one verdict that comes of it."""
+"""One item of the standard for a test: the readings, attestations and waivers it depends on, and its verdict."""
 
 from datetime import date
 

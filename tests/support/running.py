@@ -1,4 +1,4 @@
-"""A loop of the daemon, for the length of a block."""
+"""A loop of the daemon that runs during a block."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from typing import Any
 
 @asynccontextmanager
 async def running(loop: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """It is cancelled at the block's end. One that ended by an error of its own raises it there."""
+    """Cancelled at the end of the block. If it failed, its error is raised there."""
     task = asyncio.create_task(loop)
     try:
         yield task

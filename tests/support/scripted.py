@@ -1,4 +1,4 @@
-"""Devices that give what a test puts in, and rounds over them with what they committed."""
+"""Devices that return the readings of a test, and a poller over them with what it committed."""
 
 import asyncio
 import sqlite3
@@ -30,7 +30,7 @@ def kind(name: str = "printer", **other: Any) -> DeviceClass:
 
 
 class Scripted(msgspec.Struct, kw_only=True):
-    """A device that gives what is put here; the last one again and again."""
+    """A device that returns these readings in order, and then the last one every time."""
 
     id: str = "main"
     readings: list[Reading | Exception]
@@ -79,7 +79,7 @@ class Line(Scripted, kw_only=True):
 
 
 def items_of(confirmed: ConfirmedReadings) -> tuple[Item, ...]:
-    """A standard of its own: each class is met where something of it works."""
+    """A small standard: a class is met if one of its devices works."""
     return tuple(
         Item(
             item=name, verdict="met" if any(r.condition is Condition.WORKING for _, r in readings) else "not_met",
@@ -90,7 +90,7 @@ def items_of(confirmed: ConfirmedReadings) -> tuple[Item, ...]:
 
 
 class Terminal:
-    """Rounds over these watches, and what they committed."""
+    """A poller over these devices, and what it committed."""
 
     def __init__(self, writer: Writer, outbox: Outbox, clock: Any, *devices: WatchedDevice) -> None:
         self.outbox, self.clock, self.states = outbox, clock, DeviceStates()
@@ -108,11 +108,11 @@ class Terminal:
 
     @property
     def standards(self) -> list[dict[str, str]]:
-        told = [msgspec.json.decode(body, type=Standard) for body in self._committed("standard")]
-        return [{item.item: item.verdict for item in one.items} for one in told]
+        committed = [msgspec.json.decode(body, type=Standard) for body in self._committed("standard")]
+        return [{item.item: item.verdict for item in one.items} for one in committed]
 
     def _committed(self, leaf: str) -> list[bytes]:
-        """Over a connection of its own: the outbox's, in its thread, may be in the middle of a row."""
+        """Over a separate connection: the outbox's own, in its thread, may be in the middle of a row."""
         with closing(sqlite3.connect(f"file:{self.outbox.path}?mode=ro", uri=True)) as db:
             return [body for (body,) in db.execute("SELECT body FROM entry WHERE leaf GLOB ? ORDER BY id", (leaf,))]
 

@@ -1,4 +1,4 @@
-"""A clock for compressed time: it runs as fast as what it wakes can follow."""
+"""A clock for compressed time: it advances as fast as the woken tasks finish."""
 
 import asyncio
 import heapq
@@ -10,7 +10,7 @@ from common.clock import ClockQuality
 
 
 class SimClock:
-    """`sleep` wakes when the time has come; `run_to` lets it come, sleeper by sleeper, and waits for what each brings about."""
+    """`sleep` ends at its time; `run_to` advances sleeper by sleeper and waits for the work that each one causes."""
 
     def __init__(self, quality: ClockQuality) -> None:
         self.boot, self._quality = "b0070001", quality
@@ -39,7 +39,7 @@ class SimClock:
     async def run_to(self, mono_ms: int, quiet: Callable[[], Awaitable[None]]) -> None:
         while self._sleepers and self._sleepers[0][0] <= mono_ms:
             at, _, wake = heapq.heappop(self._sleepers)
-            if not wake.done():  # else whoever slept was cancelled
+            if not wake.done():  # else the sleeping task was cancelled
                 self._pass(at)
                 wake.set_result(None)
                 await quiet()

@@ -1,6 +1,6 @@
-"""The daemon on a clock that a test sets while it runs: `python wrong_clock.py FILE --config …`.
+"""The daemon with a clock that a test sets while it runs: `python wrong_clock.py FILE --config …`.
 
-FILE holds, as JSON, by how many seconds the wall clock is off and whether the kernel vouches for it.
+FILE holds as JSON the offset of the wall clock in seconds and whether the kernel reports it as synchronised.
 """
 
 import json
@@ -15,17 +15,17 @@ from drivers.timesync import TimeSync
 FILE = Path(sys.argv[1])
 
 
-def _set() -> tuple[float, bool]:
+def _read() -> tuple[float, bool]:
     offset_s, synced = json.loads(FILE.read_text())
     return offset_s, synced
 
 
 def wall() -> datetime:
-    return datetime.now().astimezone() + timedelta(seconds=_set()[0])
+    return datetime.now().astimezone() + timedelta(seconds=_read()[0])
 
 
 def sync() -> TimeSync:
-    return TimeSync(0, 0) if _set()[1] else TimeSync(5, 0x40)
+    return TimeSync(0, 0) if _read()[1] else TimeSync(5, 0x40)
 
 
 if __name__ == "__main__":

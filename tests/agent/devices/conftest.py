@@ -1,4 +1,4 @@
-"""Fixture of the rounds' tests: rounds over the devices of a test."""
+"""Fixture for the poller tests: a poller over the devices of a test."""
 
 from collections.abc import Callable
 from typing import Any

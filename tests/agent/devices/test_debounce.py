@@ -1,4 +1,4 @@
-"""Judgement: what is believed of what was seen."""
+"""Debounce: which readings are confirmed."""
 
 import msgspec
 from hypothesis import given
@@ -16,7 +16,7 @@ def seen(condition, code="x", **measures):
 
 
 def run(readings, state=None, start_ms=0, boot=BOOT):
-    """Judge one reading a minute; give the last state and the numbers of the readings that changed it."""
+    """Debounce one reading a minute; return the last state and the numbers of the readings that changed it."""
     changes = []
     for n, reading in enumerate(readings):
         state, changed = debounce(state, reading, start_ms + n * STEP_MS, boot)
@@ -25,19 +25,19 @@ def run(readings, state=None, start_ms=0, boot=BOOT):
     return state, changes
 
 
-def test_the_very_first_reading_is_believed_at_once():
+def test_the_very_first_reading_is_confirmed_at_once():
     state, changes = run([seen("faulty", "paper_out")])
     assert state.confirmed == seen("faulty", "paper_out")
     assert (changes, state.previous) == ([0], None)
 
 
-def test_a_change_is_believed_at_the_third_equal_reading():
+def test_a_change_is_confirmed_at_the_third_equal_reading():
     state, changes = run([seen("working"), *[seen("faulty")] * 3])
     assert changes == [0, 3]
     assert (state.confirmed.condition, state.previous, state.since_mono_ms) == ("faulty", "working", 3 * STEP_MS)
 
 
-def test_a_recovery_is_believed_at_the_second_reading():
+def test_a_recovery_is_confirmed_at_the_second_reading():
     for trouble in ("faulty", "unreachable", "absent", "attention", "unknown"):
         for good in ("working", "in_use"):
             assert run([seen(trouble), seen(good), seen(good)])[1] == [0, 2]
@@ -47,7 +47,7 @@ def test_a_camera_that_goes_into_a_conference_is_no_recovery():
     assert run([seen("working"), *[seen("in_use")] * 3])[1] == [0, 3]
 
 
-def test_a_hotplug_event_is_believed_at_once():
+def test_a_hotplug_event_is_confirmed_at_once():
     state, _ = run([seen("working")])
     state, changed = debounce(state, seen("absent", "unplugged"), 5, BOOT, event=True)
     assert changed and state.confirmed.condition == "absent" and state.flaps == 0
@@ -63,7 +63,7 @@ def test_a_plug_that_shows_another_device_in_the_same_condition_is_a_change():
     state, _ = run([one])
     state, changed = debounce(state, other, 5, BOOT, event=True)
     assert (changed, state.confirmed, state.since_mono_ms) == (True, other, 0)
-    assert debounce(state, one, 6, BOOT)[1] is False  # without a plug the numbers in a reason are free to move
+    assert debounce(state, one, 6, BOOT)[1] is False  # without a plug event the numbers in a reason may change
 
 
 def test_another_reason_within_the_same_condition_is_a_change_after_three():
@@ -83,7 +83,7 @@ def test_an_agreeing_reading_brings_its_newest_measures_and_is_no_change():
     assert changes == [0]
 
 
-def test_an_unbelieved_reading_leaves_the_believed_one_whole():
+def test_an_unconfirmed_reading_leaves_the_confirmed_one_whole():
     state, _ = run([seen("working", toner_pct=40), seen("faulty", toner_pct=0)])
     assert state.confirmed == seen("working", toner_pct=40)
 
@@ -95,7 +95,7 @@ def test_flaps_of_the_last_hour_are_counted():
     assert state.flaps == 0
 
 
-def test_a_change_that_is_believed_is_no_flap():
+def test_a_confirmed_change_is_no_flap():
     assert run([seen("working"), *[seen("faulty")] * 3, *[seen("working")] * 2])[0].flaps == 0
 
 
@@ -110,19 +110,19 @@ def test_flaps_are_bounded():
     assert state.flaps == MAX_FLAPS
 
 
-def test_a_reboot_forgets_what_was_not_believed_and_keeps_what_was():
+def test_a_reboot_discards_the_pending_reading_and_keeps_the_confirmed_one():
     state, _ = run([seen("working"), seen("faulty"), seen("working"), seen("faulty"), seen("faulty")])
     state, changed = debounce(state, seen("faulty"), 10, "ffffffff")
     assert not changed and state.confirmed.condition == "working"
     assert (state.flaps, state.pending.readings, state.since_boot) == (0, 1, BOOT)
 
 
-def test_a_device_that_was_never_looked_at_is_believed_at_its_first_look():
+def test_a_device_that_was_never_polled_is_confirmed_at_its_first_poll():
     state, _ = run([seen("unknown", "not_looked_at")])
     assert debounce(state, seen("faulty"), 5, BOOT)[1] is True
 
 
-def test_a_table_that_went_wrong_is_believed_at_once():
+def test_a_table_that_became_invalid_is_confirmed_at_once():
     state, _ = run([seen("working")])
     state, changed = debounce(state, seen("unknown", "table_wrong"), 5, BOOT)
     assert changed and state.confirmed.reason.code == "table_wrong"
@@ -133,7 +133,7 @@ steps = st.lists(st.tuples(readings, st.booleans(), st.sampled_from([BOOT, "ffff
 
 
 @given(steps)
-def test_only_what_was_seen_is_believed_and_only_after_enough_equal_readings(steps):
+def test_only_what_was_read_is_confirmed_and_only_after_enough_equal_readings(steps):
     state, row = None, 0
     for n, (reading, event, boot) in enumerate(steps):
         before = state
@@ -155,6 +155,16 @@ def test_the_state_survives_its_own_serialisation(steps):
     for n, (reading, event, boot) in enumerate(steps):
         state, _ = debounce(state, reading, n * STEP_MS, boot, event)
         assert msgspec.json.decode(msgspec.json.encode(state), type=Debounced) == state
+
+
+def test_a_state_that_the_version_before_stored_is_read_and_stored_under_the_same_names():
+    stored = (
+        b'{"believed":{"condition":"working","reason":{"code":"ok"}},"since_mono_ms":5,"since_boot":"0a1b2c3d",'
+        b'"boot":"0a1b2c3d","candidate":{"condition":"faulty","code":"paper_out","readings":2},"flap_mono_ms":[3]}'
+    )
+    state = msgspec.json.decode(stored, type=Debounced)
+    assert (state.confirmed, state.pending.readings, state.flaps) == (seen("working", "ok"), 2, 1)
+    assert msgspec.json.decode(msgspec.json.encode(state)).keys() >= {"believed", "candidate", "flap_mono_ms"}
 
 
 @given(readings, readings)

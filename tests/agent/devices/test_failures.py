@@ -1,4 +1,4 @@
-"""The rounds where a driver fails or hangs, a table is wrong, or the disk takes nothing."""
+"""The poller when a driver fails or hangs, a table is invalid, or the disk is full."""
 
 from typing import Any
 
@@ -22,10 +22,10 @@ from drivers.reading import CannotLook, Condition, DriverError, Reading, Reason
 async def test_what_a_driver_raises_is_a_reading(terminal: Any, error: Exception, condition: str, reason: str) -> None:
     one = terminal(watched(error))
     await one.poll()
-    assert [(told.condition.value, told.reason) for told in one.reported] == [(condition, reason)]
+    assert [(device.condition.value, device.reason) for device in one.reported] == [(condition, reason)]
 
 
-async def test_a_driver_that_hangs_is_timed_out_while_the_others_are_looked_at(terminal: Any, until: Any) -> None:
+async def test_a_driver_that_hangs_is_timed_out_while_the_others_are_polled(terminal: Any, until: Any) -> None:
     hanging = Hanging(cancelled=[])
     wedged = WatchedDevice(kind("video", budget_s=0.3), "main", hanging, None)
     fine, broken = watched(WORKING), watched(ZeroDivisionError(), name="scan_gun")
@@ -33,22 +33,22 @@ async def test_a_driver_that_hangs_is_timed_out_while_the_others_are_looked_at(t
     async with one.running():
         await until(lambda: len(one.reported) == 2)
         assert not hanging.cancelled, "the others did not wait for it"
-        assert one.standards == [], "half a picture is no news"
+        assert one.standards == [], "nothing is reported before every device was polled once"
         await until(lambda: one.standards)
-    assert {told.device_class: told.reason for told in one.reported} == {
+    assert {device.device_class: device.reason for device in one.reported} == {
         "printer": "ok", "scan_gun": "driver_failed", "video": "timed_out",
     }  # fmt: skip
     assert hanging.cancelled == [True]
     assert one.standards == [{"printer": "met", "scan_gun": "not_met", "video": "not_met"}]
 
 
-async def test_a_look_that_failed_carries_no_counters_on(terminal: Any) -> None:
+async def test_a_failed_poll_carries_no_counters_on(terminal: Any) -> None:
     one = terminal(watched(WORKING, ZeroDivisionError(), FAULTY, WORKING))
     await one.poll(4)
     assert one.devices[0].driver.previous == [None, WORKING, WORKING, FAULTY]
 
 
-async def test_what_the_outbox_did_not_take_is_not_believed_and_tried_again(terminal: Any, room: Any) -> None:
+async def test_what_the_outbox_did_not_accept_is_not_confirmed_and_tried_again(terminal: Any, room: Any) -> None:
     one = terminal(watched(WORKING, BIG))
     await one.poll()
     room.none()
@@ -63,7 +63,9 @@ async def test_what_the_outbox_did_not_take_is_not_believed_and_tried_again(term
     assert one.standards[-1] == {"printer": "not_met"}
 
 
-async def test_a_disk_that_is_full_at_the_start_leaves_everything_to_be_told_later(terminal: Any, room: Any) -> None:
+async def test_a_disk_that_is_full_at_the_start_leaves_everything_to_be_reported_later(
+    terminal: Any, room: Any
+) -> None:
     one = terminal(watched(BIG), watched(BIG, name="video"))
     room.none()
     await one.poll(device=0)
@@ -76,7 +78,7 @@ async def test_a_disk_that_is_full_at_the_start_leaves_everything_to_be_told_lat
     assert one.standards[-1] == {"printer": "not_met", "video": "not_met"}
 
 
-async def test_a_device_whose_table_is_wrong_is_told_daily_and_again_after_a_full_disk(
+async def test_a_device_whose_table_is_invalid_is_reported_daily_and_again_after_a_full_disk(
     terminal: Any, clock: Any, room: Any, until: Any
 ) -> None:
     wrong = Reading(condition=Condition.UNKNOWN, reason=Reason("table_wrong", {"error": "x" * 100_000}))
@@ -92,4 +94,4 @@ async def test_a_device_whose_table_is_wrong_is_told_daily_and_again_after_a_ful
             await until(lambda: clock._sleepers)
             await clock.advance(60)
         await until(lambda: len(one.reported) == 2)
-    assert {told.reason for told in one.reported} == {"table_wrong"}
+    assert {device.reason for device in one.reported} == {"table_wrong"}

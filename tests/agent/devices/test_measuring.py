@@ -1,4 +1,4 @@
-"""A measurement of the line outlives a restart and a power cut, with its age, and never makes the device unknown by itself."""
+"""A measurement of the line is kept across restarts and power cuts, with its age; it never makes the device unknown by itself."""
 
 import asyncio
 from datetime import timedelta
@@ -17,7 +17,7 @@ from drivers.table import CLASSES
 
 
 class Line(Broadband, frozen=True, kw_only=True):
-    """The real driver's way of carrying a rate, over a line that measures what the test says."""
+    """The real driver's handling of a measured rate, over a line whose measurement the test sets."""
 
     async def measure(self, root: Path, previous: Reading | None = None) -> Reading:
         rate = {
@@ -106,7 +106,7 @@ async def test_a_refused_measurement_is_answered_and_does_not_make_the_line_unkn
 ) -> None:
     device = await measured(Busy(id="main"), outbox, station_tree(tmp_path, 100.0), clock)
     assert device.debounced is not None
-    assert device.debounced.confirmed.reason.code == "no_interface"  # what the look after it saw
+    assert device.debounced.confirmed.reason.code == "no_interface"  # the result of the poll after it
     assert (
         msgspec.json.decode(outbox.mark("measured:broadband/main") or b"{}")["reading"]["reason"]["code"] == "line_busy"
     )

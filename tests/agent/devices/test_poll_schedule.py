@@ -1,4 +1,4 @@
-"""When the rounds look: in their turn, after a plug, and soon where something changed."""
+"""When the poller polls: at intervals, after a plug event, and soon after a change."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from agent.devices.watched import WatchedDevice
 from drivers.hotplug import Plug
 
 
-async def test_a_plug_makes_the_devices_of_its_class_be_looked_at_soon(terminal: Any, clock: Any, until: Any) -> None:
+async def test_a_plug_makes_the_devices_of_its_class_be_polled_soon(terminal: Any, clock: Any, until: Any) -> None:
     printer, screen = watched(WORKING), watched(WORKING, name="led_screen", hotplug=frozenset({"drm"}))
     one = terminal(printer, screen)
     async with one.running():
@@ -21,7 +21,7 @@ async def test_a_plug_makes_the_devices_of_its_class_be_looked_at_soon(terminal:
     assert one.plugs == [Plug("add", "usb", "/devices/x")]
 
 
-async def test_lost_plug_events_make_everything_be_looked_at(terminal: Any, clock: Any, until: Any) -> None:
+async def test_lost_plug_events_make_everything_be_polled(terminal: Any, clock: Any, until: Any) -> None:
     printer, screen = watched(WORKING), watched(WORKING, name="led_screen", hotplug=frozenset({"drm"}))
     one = terminal(printer, screen)
     async with one.running():
@@ -32,20 +32,20 @@ async def test_lost_plug_events_make_everything_be_looked_at(terminal: Any, cloc
         await until(lambda: printer.driver.polls == screen.driver.polls == 2)
 
 
-async def test_a_loose_plug_that_never_settles_does_not_keep_its_device_from_being_looked_at(
+async def test_a_loose_plug_that_never_settles_does_not_keep_its_device_from_being_polled(
     terminal: Any, clock: Any, until: Any
 ) -> None:
     printer = watched(WORKING)
     one = terminal(printer)
     async with one.running():
         await until(lambda: clock._sleepers)
-        for _ in range(100):  # twice in the time in which one would have settled
+        for _ in range(100):  # twice within the settling time of one
             one.poller.on_hotplug(Plug("change", "usb", "/devices/x"))
             await clock.advance(0.1)
         await until(lambda: printer.driver.polls >= 2)
 
 
-async def test_a_change_that_is_seen_is_looked_at_again_soon(terminal: Any, clock: Any, until: Any) -> None:
+async def test_a_device_with_a_pending_change_is_polled_again_soon(terminal: Any, clock: Any, until: Any) -> None:
     printer = watched(WORKING, FAULTY)
     one = terminal(printer)
     async with one.running():
@@ -58,7 +58,7 @@ async def test_a_change_that_is_seen_is_looked_at_again_soon(terminal: Any, cloc
     assert clock.mono_ms() == 1_000_000 + 70_000
 
 
-async def test_a_change_that_a_person_saw_is_looked_at_again_soon_and_not_in_the_devices_own_turn(
+async def test_a_change_that_a_person_saw_is_polled_again_soon_and_not_at_the_devices_interval(
     terminal: Any, clock: Any, until: Any
 ) -> None:
     printer = watched(WORKING, FAULTY)
