@@ -1,1 +1,1 @@
-"""The daemon at the station, its command line and its local page."""
+"""The daemon at the station and its command line."""

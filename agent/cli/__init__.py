@@ -1,1 +1,1 @@
-"""The command line `yinong-agent`."""
+"""The command line `yinong-agent`; it asks the daemon over its socket."""

@@ -1,1 +1,1 @@
-"""The station's own settings: one file, every mistake of it at once, secrets from elsewhere."""
+"""agent.toml: settings, devices, secrets, and every mistake at once."""

@@ -1,1 +1,1 @@
-"""The devices: polled, debounced, and their state published."""
+"""The devices of the terminal: polled, debounced, and what is known of each."""

@@ -1,1 +1,1 @@
-"""The life of the station, as it can be proved afterwards: see the README of this room."""
+"""The event journal: starts, stops and clocks, with evidence that can be checked afterwards."""

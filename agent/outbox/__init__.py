@@ -1,1 +1,1 @@
-"""The outbox's room: the file, its one owner, and what else lies in it."""
+"""The outbox: one SQLite file, its writer, archive, retention and eviction."""

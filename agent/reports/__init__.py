@@ -1,1 +1,1 @@
-"""What is sent unasked: heartbeat and telemetry, and the outages of the link."""
+"""What is sent unasked: heartbeat, telemetry, and the outages of the link."""

@@ -1,1 +1,1 @@
-"""From the gun to the outbox, and what a capture means."""
+"""From the scan gun to the outbox: captures, control cards, feedback."""

@@ -1,1 +1,1 @@
-"""The way to the county: connection, link, delivery, commands."""
+"""The MQTT link to the county: connection, delivery, receipts."""

@@ -1,1 +1,1 @@
-"""What a scanned text means, and what it may become: pure."""
+"""What a scanned text means, and what it may become. Pure."""

@@ -1,1 +1,1 @@
-"""What the county asks of a station, and what it says of what was seen: pure."""
+"""Annex 2 as rules: profiles, opening hours, register, verdicts and their texts. Pure."""
