@@ -46,7 +46,7 @@ from common.clock import Clock
 from common.messages import Item
 from common.mqtt.error_texts import link_line
 from common.mqtt.errors import LinkLost, Refused
-from drivers.hotplug import Plug
+from drivers.hotplug import HotplugEvent
 from drivers.reading import Condition, Reading, YinongError
 from drivers.scan_gun.driver import ScanGun
 from drivers.table import CLASSES
@@ -232,7 +232,7 @@ class Runtime:
     def _verdicts(self, confirmed: ConfirmedReadings) -> tuple[Item, ...]:
         return verdicts_now(self.settings, confirmed, self.clock)
 
-    def _on_plug(self, plug: Plug) -> None:
+    def _on_plug(self, plug: HotplugEvent) -> None:
         if not plug.subsystem or plug.subsystem in CLASSES["scan_gun"].hotplug:
             self.captures.on_plug()
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 from drivers.reading import CannotLook, Evidence
 
 
-async def ask_child(module: str, arguments: dict[str, Any], budget_s: float) -> dict[str, Any]:
+async def run_child(module: str, arguments: dict[str, Any], budget_s: float) -> dict[str, Any]:
     """Run `python -m module '<arguments as JSON>'` and give the JSON object that it prints.
 
     Errors: CannotLook `timed_out` after `budget_s` (the child is killed), CannotLook `driver_failed` where it ends
@@ -34,8 +34,8 @@ async def ask_child(module: str, arguments: dict[str, Any], budget_s: float) -> 
         return answer
 
 
-async def hear_child(
-    module: str, arguments: dict[str, Any], tell: Callable[[dict[str, Any]], None], budget_s: float
+async def stream_child(
+    module: str, arguments: dict[str, Any], on_object: Callable[[dict[str, Any]], None], budget_s: float
 ) -> None:
     """The same for a child that prints a JSON object a line: `tell` gets each, until the child ends or the time is over.
 
@@ -46,10 +46,10 @@ async def hear_child(
         try:
             async with asyncio.timeout(budget_s):
                 async for line in process.stdout:
-                    said = _object(line)
-                    if said is None:
+                    printed = _object(line)
+                    if printed is None:
                         raise _failed(module, process, line)
-                    tell(said)
+                    on_object(printed)
                 if await process.wait():
                     raise _failed(module, process, await process.stderr.read())
         except TimeoutError:  # it was to be heard for so long
@@ -75,14 +75,14 @@ async def _child(module: str, arguments: dict[str, Any]) -> AsyncGenerator[async
 
 def _object(printed: bytes) -> dict[str, Any] | None:
     try:
-        said = json.loads(printed)
+        parsed = json.loads(printed)
     except ValueError:
         return None
-    return cast(dict[str, Any], said) if isinstance(said, dict) else None
+    return cast(dict[str, Any], parsed) if isinstance(parsed, dict) else None
 
 
-def _failed(module: str, process: asyncio.subprocess.Process, said: bytes) -> CannotLook:
-    last = said.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1][:200]
+def _failed(module: str, process: asyncio.subprocess.Process, output: bytes) -> CannotLook:
+    last = output.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1][:200]
     return CannotLook("driver_failed", Evidence("child process", module, process.returncode), error=last or "no answer")
 
 

@@ -12,7 +12,7 @@ from drivers.reading import CannotLook
 _BUFFER_BYTES = 1 << 20  # a hub with everything on it makes hundreds of events at once
 
 
-class Plug(NamedTuple):
+class HotplugEvent(NamedTuple):
     """One event; `subsystem` empty: events were lost, look at everything."""
 
     action: str  # add, remove, change, bind, unbind
@@ -20,7 +20,7 @@ class Plug(NamedTuple):
     path: str
 
 
-async def watch_hotplug(subsystems: Iterable[str], tell: Callable[[Plug], None]) -> None:
+async def watch_hotplug(subsystems: Iterable[str], on_event: Callable[[HotplugEvent], None]) -> None:
     """Call `tell` for every event of the subsystems, until cancelled.
 
     Raises CannotLook `no_hotplug` where this machine has no udev (a container): devices are then found by looking.
@@ -31,7 +31,7 @@ async def watch_hotplug(subsystems: Iterable[str], tell: Callable[[Plug], None])
         monitor = cast(Any, pyudev.Monitor.from_netlink(pyudev.Context()))
         for subsystem in subsystems:
             monitor.filter_by(subsystem)
-        _widen(monitor)
+        _enlarge_buffer(monitor)
         monitor.start()
     except (OSError, ImportError, ValueError) as error:
         raise CannotLook("no_hotplug", error=str(error)) from error
@@ -42,11 +42,11 @@ async def watch_hotplug(subsystems: Iterable[str], tell: Callable[[Plug], None])
                 device = monitor.poll(timeout=0)
             except OSError as error:
                 if error.errno == errno.ENOBUFS:
-                    tell(Plug("overflow", "", ""))
+                    on_event(HotplugEvent("overflow", "", ""))
                 return
             if device is None:
                 return
-            tell(Plug(str(device.action), str(device.subsystem), str(device.sys_path)))
+            on_event(HotplugEvent(str(device.action), str(device.subsystem), str(device.sys_path)))
 
     loop = asyncio.get_running_loop()
     loop.add_reader(monitor.fileno(), read)
@@ -56,7 +56,7 @@ async def watch_hotplug(subsystems: Iterable[str], tell: Callable[[Plug], None])
         loop.remove_reader(monitor.fileno())
 
 
-def _widen(monitor: Any) -> None:
+def _enlarge_buffer(monitor: Any) -> None:
     """Room for a burst of events. More than net.core.rmem_max takes CAP_NET_ADMIN, which the service has given up."""
     try:
         monitor.set_receive_buffer_size(_BUFFER_BYTES)

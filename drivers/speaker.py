@@ -34,16 +34,16 @@ class Speaker:
 
     def __init__(self, fd: int, *, tones: bool = True) -> None:
         self._fd, self._tones = fd, tones
-        self._left: deque[Tone] = deque()
+        self._remaining: deque[Tone] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def play(self, tune: Sequence[Tone]) -> None:
-        self._left = deque(tune)
+        self._remaining = deque(tune)
         self._next()
 
     def close(self) -> None:
         """Silent, and given back."""
-        self._left.clear()
+        self._remaining.clear()
         self._next()
         os.close(self._fd)
 
@@ -51,7 +51,7 @@ class Speaker:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        tone = self._left.popleft() if self._left else Tone(0, 0)
+        tone = self._remaining.popleft() if self._remaining else Tone(0, 0)
         self._sound(tone.hz)
         if tone.ms:
             self._timer = asyncio.get_running_loop().call_later(tone.ms / 1000, self._next)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, TypeVar
 
-_Taken = TypeVar("_Taken", bytes, bytearray)
+_Data = TypeVar("_Data", bytes, bytearray)
 
 _CAPABILITY = struct.Struct("@16s32s32sIII3I")
 _FMTDESC = struct.Struct("@III32s4s4I")
@@ -60,7 +60,7 @@ _TYPE_CAPTURE = 1
 _MEMORY_MMAP = 1
 _FLAG_ERROR = 0x40
 _BUFFERS = 4
-_WAKES = 5  # a node that says 'ready' and gives nothing is not asked for ever
+_MAX_WAKES = 5  # a node that says 'ready' and gives nothing is not asked for ever
 
 
 class Capability(NamedTuple):
@@ -117,7 +117,7 @@ class Camera:
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._maps: list[mmap.mmap] = []
         self._streaming = False
-        self._held: int | None = None
+        self._dequeued: int | None = None
         self._view = memoryview(b"")
 
     def __enter__(self) -> "Camera":
@@ -174,13 +174,13 @@ class Camera:
     def frame(self, timeout_s: float) -> Frame:
         """The next streamed frame; the one before is handed back to the driver. Raises NoFrame after `timeout_s`."""
         self._view.release()
-        if self._held is not None:
-            self._ioctl(QBUF, _buffer(self._held))
-            self._held = None
+        if self._dequeued is not None:
+            self._ioctl(QBUF, _buffer(self._dequeued))
+            self._dequeued = None
         fields = _BUFFER.unpack(self._wait_for(lambda: self._ioctl(DQBUF, _buffer(0)), timeout_s))
         used, flags, second, microsecond, sequence = *fields[2:4], *fields[5:7], fields[17]
-        self._held = held = int(fields[0])
-        self._view = memoryview(self._maps[held])[: int(used)]
+        self._dequeued = index = int(fields[0])
+        self._view = memoryview(self._maps[index])[: int(used)]
         return Frame(self._view, sequence, second * 1_000_000 + microsecond, bool(flags & _FLAG_ERROR))
 
     def read_frame(self, timeout_s: float, image_bytes: int) -> Frame:
@@ -188,12 +188,12 @@ class Camera:
         data = self._wait_for(lambda: os.read(self._fd, image_bytes), timeout_s)
         return Frame(memoryview(data), None, 0, False)
 
-    def _wait_for(self, take: Callable[[], _Taken], timeout_s: float) -> _Taken:
-        for _ in range(_WAKES):
+    def _wait_for(self, read: Callable[[], _Data], timeout_s: float) -> _Data:
+        for _ in range(_MAX_WAKES):
             if not select.select([self._fd], [], [], timeout_s)[0]:
                 break
             with contextlib.suppress(BlockingIOError):  # woken for nothing
-                return take()
+                return read()
         raise NoFrame
 
     def _ioctl(self, request: int, argument: bytearray) -> bytearray:

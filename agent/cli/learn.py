@@ -21,8 +21,8 @@ from drivers.scan_gun.identity import Candidate, candidates, matching
 from drivers.scan_gun.recording import Entry
 from drivers.scan_gun.replay.learning import CODES, Learned, typed_by
 from drivers.scan_gun.replay.learning import learn as learned_from
-from drivers.scan_gun.replay.listener import Ear
-from drivers.scan_gun.suggestions import found
+from drivers.scan_gun.replay.listener import GunListener
+from drivers.scan_gun.suggestions import suggest
 
 PATIENCE_S = 120.0
 SILENCE_S = 1.2  # then a scan is over
@@ -45,7 +45,7 @@ def learn(say: Terms, config: Path, baud: int, *, write: bool) -> int:
         print("·", say(zh, en))
     if not learned.ok:
         return 1
-    options = {**found(gun).options, **learned.options}
+    options = {**suggest(gun).options, **learned.options}
     if gun.source == "serial" and baud != 9600:
         options["baud"] = baud
     if not write:
@@ -120,7 +120,7 @@ class _Ears:
         self._say, self._silence_s, self._patience_s = say, silence_s, patience_s
         self._heard = asyncio.Event()
         self._deaf: dict[str, OSError] = {}
-        self.ears = {str(device.node): Ear(device, self._heard, baud) for device in devices}
+        self.ears = {str(device.node): GunListener(device, self._heard, baud) for device in devices}
 
     async def listen(self, name: str) -> None:
         try:
@@ -131,12 +131,12 @@ class _Ears:
     async def scan(self) -> dict[str, list[Entry]]:
         """What each device gave until it was silent again. Raises YinongError where nothing comes."""
         for ear in self.ears.values():
-            ear.take()
+            ear.take_entries()
         if not await self._hear_within(self._patience_s):
             raise self._nothing()
         while await self._hear_within(self._silence_s):
             pass
-        return {name: ear.take() for name, ear in self.ears.items()}
+        return {name: ear.take_entries() for name, ear in self.ears.items()}
 
     async def _hear_within(self, seconds: float) -> bool:
         self._heard.clear()
@@ -165,12 +165,12 @@ async def _three_scans(say: Terms, table: _Ears) -> tuple[Candidate, Learned]:
         print(say("没有读对,请再扫一次", "not read right: scan it again"), file=sys.stderr, flush=True)
         entries = await table.scan()
     ear, first = table.ears[name], entries[name]
-    ear.light_caps(True)
+    ear.set_caps_led(True)
     try:
         _show(say, 2, two_rows_a_line(qr(CODES.chinese)))
         second = (await table.scan())[name]
     finally:
-        ear.light_caps(False)
+        ear.set_caps_led(False)
     _show(say, 3, two_columns_a_character(ean13(CODES.ean)))
     third = (await table.scan())[name]
     return ear.device, learned_from(ear.device.source, [first, second, third])
@@ -182,7 +182,7 @@ def _show(say: Terms, number: int, lines: list[str]) -> None:
 
 
 def _table(gun: Candidate, options: dict[str, Scalar], id: str) -> str:
-    one = msgspec.structs.replace(found(gun), options=options)
+    one = msgspec.structs.replace(suggest(gun), options=options)
     return f"# {one.label}\n{table_of(one, id)}" if one.label.isprintable() else table_of(one, id)
 
 

@@ -11,7 +11,7 @@ from agent.cli.scan import capture_json, show_capture
 from agent.configuration.settings import load
 from agent.control.socket import NoDaemon, ask
 from drivers.reading import YinongError
-from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.recording import Entry, first_line, line
 
@@ -48,7 +48,7 @@ async def captured(
     gun: ScanGun, root: Path, heard: Callable[[Entry], None], count: int | None, *, as_json: bool
 ) -> None:
     """Show the gun's captures until there are `count`, while `heard` gets all that it gives."""
-    queue: asyncio.Queue[Capture] = asyncio.Queue()
+    queue: asyncio.Queue[RawCapture] = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
         listening = group.create_task(gun.listen(root, queue.put_nowait, asyncio.Event(), heard))
         seen = 0

@@ -13,7 +13,7 @@ from agent.cli.output import Terms
 from agent.configuration.settings import load
 from agent.control.socket import NoDaemon, ask
 from drivers.reading import YinongError
-from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.replay.errors import BadRecording
 from drivers.scan_gun.replay.replay import Source
@@ -87,7 +87,7 @@ def replay(say: Terms, file: Path, source: Source) -> int:
     return 0
 
 
-def capture_json(capture: Capture) -> dict[str, Any]:
+def capture_json(capture: RawCapture) -> dict[str, Any]:
     """A capture in the documented form; `start` and `end` are seconds on the recording's (or the boot's) clock."""
     form: dict[str, Any] = msgspec.to_builtins(capture)
     form["start"], form["end"] = capture.start_mono_ms / 1000, capture.end_mono_ms / 1000
@@ -111,7 +111,7 @@ async def _own_view(say: Terms, config: Path, count: int | None, *, as_json: boo
                 f"no scan gun in {config}; yinong-agent devices lists those of this machine",
             )
         )
-    queue: asyncio.Queue[Capture] = asyncio.Queue()
+    queue: asyncio.Queue[RawCapture] = asyncio.Queue()
     seen = 0
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(gun.listen(Path("/"), queue.put_nowait, asyncio.Event())) for gun in guns]

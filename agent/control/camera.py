@@ -17,12 +17,12 @@ from agent.scans.captures import Captures
 from common.messages import Capture
 from drivers.catalogue import Lang, sentence
 from drivers.reading import CannotLook
-from drivers.scan_gun.capture import Capture as Read
-from drivers.scan_gun.sources.camera import GUN, read_codes
+from drivers.scan_gun.capture import RawCapture
+from drivers.scan_gun.sources.camera import CAMERA_ID, read_codes
 
 log = logging.getLogger(__name__)
 
-Reader: TypeAlias = Callable[[Path, str, float, Callable[[Read], None]], Awaitable[None]]
+Reader: TypeAlias = Callable[[Path, str, float, Callable[[RawCapture], None]], Awaitable[None]]
 LONGEST_S, USUAL_S = 120.0, 20.0
 COMMIT_S = 5.0  # what was read last is waited for
 TICK_S = 1.0  # a client that left is noticed when something is told to it
@@ -91,7 +91,7 @@ class CameraDesk:
                 task.cancel()
 
     async def _read(self, asked: _Asked) -> None:
-        def deliver(read: Read) -> None:
+        def deliver(read: RawCapture) -> None:
             asked.read += 1
             asked.caught_up.clear()
             self._captures.take(read)
@@ -116,7 +116,7 @@ class CameraDesk:
 
     async def _show(self, asked: _Asked) -> None:
         async for one in self._captures.live():
-            if one.gun != GUN:
+            if one.gun != CAMERA_ID:
                 continue
             asked.shown += 1
             if asked.shown >= asked.read:

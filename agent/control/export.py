@@ -15,7 +15,7 @@ from agent.outbox import carried
 from agent.outbox.writer import Writer
 from common.clock import Clock
 from common.station import Terminal
-from drivers.child import ask_child
+from drivers.child import run_child
 from drivers.reading import CannotLook, YinongError
 
 TERMINAL = "terminal"  # mark: whose file it is, so that a dead terminal's disk still says so
@@ -63,7 +63,7 @@ class ParcelDesk:
     async def _signed(self, digest: str | None) -> Signed:
         """By a child: what signs is 20 MB that the daemon never loads."""
         try:
-            said = await ask_child("agent.host.keys", {"outbox": str(self._outbox), "digest": digest}, SIGN_BUDGET_S)
+            said = await run_child("agent.host.keys", {"outbox": str(self._outbox), "digest": digest}, SIGN_BUDGET_S)
         except CannotLook as failed:
             reason = failed.reading.reason
             why = reason.params.get("error", reason.code)

@@ -31,7 +31,7 @@ from agent.outbox.writer import Writer
 from common.clock import Clock, first_of, rfc3339
 from common.messages import Device, Item, Standard
 from common.standard.verdicts import standing
-from drivers.hotplug import Plug, watch_hotplug
+from drivers.hotplug import HotplugEvent, watch_hotplug
 from drivers.reading import CannotLook, Driver, Reading, YinongError
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Poller:
     def __init__(
         self, devices: Iterable[WatchedDevice], root: Path, clock: Clock, writer: Writer, states: DeviceStates,
         verdicts: Callable[[ConfirmedReadings], tuple[Item, ...]], profile: str,
-        forward_hotplug: Callable[[Plug], None], rng: random.Random | None = None,
+        forward_hotplug: Callable[[HotplugEvent], None], rng: random.Random | None = None,
         budget_spent: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         self._devices = {device.key: device for device in devices}
@@ -229,7 +229,7 @@ class Poller:
         except CannotLook as error:
             log.info("no hotplug events here: %s", error)
 
-    def on_hotplug(self, plug: Plug) -> None:
+    def on_hotplug(self, plug: HotplugEvent) -> None:
         """Poll the devices whose class the event concerns soon; all of them if events were lost."""
         self._forward_hotplug(plug)
         for device in self._devices.values():

@@ -24,10 +24,9 @@ from agent.scans.gun_state import GunState, mark_key, mark_of, numbered
 from agent.scans.live_view import LiveView
 from common.clock import Clock
 from common.messages import Capture
-from drivers.scan_gun.capture import REPEATED
-from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.capture import REPEATED, RawCapture
 from drivers.scan_gun.driver import ScanGun
-from drivers.scan_gun.sources.camera import GUN as CAMERA
+from drivers.scan_gun.sources.camera import CAMERA_ID as CAMERA
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +60,9 @@ class Captures:
     ) -> None:  # fmt: skip
         self._guns, self._root, self._clock, self._writer = guns, root, clock, writer
         self._desk, self._feedback = desk, feedback or NoFeedback()
-        self._queue: asyncio.Queue[Read] = asyncio.Queue()
+        self._queue: asyncio.Queue[RawCapture] = asyncio.Queue()
         self._states: dict[str, GunState] = {}
-        self._waiting: list[Read] = []  # taken off the queue and not given to the writer, or given back by it
+        self._waiting: list[RawCapture] = []  # taken off the queue and not given to the writer, or given back by it
         self._viewers: LiveView[Capture | CardAnswer] = LiveView()
         self._turned_away = 0  # scans that memory had no room for either; each officer heard it
         self.changed = {gun.id: asyncio.Event() for gun in guns}
@@ -98,7 +97,7 @@ class Captures:
         """Captures that were read and are not on the disk."""
         return self._queue.qsize() + len(self._waiting)
 
-    def take(self, read: Read) -> None:
+    def take(self, read: RawCapture) -> None:
         """A scan, of a gun or of the camera. Where the disk has been full for so long that memory is too, it is refused aloud."""
         if self.held >= MOST_HELD:
             self._turned_away += 1
@@ -162,11 +161,11 @@ class Captures:
         self._turned_away -= made.turned_away
         self._tell_committed(made, rows)
 
-    def _next_group(self) -> list[Read]:
+    def _next_group(self) -> list[RawCapture]:
         cards = (at for at, read in enumerate(self._waiting) if self._is_card(read))
         return self._waiting[: next(cards, len(self._waiting)) or 1]
 
-    def _is_card(self, read: Read) -> bool:
+    def _is_card(self, read: RawCapture) -> bool:
         return self._desk is not None and self._desk.takes(read)
 
     def _tell_committed(self, made: _Made, rows: list[Row]) -> None:
@@ -183,13 +182,13 @@ class Captures:
         else:
             self._feedback.refused(gun)
 
-    async def _acted(self, read: Read) -> _Made:
+    async def _acted(self, read: RawCapture) -> _Made:
         assert self._desk is not None
         acted = await self._desk.act(read, self._states.get(read.gun, GunState()))
         marks = {mark_key(read.gun): mark_of(acted.state), **acted.marks}
         return _Made(acted.drafts, marks, {read.gun: acted.state}, [], acted)
 
-    def _made(self, reads: list[Read]) -> _Made:
+    def _made(self, reads: list[RawCapture]) -> _Made:
         """The captures with their numbers, what is to be committed of them, and the guns' states after them."""
         found = numbered(reads, self._states)
         captures = [self._capture(read, state, again) for read, state, again in found]
@@ -205,7 +204,7 @@ class Captures:
         marks: dict[str, bytes | None] = {mark_key(gun): mark_of(state) for gun, state in states.items()}
         return _Made(drafts, marks, states, captures, turned_away=turned_away)
 
-    def _capture(self, read: Read, state: GunState, again: bool) -> Capture:
+    def _capture(self, read: RawCapture, state: GunState, again: bool) -> Capture:
         flags = (*read.flags, REPEATED) if again and REPEATED not in read.flags else read.flags
         return Capture(
             **placed(self._clock), gun=read.gun, identity=read.identity, number=state.number, source=read.source,

@@ -23,7 +23,7 @@ from common.clock import Clock
 from common.codes.control_cards import ACTIONS, STEPS, Card, Refused, looks_like_card, read
 from common.messages import Capture
 from drivers.reading import YinongError
-from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.capture import RawCapture
 
 log = logging.getLogger(__name__)
 
@@ -79,10 +79,10 @@ class CardDesk:
         self._works: dict[str, Work] = {"LIST": self._today, **works}
         self._waiting: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MOST_WAITING)
 
-    def takes(self, scan: Read) -> bool:
+    def takes(self, scan: RawCapture) -> bool:
         return looks_like_card(scan.text)  # a damaged scan has no text
 
-    async def act(self, scan: Read, state: GunState) -> Acted:
+    async def act(self, scan: RawCapture, state: GunState) -> Acted:
         """What this card does to a gun in this state. Raises sqlite3.Error."""
         card = read(scan.text, self._key, self._station)
         if isinstance(card, Refused):
@@ -117,7 +117,7 @@ class CardDesk:
                 zh, en = f"没有完成:{error}", f"failed: {error}"
                 self._show(CardAnswer(gun=gun, action=action, ok=False, zh=zh, en=en))
 
-    def _context(self, scan: Read, state: GunState, card: Card) -> Acted:
+    def _context(self, scan: RawCapture, state: GunState, card: Card) -> Acted:
         action, context = ACTIONS[card.action], dict(state.context)
         said = (action.does_zh, action.does_en)
         if action.step:
@@ -134,7 +134,7 @@ class CardDesk:
         after = msgspec.structs.replace(state, context=context, text=None if changed else state.text)
         return self._done(scan, after, card, said)
 
-    async def _void(self, scan: Read, state: GunState) -> Acted:
+    async def _void(self, scan: RawCapture, state: GunState) -> Acted:
         """The gun's last capture, once: a card that is read twice must not void the one before."""
         if state.number and state.voided == state.number:
             return self._refused(scan, state, "already_voided", "VOID")
@@ -160,7 +160,7 @@ class CardDesk:
                 return kept[0].capture
         return None
 
-    def _done(self, scan: Read, after: GunState, card: Card, said: Both, begins: str = "") -> Acted:
+    def _done(self, scan: RawCapture, after: GunState, card: Card, said: Both, begins: str = "") -> Acted:
         value = {"value": card.value} if card.value else {}
         entry = journal(
             self._clock,
@@ -174,7 +174,7 @@ class CardDesk:
         answer = CardAnswer(gun=scan.gun, action=card.action, ok=True, zh=said[0], en=said[1])
         return Acted([entry], {}, after, answer, begins)
 
-    def _refused(self, scan: Read, state: GunState, why: str, action: str = "") -> Acted:
+    def _refused(self, scan: RawCapture, state: GunState, why: str, action: str = "") -> Acted:
         entry = journal(
             self._clock, "card_refused", gun=scan.gun, identity=scan.identity, why=why, text=scan.text[:LONGEST_TEXT]
         )

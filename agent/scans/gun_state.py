@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.capture import RawCapture
 
 
 class GunState(msgspec.Struct, frozen=True):
@@ -16,7 +16,7 @@ class GunState(msgspec.Struct, frozen=True):
 
 
 class Numbered(NamedTuple):
-    read: Read
+    read: RawCapture
     state: GunState  # after this capture
     again: bool  # the same text as the one before: two captures, the second flagged
 
@@ -29,7 +29,7 @@ def mark_of(state: GunState) -> bytes:
     return msgspec.json.encode(state)
 
 
-def numbered(reads: Iterable[Read], states: Mapping[str, GunState]) -> list[Numbered]:
+def numbered(reads: Iterable[RawCapture], states: Mapping[str, GunState]) -> list[Numbered]:
     """Each capture's number of its gun, counted on from `states`, which stay as they are."""
     now = dict(states)
     found: list[Numbered] = []

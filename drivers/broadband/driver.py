@@ -12,11 +12,11 @@ from typing import Annotated, cast
 import msgspec
 from msgspec import Meta
 
-from drivers.broadband.line import Access, Bar, Heard, Rate, Reach, judge, number
-from drivers.broadband.measurement import BadTestimony, Outcome, as_told, weigh
+from drivers.broadband.line import Access, CountyAnswer, Rate, Reach, RequiredRate, judge, number
+from drivers.broadband.measurement import BadReport, Outcome, evaluate, parse_report
 from drivers.broadband.nic import Nic, as_int, default_routes, interfaces, read_nic, text, uptime_s
 from drivers.broadband.probes import Answer, Target, probe
-from drivers.child import ask_child
+from drivers.child import run_child
 from drivers.reading import CannotLook, Condition, DriverError, Evidence, Found, Reading, Reason, Scalar
 
 MEASURE_BUDGET_S = 45.0  # of one `measure`, at most; the look's own budget does not hold for it
@@ -52,8 +52,8 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError(f"不是网络接口名 / not an interface: {self.interface!r}")
 
     @property
-    def bar(self) -> Bar:
-        return Bar(self.contracted_down_mbps, self.threshold_ratio)
+    def required(self) -> RequiredRate:
+        return RequiredRate(self.contracted_down_mbps, self.threshold_ratio)
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:
         """Who answers, what the interface carries, and the last measured rate with its age.
@@ -67,8 +67,8 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             nic, evidence = self._nic(root)
         except DriverError as error:
             return msgspec.structs.replace(error.reading, measures=rate.measures | {"uptime_s": now_s})
-        counted = _counted(nic, before, now_s)
-        gateway_at = self._gateway_at(root, nic)
+        counted = _counters(nic, before, now_s)
+        gateway_at = self._gateway_address(root, nic)
         if not nic.linked or gateway_at is None:  # no cable; or linked, but no address: the router's DHCP is silent
             return Reading(
                 condition=Condition.UNREACHABLE,
@@ -76,13 +76,13 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 measures=rate.measures | _round_trips(None, [], None) | counted,
                 evidence=(*evidence, Evidence("routes", "/proc/net/route", [list(r) for r in default_routes(root)])),
             )
-        gateway, internet, county = await self._asked(root, gateway_at)
+        gateway, internet, county = await self._probe_all(root, gateway_at)
         reach = Reach(
             gateway=gateway.alive if gateway else None,
             internet=any(answer.alive for answer in internet) if internet else None,
-            county=_heard(county),
+            county=_county_answer(county),
         )
-        judged = judge(reach, rate, self.bar, nic.name, self.measure_every_h)
+        judged = judge(reach, rate, self.required, nic.name, self.measure_every_h)
         answers = [answer for answer in (gateway, *internet, county) if answer]
         return Reading(
             condition=judged.condition,
@@ -104,19 +104,19 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         except DriverError as error:
             return msgspec.structs.replace(error.reading, measures=known.measures | {"uptime_s": now_s})
         try:
-            outcome = await self._measured(root, nic)
+            outcome = await self._run_measurement(root, nic)
         except DriverError as error:
             reading = error.reading
             outcome = Outcome(None, reading.condition, reading.reason, reading.evidence)
         after = read_nic(root, nic.name) or nic
-        measures: dict[str, Scalar] = {"rtt_ms": outcome.rtt_ms} | _counted(after, {}, uptime_s(root))
+        measures: dict[str, Scalar] = {"rtt_ms": outcome.rtt_ms} | _counters(after, {}, uptime_s(root))
         if outcome.rate is None:
             reason = outcome.reason or Reason("driver_failed", {"error": "no reason"})
             condition, rate = outcome.condition, known.attempted(reason.code)
         else:
             rate = outcome.rate
             answered = Reach(gateway=None, internet=True, county=None)  # the endpoint did
-            condition, reason = judge(answered, rate, self.bar, nic.name, self.measure_every_h)
+            condition, reason = judge(answered, rate, self.required, nic.name, self.measure_every_h)
         return Reading(
             condition=condition,
             reason=reason,
@@ -148,14 +148,14 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         raw = {key: value for key, value in nic._asdict().items() if value is not None and key != "name"}
         return nic, (Evidence("sysfs", f"/sys/class/net/{nic.name}", raw),)
 
-    def _gateway_at(self, root: Path, nic: Nic) -> str | None:
+    def _gateway_address(self, root: Path, nic: Nic) -> str | None:
         """Address of the near end; empty where the link has none (PPP), None where no default route leads over the interface."""
         if self.gateway != "auto":
             return self.gateway
         mine = [route.gateway for route in default_routes(root) if route.interface == nic.name]
         return mine[0] if mine else None
 
-    async def _asked(self, root: Path, gateway: str) -> tuple[Answer | None, list[Answer], Answer | None]:
+    async def _probe_all(self, root: Path, gateway: str) -> tuple[Answer | None, list[Answer], Answer | None]:
         async with asyncio.TaskGroup() as asking:
             near = asking.create_task(probe(gateway, root, _PROBE_S)) if gateway else None
             far = asking.create_task(self._internet(root))
@@ -174,14 +174,14 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             more = [asking.create_task(probe(other, root, _PROBE_S)) for other in others]
         return [answer, *(task.result() for task in more)]
 
-    async def _measured(self, root: Path, nic: Nic) -> Outcome:
+    async def _run_measurement(self, root: Path, nic: Nic) -> Outcome:
         if not self.mini_url:
             raise CannotLook("no_endpoint")
-        carrying = self._carrying(root, nic)
+        carrying = self._counted_interface(root, nic)
         rx = root / "sys/class/net" / carrying / "statistics/rx_bytes"
         if busy := await self._busy(rx):
             return busy
-        asked = {
+        arguments = {
             "url": self.mini_url,
             "length_s": self.measure_s,
             "timeout_s": max(2.0, self.measure_s),
@@ -189,16 +189,16 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             "upload_bytes": _UPLOAD_BYTES,
             "rx_bytes_file": str(rx),
         }
-        answer = await ask_child("drivers.broadband.speedtest_child", asked, MEASURE_BUDGET_S - 2)
+        answer = await run_child("drivers.broadband.speedtest_child", arguments, MEASURE_BUDGET_S - 2)
         try:
-            told = as_told(answer)
-        except BadTestimony as error:
+            report = parse_report(answer)
+        except BadReport as error:
             raise CannotLook("driver_failed", error=str(error)) from None
-        outcome = weigh(told, self.access, nic.mtu, self.bar, _UPLOAD_BYTES)
+        outcome = evaluate(report, self.access, nic.mtu, self.required, _UPLOAD_BYTES)
         over = Evidence("measured over", f"/sys/class/net/{carrying}", {"access": self.access, "mtu": nic.mtu})
         return outcome._replace(evidence=(*outcome.evidence, over))
 
-    def _carrying(self, root: Path, nic: Nic) -> str:
+    def _counted_interface(self, root: Path, nic: Nic) -> str:
         """The interface whose counter has to show the transfer: `lo` for an endpoint on this machine (a trial, not a line)."""
         host = self.mini_url.partition("://")[2]
         local = self.interface == "auto" and host.startswith(_LOOPBACK)
@@ -215,7 +215,7 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise CannotLook("no_counters")
         moved = [b - a for a, b in zip(cast(tuple[int, int], before), cast(tuple[int, int], after), strict=True)]
         mbps = max(moved) * 8 / passed_s / 1e6
-        if mbps <= _BUSY_SHARE * self.bar.threshold_mbps:
+        if mbps <= _BUSY_SHARE * self.required.threshold_mbps:
             return None
         seen = Evidence("nic counter", str(rx.parent), {"bytes": moved, "window_s": round(passed_s, 3)})
         return Outcome(None, Condition.UNKNOWN, Reason("line_busy", {"other_mbps": round(mbps, 2)}), (seen,))
@@ -238,7 +238,7 @@ def find(root: Path) -> list[Found]:
     return found
 
 
-def _heard(answer: Answer | None) -> Heard | None:
+def _county_answer(answer: Answer | None) -> CountyAnswer | None:
     if answer is None:
         return None
     return "refused" if answer.outcome == "refused" else "answered" if answer.alive else "silent"
@@ -257,7 +257,7 @@ def _round_trips(gateway: Answer | None, internet: list[Answer], county: Answer 
     }
 
 
-def _counted(nic: Nic, before: dict[str, Scalar], now_s: float | None) -> dict[str, Scalar]:
+def _counters(nic: Nic, before: dict[str, Scalar], now_s: float | None) -> dict[str, Scalar]:
     """Counters now, and the throughput since the previous reading; None at the first, after a reboot or a reset counter."""
     before_s = number(before, "uptime_s")
     passed_s = now_s - before_s if now_s is not None and before_s is not None else 0.0

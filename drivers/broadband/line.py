@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from drivers.reading import Condition, Reason, Scalar
 
 Access: TypeAlias = Literal["ethernet", "pppoe", "adsl", "ip"]
-Heard: TypeAlias = Literal["answered", "refused", "silent"]
+CountyAnswer: TypeAlias = Literal["answered", "refused", "silent"]
 
 # Bytes of one full packet. IPv4 20, TCP 20 (RFC 791, RFC 9293), timestamps 12 (RFC 7323, with padding; on by default in Linux).
 _IP_TCP, _TIMESTAMPS = 40, 12
@@ -42,7 +42,7 @@ def wire_per_payload(access: Access, mtu: int | None = None) -> float:
     return wire / payload
 
 
-class Bar(NamedTuple):
+class RequiredRate(NamedTuple):
     """What the line has to reach, decimal Mbit/s: 8M is 8,000,000 bit/s."""
 
     contracted_mbps: float
@@ -114,58 +114,58 @@ class Reach(NamedTuple):
 
     gateway: bool | None
     internet: bool | None
-    county: Heard | None
+    county: CountyAnswer | None
 
 
-class Judged(NamedTuple):
+class Judgement(NamedTuple):
     condition: Condition
     reason: Reason
 
 
-def judge_reach(reach: Reach, interface: str) -> Judged | None:
+def judge_reach(reach: Reach, interface: str) -> Judgement | None:
     """Where the line is broken, from the near end to the far one; None where it carries."""
     county = None if reach.county is None else reach.county != "silent"
     beyond = [answer for answer in (reach.internet, county) if answer is not None]
     if any(beyond):
         return None
     if reach.gateway is False:
-        return Judged(Condition.UNREACHABLE, Reason("lan_down", {"interface": interface}))
+        return Judgement(Condition.UNREACHABLE, Reason("lan_down", {"interface": interface}))
     if beyond:
-        return Judged(Condition.FAULTY, Reason("access_line_down", {"interface": interface}))
-    return Judged(Condition.UNKNOWN, Reason("nothing_to_ask"))
+        return Judgement(Condition.FAULTY, Reason("access_line_down", {"interface": interface}))
+    return Judgement(Condition.UNKNOWN, Reason("nothing_to_ask"))
 
 
-def judge_rate(rate: Rate, bar: Bar, every_h: float) -> Judged:
+def judge_rate(rate: Rate, required: RequiredRate, every_h: float) -> Judgement:
     """A line that carries: what its last measured rate says."""
     if rate.line_mbps is None:
-        return Judged(Condition.WORKING, Reason("rate_not_measured", {"contracted_mbps": bar.contracted_mbps}))
+        return Judgement(Condition.WORKING, Reason("rate_not_measured", {"contracted_mbps": required.contracted_mbps}))
     params: dict[str, str | int | float] = {
         "line_mbps": rate.line_mbps,
-        "wanted_mbps": round(bar.threshold_mbps, 3),
-        "contracted_mbps": bar.contracted_mbps,
+        "wanted_mbps": round(required.threshold_mbps, 3),
+        "contracted_mbps": required.contracted_mbps,
     }
-    if rate.line_mbps < bar.threshold_mbps:
-        return Judged(Condition.FAULTY, Reason("below_8m", params))
+    if rate.line_mbps < required.threshold_mbps:
+        return Judgement(Condition.FAULTY, Reason("below_8m", params))
     if rate.age_s is not None and rate.age_s > 2 * every_h * 3600:
-        return Judged(Condition.WORKING, Reason("rate_old", params | {"limit_h": 2 * every_h}))
-    return Judged(Condition.WORKING, Reason("rate_ok", params))
+        return Judgement(Condition.WORKING, Reason("rate_old", params | {"limit_h": 2 * every_h}))
+    return Judgement(Condition.WORKING, Reason("rate_ok", params))
 
 
-def judge(reach: Reach, rate: Rate, bar: Bar, interface: str, every_h: float) -> Judged:
+def judge(reach: Reach, rate: Rate, required: RequiredRate, interface: str, every_h: float) -> Judgement:
     """The whole: a broken line before a slow one, a slow one before what only needs attention."""
     if broken := judge_reach(reach, interface):
         return broken
-    by_rate = judge_rate(rate, bar, every_h)
+    by_rate = judge_rate(rate, required, every_h)
     if by_rate.condition is Condition.FAULTY:
         return by_rate
     if rate.last == "captive_page":
-        return Judged(Condition.ATTENTION, Reason("captive_page"))
+        return Judgement(Condition.ATTENTION, Reason("captive_page"))
     if reach.county == "silent":
-        return Judged(Condition.ATTENTION, Reason("county_unreachable"))
+        return Judgement(Condition.ATTENTION, Reason("county_unreachable"))
     if reach.county == "refused":
-        return Judged(Condition.ATTENTION, Reason("county_refuses"))
+        return Judgement(Condition.ATTENTION, Reason("county_refuses"))
     if reach.internet is False:
-        return Judged(Condition.ATTENTION, Reason("internet_unreachable"))
+        return Judgement(Condition.ATTENTION, Reason("internet_unreachable"))
     return by_rate
 
 

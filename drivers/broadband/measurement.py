@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from drivers.broadband.line import Access, Bar, Rate, wire_per_payload
+from drivers.broadband.line import Access, Rate, RequiredRate, wire_per_payload
 from drivers.reading import Condition, Evidence, Reason, YinongError
 
 Sample: TypeAlias = tuple[float, int]  # seconds since the request, bytes received until then
@@ -19,15 +19,24 @@ FILE_BYTES = 31_625_365  # random4000x4000.jpg of the Speedtest Mini package
 RAMP_S = 0.3  # slow start and the shaper's bucket, not counted
 _STEADY_S = 0.5  # less than this after the ramp: the whole transfer counts
 _EDGE_S = 0.2
-_STARVED = 0.05  # share of the time without a processor from which the terminal, not the line, may be the slow part
-_NIC_LESS = 0.98  # the counter has at least what was read
+_MAX_CPU_WAIT = (
+    0.05  # share of the time without a processor from which the terminal, not the line, may be the slow part
+)
+_MIN_NIC_SHARE = 0.98  # the counter has at least what was read
 _HEADERS, _UNREAD, _OTHERS = (
     1.08,
     65_536,
     0.05,
 )  # what rides on the payload, what waits in the socket; then somebody else's
 _BEFORE_MARKUP = "\u00ef\u00bb\u00bf \t\r\n"  # the UTF-8 byte order mark as Latin-1 shows it, and blanks
-_SAID = ("speedtest_down_mbps", "speedtest_bytes", "speedtest_up_mbps", "nic_settled_bytes", "ping_ms", "cpu_s")
+_SPEEDTEST_FIGURES = (
+    "speedtest_down_mbps",
+    "speedtest_bytes",
+    "speedtest_up_mbps",
+    "nic_settled_bytes",
+    "ping_ms",
+    "cpu_s",
+)
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -64,7 +73,7 @@ class Exchange(msgspec.Struct, frozen=True):
         return html or self.head.lstrip(_BEFORE_MARKUP).lower().startswith(("<!doctype", "<html", "<?xml", "<head"))
 
 
-class Told(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True):
     """The child's whole testimony."""
 
     exchanges: tuple[Exchange, ...]
@@ -82,7 +91,7 @@ class Told(msgspec.Struct, frozen=True):
         return found[-1] if found else None
 
 
-class BadTestimony(YinongError):  # noqa: N818
+class BadReport(YinongError):  # noqa: N818
     """The child's answer is not of its form."""
 
 
@@ -96,31 +105,31 @@ class Outcome(NamedTuple):
     rtt_ms: float | None = None
 
 
-def as_told(answer: dict[str, Any]) -> Told:
-    """Checked. Raises BadTestimony."""
+def parse_report(answer: dict[str, Any]) -> Report:
+    """Checked. Raises BadReport."""
     try:
-        return msgspec.convert(answer, Told)
+        return msgspec.convert(answer, Report)
     except msgspec.ValidationError as error:
-        raise BadTestimony(str(error)) from None
+        raise BadReport(str(error)) from None
 
 
-def weigh(told: Told, access: Access, mtu: int | None, bar: Bar, upload_bytes: int) -> Outcome:
+def evaluate(report: Report, access: Access, mtu: int | None, required: RequiredRate, upload_bytes: int) -> Outcome:
     """The child's testimony to a rate or a reason."""
-    evidence = _evidence(told)
+    evidence = _evidence(report)
     # failed: 3600 s each
-    rtt_ms = round(told.ping_ms, 2) if told.ping_ms is not None and told.ping_ms < 60_000 else None
-    if refusal := _refusal(told):
+    rtt_ms = round(report.ping_ms, 2) if report.ping_ms is not None and report.ping_ms < 60_000 else None
+    if refusal := _refusal(report):
         condition, reason = refusal
         return Outcome(None, condition, reason, evidence, rtt_ms)
-    down = told.step("download")
+    down = report.step("download")
     assert down is not None  # _refusal has seen it
     down_mbps = goodput_mbps(down.samples)
     if down_mbps is None:
         return Outcome(None, Condition.UNKNOWN, Reason("too_short", {"bytes": down.received}), evidence, rtt_ms)
     line_mbps = round(down_mbps * wire_per_payload(access, mtu), 3)
-    if busy := _disturbed(down, line_mbps, bar):
+    if busy := _disturbed(down, line_mbps, required):
         return Outcome(None, Condition.UNKNOWN, busy, evidence, rtt_ms)
-    rate = Rate(round(down_mbps, 3), _up_mbps(told, upload_bytes), line_mbps, 0.0, "measured", 0.0)
+    rate = Rate(round(down_mbps, 3), _up_mbps(report, upload_bytes), line_mbps, 0.0, "measured", 0.0)
     return Outcome(rate, Condition.WORKING, None, evidence, rtt_ms)
 
 
@@ -149,8 +158,8 @@ def _slope(start: Sample, end: Sample) -> float:
     return (end[1] - start[1]) / (end[0] - start[0])
 
 
-def _refusal(told: Told) -> tuple[Condition, Reason] | None:
-    for exchange in told.exchanges:
+def _refusal(report: Report) -> tuple[Condition, Reason] | None:
+    for exchange in report.exchanges:
         if exchange.step == "upload":
             continue
         if exchange.captive:
@@ -158,18 +167,18 @@ def _refusal(told: Told) -> tuple[Condition, Reason] | None:
         if exchange.status is None:
             return Condition.UNKNOWN, Reason("endpoint_unreachable", {"error": exchange.error[:120]})
         if exchange.status != 200:
-            if exchange.step == "index" and told.mini:
+            if exchange.step == "index" and report.mini:
                 continue  # speedtest-cli tries several upload addresses
             return Condition.UNKNOWN, Reason("endpoint_error", {"status": exchange.status, "file": _name(exchange.url)})
-    latency, down = told.step("latency"), told.step("download")
-    if latency is None or not latency.head.startswith("test=test") or not told.mini:
+    latency, down = report.step("latency"), report.step("download")
+    if latency is None or not latency.head.startswith("test=test") or not report.mini:
         return Condition.UNKNOWN, Reason("endpoint_not_mini")
     if down is None:
         return Condition.UNKNOWN, Reason("endpoint_unreachable", {"error": "no download"})
-    return _transfer_refusal(told, down)
+    return _transfer_refusal(report, down)
 
 
-def _transfer_refusal(told: Told, down: Exchange) -> tuple[Condition, Reason] | None:
+def _transfer_refusal(report: Report, down: Exchange) -> tuple[Condition, Reason] | None:
     if down.length != FILE_BYTES:
         declared = -1 if down.length is None else down.length
         return Condition.UNKNOWN, Reason(
@@ -178,12 +187,12 @@ def _transfer_refusal(told: Told, down: Exchange) -> tuple[Condition, Reason] | 
     if down.ended not in ("whole", "stopped"):
         after_s = round(down.samples[-1][0], 1) if down.samples else 0.0
         return Condition.UNKNOWN, Reason("cut_midway", {"bytes": down.received, "after_s": after_s})
-    if told.speedtest_bytes != down.received:
-        return Condition.UNKNOWN, _disagree(down.received, told.speedtest_bytes)
-    if told.nic_settled_bytes is None:
+    if report.speedtest_bytes != down.received:
+        return Condition.UNKNOWN, _disagree(down.received, report.speedtest_bytes)
+    if report.nic_settled_bytes is None:
         return Condition.UNKNOWN, Reason("no_counters")
-    if told.nic_settled_bytes < down.received * _NIC_LESS:
-        return Condition.UNKNOWN, _disagree(down.received, told.nic_settled_bytes)
+    if report.nic_settled_bytes < down.received * _MIN_NIC_SHARE:
+        return Condition.UNKNOWN, _disagree(down.received, report.nic_settled_bytes)
     return None
 
 
@@ -191,11 +200,11 @@ def _disagree(counted: int, other: int | None) -> Reason:
     return Reason("counts_disagree", {"bytes": counted, "other_bytes": -1 if other is None else other})
 
 
-def _disturbed(down: Exchange, line_mbps: float, bar: Bar) -> Reason | None:
+def _disturbed(down: Exchange, line_mbps: float, required: RequiredRate) -> Reason | None:
     """What else held the transfer up: a rate below the bar then says nothing, one above it is proof all the same."""
-    if line_mbps >= bar.threshold_mbps or not down.samples or (seconds := down.samples[-1][0]) <= 0:
+    if line_mbps >= required.threshold_mbps or not down.samples or (seconds := down.samples[-1][0]) <= 0:
         return None
-    if (wait_s := down.cpu_wait_s or 0.0) > _STARVED * seconds:
+    if (wait_s := down.cpu_wait_s or 0.0) > _MAX_CPU_WAIT * seconds:
         return Reason("terminal_busy", {"percent": round(100 * wait_s / seconds)})
     others = (down.nic_rx_bytes or 0) - down.received * _HEADERS - _UNREAD
     if others <= _OTHERS * down.received:
@@ -203,18 +212,18 @@ def _disturbed(down: Exchange, line_mbps: float, bar: Bar) -> Reason | None:
     return Reason("line_busy", {"other_mbps": round(others * 8 / seconds / 1e6, 2)})
 
 
-def _up_mbps(told: Told, upload_bytes: int) -> float | None:
+def _up_mbps(report: Report, upload_bytes: int) -> float | None:
     """Upload from opening the connection to the server's answer, so what lies in the kernel's buffer is not counted as sent."""
-    up = told.step("upload")
-    if up is None or up.status != 200 or up.redirected or told.sent_bytes != upload_bytes or not up.answered_s:
+    up = report.step("upload")
+    if up is None or up.status != 200 or up.redirected or report.sent_bytes != upload_bytes or not up.answered_s:
         return None
     return round(upload_bytes * 8 / up.answered_s / 1e6, 3)
 
 
-def _evidence(told: Told) -> tuple[Evidence, ...]:
-    said = {name: getattr(told, name) for name in _SAID if getattr(told, name) is not None}
-    seen = tuple(Evidence("http " + exchange.step, exchange.url, _raw(exchange)) for exchange in told.exchanges)
-    return (*seen, Evidence("speedtest-cli", "", said)) if said else seen
+def _evidence(report: Report) -> tuple[Evidence, ...]:
+    figures = {name: getattr(report, name) for name in _SPEEDTEST_FIGURES if getattr(report, name) is not None}
+    seen = tuple(Evidence("http " + exchange.step, exchange.url, _raw(exchange)) for exchange in report.exchanges)
+    return (*seen, Evidence("speedtest-cli", "", figures)) if figures else seen
 
 
 def _raw(exchange: Exchange) -> dict[str, Any]:

@@ -117,8 +117,8 @@ async def _ping(words: str, address: str, timeout_s: float) -> Answer | None:
             async with asyncio.timeout(timeout_s):
                 await loop.sock_sendall(icmp, bytes((_ECHO, 0, 0, 0, 0, 0, 0, 1)) + cookie)
                 while True:
-                    heard = await loop.sock_recv(icmp, 256)
-                    if heard[:1] == bytes((_ECHO_REPLY,)) and heard[8:] == cookie:
+                    received = await loop.sock_recv(icmp, 256)
+                    if received[:1] == bytes((_ECHO_REPLY,)) and received[8:] == cookie:
                         return Answer(words, "icmp echo", round((loop.time() - started) * 1000, 2), "answered")
         except TimeoutError:
             return Answer(words, "icmp echo", None, "timed out")

@@ -2,7 +2,7 @@
 
 speedtest-cli is run as a child because it wraps file descriptors 1 and 2 at import, polls at 1 kHz and brings 12 MB. It is
 subclassed so that it never asks the internet for its configuration, and it is not believed: it looks at neither status nor
-size and swallows errors, so every exchange passes through a `Witness` that keeps status, lengths, times and errors. What they
+size and swallows errors, so every exchange passes through a `RecordingOpener` that keeps status, lengths, times and errors. What they
 mean is decided in `drivers.broadband.measurement`; here is only seen and said.
 
 Arguments (JSON in argv): url, length_s, timeout_s, cap_bytes, upload_bytes, rx_bytes_file. Prints one JSON object.
@@ -25,7 +25,7 @@ from urllib.request import HTTPRedirectHandler, build_opener
 SIZE = 4000  # one file, random4000x4000.jpg, of which as much is read as the time and the cap allow
 
 
-class Asked(TypedDict):
+class Arguments(TypedDict):
     url: str  # base of the Mini endpoint
     length_s: float
     timeout_s: float
@@ -56,8 +56,8 @@ class Exchange:
     def answered(self, answer: Any) -> None:
         self.answered_s = perf_counter() - self.opened
         self.status = int(answer.code)
-        elsewhere = answer.headers.get("Location") if 300 <= self.status < 400 else None
-        self.final_url = urljoin(self.url, str(elsewhere)) if elsewhere else str(answer.geturl())
+        location = answer.headers.get("Location") if 300 <= self.status < 400 else None
+        self.final_url = urljoin(self.url, str(location)) if location else str(answer.geturl())
         self.content_type = str(answer.headers.get("Content-Type") or "")
         declared = str(answer.headers.get("Content-Length") or "")
         self.length = int(declared) if declared.isdecimal() and len(declared) < 16 else None
@@ -65,9 +65,9 @@ class Exchange:
     def failed(self, error: BaseException) -> None:
         self.ended, self.error = "error", f"{type(error).__name__}: {error}"[:200]
 
-    def told(self) -> dict[str, Any]:
-        told = {key: value for key, value in vars(self).items() if key not in ("samples", "opened", "head", "nic")}
-        return told | {"head": self.head.decode("latin-1"), "samples": [(round(t, 4), n) for t, n in self.samples]}
+    def as_json(self) -> dict[str, Any]:
+        fields = {key: value for key, value in vars(self).items() if key not in ("samples", "opened", "head", "nic")}
+        return fields | {"head": self.head.decode("latin-1"), "samples": [(round(t, 4), n) for t, n in self.samples]}
 
 
 class Body:
@@ -146,18 +146,18 @@ class Stop:
         return self._reached
 
 
-class Stay(HTTPRedirectHandler):
+class NoRedirect(HTTPRedirectHandler):
     """Follows nobody: a Mini endpoint never redirects, an arrears page does. The 3xx is raised as an HTTPError."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 
-class Witness:
+class RecordingOpener:
     """Stands in for speedtest-cli's opener and keeps what it saw."""
 
     def __init__(self, timeout_s: float, stop: Stop, rx_bytes_file: Path) -> None:
-        self._opener, self._timeout_s, self._stop, self._rx = build_opener(Stay()), timeout_s, stop, rx_bytes_file
+        self._opener, self._timeout_s, self._stop, self._rx = build_opener(NoRedirect()), timeout_s, stop, rx_bytes_file
         self.step = ""
         self.exchanges: list[Exchange] = []
 
@@ -182,43 +182,43 @@ class Witness:
         return found[-1] if found else None
 
 
-def measure(asked: Asked) -> dict[str, Any]:
+def measure(arguments: Arguments) -> dict[str, Any]:
     """Latency page, Mini's index, download, upload, in this order; ends at the first step that fails."""
-    stop = Stop(asked["cap_bytes"])
-    test, witness = _tuned(asked, stop)
-    told: dict[str, Any] = {}
+    stop = Stop(arguments["cap_bytes"])
+    test, opener = _configured(arguments, stop)
+    report: dict[str, Any] = {}
     with contextlib.suppress(Exception):  # the witness has what happened
-        _preflight(witness, asked["url"])
-        witness.step = "index"
-        servers = test.set_mini_server(asked["url"])
-        told["mini"] = True
-        witness.step = "ping"
+        _preflight(opener, arguments["url"])
+        opener.step = "index"
+        servers = test.set_mini_server(arguments["url"])
+        report["mini"] = True
+        opener.step = "ping"
         test.get_best_server(servers)
-        told["ping_ms"] = test.results.ping
-        witness.step = "download"
+        report["ping_ms"] = test.results.ping
+        opener.step = "download"
         test.download()
-        told["speedtest_down_mbps"] = round(test.results.download / 1e6, 3)
-        told["speedtest_bytes"] = test.results.bytes_received
-        down = witness.last("download")
+        report["speedtest_down_mbps"] = round(test.results.download / 1e6, 3)
+        report["speedtest_bytes"] = test.results.bytes_received
+        down = opener.last("download")
         if down is not None and down.status == 200 and down.ended in ("stopped", "whole"):
             stop.clear()
-            witness.step = "upload"
+            opener.step = "upload"
             test.upload()
-            told["speedtest_up_mbps"] = round(test.results.upload / 1e6, 3)
-            told["sent_bytes"] = test.results.bytes_sent
-            told["nic_settled_bytes"] = down.nic.settled(down.received)
+            report["speedtest_up_mbps"] = round(test.results.upload / 1e6, 3)
+            report["sent_bytes"] = test.results.bytes_sent
+            report["nic_settled_bytes"] = down.nic.settled(down.received)
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    told["cpu_s"] = round(usage.ru_utime + usage.ru_stime, 3)
-    told["exchanges"] = [exchange.told() for exchange in witness.exchanges]
-    return told
+    report["cpu_s"] = round(usage.ru_utime + usage.ru_stime, 3)
+    report["exchanges"] = [exchange.as_json() for exchange in opener.exchanges]
+    return report
 
 
-def _preflight(witness: Witness, url: str) -> None:
+def _preflight(opener: RecordingOpener, url: str) -> None:
     """The latency page through the witness: get_best_server's own requests hide who answered them."""
-    witness.step = "latency"
+    opener.step = "latency"
     path = urlsplit(url).path
     base = url.rpartition("/")[0] if "." in path.rpartition("/")[2] else url.rstrip("/")
-    body = witness.open(f"{base}/speedtest/latency.txt")
+    body = opener.open(f"{base}/speedtest/latency.txt")
     try:
         if body.read(64)[:9] != b"test=test":
             raise ValueError("not a Mini endpoint")
@@ -226,7 +226,7 @@ def _preflight(witness: Witness, url: str) -> None:
         body.close()
 
 
-def _tuned(asked: Asked, stop: Stop) -> tuple[Any, Witness]:
+def _configured(arguments: Arguments, stop: Stop) -> tuple[Any, RecordingOpener]:
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # a proxy's speed is not the line's
     warnings.simplefilter("ignore")  # utcnow() in SpeedtestResults, Python 3.12
@@ -239,21 +239,21 @@ def _tuned(asked: Asked, stop: Stop) -> tuple[Any, Witness]:
             self.config: dict[str, Any] = {
                 "client": {"ip": "", "lat": "0", "lon": "0", "isp": ""},
                 "ignore_servers": [],
-                "sizes": {"download": [SIZE], "upload": [asked["upload_bytes"]]},
+                "sizes": {"download": [SIZE], "upload": [arguments["upload_bytes"]]},
                 "counts": {"download": 1, "upload": 1},
                 "threads": {"download": 1, "upload": 1},
-                "length": {"download": asked["length_s"], "upload": asked["length_s"]},
+                "length": {"download": arguments["length_s"], "upload": arguments["length_s"]},
                 "upload_max": 1,
             }
             self.lat_lon = (0.0, 0.0)
             return self.config
 
-        def watched(self) -> Witness:
+        def watched(self) -> RecordingOpener:
             """Puts the witness between the test and the network."""
-            self._opener = Witness(asked["timeout_s"], stop, Path(asked["rx_bytes_file"]))
+            self._opener = RecordingOpener(arguments["timeout_s"], stop, Path(arguments["rx_bytes_file"]))
             return self._opener
 
-    test = CountySpeedtest(timeout=asked["timeout_s"], shutdown_event=stop)
+    test = CountySpeedtest(timeout=arguments["timeout_s"], shutdown_event=stop)
     return test, test.watched()
 
 

@@ -59,7 +59,7 @@ class LedScreen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if self.connector != "auto":
             return self._named([c for c in there if c.name == self.connector], states, previous)
         outside = [c for c in there if not c.built_in]
-        readings = [self._of(c, previous) for c in outside if c.status == "connected"]
+        readings = [self._reading(c, previous) for c in outside if c.status == "connected"]
         if readings:
             return max(readings, key=lambda reading: _rank(reading, previous))
         if any(c.status == "unknown" for c in outside):
@@ -73,12 +73,12 @@ class LedScreen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             return Reading(condition=Condition.ABSENT, reason=Reason("connector_missing", params), evidence=(states,))
         chosen = next((c for c in named if c.status == "connected"), named[0])
         if chosen.status == "connected":
-            return self._of(chosen, previous)
+            return self._reading(chosen, previous)
         if chosen.status == "unknown":
             raise CannotLook("status_unknown", states, connector=self.connector)
         return Reading(condition=Condition.ABSENT, reason=Reason("unplugged", params), evidence=(states,))
 
-    def _of(self, connector: Connector, previous: Reading | None) -> Reading:
+    def _reading(self, connector: Connector, previous: Reading | None) -> Reading:
         if not connector.edid:
             return without_edid(connector.name, self._survey(), connector.mode, previous)
         return judge(connector.edid, connector.name, self.kind, self._survey(), connector.mode)

@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 from drivers.printer.usb import UsbPrinter
-from drivers.printer.wire import Address, BadHttp, HttpAnswer, NoAnswer, ask
+from drivers.printer.wire import Address, BadHttp, HttpAnswer, NoAnswer, request
 from drivers.reading import Evidence
 
 _MULTI = re.compile(r"\b(mfp|mfc|dcp|mopier|copier|all[- ]in[- ]one|multi-?function)|多功能|一体|复印", re.IGNORECASE)
@@ -84,4 +84,4 @@ async def _state(place: Address, budget_s: float) -> str:
 
 async def _get(place: Address, document: str, budget_s: float) -> HttpAnswer:
     address = place._replace(path=f"{place.path.rstrip('/')}/{document}")
-    return await ask("GET", address, b"", budget_s=budget_s, max_body=_MAX_BODY)
+    return await request("GET", address, b"", budget_s=budget_s, max_body=_MAX_BODY)

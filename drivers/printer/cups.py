@@ -78,20 +78,20 @@ async def queues(root: Path, budget_s: float) -> list[Queue]:
     place = wire.Address("localhost", 631, "/", False, unix=str(socket))
     question = encode(Operation.CUPS_GET_PRINTERS, None, _WANTED)
     try:
-        answer = await wire.ask("POST", place, question, budget_s=budget_s, max_body=_MAX_BODY)
+        answer = await wire.request("POST", place, question, budget_s=budget_s, max_body=_MAX_BODY)
         return _queues(answer.body)
     except (wire.NoAnswer, wire.BadHttp, BadIpp):
         return []
 
 
-def queues_now(root: Path, budget_s: float) -> list[Queue]:
+def queues_blocking(root: Path, budget_s: float) -> list[Queue]:
     """The same, blocking: for `find`."""
     socket = root / _SOCKET
     if not socket.is_socket():
         return []
     question = encode(Operation.CUPS_GET_PRINTERS, None, _WANTED)
     try:
-        return _queues(wire.ask_unix_now(socket, "/", question, budget_s=budget_s, max_body=_MAX_BODY).body)
+        return _queues(wire.request_unix_blocking(socket, "/", question, budget_s=budget_s, max_body=_MAX_BODY).body)
     except (wire.NoAnswer, wire.BadHttp, BadIpp):
         return []
 

@@ -16,12 +16,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from drivers.child import ask_child
+from drivers.child import run_child
 from drivers.printer import wire
 from drivers.printer.copier import Copier, copier_by_escl, copier_by_usb
-from drivers.printer.cups import Queue, queues, queues_now, second_opinion
+from drivers.printer.cups import Queue, queues, queues_blocking, second_opinion
 from drivers.printer.ipp import MAX_BODY, BadIpp, Operation, decode, encode
-from drivers.printer.port import carried, in_use, reading_of_port
+from drivers.printer.port import carried_measures, in_use, reading_of_port
 from drivers.printer.state import WANTED, inspect_ipp, reading_of
 from drivers.printer.usb import UsbPrinter, ipp_usb_ports, usb_printers
 from drivers.reading import CannotLook, Condition, DriverError, Evidence, Found, Reading, Reason, Scalar
@@ -77,7 +77,7 @@ class Printer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             reason=Reason("no_printer") if self.usb == "auto" else Reason("no_usb_printer", {"usb": self.usb}),
             evidence=(Evidence("sysfs", "/sys/bus/usb/devices", "no device with a printer interface (class 07)"),),
         )
-        return _completed(absent, Copier(None, ""), [queue for queue in known if queue.uri.startswith("usb:")])
+        return _complete(absent, Copier(None, ""), [queue for queue in known if queue.uri.startswith("usb:")])
 
     def _on_usb(self, root: Path) -> list[UsbPrinter]:
         return [printer for printer in usb_printers(root) if printer.matches(self.usb)]
@@ -85,13 +85,13 @@ class Printer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     async def _look_at_network(self, address: wire.Address, known: list[Queue], previous: Reading | None) -> Reading:
         mine = [queue for queue in known if _leads_to(queue, address)]
         try:
-            reading = await _ask(address, self.timeout_s)
+            reading = await _request_attributes(address, self.timeout_s)
         except DriverError as error:
-            reading = await _only_raw(error.reading, mine)
+            reading = await _check_raw_port(error.reading, mine)
         reading = msgspec.structs.replace(reading, measures={**reading.measures, "device": address.uri})
         answers = reading.condition not in (Condition.UNREACHABLE, Condition.UNKNOWN)
         copier = await self._copier(_scanners(address)) if answers else Copier(None, "no_evidence")
-        return _completed(reading, _remembered(copier, reading, previous), mine)
+        return _complete(reading, _keep_earlier(copier, reading, previous), mine)
 
     async def _look_at_usb(
         self, root: Path, printers: list[UsbPrinter], known: list[Queue], previous: Reading | None
@@ -103,14 +103,14 @@ class Printer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         for port in ipp_usb_ports(root, printer):
             address = wire.Address("localhost", port, "/ipp/print", False)
             with contextlib.suppress(DriverError):  # no ipp-usb here: the classic way follows
-                reading = await _ask(address, self.timeout_s)
+                reading = await _request_attributes(address, self.timeout_s)
                 escl = await self._copier(_scanners(address)[:1])
                 copier = escl if escl.can_copy else copier
         if reading is None:
             try:
-                reading = await _ask_port(root, printer, previous)
+                reading = await _request_port_status(root, printer, previous)
             except DriverError as error:
-                reading = msgspec.structs.replace(error.reading, measures=carried(printer, previous))
+                reading = msgspec.structs.replace(error.reading, measures=carried_measures(printer, previous))
         seen = Evidence("sysfs", f"/sys/bus/usb/devices/{printer.port}", {"label": printer.label, "others": others})
         reading = msgspec.structs.replace(
             reading,
@@ -119,7 +119,7 @@ class Printer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         )
         if self.copy == "off":
             copier = Copier(None, "off")
-        return _completed(reading, _remembered(copier, reading, previous), mine)
+        return _complete(reading, _keep_earlier(copier, reading, previous), mine)
 
     async def _copier(self, places: tuple[wire.Address, ...]) -> Copier:
         if self.copy == "off":
@@ -142,7 +142,7 @@ def find(root: Path) -> list[Found]:
         for printer in usb_printers(root)
     ]
     seen: set[str] = set()
-    for queue in queues_now(root, _CUPS_BUDGET_S):
+    for queue in queues_blocking(root, _CUPS_BUDGET_S):
         address = queue.network_address()
         if address is None or address.uri in seen:
             continue
@@ -156,12 +156,12 @@ def find(root: Path) -> list[Found]:
     return found
 
 
-async def _ask(address: wire.Address, budget_s: float) -> Reading:
+async def _request_attributes(address: wire.Address, budget_s: float) -> Reading:
     """IPP to the device itself. Raises DriverError."""
     question = encode(Operation.GET_PRINTER_ATTRIBUTES, address.uri, WANTED)
     evidence = Evidence("ipp get-printer-attributes", address.uri)
     try:
-        http = await wire.ask("POST", address, question, budget_s=budget_s, max_body=MAX_BODY)
+        http = await wire.request("POST", address, question, budget_s=budget_s, max_body=MAX_BODY)
         if http.status != 200:
             raise CannotLook("http_refused", evidence, status=http.status)
         return reading_of(decode(http.body), address.uri)
@@ -176,7 +176,7 @@ async def _ask(address: wire.Address, budget_s: float) -> Reading:
         raise CannotLook("ipp_garbled", evidence, error=str(error)[:200]) from None
 
 
-async def _ask_port(root: Path, printer: UsbPrinter, previous: Reading | None) -> Reading:
+async def _request_port_status(root: Path, printer: UsbPrinter, previous: Reading | None) -> Reading:
     """The USB port status. Raises DriverError."""
     interface = printer.printing
     if interface is None:
@@ -189,7 +189,7 @@ async def _ask_port(root: Path, printer: UsbPrinter, previous: Reading | None) -
         "interface": interface.number, "alternate": interface.alternate, "device_id": interface.device_id,
     }  # fmt: skip
     try:
-        answer = await ask_child("drivers.printer.usb_port", arguments, _CHILD_BUDGET_S)
+        answer = await run_child("drivers.printer.usb_port", arguments, _CHILD_BUDGET_S)
     except CannotLook as error:
         if error.reading.reason.code != "timed_out":
             raise
@@ -201,7 +201,7 @@ async def _ask_port(root: Path, printer: UsbPrinter, previous: Reading | None) -
     return reading_of_port(answer, printer, previous)
 
 
-async def _only_raw(reading: Reading, mine: list[Queue]) -> Reading:
+async def _check_raw_port(reading: Reading, mine: list[Queue]) -> Reading:
     """An older network printer without IPP, whose queue prints to port 9100 or 515: there, but it tells nothing."""
     place = next((raw for queue in mine if (raw := queue.raw_port())), None)
     if reading.reason.code != "refused" or place is None:
@@ -216,7 +216,7 @@ async def _only_raw(reading: Reading, mine: list[Queue]) -> Reading:
     return CannotLook("no_ipp", *evidence, host=place[0]).reading
 
 
-def _completed(reading: Reading, copier: Copier, mine: list[Queue]) -> Reading:
+def _complete(reading: Reading, copier: Copier, mine: list[Queue]) -> Reading:
     """With the copy function, the waiting jobs and the second opinion of CUPS."""
     measures = {**_UNKNOWN, **reading.measures, "can_copy": copier.can_copy, "copy_because": copier.because}
     if measures["jobs_waiting"] is None and (jobs := [queue.jobs for queue in mine if queue.jobs is not None]):
@@ -233,7 +233,7 @@ def _completed(reading: Reading, copier: Copier, mine: list[Queue]) -> Reading:
     return reading
 
 
-def _remembered(copier: Copier, reading: Reading, previous: Reading | None) -> Copier:
+def _keep_earlier(copier: Copier, reading: Reading, previous: Reading | None) -> Copier:
     """A scanner that answered before and does not now (asleep, busy) is still there: same device, earlier look."""
     if copier.can_copy is not None or copier.because == "off" or previous is None:
         return copier

@@ -170,21 +170,21 @@ class _Cursor:
                 values.append(self._collection(depth + 1) if tag == Tag.BEGIN_COLLECTION else _value(tag, raw))
 
     def _byte(self) -> int:
-        return self._take(1)[0]
+        return self._read(1)[0]
 
     def _text(self) -> str:
         return self._field().decode("utf-8", "replace")
 
     def _field(self) -> bytes:
-        return self._take(int.from_bytes(self._take(2), "big"))
+        return self._read(int.from_bytes(self._read(2), "big"))
 
-    def _take(self, count: int) -> bytes:
+    def _read(self, count: int) -> bytes:
         end = self._at + count
         if end > len(self._body):
             raise BadIpp(f"ends at byte {len(self._body)} where {count} more from byte {self._at} are promised")
-        taken = self._body[self._at : end]
+        raw = self._body[self._at : end]
         self._at = end
-        return taken
+        return raw
 
 
 def _value(tag: int, raw: bytes) -> Value:

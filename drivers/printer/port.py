@@ -40,12 +40,12 @@ def in_use(printer: UsbPrinter, evidence: Evidence, previous: Reading | None) ->
     return Reading(
         condition=Condition.IN_USE,
         reason=Reason("printing"),
-        measures=carried(printer, previous),
+        measures=carried_measures(printer, previous),
         evidence=(evidence,),
     )
 
 
-def carried(printer: UsbPrinter, previous: Reading | None) -> dict[str, Scalar]:
+def carried_measures(printer: UsbPrinter, previous: Reading | None) -> dict[str, Scalar]:
     """What has been seen of its port status so far, for a reading that adds nothing to it."""
     return _measures(printer, _seen(printer, previous))
 

@@ -100,8 +100,8 @@ def reading_of(answer: Answer, source: str = "") -> Reading:
 
 def _judge(printer: Attributes, source: str) -> Reading:
     state, ink, sheets = _count(printer, "printer-state"), toner(printer), paper(printer)
-    said = [value for value in printer.get("printer-state-reasons", []) if isinstance(value, str)]
-    findings = [_finding(re.sub(r"[^\w.-]", "?", keyword[:128]), ink, sheets) for keyword in said[:64]]
+    keywords = [value for value in printer.get("printer-state-reasons", []) if isinstance(value, str)]
+    findings = [_finding(re.sub(r"[^\w.-]", "?", keyword[:128]), ink, sheets) for keyword in keywords[:64]]
     if ink.low and not any(finding.code.startswith("toner_") for finding in findings):
         findings.append(Finding(Condition.ATTENTION, "toner_low"))
     if _first(printer, "printer-is-accepting-jobs") is False:
@@ -128,29 +128,29 @@ def _worst(findings: list[Finding], state: int | None) -> Finding:
     return Finding(Condition.UNKNOWN, "no_state")  # RFC 8011 knows 3, 4 and 5 only
 
 
-def _finding(said: str, ink: Toner, sheets: Paper) -> Finding:
+def _finding(reported: str, ink: Toner, sheets: Paper) -> Finding:
     """What one value of printer-state-reasons means."""
-    keyword, severity = said, "error"
-    if match := re.fullmatch(r"(.+)-(report|warning|error)", said):
+    keyword, severity = reported, "error"
+    if match := re.fullmatch(r"(.+)-(report|warning|error)", reported):
         keyword, severity = match[1], match[2]
     rule = next((rule for rule in RULES if rule.keyword.fullmatch(keyword)), None)
     if rule is None:
-        return _unlisted(said, severity)
+        return _unlisted(reported, severity)
     if severity != "error" and rule.code == "paper_out" and sheets.left is not False:
-        return Finding(Condition.ATTENTION, "tray_empty", said)
+        return Finding(Condition.ATTENTION, "tray_empty", reported)
     if severity != "error" and rule.code == "toner_empty" and ink.left is not False:
-        return Finding(Condition.ATTENTION, "toner_low", said)
+        return Finding(Condition.ATTENTION, "toner_low", reported)
     condition = rule.condition if severity == "error" else rule.warned or rule.condition
-    return Finding(condition, rule.code, said)
+    return Finding(condition, rule.code, reported)
 
 
-def _unlisted(said: str, severity: str) -> Finding:
+def _unlisted(reported: str, severity: str) -> Finding:
     """A vendor's own word: by its suffix; without one it is shown and nothing more is made of it."""
     if severity == "report":
-        return Finding(Condition.WORKING, "ok", said)
-    if said.endswith("-error"):
-        return Finding(Condition.FAULTY, "printer_error", said)
-    return Finding(Condition.ATTENTION, "printer_warning", said)
+        return Finding(Condition.WORKING, "ok", reported)
+    if reported.endswith("-error"):
+        return Finding(Condition.FAULTY, "printer_error", reported)
+    return Finding(Condition.ATTENTION, "printer_warning", reported)
 
 
 def _measures(printer: Attributes, ink: Toner) -> dict[str, Scalar]:

@@ -76,7 +76,7 @@ class Assembler:
         """The answer once it is complete; None while more must come."""
         self._raw += piece
         while self._head is None:
-            if not self._take_head():
+            if not self._parse_head():
                 return None
         status, fields = self._head
         if len(self._raw) > 2 * self._max_body + MAX_HEAD:  # chunks cost some bytes each
@@ -102,7 +102,7 @@ class Assembler:
             raise BadHttp("closed before the end of the body")
         return HttpAnswer(status, bytes(self._raw))
 
-    def _take_head(self) -> bool:
+    def _parse_head(self) -> bool:
         end = self._raw.find(b"\r\n\r\n")
         if end < 0:
             if len(self._raw) > MAX_HEAD or (self._raw and not b"HTTP/1.".startswith(self._raw[:7])):
@@ -149,7 +149,7 @@ def _number(text: str, base: int) -> int:
     return int(text, base)
 
 
-def _request(method: str, address: Address, body: bytes) -> bytes:
+def _encode_request(method: str, address: Address, body: bytes) -> bytes:
     host = f"[{address.host}]" if ":" in address.host else address.host
     head = f"{method} {address.path} HTTP/1.1\r\nHost: {host}:{address.port}\r\nConnection: close\r\n"
     head += "User-Agent: yinong-agent\r\n"
@@ -158,14 +158,14 @@ def _request(method: str, address: Address, body: bytes) -> bytes:
     return head.encode("ascii", "replace") + b"\r\n" + body
 
 
-async def ask(method: str, address: Address, body: bytes, *, budget_s: float, max_body: int) -> HttpAnswer:
+async def request(method: str, address: Address, body: bytes, *, budget_s: float, max_body: int) -> HttpAnswer:
     """One request over asyncio streams. Raises NoAnswer, BadHttp; ends by itself after `budget_s`."""
     writer: asyncio.StreamWriter | None = None
     answer = Assembler(max_body)
     try:
         async with asyncio.timeout(budget_s):
             reader, writer = await _connect(address)
-            writer.write(_request(method, address, body))
+            writer.write(_encode_request(method, address, body))
             while piece := await reader.read(65536):
                 if done := answer.feed(piece):
                     return done
@@ -193,14 +193,14 @@ def _context() -> object:
     return context
 
 
-def ask_unix_now(path: Path, request_path: str, body: bytes, *, budget_s: float, max_body: int) -> HttpAnswer:
+def request_unix_blocking(path: Path, request_path: str, body: bytes, *, budget_s: float, max_body: int) -> HttpAnswer:
     """One POST over a unix socket, blocking, for the command line's `devices`. Raises NoAnswer, BadHttp."""
     answer = Assembler(max_body)
     try:
         with contextlib.closing(socket.socket(socket.AF_UNIX)) as link:
             link.settimeout(budget_s)
             link.connect(str(path))
-            link.sendall(_request("POST", Address("localhost", 631, request_path, False), body))
+            link.sendall(_encode_request("POST", Address("localhost", 631, request_path, False), body))
             while piece := link.recv(65536):
                 if done := answer.feed(piece):
                     return done

@@ -30,7 +30,7 @@ Damage: TypeAlias = Literal[
 ]
 
 
-class Capture(msgspec.Struct, frozen=True, kw_only=True):
+class RawCapture(msgspec.Struct, frozen=True, kw_only=True):
     """One scan of one gun. Its number and seq are given by whoever stores it.
 
     Times are CLOCK_BOOTTIME in ms (a replay: the recording's own): the first and the last key, byte or report.
@@ -56,6 +56,6 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True):
     def damaged(self) -> bool:
         return DAMAGED in self.flags
 
-    def spoilt(self, damage: Damage) -> "Capture":
+    def as_damaged(self, damage: Damage) -> "RawCapture":
         """The same, found out to be damaged."""
         return msgspec.structs.replace(self, text="", seen=self.text, flags=(DAMAGED,), damage=damage)

@@ -17,17 +17,17 @@ import msgspec
 from msgspec import Meta
 
 from drivers.reading import CannotLook, Condition, DriverError, Evidence, Found, Reading, Reason, Scalar
-from drivers.scan_gun.capture import Capture, Source
+from drivers.scan_gun.capture import RawCapture, Source
 from drivers.scan_gun.decoding.alt_codes import Alt
 from drivers.scan_gun.decoding.framing import Framer, Framing
 from drivers.scan_gun.identity import Candidate, at_path, candidates, matching, one_gun
 from drivers.scan_gun.opening import open_gun
-from drivers.scan_gun.recording import Heard
-from drivers.scan_gun.session import Session, read_until_gone, sessions, settled
+from drivers.scan_gun.recording import OnEntry
+from drivers.scan_gun.session import Session, read_until_gone, sessions, wait_until_settled
 
 RECHECK_S = 5.0  # without a hotplug event
 SETTLE_S, SETTLE_TRIES = 0.5, 8  # udev sets links and permissions after the event
-PATIENCE_S = 2.0  # of a look at a gun that was plugged in just now and is not open yet
+OPEN_WAIT_S = 2.0  # of a look at a gun that was plugged in just now and is not open yet
 
 Speed: TypeAlias = Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400]
 Affix = Annotated[str, Meta(max_length=32, pattern=r"^[\x00-\x7f]*$", description="ASCII")]
@@ -79,14 +79,14 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Is the gun there, and can it be read? From sysfs and `listen`'s session; the gun itself is not touched."""
         if not self.configured:
             return _not_configured(candidates(root))
-        fits, session = self._fits(root), sessions.get(self.id)
+        fits, session = self._matching(root), sessions.get(self.id)
         if fits and session is not None and not session.open_node:
-            await settled(session, PATIENCE_S)
-            fits = self._fits(root)
+            await wait_until_settled(session, OPEN_WAIT_S)
+            fits = self._matching(root)
         evidence = tuple(_evidence(c) for c in fits)
         if not fits:
             raise DriverError(
-                Condition.ABSENT, "not_connected", Evidence("sysfs", "sys/class", self._wanted), gun=self._wanted
+                Condition.ABSENT, "not_connected", Evidence("sysfs", "sys/class", self._selector), gun=self._selector
             )
         gun = fits[0]
         if session is None or not session.open_node:
@@ -109,7 +109,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         )  # fmt: skip
 
     async def listen(
-        self, root: Path, deliver: Callable[[Capture], None], changed: asyncio.Event, heard: Heard | None = None
+        self, root: Path, deliver: Callable[[RawCapture], None], changed: asyncio.Event, on_entry: OnEntry | None = None
     ) -> None:
         """Capture for ever: open the gun when it is there, read it to its unplugging, and again.
 
@@ -123,7 +123,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         try:
             while self.configured:
                 changed.clear()
-                ended = await self._session(root, deliver, session, framers, heard)
+                ended = await self._run_session(root, deliver, session, framers, on_entry)
                 settling = 0 if ended == "absent" else settling + 1 if ended == "refused" else 1
                 session.settling = settling <= SETTLE_TRIES
                 await self._wait(root, changed, SETTLE_S if 0 < settling <= SETTLE_TRIES else RECHECK_S, ended)
@@ -139,12 +139,12 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             with contextlib.suppress(OSError):
                 os.write(session.serial_fd, sign)
 
-    async def _session(
-        self, root: Path, deliver: Callable[[Capture], None], session: Session, framers: dict[str, Framer],
-        heard: Heard | None,
+    async def _run_session(
+        self, root: Path, deliver: Callable[[RawCapture], None], session: Session, framers: dict[str, Framer],
+        on_entry: OnEntry | None,
     ) -> Literal["absent", "refused", "gone"]:  # fmt: skip
         """From plug to unplug; returns at once where there is no gun or it cannot be opened."""
-        fits = self._fits(root)
+        fits = self._matching(root)
         if not fits:
             session.error = None
             return "absent"
@@ -158,18 +158,18 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             session.error = error
             return "refused"
         session.serial_fd = opened.fd if gun.source == "serial" else None
-        if heard:
-            opened.decoder.record(heard)
+        if on_entry:
+            opened.decoder.record(on_entry)
         session.error, session.open_node, session.identity = None, str(gun.node), gun.identity
         session.openings, session.not_passed_on = session.openings + 1, opened.not_passed_on
 
-        def counted(capture: Capture) -> None:
+        def count_and_deliver(capture: RawCapture) -> None:
             session.captures += 1
             session.damaged += capture.damaged
             deliver(capture)
 
         try:
-            await read_until_gone(opened.fd, opened.decoder, counted, opened.pass_on)
+            await read_until_gone(opened.fd, opened.decoder, count_and_deliver, opened.pass_on)
         finally:
             session.serial_fd = None
             opened.close()
@@ -184,10 +184,10 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 return
 
     @property
-    def _wanted(self) -> str:
+    def _selector(self) -> str:
         return self.port if self.port != "auto" else " ".join(part for part in (self.usb, self.usb_port) if part)
 
-    def _fits(self, root: Path) -> list[Candidate]:
+    def _matching(self, root: Path) -> list[Candidate]:
         source: Source | None = None if self.source == "auto" else self.source
         if self.port != "auto":
             one = at_path(root, self.port, source)
@@ -197,9 +197,9 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def find(root: Path) -> list[Found]:
     """Every node that could be a gun, likely ones first, with its table; never opened."""
-    from drivers.scan_gun.suggestions import found
+    from drivers.scan_gun.suggestions import suggest
 
-    return [found(c) for c in candidates(root)]
+    return [suggest(c) for c in candidates(root)]
 
 
 def _not_configured(seen: list[Candidate]) -> Reading:

@@ -19,10 +19,23 @@ MAKERS = {
     "05e0": "Symbol/Zebra", "05f9": "Datalogic", "065a": "Opticon", "0536": "Hand Held Products", "0c2e": "Honeywell",
     "1eab": "Newland", "1fbb": "Cino", "23d0": "Champtek", "24ea": "Mindeo", "27dd": "Mindeo", "2745": "Unitech",
 }  # fmt: skip
-_WORDS = ("barcode", "bar code", "scanner", "scan gun", "扫码", "扫描枪", "honeywell", "newland", "symbol", "datalogic")
+_NAME_HINTS = (
+    "barcode",
+    "bar code",
+    "scanner",
+    "scan gun",
+    "扫码",
+    "扫描枪",
+    "honeywell",
+    "newland",
+    "symbol",
+    "datalogic",
+)
 _NEWLAND = "1eab"
 
-PASSED_ON = "yinong-agent pass-through"  # name and phys of our own virtual keyboards, which are never read again
+PASS_THROUGH_NAME = (
+    "yinong-agent pass-through"  # name and phys of our own virtual keyboards, which are never read again
+)
 
 # Keys that a gun types and a power button or a remote control has not: letters, digits, Enter (linux/input-event-codes.h).
 _TYPING = sum(1 << code for code in (*range(2, 12), *range(16, 26), 28, *range(30, 39), *range(44, 51)))
@@ -57,8 +70,10 @@ class Candidate(NamedTuple):
 
 def candidates(root: Path, source: Source | None = None) -> list[Candidate]:
     """Typing keyboards, USB serial ports and HID POS nodes of this machine, or those of one source; likely guns first."""
-    found = [candidate for face, listed in _FACES.items() if source in (None, face) for candidate in listed(root)]
-    preferred = list(_FACES)
+    found = [
+        candidate for face, listed in _LISTED_BY_SOURCE.items() if source in (None, face) for candidate in listed(root)
+    ]
+    preferred = list(_LISTED_BY_SOURCE)
     return sorted(found, key=lambda c: (c.likely, c.usb_port, preferred.index(c.source), str(c.node)))
 
 
@@ -133,13 +148,13 @@ def _hidpos(root: Path) -> list[Candidate]:
 
 
 # Of one gun that shows several faces at once the first is preferred.
-_FACES: dict[Source, Callable[[Path], list[Candidate]]] = {
+_LISTED_BY_SOURCE: dict[Source, Callable[[Path], list[Candidate]]] = {
     "serial": _serial_ports, "evdev": _keyboards, "hidpos": _hidpos
 }  # fmt: skip
 
 
 def _is_ours(device: Path) -> bool:
-    return _text(device / "phys") == PASSED_ON or _text(device / "name").startswith(PASSED_ON)
+    return _text(device / "phys") == PASS_THROUGH_NAME or _text(device / "name").startswith(PASS_THROUGH_NAME)
 
 
 def _candidate(source: Source, node: Path, device: Path, name: str) -> Candidate:
@@ -170,7 +185,7 @@ def _usb_device(device: Path) -> Path | None:
 
 
 def _sounds_like_a_gun(name: str) -> bool:
-    return any(word in name.lower() for word in _WORDS)
+    return any(word in name.lower() for word in _NAME_HINTS)
 
 
 def _listed(folder: Path, prefix: str) -> list[Path]:

@@ -36,7 +36,7 @@ def open_gun(table: "ScanGun", gun: Candidate, framer: Framer) -> Opened:
         from drivers.scan_gun.sources.hidpos import open_hidpos
 
         return Opened(*open_hidpos(gun.node, framer, gun.vendor))
-    from drivers.scan_gun.sources.evdev import let_go, open_evdev
+    from drivers.scan_gun.sources.evdev import open_evdev, ungrab
 
     opened = Opened(*open_evdev(gun.node, framer, table.caps, table.grab))
     if table.grab != "pass_through":
@@ -46,5 +46,5 @@ def open_gun(table: "ScanGun", gun: Candidate, framer: Framer) -> Opened:
     try:
         return opened._replace(pass_on=open_pass_through(opened.fd, gun.name))
     except OSError as error:  # the shop's program must not lose its scans for that
-        let_go(opened.fd)
+        ungrab(opened.fd)
         return opened._replace(not_passed_on=str(error))

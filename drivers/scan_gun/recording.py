@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from drivers.scan_gun.driver import ScanGun
 
 Entry: TypeAlias = dict[str, Any]
-Heard: TypeAlias = Callable[[Entry], None]  # gets one entry of the recording; called in the loop's thread
+OnEntry: TypeAlias = Callable[[Entry], None]  # gets one entry of the recording; called in the loop's thread
 Mark: TypeAlias = Literal["opened", "quiet", "unplugged", "stopped"]
 
 
-def first_line(gun: "ScanGun") -> str:
+def first_line(options: "ScanGun") -> str:
     """The options of the gun's table that are not the default, for the recording's first line."""
-    options = cast("dict[str, Any]", msgspec.to_builtins(gun))
-    usual = cast("dict[str, Any]", msgspec.to_builtins(type(gun)(id=gun.id)))
-    return line({"config": {key: value for key, value in options.items() if key == "id" or value != usual[key]}})
+    values = cast("dict[str, Any]", msgspec.to_builtins(options))
+    defaults = cast("dict[str, Any]", msgspec.to_builtins(type(options)(id=options.id)))
+    return line({"config": {key: value for key, value in values.items() if key == "id" or value != defaults[key]}})
 
 
 def line(entry: Entry) -> str:

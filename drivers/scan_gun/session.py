@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.sources.decoder import Decoder
 from drivers.scan_gun.sources.reader import Bytes, Gone, Quiet, Reader
 
@@ -29,7 +29,7 @@ class Session(msgspec.Struct):
 sessions: dict[str, Session] = {}  # by gun id; a gun is listened to once in a process
 
 
-async def settled(session: Session, within_s: float) -> None:
+async def wait_until_settled(session: Session, within_s: float) -> None:
     """Until the gun is open, or it is certain that it will not be soon; at most that long."""
     for _ in range(round(within_s / _STEP_S)):
         if session.open_node or not session.settling:
@@ -38,7 +38,7 @@ async def settled(session: Session, within_s: float) -> None:
 
 
 async def read_until_gone(
-    fd: int, decoder: Decoder, deliver: Callable[[Capture], None], pass_on: Callable[[bytes], None] | None = None
+    fd: int, decoder: Decoder, deliver: Callable[[RawCapture], None], pass_on: Callable[[bytes], None] | None = None
 ) -> str:
     """Read an open device to its end and give why it ended. Cancelled: what was read is delivered first.
 

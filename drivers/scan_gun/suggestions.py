@@ -13,7 +13,7 @@ _MAYBE = "不确定是不是扫码枪,请先确认再写入配置 / perhaps no s
 _NO_SERIAL = "没有序列号,按 USB 插口识别,请不要换插口 / no serial number: known by its USB socket, leave it there"
 
 
-def found(c: Candidate) -> Found:
+def suggest(c: Candidate) -> Found:
     """What `find` tells of a candidate."""
     options: dict[str, Scalar] = {"source": c.source}
     notes = [_MODE[c.source] if c.likely == "gun" else _MAYBE]

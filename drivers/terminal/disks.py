@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from drivers.reading import Evidence, Scalar
-from drivers.terminal.part import Finding, Part, as_int, number, text, there
+from drivers.terminal.part import Finding, Part, as_int, exists, number, text
 
 _WORN_FROM = 0x08  # JESD84-B51: 0x08 = 70-80 % of the life used, 0x0A = 90-100 %, 0x0B = exceeded
 _PRE_EOL_WARNING = 2  # 1 normal, 2 warning (80 % of the reserved blocks used), 3 urgent
@@ -17,7 +17,7 @@ def disks(root: Path) -> Part:
     part = Part()
     lives: list[int] = []
     for disk in sorted((root / "sys/block").glob("*")):
-        if re.fullmatch(r"mmcblk\d+", disk.name) and there(disk / "device/life_time"):
+        if re.fullmatch(r"mmcblk\d+", disk.name) and exists(disk / "device/life_time"):
             lives += _emmc(disk, part)
         elif disk.name.startswith(("nvme", "sd")) and text(disk / "removable") == "0":
             _disk_state(disk, part)

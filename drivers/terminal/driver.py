@@ -15,8 +15,8 @@ from msgspec import Meta
 
 from drivers.reading import CannotLook, Evidence, Found, Reading
 from drivers.terminal import disks, heat, kernel, mounts, rare, system
-from drivers.terminal.kept import Kept, as_evidence, kept_in
-from drivers.terminal.part import Part, judged, text, there
+from drivers.terminal.kept import CarriedState, as_evidence, carried_state
+from drivers.terminal.part import Part, combined, exists, text
 from drivers.timesync import kernel_time_sync
 
 Megabytes: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -40,19 +40,21 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         uptime_s = kernel.uptime_s(root)
         if uptime_s is None:
             raise CannotLook("no_proc", Evidence("uptime", "/proc/uptime", "not readable"))
-        before = kept_in(previous, uptime_s)
+        before = carried_state(previous, uptime_s)
         ticks = kernel.ticks(text(root / "proc/stat") or "")
-        kept = await self._keep(root, before, uptime_s, ticks)
-        return judged([*self._parts(root, before, kept, ticks), Part(evidence=[as_evidence(kept)])])
+        kept = await self._update_state(root, before, uptime_s, ticks)
+        return combined([*self._parts(root, before, kept, ticks), Part(evidence=[as_evidence(kept)])])
 
     def writing_less(self) -> "Terminal":
         """The same with a write a day: the flash is to be spared."""
         return msgspec.structs.replace(self, write_every_s=max(self.write_every_s, 86400))
 
-    async def _keep(self, root: Path, before: Kept, uptime_s: float, ticks: kernel.Ticks | None) -> Kept:
+    async def _update_state(
+        self, root: Path, before: CarriedState, uptime_s: float, ticks: kernel.Ticks | None
+    ) -> CarriedState:
         """The counters as they are now, and the rare answers, asked again where they are due."""
         throttles, kills = heat.throttle_count(root), kernel.oom_kills(root)
-        kept = Kept(
+        kept = CarriedState(
             uptime_s=uptime_s,
             cpu_total=ticks.total if ticks else None,
             cpu_idle=ticks.idle if ticks else None,
@@ -62,16 +64,16 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             oom_at_s=uptime_s if _grew(before.oom_kills, kills) else before.oom_at_s,
             units=before.units, units_at_s=before.units_at_s, write=before.write, write_at_s=before.write_at_s,
         )  # fmt: skip
-        if rare.due(before.units_at_s, uptime_s) and root == Path("/") and there(Path("/run/systemd/system")):
-            kept = msgspec.structs.replace(kept, units=await rare.ask_units(), units_at_s=uptime_s)
+        if rare.due(before.units_at_s, uptime_s) and root == Path("/") and exists(Path("/run/systemd/system")):
+            kept = msgspec.structs.replace(kept, units=await rare.query_units(), units_at_s=uptime_s)
         folder = root / self.state_folder.lstrip("/")
-        if not self.state_folder or not there(folder):
+        if not self.state_folder or not exists(folder):
             return msgspec.structs.replace(kept, write=None, write_at_s=None)
         if rare.write_due(before.write, before.write_at_s, uptime_s, self.write_every_s):
-            kept = msgspec.structs.replace(kept, write=await rare.ask_write(folder), write_at_s=uptime_s)
+            kept = msgspec.structs.replace(kept, write=await rare.probe_write(folder), write_at_s=uptime_s)
         return kept
 
-    def _parts(self, root: Path, before: Kept, kept: Kept, ticks: kernel.Ticks | None) -> list[Part]:
+    def _parts(self, root: Path, before: CarriedState, kept: CarriedState, ticks: kernel.Ticks | None) -> list[Part]:
         sync = kernel_time_sync() if root == Path("/") else None
         throttled_ago_s = None if kept.throttled_at_s is None else kept.uptime_s - kept.throttled_at_s
         sensors = list(heat.temperatures(root))
@@ -98,7 +100,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The root file system's, and the state folder's where it lies on another."""
         folders = {"root": "/"}
         state = root / self.state_folder.lstrip("/")
-        if self.state_folder and there(state) and state.stat().st_dev != root.stat().st_dev:
+        if self.state_folder and exists(state) and state.stat().st_dev != root.stat().st_dev:
             folders["state"] = self.state_folder
         found = {name: mounts.space(root, folder) for name, folder in folders.items()}
         return [

@@ -17,7 +17,7 @@ class Units(msgspec.Struct, frozen=True):
     failed: tuple[str, ...] = ()
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CarriedState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Times are uptimes (`/proc/uptime`): the look's own axis, which no clock correction moves."""
 
     uptime_s: float
@@ -33,19 +33,19 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     write_at_s: float | None = None
 
 
-def kept_in(previous: Reading | None, uptime_s: float) -> Kept:
+def carried_state(previous: Reading | None, uptime_s: float) -> CarriedState:
     """What the previous look kept; nothing where there was none, or it was before this boot."""
     for evidence in previous.evidence if previous else ():
         if evidence.method != _METHOD:
             continue
         try:
-            kept = msgspec.convert(evidence.raw, Kept)
+            kept = msgspec.convert(evidence.raw, CarriedState)
         except msgspec.ValidationError:  # of another version
             break
         if kept.uptime_s <= uptime_s:
             return kept
-    return Kept(uptime_s=uptime_s)
+    return CarriedState(uptime_s=uptime_s)
 
 
-def as_evidence(kept: Kept) -> Evidence:
+def as_evidence(kept: CarriedState) -> Evidence:
     return Evidence(_METHOD, "/proc/uptime", msgspec.to_builtins(kept))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from drivers.reading import Evidence, Scalar
-from drivers.terminal.kept import Kept
+from drivers.terminal.kept import CarriedState
 from drivers.terminal.part import Finding, Part, as_int, number, text
 
 _TAINT_OOPS = 1 << 7  # Documentation/admin-guide/tainted-kernels.rst
@@ -32,7 +32,7 @@ def ticks(stat: str) -> Ticks | None:
     return None
 
 
-def busy_percent(now: Ticks, before: Kept) -> float | None:
+def busy_percent(now: Ticks, before: CarriedState) -> float | None:
     """Busy share since the previous look; None at the first."""
     if before.cpu_total is None or before.cpu_idle is None or now.total <= before.cpu_total:
         return None
@@ -40,7 +40,7 @@ def busy_percent(now: Ticks, before: Kept) -> float | None:
     return round(100 * min(max(1 - idle, 0), 1), 1)
 
 
-def processor(root: Path, now: Ticks | None, before: Kept) -> Part:
+def processor(root: Path, now: Ticks | None, before: CarriedState) -> Part:
     """Count, load and busy share. A busy terminal is no finding: it does its work."""
     load = (text(root / "proc/loadavg") or "").split()
     measures: dict[str, Scalar] = {}

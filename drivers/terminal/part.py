@@ -35,7 +35,7 @@ class Part(msgspec.Struct):
     findings: list[Finding] = []
 
 
-def judged(parts: Iterable[Part]) -> Reading:
+def combined(parts: Iterable[Part]) -> Reading:
     """All parts as one reading: the worst finding leads, the codes of the others stand in `also`, whole in the evidence."""
     measures: dict[str, Scalar] = {}
     evidence: list[Evidence] = []
@@ -69,7 +69,7 @@ def text(path: Path) -> str | None:
         return None
 
 
-def there(path: Path) -> bool:
+def exists(path: Path) -> bool:
     """Whether the path is there and may be looked at."""
     try:
         path.stat()

@@ -5,7 +5,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from drivers.child import hear_child
+from drivers.child import stream_child
 from drivers.reading import CannotLook, Evidence
 from drivers.terminal.kept import Units
 from drivers.terminal.part import Finding, Part, as_json
@@ -23,7 +23,7 @@ def due(at_s: float | None, uptime_s: float, every_s: int = EVERY_S) -> bool:
     return at_s is None or uptime_s - at_s >= every_s
 
 
-async def ask_units(systemctl: str = "systemctl", budget_s: float = _BUDGET_S) -> Units | None:
+async def query_units(systemctl: str = "systemctl", budget_s: float = _BUDGET_S) -> Units | None:
     """systemd's state and the failed units; None where it does not answer."""
     async with asyncio.TaskGroup() as group:
         state = group.create_task(_run(budget_s, systemctl, "is-system-running"))
@@ -76,19 +76,19 @@ def write_due(answer: str | None, at_s: float | None, uptime_s: float, every_s: 
     return answer in _BROKEN | _FULL or due(at_s, uptime_s, every_s)
 
 
-async def ask_write(folder: Path, budget_s: float = _WRITE_BUDGET_S) -> str:
+async def probe_write(folder: Path, budget_s: float = _WRITE_BUDGET_S) -> str:
     """Write and fsync in the folder: `ok`, the name of the error, `timed out`, or `not asked` (the child did not come to it)."""
-    said = ["not asked"]
+    answers = ["not asked"]
     try:
-        await hear_child(
+        await stream_child(
             "drivers.terminal.write_probe",
             {"folder": str(folder)},
-            lambda line: said.append(str(line.get("write"))),
+            lambda line: answers.append(str(line.get("write"))),
             budget_s,
         )
     except CannotLook:
         return "not asked"
-    return "timed out" if said[-1] == "begun" else said[-1]
+    return "timed out" if answers[-1] == "begun" else answers[-1]
 
 
 def write(folder: str, answer: str | None) -> Part:

@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 from drivers.reading import Evidence
-from drivers.terminal.part import Finding, Part, number, text, there
+from drivers.terminal.part import Finding, Part, exists, number, text
 from drivers.timesync import TimeSync
 
 # What boards give that were never given a name.
-_NO_NAME = frozenset(
+_PLACEHOLDERS = frozenset(
     {"", "to be filled by o.e.m.", "default string", "system manufacturer", "system product name", "o.e.m."}
 )
 
@@ -26,7 +26,7 @@ def identity(root: Path) -> dict[str, str]:
         "kernel": text(root / "proc/sys/kernel/osrelease"),
         "os": release.get("PRETTY_NAME"),
     }
-    return {name: value[:100] for name, value in found.items() if value and value.lower() not in _NO_NAME}
+    return {name: value[:100] for name, value in found.items() if value and value.lower() not in _PLACEHOLDERS}
 
 
 def os_release(lines: str) -> dict[str, str]:
@@ -38,7 +38,7 @@ def os_release(lines: str) -> dict[str, str]:
 def wired_address(root: Path) -> str | None:
     """The permanent address of the first network adapter that is real hardware: tells two terminals of one model apart."""
     for adapter in sorted((root / "sys/class/net").glob("*")):
-        if there(adapter / "device") and number(adapter / "addr_assign_type") == 0:  # NET_ADDR_PERM
+        if exists(adapter / "device") and number(adapter / "addr_assign_type") == 0:  # NET_ADDR_PERM
             return text(adapter / "address")
     return None
 
@@ -55,7 +55,7 @@ def clock(sync: TimeSync | None, uptime_s: float, unsynced_after_s: int) -> Part
 
 def restart_due(root: Path) -> Part:
     """Debian's mark, or a newer kernel of the running one's flavour in /boot."""
-    marked = there(root / "run/reboot-required")
+    marked = exists(root / "run/reboot-required")
     running = text(root / "proc/sys/kernel/osrelease") or ""
     newest = newest_kernel([path.name.removeprefix("vmlinuz-") for path in (root / "boot").glob("vmlinuz-*")], running)
     raw = {"reboot-required": marked, "running": running, "newest": newest}

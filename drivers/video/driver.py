@@ -7,12 +7,12 @@ import msgspec
 from msgspec import Meta
 
 from drivers.cameras import Node, holders, nodes, resolve
-from drivers.child import ask_child
+from drivers.child import run_child
 from drivers.reading import CannotLook, Condition, Evidence, Found, Reading, Reason, Scalar
 from drivers.video.judge import Answer, NodeSeen, deciding, judge
 from drivers.video.sound import Sound, sound
 
-_NODES_AT_MOST = 8
+_MAX_NODES = 8
 
 
 class Video(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,23 +30,23 @@ class Video(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:  # noqa: ARG002 the contract of a driver
         """One look: up to five frames of the first camera that gives any. Errors: CannotLook."""
-        heard = await sound(root)
+        alsa = await sound(root)
         reading = await self._camera(root)
-        missing = self._missing(heard)
+        missing = self._missing(alsa)
         if missing and reading.condition is Condition.WORKING:
             reading = msgspec.structs.replace(
                 reading, condition=Condition.ATTENTION, reason=Reason(missing, reading.reason.params)
             )
         return msgspec.structs.replace(
             reading,
-            measures=reading.measures | _heard(heard),
-            evidence=(*reading.evidence, Evidence("alsa", "/proc/asound", heard.raw)),
+            measures=reading.measures | _sound_measures(alsa),
+            evidence=(*reading.evidence, Evidence("alsa", "/proc/asound", alsa.raw)),
         )
 
-    def _missing(self, heard: Sound) -> str | None:
-        if self.microphone and not heard.microphones:
+    def _missing(self, alsa: Sound) -> str | None:
+        if self.microphone and not alsa.microphones:
             return "no_microphone"
-        return "no_speaker" if self.speaker and not heard.speakers else None
+        return "no_speaker" if self.speaker and not alsa.speakers else None
 
     async def _camera(self, root: Path) -> Reading:
         there = nodes(root)
@@ -59,12 +59,12 @@ class Video(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             there = [node for node in there if node.path == path] or [Node(path, "", 0, path, None)]
         if not there:
             return Reading(condition=Condition.ABSENT, reason=Reason("no_camera"), evidence=(listed,))
-        return await self._try(root, there[:_NODES_AT_MOST], listed)
+        return await self._try(root, there[:_MAX_NODES], listed)
 
     async def _try(self, root: Path, there: list[Node], listed: Evidence) -> Reading:
         by_path = {str(root / node.path.lstrip("/")): node for node in there}
         try:
-            told = await ask_child(
+            printed = await run_child(
                 "drivers.video.capture", {"nodes": [*by_path], "pictures": self.pictures}, self.budget_s
             )
         except CannotLook as error:
@@ -72,7 +72,7 @@ class Video(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 raise
             reason = Reason("wedged", {"name": there[0].name or there[0].path, "budget_s": self.budget_s})
             return Reading(condition=Condition.FAULTY, reason=reason, evidence=(listed, *error.reading.evidence))
-        answer = msgspec.convert(told, Answer)
+        answer = msgspec.convert(printed, Answer)
         seen = deciding(answer)
         if seen is None:
             code = "no_camera" if self.device == "auto" else "not_a_camera"
@@ -105,12 +105,12 @@ def _shown(seen: NodeSeen, node: Node) -> dict[str, Scalar | list[Scalar]]:
     return shown
 
 
-def _heard(heard: Sound) -> dict[str, Scalar]:
+def _sound_measures(found: Sound) -> dict[str, Scalar]:
     return {
-        "microphones": heard.microphones,
-        "speakers": heard.speakers,
-        "microphone_in_use": heard.microphone_in_use,
-        "speaker_in_use": heard.speaker_in_use,
+        "microphones": found.microphones,
+        "speakers": found.speakers,
+        "microphone_in_use": found.microphone_in_use,
+        "speaker_in_use": found.speaker_in_use,
     }
 
 

@@ -127,7 +127,7 @@ def _pictures(seen: NodeSeen) -> tuple[Condition, str]:
     settled = sound[_SETTLING:] or sound[-1:]
     if all(_black(frame) for frame in settled):
         return Condition.ATTENTION, "black"
-    if all(_even(frame, seen.format) for frame in settled):
+    if all(_uniform(frame, seen.format) for frame in settled):
         return Condition.ATTENTION, "covered"
     if len(sound) >= _FROZEN_FRAMES and all(frame.same for frame in sound[1:]):
         return (Condition.ATTENTION, "frozen") if _advancing(sound) else (Condition.FAULTY, "no_frames")
@@ -140,7 +140,7 @@ def _black(frame: FrameSeen) -> bool:
     )
 
 
-def _even(frame: FrameSeen, picture: FormatSeen | None) -> bool:
+def _uniform(frame: FrameSeen, picture: FormatSeen | None) -> bool:
     if frame.sigma is not None:
         return frame.sigma < _COVERED_SIGMA
     if picture is None or picture.fourcc not in ("MJPG", "JPEG"):

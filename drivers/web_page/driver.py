@@ -18,8 +18,8 @@ from msgspec import Meta
 from drivers.reading import CannotLook, Condition, DriverError, Evidence, Found, Reading, Reason, Scalar
 from drivers.timesync import kernel_time_sync
 from drivers.web_page.fetch import Answer, BadAnswerError, BadCertificateError, NoAnswerError, TlsFailedError, get
-from drivers.web_page.page import says, text_of, title_of
-from drivers.web_page.url import Url, moved, parsed, same_site
+from drivers.web_page.page import contains, text_of, title_of
+from drivers.web_page.url import Url, parse_url, redirect_target, same_site
 
 _MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -36,7 +36,7 @@ class WebPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __post_init__(self) -> None:
         if self.address:
-            parsed(self.address)
+            parse_url(self.address)
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:  # noqa: ARG002
         """Fetch the page once. Errors: DriverError with the reading of what went wrong; never anything of the server's."""
@@ -47,7 +47,7 @@ class WebPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         started = loop.time()
         try:
             async with asyncio.timeout(self.timeout_s):
-                url, answer = await _followed(parsed(self.address), trail)
+                url, answer = await _follow_redirects(parse_url(self.address), trail)
         except TimeoutError:
             raise _failed(Condition.UNREACHABLE, "no_answer", trail, timeout_s=self.timeout_s) from None
         except gaierror as error:
@@ -62,7 +62,7 @@ class WebPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise _failed(Condition.FAULTY, "tls_failed", trail, error=str(error)) from None
         except BadCertificateError as error:
             raise _certificate(error, trail) from None
-        return judged(url, answer, self.must_contain, trail, round((loop.time() - started) * 1000, 1))
+        return reading_of(url, answer, self.must_contain, trail, round((loop.time() - started) * 1000, 1))
 
 
 def find(root: Path) -> list[Found]:  # noqa: ARG001
@@ -70,7 +70,7 @@ def find(root: Path) -> list[Found]:  # noqa: ARG001
     return []
 
 
-async def _followed(url: Url, trail: list[str]) -> tuple[Url, Answer]:
+async def _follow_redirects(url: Url, trail: list[str]) -> tuple[Url, Answer]:
     """The answer behind up to three redirects on the same host; `trail` gets every address that was asked."""
     for _ in range(_MAX_REDIRECTS + 1):
         trail.append(str(url))
@@ -79,7 +79,7 @@ async def _followed(url: Url, trail: list[str]) -> tuple[Url, Answer]:
         if answer.status not in _REDIRECTS or not location:
             return url, answer
         try:
-            target = moved(url, location)
+            target = redirect_target(url, location)
         except ValueError:
             raise BadAnswerError("a redirect to no address") from None
         if not same_site(url, target):
@@ -89,7 +89,7 @@ async def _followed(url: Url, trail: list[str]) -> tuple[Url, Answer]:
     raise _failed(Condition.FAULTY, "redirects_without_end", trail, redirects=_MAX_REDIRECTS)
 
 
-def judged(url: Url, answer: Answer, must_contain: str, trail: list[str], total_ms: float) -> Reading:
+def reading_of(url: Url, answer: Answer, must_contain: str, trail: list[str], total_ms: float) -> Reading:
     """The reading of an answer that arrived."""
     text, charset = text_of(answer.body, answer.headers.get("content-type", ""), not (answer.long or answer.cut))
     title = title_of(text)
@@ -124,7 +124,7 @@ def _condition(answer: Answer, text: str, title: str | None, must_contain: str) 
         return Condition.FAULTY, Reason("page_empty")
     if not must_contain:
         return Condition.WORKING, Reason("page_answers", {"title": title or "-"})
-    if says(text, must_contain):
+    if contains(text, must_contain):
         return Condition.WORKING, Reason("page_as_expected", {"expected": must_contain})
     if answer.long:  # it may stand in the part that was not read
         return Condition.UNKNOWN, Reason("page_too_long", {"expected": must_contain, "bytes": len(answer.body)})

@@ -93,7 +93,7 @@ async def read_answer(reader: asyncio.StreamReader, asked: float = 0.0) -> Answe
         body, long, cut = await _chunked(reader)
     else:
         body, long, cut = await _plain(reader, headers.get("content-length"))
-    return Answer(status, headers, _unpacked(body, headers, long or cut), long, cut, rtt_ms)
+    return Answer(status, headers, _decompressed(body, headers, long or cut), long, cut, rtt_ms)
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
@@ -143,16 +143,16 @@ def _decoded(value: bytes) -> str:
 async def _plain(reader: asyncio.StreamReader, length: str | None) -> tuple[bytes, bool, bool]:
     """A body of a known length, or up to the end of the connection: (body, longer than MAX_BODY, cut short)."""
     if length is None:
-        body = await _at_most(reader, MAX_BODY + 1)
+        body = await _read_at_most(reader, MAX_BODY + 1)
         return body[:MAX_BODY], len(body) > MAX_BODY, False
     if not re.fullmatch(r"[0-9]{1,15}", length):
         raise BadAnswerError("a length that is no number")
     wanted = min(int(length), MAX_BODY)
-    body = await _at_most(reader, wanted)
+    body = await _read_at_most(reader, wanted)
     return body, int(length) > MAX_BODY, len(body) < wanted
 
 
-async def _at_most(reader: asyncio.StreamReader, size: int) -> bytes:
+async def _read_at_most(reader: asyncio.StreamReader, size: int) -> bytes:
     body = bytearray()
     while len(body) < size and (piece := await reader.read(size - len(body))):
         body += piece
@@ -170,7 +170,7 @@ async def _chunked(reader: asyncio.StreamReader) -> tuple[bytes, bool, bool]:
             size, room = int(word, 16), MAX_BODY - len(body)
             if size == 0:
                 return bytes(body), False, False
-            piece = await _at_most(reader, min(size, room))
+            piece = await _read_at_most(reader, min(size, room))
             body += piece
             if len(piece) < min(size, room):
                 return bytes(body), False, True
@@ -183,7 +183,7 @@ async def _chunked(reader: asyncio.StreamReader) -> tuple[bytes, bool, bool]:
     raise BadAnswerError("chunks without end")
 
 
-def _unpacked(body: bytes, headers: dict[str, str], part: bool) -> bytes:
+def _decompressed(body: bytes, headers: dict[str, str], part: bool) -> bytes:
     """gzip and deflate although nobody asked for them: some servers send nothing else. Bounded like the body."""
     coding = headers.get("content-encoding", "").lower()
     if coding in ("", "identity") or not body:

@@ -41,7 +41,7 @@ def title_of(text: str) -> str | None:
     return " ".join(words)[:_TITLE_LENGTH] or None
 
 
-def says(text: str, expected: str) -> bool:
+def contains(text: str, expected: str) -> bool:
     """The text stands in the page, written as it is or with character references."""
     return expected in text or ("&" in text and expected in _unescaped(text))
 

@@ -25,7 +25,7 @@ class Url(NamedTuple):
         return f"{'https' if self.https else 'http'}://{self.host_header}{self.target}"
 
 
-def parsed(address: str) -> Url:
+def parse_url(address: str) -> Url:
     """An http or https address. Errors: ValueError, whose text says what is wrong with it."""
     if not address.isprintable() or " " in address:
         raise ValueError("网址里不能有空格和控制字符 / an address has no blanks and no control characters")
@@ -50,9 +50,9 @@ def parsed(address: str) -> Url:
     return Url(https, host, port, quote(parts.path or "/", safe=_PATH_SAFE) + query)
 
 
-def moved(url: Url, location: str) -> Url:
+def redirect_target(url: Url, location: str) -> Url:
     """Where a redirect leads. Errors: ValueError."""
-    return parsed(urljoin(str(url), location))
+    return parse_url(urljoin(str(url), location))
 
 
 def same_site(one: Url, other: Url) -> bool:

@@ -27,7 +27,7 @@ from agent.outbox.writer import Writer
 from agent.scans.captures import Captures
 from common.clock import SystemClock
 from common.messages import Capture
-from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.decoding.keys import US
 from drivers.scan_gun.driver import ScanGun
@@ -49,7 +49,7 @@ def tell(text: str, *, damaged: bool = False) -> None:
 class PipedGun(ScanGun, frozen=True, kw_only=True):
     fd: int
 
-    async def listen(self, root: Path, deliver: Callable[[Read], None], changed: asyncio.Event) -> None:
+    async def listen(self, root: Path, deliver: Callable[[RawCapture], None], changed: asyncio.Event) -> None:
         framer = Framer(self.id, f"pipe:{self.id}", "evdev", self.framing)
         await read_until_gone(self.fd, EvdevDecoder(framer, self.caps), deliver)
         await asyncio.Event().wait()

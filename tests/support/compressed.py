@@ -27,7 +27,7 @@ from agent.host.fingerprint import fingerprint
 from agent.outbox.opening import open_outbox
 from agent.runtime import Runtime
 from common.clock import ClockQuality
-from drivers.hotplug import Plug
+from drivers.hotplug import HotplugEvent
 from drivers.reading import YinongError
 from drivers.table import CLASSES
 
@@ -163,7 +163,7 @@ class CompressedStation:
         """The screen goes off or on, and the kernel says so; `then_s` pass."""
         self._screen_on = not self._screen_on
         _now_holds(self._screen, "connected\n" if self._screen_on else "disconnected\n")
-        self.runtime.poller.on_hotplug(Plug("change", "drm", "/devices/x/drm/card0"))
+        self.runtime.poller.on_hotplug(HotplugEvent("change", "drm", "/devices/x/drm/card0"))
         await self.pass_s(then_s)
 
     async def ask(self, what: str, *, leave: bool = False) -> None:

@@ -3,10 +3,10 @@
 import asyncio
 import threading
 
-from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.capture import RawCapture
 
 
-class Captures(list[Capture]):
+class Captures(list[RawCapture]):
     """What was delivered, and waiting for it."""
 
     def __init__(self) -> None:
@@ -14,12 +14,12 @@ class Captures(list[Capture]):
         self._more = asyncio.Event()
         self.threads: set[int] = set()
 
-    def deliver(self, capture: Capture) -> None:
+    def deliver(self, capture: RawCapture) -> None:
         self.append(capture)
         self.threads.add(threading.get_ident())
         self._more.set()
 
-    async def number(self, number: int) -> list[Capture]:
+    async def number(self, number: int) -> list[RawCapture]:
         async with asyncio.timeout(20):
             while len(self) < number:
                 self._more.clear()

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from drivers.scan_gun.capture import Damage
-from drivers.scan_gun.decoding.alt_codes import Stroke
+from drivers.scan_gun.decoding.alt_codes import Item
 from drivers.symbology import is_identifier
 
 
-def unwrapped(
-    items: list[Stroke], prefix: str, tail: str, aim: bool, code: str | None
-) -> tuple[list[Stroke], str | None, Damage | None]:
+def strip_affixes(
+    items: list[Item], prefix: str, tail: str, aim: bool, code: str | None
+) -> tuple[list[Item], str | None, Damage | None]:
     """The data alone, the AIM identifier without its bracket, and what should have been there and was not.
 
     `code` is the identifier where the gun told it apart (HID POS). Identifier and prefix come in either order.
@@ -35,11 +35,11 @@ def unwrapped(
     return items, code, missing
 
 
-def ends_with(items: Sequence[Stroke], text: str) -> bool:
+def ends_with(items: Sequence[Item], text: str) -> bool:
     return bool(text) and list(items[-len(text) :]) == list(text)
 
 
-def identifier(items: Sequence[Stroke]) -> str | None:
+def identifier(items: Sequence[Item]) -> str | None:
     """The AIM identifier at the beginning, without its bracket."""
     if len(items) < 3 or items[0] != "]":
         return None

@@ -13,24 +13,24 @@ from typing import Literal, TypeAlias
 from drivers.scan_gun.decoding.charset import ECI_CHARSETS, Decoded, Undecodable, decode, is_chinese
 
 Alt: TypeAlias = Literal["auto", "unicode", "gbk"]
-Stroke: TypeAlias = str | int  # a character, or the decimal of an Alt code from 128 up
+Item: TypeAlias = str | int  # a character, or the decimal of an Alt code from 128 up
 
 _LEADING_ECI = re.compile(r"\\(\d{6})")
 
 
-def join(strokes: Sequence[Stroke], configured: str = "auto", alt: Alt = "auto", eci_mode: bool = False) -> Decoded:
+def decode_items(items: Sequence[Item], configured: str = "auto", alt: Alt = "auto", eci_mode: bool = False) -> Decoded:
     """The text of what was typed. Errors: Undecodable (also where Unicode and GBK decimals stand side by side)."""
-    head = "".join(c for c in strokes[:7] if isinstance(c, str))
-    leading = _LEADING_ECI.match(head) if len(head) == len(strokes[:7]) else None
+    head = "".join(c for c in items[:7] if isinstance(c, str))
+    leading = _LEADING_ECI.match(head) if len(head) == len(items[:7]) else None
     eci = int(leading[1]) if leading and int(leading[1]) in ECI_CHARSETS else None
     if eci is not None:
-        strokes = strokes[7:]
+        items = items[7:]
     charset, because = "ascii", "keys"
     if alt != "gbk":
-        strokes = _surrogates_joined(strokes)
-    gbk = _is_gbk([s for s in strokes if isinstance(s, int)], alt)
+        items = _surrogates_joined(items)
+    gbk = _is_gbk([s for s in items if isinstance(s, int)], alt)
     parts: list[str] = []
-    for kind, run in groupby(strokes, key=_kind):
+    for kind, run in groupby(items, key=_kind):
         if kind == "text":
             typed = "".join(str(c) for c in run)
             if not typed.isascii():  # numbers in hex: Unicode for certain
@@ -50,15 +50,15 @@ def join(strokes: Sequence[Stroke], configured: str = "auto", alt: Alt = "auto",
     return Decoded("".join(parts), charset, because)
 
 
-def best_effort(strokes: Iterable[Stroke]) -> str:
+def best_effort(items: Iterable[Item]) -> str:
     """What can be shown of a damaged scan."""
-    return "".join(s if isinstance(s, str) else chr(s) if _is_scalar(s) and s > 0xFF else "\ufffd" for s in strokes)
+    return "".join(s if isinstance(s, str) else chr(s) if _is_scalar(s) and s > 0xFF else "\ufffd" for s in items)
 
 
-def _kind(stroke: Stroke) -> str:
-    if isinstance(stroke, str):
+def _kind(item: Item) -> str:
+    if isinstance(item, str):
         return "text"
-    return "bytes" if stroke <= 0xFF else "wide"
+    return "bytes" if item <= 0xFF else "wide"
 
 
 def _is_scalar(code: int) -> bool:
@@ -87,20 +87,15 @@ def _is_gbk(codes: list[int], alt: Alt) -> bool:
     return bool(only_gbk)
 
 
-def _surrogates_joined(strokes: Sequence[Stroke]) -> list[Stroke]:
+def _surrogates_joined(items: Sequence[Item]) -> list[Item]:
     """A rare hanzi (planes 2 and 3) typed as its two UTF-16 halves becomes one code; no GB2312 hanzi looks like such a half."""
-    joined: list[Stroke] = []
-    for stroke in strokes:
+    joined: list[Item] = []
+    for item in items:
         high = joined[-1] if joined else None
-        if (
-            isinstance(stroke, int)
-            and isinstance(high, int)
-            and 0xD840 <= high <= 0xD884
-            and 0xDC00 <= stroke <= 0xDFFF
-        ):
-            joined[-1] = 0x10000 + (high - 0xD800) * 0x400 + stroke - 0xDC00
+        if isinstance(item, int) and isinstance(high, int) and 0xD840 <= high <= 0xD884 and 0xDC00 <= item <= 0xDFFF:
+            joined[-1] = 0x10000 + (high - 0xD800) * 0x400 + item - 0xDC00
         else:
-            joined.append(stroke)
+            joined.append(item)
     return joined
 
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["", "decimal", "alt_hex", "unicode"]
 
-MOST_DIGITS = 10
+MAX_DIGITS = 10
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -35,16 +35,16 @@ class CodeEntry:
             return True
         if not self.kind and character.isdigit():
             self.kind = "decimal"
-        taken = character in _HEX if self.kind == "alt_hex" else character.isdigit()
-        return taken and self._take(character)
+        accepted = character in _HEX if self.kind == "alt_hex" else character.isdigit()
+        return accepted and self._add(character)
 
     def after_u(self, character: str, *, under_both: bool) -> bool:
         """A key after Ctrl+Shift+U; False where it is no hex digit."""
         self._under_both = under_both
-        return character in _HEX and self._take(character)
+        return character in _HEX and self._add(character)
 
     @property
-    def ends_by_letting_go(self) -> bool:
+    def ends_on_release(self) -> bool:
         """Of Ctrl or Shift."""
         return self.kind == "unicode" and self._under_both and bool(self._digits)
 
@@ -60,6 +60,6 @@ class CodeEntry:
         number = int(digits, 16)
         return chr(number) if number <= 0x10FFFF and not 0xD800 <= number <= 0xDFFF else None
 
-    def _take(self, digit: str) -> bool:
+    def _add(self, digit: str) -> bool:
         self._digits += digit
-        return len(self._digits) <= MOST_DIGITS
+        return len(self._digits) <= MAX_DIGITS

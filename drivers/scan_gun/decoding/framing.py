@@ -9,18 +9,18 @@ from collections import deque
 
 import msgspec
 
-from drivers.scan_gun.capture import DAMAGED, REPEATED, Capture, Damage, Source
-from drivers.scan_gun.decoding.affixes import ends_with, unwrapped
-from drivers.scan_gun.decoding.alt_codes import Alt, Stroke, best_effort, join
+from drivers.scan_gun.capture import DAMAGED, REPEATED, Damage, RawCapture, Source
+from drivers.scan_gun.decoding.affixes import ends_with, strip_affixes
+from drivers.scan_gun.decoding.alt_codes import Alt, Item, best_effort, decode_items
 from drivers.scan_gun.decoding.charset import Decoded, Undecodable, decode
 from drivers.scan_gun.decoding.merged import suffix_inside
 from drivers.scan_gun.decoding.open_scan import OpenScan
 from drivers.symbology import ECI_MODES
 
-LONGEST = 16_384  # items of one scan; the largest Han Xin code holds 7,827 digits
+MAX_ITEMS = 16_384  # items of one scan; the largest Han Xin code holds 7,827 digits
 SILENCE_FLOOR_MS, SILENCE_CEILING_MS = 250, 1500
 LINE_FLOOR_MS, LINE_CEILING_MS = 60, 250
-CUT_REMEMBERED_MS = 5000
+CUT_WINDOW_MS = 5000
 
 _NAMED = {"none": "", "cr": "\r", "lf": "\n", "crlf": "\r\n", "enter": "\r", "tab": "\t"}
 
@@ -63,8 +63,10 @@ class Framer:
         self._scan: OpenScan | None = None
         self._previous: str | None = None
         self._silent = False  # this gun ends its scans by silence
-        self._held: list[Capture] = []  # ended by silence before that was known
-        self._bare_ms: int | None = None  # then a terminator came alone: the end of a cut scan, or before the next
+        self._pending: list[RawCapture] = []  # ended by silence before that was known
+        self._lone_terminator_ms: int | None = (
+            None  # then a terminator came alone: the end of a cut scan, or before the next
+        )
 
     @property
     def scanning(self) -> bool:
@@ -73,10 +75,10 @@ class Framer:
     @property
     def waiting(self) -> bool:
         """Silence would tell something."""
-        return self._scan is not None or bool(self._held)
+        return self._scan is not None or bool(self._pending)
 
     @property
-    def midway(self) -> bool:
+    def has_items(self) -> bool:
         return self._scan is not None and bool(self._scan.items)
 
     @property
@@ -88,16 +90,16 @@ class Framer:
         if self._scan is not None:
             self._scan.entering, self._scan.last_ms = True, max(at_ms, self._scan.last_ms)
 
-    def begin(self, at_ms: int) -> list[Capture]:
+    def begin(self, at_ms: int) -> list[RawCapture]:
         """Something of the gun moves (a key, also one that is no character): closes what is over, opens a scan."""
         captures = self.quiet(at_ms) if self.stamped else []
         if self._scan is None:
-            self._scan, self._gap, self._bare_ms = OpenScan(at_ms), 0, None
+            self._scan, self._gap, self._lone_terminator_ms = OpenScan(at_ms), 0, None
         self._scan.pauses.add(at_ms - self._scan.last_ms)
         self._scan.last_ms = max(at_ms, self._scan.last_ms)
         return captures
 
-    def item(self, item: Stroke, at_ms: int) -> list[Capture]:
+    def item(self, item: Item, at_ms: int) -> list[RawCapture]:
         """One more character, Alt code or byte."""
         captures = self.begin(at_ms)
         scan = self._scan
@@ -107,7 +109,7 @@ class Framer:
         scan.item_ms = at_ms
         scan.ended = scan.entering = False
         scan.items.append(item)
-        if len(scan.items) > LONGEST:
+        if len(scan.items) > MAX_ITEMS:
             scan.damage = scan.damage or "too_long"
             del scan.items[-9]  # the newest stay, by which its end is seen
         if self._at_terminator(item, scan):
@@ -120,14 +122,14 @@ class Framer:
     def log(self, fragment: str, at_ms: int | None = None) -> None:
         """Raw evidence of the scan that is open: bytes as hex, or (with a time) a key with the ms since the one before."""
         scan = self._scan
-        if scan is None or len(scan.raw) > 8 * LONGEST:
+        if scan is None or len(scan.raw) > 8 * MAX_ITEMS:
             return
         if at_ms is not None:
             fragment = f"{max(0, at_ms - scan.raw_ms)}{fragment}"
             scan.raw_ms = max(scan.raw_ms, at_ms)
         scan.raw.append(fragment)
 
-    def damage(self, cause: Damage, at_ms: int, *, lost: bool = True) -> list[Capture]:
+    def damage(self, cause: Damage, at_ms: int, *, lost: bool = True) -> list[RawCapture]:
         """The scan is not whole. `lost`: also a scan of which nothing was seen is then told of."""
         captures = self.begin(at_ms)
         scan = self._scan
@@ -136,61 +138,61 @@ class Framer:
         scan.lost |= lost
         return captures
 
-    def dropped(self, at_ms: int) -> list[Capture]:
+    def dropped(self, at_ms: int) -> list[RawCapture]:
         """Events were lost up to here: what seemed silence before was perhaps none, and the open scan is not whole."""
-        captures = self._released("events_dropped")
+        captures = self._release("events_dropped")
         if self._scan is None:
             self._scan, self._gap = OpenScan(at_ms), 0
         self._scan.last_ms = max(at_ms, self._scan.last_ms)
         self._scan.damage, self._scan.lost, self._scan.ended = self._scan.damage or "events_dropped", True, False
         return captures
 
-    def quiet(self, at_ms: int) -> list[Capture]:
+    def quiet(self, at_ms: int) -> list[RawCapture]:
         """Nothing more had come when it was `at_ms`."""
-        captures = self._over(at_ms)
-        if self._scan is not None or not self._held:
+        captures = self._close_if_silent(at_ms)
+        if self._scan is not None or not self._pending:
             return captures
-        if self._bare_ms is not None:
-            if at_ms - self._bare_ms > SILENCE_FLOOR_MS:
+        if self._lone_terminator_ms is not None:
+            if at_ms - self._lone_terminator_ms > SILENCE_FLOOR_MS:
                 self._learned, self._cut_ms = True, None
-                captures += self._released("no_terminator")
-        elif at_ms - self._held[-1].end_mono_ms > SILENCE_CEILING_MS:
+                captures += self._release("no_terminator")
+        elif at_ms - self._pending[-1].end_mono_ms > SILENCE_CEILING_MS:
             self._silent = True
-            captures += self._released()
+            captures += self._release()
         return captures
 
-    def _over(self, at_ms: int) -> list[Capture]:
-        if self._scan is None or at_ms - self._scan.last_ms <= self._patience_ms(self._scan):
+    def _close_if_silent(self, at_ms: int) -> list[RawCapture]:
+        if self._scan is None or at_ms - self._scan.last_ms <= self._silence_limit_ms(self._scan):
             return []
         return self._close(terminated=self._scan.ended)
 
-    def complete(self, identifier: str | None) -> list[Capture]:
+    def complete(self, identifier: str | None) -> list[RawCapture]:
         """The gun itself says that the scan is whole (HID POS), and its AIM identifier with the bracket."""
         if self._scan is None:
             return []
         return self._close(terminated=True, symbology=identifier[1:] if identifier else None)
 
-    def silence(self) -> list[Capture]:
+    def silence(self) -> list[RawCapture]:
         """Nothing more will come: the end of a recording."""
         captures = [] if self._scan is None else self._close(terminated=self._scan.ended)
-        return captures + self._released("no_terminator" if self._bare_ms is not None else None)
+        return captures + self._release("no_terminator" if self._lone_terminator_ms is not None else None)
 
-    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
+    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[RawCapture]:
         """The gun is not read any more; a scan that had not ended is damaged."""
-        captures = self._over(at_ms) if self.stamped else []
+        captures = self._close_if_silent(at_ms) if self.stamped else []
         if self._scan is not None and not self._scan.ended:
             captures += self.damage(cause, at_ms, lost=False)
-        captures += self._released(cause) + self.silence()
+        captures += self._release(cause) + self.silence()
         if cause == "unplugged":
             self._cut_ms = None  # it has lost its power with what it had not typed: no second half comes
         return captures
 
-    def _released(self, damage: Damage | None = None) -> list[Capture]:
+    def _release(self, damage: Damage | None = None) -> list[RawCapture]:
         """The captures that waited for what would come next."""
-        held, self._held, self._bare_ms = self._held, [], None
-        return [c if damage is None or c.damaged else c.spoilt(damage) for c in held]
+        pending, self._pending, self._lone_terminator_ms = self._pending, [], None
+        return [c if damage is None or c.damaged else c.as_damaged(damage) for c in pending]
 
-    def _patience_ms(self, scan: OpenScan) -> int:
+    def _silence_limit_ms(self, scan: OpenScan) -> int:
         if self._framing.silence_ms:
             return self._framing.silence_ms
         if self._source == "hidpos":
@@ -200,14 +202,14 @@ class Framer:
             return min(max(6 * slowest, LINE_FLOOR_MS), LINE_CEILING_MS)
         return min(max(8 * slowest, SILENCE_FLOOR_MS), SILENCE_CEILING_MS)
 
-    def _at_terminator(self, item: Stroke, scan: OpenScan) -> bool:
+    def _at_terminator(self, item: Item, scan: OpenScan) -> bool:
         if self._source == "hidpos":
             return False
         if self._terminator and not self._any_line_end:
             return item == self._terminator[-1] and ends_with(scan.items, self._terminator)
         return (self._terminates or bool(self._terminator)) and item in ("\r", "\n")
 
-    def _close(self, terminated: bool, symbology: str | None = None) -> list[Capture]:
+    def _close(self, terminated: bool, symbology: str | None = None) -> list[RawCapture]:
         scan, self._scan = self._scan, None
         assert scan is not None
         if scan.entering:
@@ -219,21 +221,21 @@ class Framer:
         if self._framing.multi_line:  # line ends before the data: none of it
             items = items[next((i for i, c in enumerate(items) if c not in ("\r", "\n")), len(items)) :]
         self._judge_end(scan, items, terminated)
-        items, symbology, missing = unwrapped(items, self._framing.prefix, self._tail, self._framing.aim, symbology)
+        items, symbology, missing = strip_affixes(items, self._framing.prefix, self._tail, self._framing.aim, symbology)
         scan.damage = scan.damage or missing
         if by_silence and self._unclear(scan, items):
             scan.damage = scan.damage or "joined"
         if scan.item_ms is not None and len(scan.items) > 1:
             self._gaps.append(self._gap)
         if not items and not scan.lost:
-            self._bare_ms = scan.last_ms if terminated and self._held else None
+            self._lone_terminator_ms = scan.last_ms if terminated and self._pending else None
             if terminated and self._learned:  # the end of one that fell silent
                 self._cut_ms = None
             return []  # an empty scan is none
         capture = self._capture(scan, items, symbology)
-        if terminated or not (self._held or self._undecided):
-            return [*self._released("no_terminator" if terminated else None), capture]
-        self._held.append(capture)
+        if terminated or not (self._pending or self._undecided):
+            return [*self._release("no_terminator" if terminated else None), capture]
+        self._pending.append(capture)
         return []
 
     @property
@@ -241,7 +243,7 @@ class Framer:
         """Whether this gun ends its scans by a terminator or by silence alone is not known yet."""
         return self._auto and self._source != "hidpos" and not (self._learned or self._silent)
 
-    def _without_terminator(self, scan: OpenScan, terminated: bool) -> list[Stroke]:
+    def _without_terminator(self, scan: OpenScan, terminated: bool) -> list[Item]:
         items = list(scan.items)
         last = items[-1] if items else ""
         if self._terminator and self._source != "evdev" and not self._any_line_end:
@@ -256,7 +258,7 @@ class Framer:
             cut = int(last == "\t" and not terminated and not self._terminator)  # a gun may end with Tab alone
         return items[: len(items) - cut]
 
-    def _judge_end(self, scan: OpenScan, items: list[Stroke], terminated: bool) -> None:
+    def _judge_end(self, scan: OpenScan, items: list[Item], terminated: bool) -> None:
         """By silence only where this gun ends its scans so."""
         if not items:
             return
@@ -268,18 +270,18 @@ class Framer:
             if self._auto or self._source == "hidpos":
                 self._cut_ms = scan.last_ms
         elif self._auto or self._source == "hidpos":
-            if self._cut_ms is not None and scan.start_ms - self._cut_ms <= CUT_REMEMBERED_MS:
+            if self._cut_ms is not None and scan.start_ms - self._cut_ms <= CUT_WINDOW_MS:
                 scan.damage = scan.damage or "follows_a_cut"
             self._cut_ms, self._learned = None, True
 
-    def _unclear(self, scan: OpenScan, items: list[Stroke]) -> bool:
+    def _unclear(self, scan: OpenScan, items: list[Item]) -> bool:
         """Of a scan that silence ended: it may be two."""
         if self._source == "evdev" and not self._framing.silence_ms and scan.pauses.one_stands_out:
             return True
         tail = self._tail or ("\t" if self._auto and scan.items[-1:] == ["\t"] else "")
         return bool(tail) and suffix_inside(items, tail, self._framing.prefix)
 
-    def _capture(self, scan: OpenScan, items: list[Stroke], symbology: str | None) -> Capture:
+    def _capture(self, scan: OpenScan, items: list[Item], symbology: str | None) -> RawCapture:
         try:
             decoded = self._decoded(items, symbology)
         except Undecodable:
@@ -289,7 +291,7 @@ class Framer:
         repeated = not damaged and decoded.text == self._previous
         if not damaged:
             self._previous = decoded.text
-        return Capture(
+        return RawCapture(
             gun=self._gun, identity=self._identity, source=self._source,
             text="" if damaged else decoded.text, seen=decoded.text if damaged else "",
             raw=("" if self._source != "evdev" else " ").join(scan.raw),
@@ -298,9 +300,9 @@ class Framer:
             flags=(DAMAGED,) if damaged else (REPEATED,) if repeated else (), damage=scan.damage,
         )  # fmt: skip
 
-    def _decoded(self, items: list[Stroke], symbology: str | None) -> Decoded:
+    def _decoded(self, items: list[Item], symbology: str | None) -> Decoded:
         eci_mode = symbology in ECI_MODES
         if self._source == "evdev":
-            return join(items, self._framing.charset, self._framing.alt, eci_mode)
+            return decode_items(items, self._framing.charset, self._framing.alt, eci_mode)
         data = "".join(c for c in items if isinstance(c, str)).encode("latin-1")
         return decode(data, self._framing.charset, eci_mode)

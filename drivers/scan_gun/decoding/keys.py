@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from evdev import ecodes as e
 
-from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.decoding.code_entry import CodeEntry
 from drivers.scan_gun.decoding.framing import Framer
 
@@ -47,11 +47,11 @@ class Keys:
 
     def __init__(self, framer: Framer, caps: Caps = "ignore") -> None:
         self._framer, self._caps = framer, caps
-        self._held: set[int] = set()
+        self._pressed: set[int] = set()
         self._own_caps = self._host_caps = False
         self._entry = CodeEntry()
 
-    def event(self, at_ms: int, kind: int, code: int, value: int) -> list[Capture]:
+    def event(self, at_ms: int, kind: int, code: int, value: int) -> list[RawCapture]:
         """One event of the device's node (struct input_event)."""
         if kind == e.EV_KEY:
             return self._down(at_ms, code) if value == 1 else self._up(at_ms, code) if value == 0 else []
@@ -61,21 +61,21 @@ class Keys:
             self._host_caps, self._own_caps = bool(value), False
         return []
 
-    def dropped(self, at_ms: int) -> list[Capture]:
+    def dropped(self, at_ms: int) -> list[RawCapture]:
         """Events were lost: which keys are down is not known any more, and the scan is damaged until it ends."""
         captures = self._framer.dropped(at_ms)
         self._framer.log("!dropped", at_ms)
-        self._held.clear()
+        self._pressed.clear()
         self._own_caps = False
         self._entry.clear()
         return captures
 
-    def _down(self, at_ms: int, code: int) -> list[Capture]:
+    def _down(self, at_ms: int, code: int) -> list[RawCapture]:
         captures = self._begin(at_ms)
         self._framer.log(f"+{_name(code)}", at_ms)
-        if code in self._held:  # the kernel never says so: an up is missing
+        if code in self._pressed:  # the kernel never says so: an up is missing
             captures += self._framer.damage("inconsistent_keys", at_ms, lost=False)
-        self._held.add(code)
+        self._pressed.add(code)
         if code == e.KEY_CAPSLOCK:
             self._own_caps = not self._own_caps
         if code in _SHIFT | _CTRL | _ALT | _META | _LOCKS:
@@ -83,11 +83,16 @@ class Keys:
         plain, shifted = US.get(code, ("", ""))
         if self._entry.kind == "unicode":
             return captures + self._after_u(at_ms, plain)
-        if self._down_too(_CTRL) and self._down_too(_SHIFT) and code == e.KEY_U and not self._down_too(_ALT | _META):
+        if (
+            self._any_pressed(_CTRL)
+            and self._any_pressed(_SHIFT)
+            and code == e.KEY_U
+            and not self._any_pressed(_ALT | _META)
+        ):
             self._entry.begin_unicode()
             self._framer.enter(at_ms)
             return captures
-        alt = self._down_too(_ALT) and not self._down_too(_CTRL | _META)
+        alt = self._any_pressed(_ALT) and not self._any_pressed(_CTRL | _META)
         if alt and self._entry.under_alt(plain, keypad_plus=code == e.KEY_KPPLUS):
             self._framer.enter(at_ms)
             return captures
@@ -96,45 +101,45 @@ class Keys:
             return captures + self._framer.item(typed, at_ms)
         return captures + self._framer.damage("unknown_key", at_ms, lost=False)
 
-    def _begin(self, at_ms: int) -> list[Capture]:
+    def _begin(self, at_ms: int) -> list[RawCapture]:
         captures = self._framer.begin(at_ms)
         if not self._framer.entering:  # silence ended the scan in which it was begun
             self._entry.clear()
         return captures
 
-    def _down_too(self, keys: frozenset[int]) -> bool:
-        return bool(self._held & keys)
+    def _any_pressed(self, keys: frozenset[int]) -> bool:
+        return bool(self._pressed & keys)
 
-    def _after_u(self, at_ms: int, plain: str) -> list[Capture]:
+    def _after_u(self, at_ms: int, plain: str) -> list[RawCapture]:
         """One key of a number after Ctrl+Shift+U."""
-        if plain in ("\n", " ") and not self._down_too(_CTRL | _ALT | _META):
+        if plain in ("\n", " ") and not self._any_pressed(_CTRL | _ALT | _META):
             return self._finished(at_ms)
-        under_both = self._down_too(_CTRL) and self._down_too(_SHIFT)
+        under_both = self._any_pressed(_CTRL) and self._any_pressed(_SHIFT)
         if self._entry.after_u(plain, under_both=under_both):
             return []
         self._entry.clear()
         return self._framer.damage("undecodable", at_ms, lost=False)
 
-    def _finished(self, at_ms: int) -> list[Capture]:
+    def _finished(self, at_ms: int) -> list[RawCapture]:
         """The number is whole."""
         item = self._entry.finish()
         return self._framer.damage("undecodable", at_ms, lost=False) if item is None else self._framer.item(item, at_ms)
 
     def _typed(self, plain: str, shifted: str) -> str:
         """The character of a key as things are; empty where it is none."""
-        if self._held & (_ALT | _META):
+        if self._pressed & (_ALT | _META):
             return ""
-        shift = bool(self._held & _SHIFT)
+        shift = bool(self._pressed & _SHIFT)
         if plain.isalpha():
             shift ^= self._own_caps ^ self._host_caps
-        if self._held & _CTRL:
-            return _control(shifted if self._held & _SHIFT else plain)
+        if self._pressed & _CTRL:
+            return _control(shifted if self._pressed & _SHIFT else plain)
         return shifted if shift else plain
 
-    def _up(self, at_ms: int, code: int) -> list[Capture]:
+    def _up(self, at_ms: int, code: int) -> list[RawCapture]:
         captures = self._framer.quiet(at_ms)
-        if code in self._held:
-            self._held.discard(code)
+        if code in self._pressed:
+            self._pressed.discard(code)
         elif self._framer.scanning:
             captures += self._framer.damage("inconsistent_keys", at_ms, lost=False)
         if self._framer.scanning:
@@ -142,8 +147,8 @@ class Keys:
             self._framer.log(f"-{_name(code)}", at_ms)
         else:
             self._entry.clear()
-        alt_ends = self._entry.kind in ("decimal", "alt_hex") and code in _ALT and not self._down_too(_ALT)
-        if alt_ends or (code in _CTRL | _SHIFT and self._entry.ends_by_letting_go):
+        alt_ends = self._entry.kind in ("decimal", "alt_hex") and code in _ALT and not self._any_pressed(_ALT)
+        if alt_ends or (code in _CTRL | _SHIFT and self._entry.ends_on_release):
             captures += self._finished(at_ms)
         return captures
 

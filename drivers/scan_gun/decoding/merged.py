@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from drivers.scan_gun.decoding.alt_codes import Stroke
+from drivers.scan_gun.decoding.alt_codes import Item
 
 SUSPECT_MS = 60  # no gun hesitates so long within a code for no reason of its own
 TIMES = 8  # the patience of the framer, which ends a scan at so many times the gun's longest gap
 
 
-class Pauses:
+class LongestPauses:
     """The two longest pauses between the movements of one scan's keys."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Pauses:
         return self._longest > max(SUSPECT_MS, TIMES * self._second) and self._second > 0
 
 
-def suffix_inside(data: Sequence[Stroke], suffix: str, prefix: str) -> bool:
+def suffix_inside(data: Sequence[Item], suffix: str, prefix: str) -> bool:
     """The gun's own suffix (and behind it its prefix) stands in the middle: one code that holds it, or two."""
     seam = list(suffix + prefix)
     return any(list(data[at : at + len(seam)]) == seam for at in range(len(data) - len(seam) + 1))

@@ -23,7 +23,7 @@ class BadRecording(YinongError):  # noqa: N818
         self.zh = f"第 {number} 行:{zh}"
 
 
-def no_json(number: int, error: Exception) -> BadRecording:
+def not_json(number: int, error: Exception) -> BadRecording:
     why = str(error).removesuffix(": line 1 column 1 (char 0)").replace("line 1 column", "column")
     return BadRecording(
         number,
@@ -40,7 +40,7 @@ def wrong_option(number: int, why: str) -> BadRecording:
     )
 
 
-def not_of_the_form(number: int, entry: Any, error: Exception, source: Source) -> BadRecording:
+def bad_form(number: int, entry: Any, error: Exception, source: Source) -> BadRecording:
     """Also where the line would be right in a recording of another source, or as the first."""
     why, form = str(error), _FORMS.get(source, "")
     if isinstance(entry, dict) and "config" in entry:

@@ -9,13 +9,13 @@ from statistics import median
 from typing import Any, NamedTuple, TypeAlias
 
 from drivers.reading import Scalar
-from drivers.scan_gun.capture import Capture, Source
+from drivers.scan_gun.capture import RawCapture, Source
 from drivers.scan_gun.decoding.affixes import identifier
 from drivers.scan_gun.recording import Entry, line
 from drivers.scan_gun.replay.replay import replay
-from drivers.scan_gun.replay.typed import Heard, strokes_of
+from drivers.scan_gun.replay.typed import TypedInput, typed_input
 
-Both: TypeAlias = tuple[str, str]  # Chinese and English
+Bilingual: TypeAlias = tuple[str, str]  # Chinese and English
 
 
 class Codes(NamedTuple):
@@ -34,10 +34,10 @@ class Learned(NamedTuple):
 
     ok: bool
     options: dict[str, Scalar]
-    notes: tuple[Both, ...]
+    notes: tuple[Bilingual, ...]
 
 
-class _Around(NamedTuple):
+class _Affixes(NamedTuple):
     """What stood around a code's data."""
 
     prefix: str
@@ -45,37 +45,39 @@ class _Around(NamedTuple):
     tail: str
 
 
-def typed_by(heard: Mapping[str, Sequence[Entry]], sources: Mapping[str, Source], codes: Codes = CODES) -> str | None:
+def typed_by(
+    recorded: Mapping[str, Sequence[Entry]], sources: Mapping[str, Source], codes: Codes = CODES
+) -> str | None:
     """Which of the devices read the ASCII code; None where none did (somebody typed, or a gun that garbles letters)."""
     wanted = codes.ascii.casefold()
-    fits = [name for name, entries in heard.items() if wanted in strokes_of(sources[name], entries).text.casefold()]
+    fits = [name for name, entries in recorded.items() if wanted in typed_input(sources[name], entries).text.casefold()]
     return fits[0] if fits else None
 
 
 def learn(source: Source, scans: Sequence[Sequence[Entry]], codes: Codes = CODES) -> Learned:
     """From the recordings of `codes`, one each in their order (the format of `recording`, without marks)."""
-    heard = [strokes_of(source, entries) for entries in scans]
-    fault = _fault(heard[0], heard[2], codes)
+    typed = [typed_input(source, entries) for entries in scans]
+    fault = _fault(typed[0], typed[2], codes)
     if fault:
         return Learned(False, {}, (fault,))
-    first, last = _around(heard[0], codes.ascii), _around(heard[2], codes.ean)
+    first, last = _affixes(typed[0], codes.ascii), _affixes(typed[2], codes.ean)
     assert first and last
     if first.prefix != last.prefix or first.tail != last.tail:
-        return Learned(False, {}, (_unsteady(first, last),))
-    fixed: dict[str, Scalar] = _wrapping(source, first, all(_aim(h) for h in heard))
-    gaps = [b - a for h in heard for a, b in pairwise(h.times)]
+        return Learned(False, {}, (_varying(first, last),))
+    fixed: dict[str, Scalar] = _affix_options(source, first, all(_aim(h) for h in typed))
+    gaps = [b - a for h in typed for a, b in pairwise(h.times)]
     if not first.tail and source != "hidpos" and gaps and max(gaps) > 200:
         fixed["silence_ms"] = min(10_000, 4 * max(gaps))
-    notes = [_said_of_wrapping(first, all(_aim(h) for h in heard)), _said_of_speed(source, gaps)]
+    notes = [_affix_note(first, all(_aim(h) for h in typed)), _speed_note(source, gaps)]
     for chinese in (True, False):
         for options in _choices(source, fixed):
             captures = _read(source, scans, options, codes, chinese)
             if captures:
-                options |= _settled(source, captures[1]) if chinese else {}
-                notes.append(_said_of_chinese(source, captures[1]) if chinese else _NO_CHINESE)
-                return Learned(True, options, (*notes, *_said_of_caps(source, scans, options)))
-    turned = codes.ascii not in heard[0].text
-    return Learned(False, {}, (*notes, _TURNED_ROUND if turned else _UNREADABLE))
+                options |= _charset_option(source, captures[1]) if chinese else {}
+                notes.append(_chinese_note(source, captures[1]) if chinese else _NO_CHINESE)
+                return Learned(True, options, (*notes, *_caps_note(source, scans, options)))
+    swapped = codes.ascii not in typed[0].text
+    return Learned(False, {}, (*notes, _CASE_SWAPPED if swapped else _UNREADABLE))
 
 
 def _choices(source: Source, fixed: dict[str, Scalar]) -> Iterator[dict[str, Scalar]]:
@@ -93,9 +95,9 @@ def _choices(source: Source, fixed: dict[str, Scalar]) -> Iterator[dict[str, Sca
 
 def _read(
     source: Source, scans: Sequence[Sequence[Entry]], options: dict[str, Scalar], codes: Codes, chinese: bool
-) -> list[Capture] | None:
+) -> list[RawCapture] | None:
     """The captures of the three, if each is exactly its code (that with Chinese only where `chinese`)."""
-    captures: list[Capture] = []
+    captures: list[RawCapture] = []
     for entries, text in zip(scans, codes, strict=True):
         found = list(replay([line({"config": options}), *(line(entry) for entry in entries)], source))
         right = [c.text for c in found] == [text] and not found[0].damaged
@@ -105,9 +107,9 @@ def _read(
     return captures
 
 
-def _fault(letters: Heard, digits: Heard, codes: Codes) -> Both | None:
+def _fault(letters: TypedInput, digits: TypedInput, codes: Codes) -> Bilingual | None:
     """What no option of a table can make good."""
-    if not _around(letters, codes.ascii):
+    if not _affixes(letters, codes.ascii):
         text = letters.text
         if codes.ascii.casefold() in text.casefold():
             return (
@@ -118,7 +120,7 @@ def _fault(letters: Heard, digits: Heard, codes: Codes) -> Both | None:
             f"第一个码读出来不对({text[:60]!r}):请检查扫码枪的键盘布局(应为美式英语)",
             f"the first code was read as {text[:60]!r}: set the gun's keyboard layout to US English",
         )
-    if not _around(digits, codes.ean):
+    if not _affixes(digits, codes.ean):
         if codes.ean[:-1] in digits.text:
             return (
                 "扫码枪不送出条码的校验位,请按说明书打开“EAN-13 送出校验位”后再试",
@@ -133,20 +135,20 @@ def _fault(letters: Heard, digits: Heard, codes: Codes) -> Both | None:
     return None
 
 
-def _around(heard: Heard, text: str) -> _Around | None:
+def _affixes(typed: TypedInput, text: str) -> _Affixes | None:
     """Letters may come turned round: that is tried with the lamps known."""
     for written in (text, text.swapcase()):
-        at = heard.text.find(written)
+        at = typed.text.find(written)
         if at >= 0:
-            head, tail = heard.text[:at], heard.text[at + len(written) :]
-            return _Around(*_split(head, heard.identifier), tail)
+            head, tail = typed.text[:at], typed.text[at + len(written) :]
+            return _Affixes(*_split(head, typed.identifier), tail)
     return None
 
 
-def _split(head: str, told: str | None) -> tuple[str, str]:
+def _split(head: str, identifier_known: str | None) -> tuple[str, str]:
     """Prefix and AIM identifier, which come in either order."""
-    if told:
-        return head, told[1:]
+    if identifier_known:
+        return head, identifier_known[1:]
     if first := identifier(list(head)):
         return head[3:], first
     if last := identifier(list(head[-3:])):
@@ -154,11 +156,11 @@ def _split(head: str, told: str | None) -> tuple[str, str]:
     return head, ""
 
 
-def _aim(heard: Heard) -> bool:
-    return bool(heard.identifier or any(identifier(heard.strokes[at : at + 3]) for at in range(len(heard.strokes))))
+def _aim(typed: TypedInput) -> bool:
+    return bool(typed.identifier or any(identifier(typed.items[at : at + 3]) for at in range(len(typed.items))))
 
 
-def _wrapping(source: Source, around: _Around, aim: bool) -> dict[str, Scalar]:
+def _affix_options(source: Source, around: _Affixes, aim: bool) -> dict[str, Scalar]:
     named = {"": "none", "\t": "tab"} | (
         {"\n": "enter"} if source == "evdev" else {"\r": "cr", "\n": "lf", "\r\n": "crlf"}
     )
@@ -170,13 +172,13 @@ def _wrapping(source: Source, around: _Around, aim: bool) -> dict[str, Scalar]:
     return options | ({"prefix": around.prefix} if around.prefix else {}) | ({"aim": True} if aim else {})
 
 
-def _settled(source: Source, chinese: Capture) -> dict[str, Scalar]:
+def _charset_option(source: Source, chinese: RawCapture) -> dict[str, Scalar]:
     """The code held UTF-8: a gun that gave GBK bytes turns everything into GBK."""
     gbk = chinese.charset_because in ("not_utf8", "utf8_without_chinese")
     return {"charset": "gb18030"} if gbk and source != "evdev" else {}
 
 
-def _unsteady(first: _Around, last: _Around) -> Both:
+def _varying(first: _Affixes, last: _Affixes) -> Bilingual:
     if first.tail != last.tail:
         return (
             f"扫码结尾不固定({first.tail!r} 与 {last.tail!r}),请再试一次",
@@ -188,13 +190,13 @@ def _unsteady(first: _Around, last: _Around) -> Both:
     )
 
 
-_NAMES: dict[str, Both] = {
+_NAMES: dict[str, Bilingual] = {
     "": ("没有(靠停顿判断)", "nothing (silence ends a scan)"), "\n": ("回车", "Enter"), "\r": ("CR", "CR"),
     "\r\n": ("CR LF", "CR LF"), "\t": ("Tab", "Tab"),
 }  # fmt: skip
 
 
-def _said_of_wrapping(around: _Around, aim: bool) -> Both:
+def _affix_note(around: _Affixes, aim: bool) -> Bilingual:
     zh, en = _NAMES.get(around.tail, (repr(around.tail), repr(around.tail)))
     zh, en = f"结尾:{zh}", f"ends with {en}"
     if around.prefix:
@@ -206,7 +208,7 @@ def _said_of_wrapping(around: _Around, aim: bool) -> Both:
     return zh, en
 
 
-def _said_of_speed(source: Source, gaps: list[int]) -> Both:
+def _speed_note(source: Source, gaps: list[int]) -> Bilingual:
     if source != "evdev" or not gaps:
         return "速度:整段送出", "speed: in whole pieces"
     usual, longest = round(median(gaps)), max(gaps)
@@ -216,7 +218,7 @@ def _said_of_speed(source: Source, gaps: list[int]) -> Both:
     )
 
 
-_CHINESE: dict[str, Both] = {
+_CHINESE: dict[str, Bilingual] = {
     "alt_unicode": ("Alt+Unicode 码", "Alt codes, Unicode"), "alt_gbk": ("Alt+GBK 码", "Alt codes, GBK"),
     "unicode_hex": ("十六进制 Unicode 码", "Unicode numbers in hex"),
     "alt_bytes": ("Alt+逐字节", "Alt codes, byte by byte"), "not_utf8": ("GBK 字节", "GBK bytes"),
@@ -224,21 +226,21 @@ _CHINESE: dict[str, Both] = {
     "eci_000026": ("UTF-8,带 ECI 标识", "UTF-8 declared by ECI"),
     "eci_000029": ("GB18030,带 ECI 标识", "GB18030 declared by ECI"),
 }  # fmt: skip
-_NO_CHINESE: Both = (
+_NO_CHINESE: Bilingual = (
     "中文:读不出来。请把扫码枪切换到 USB 串口(CDC)或 HID POS 模式,再运行 yinong-agent learn",
     "Chinese: lost. Switch the gun to CDC or HID POS mode and run yinong-agent learn again",
 )
-_TURNED_ROUND: Both = (
+_CASE_SWAPPED: Bilingual = (
     "字母大小写是颠倒的:请按说明书关闭扫码枪的“大写锁定”或“大小写反转”后再试",
     "upper and lower case are turned round: switch the gun's own CapsLock or case inversion off and try again",
 )
-_UNREADABLE: Both = (
+_UNREADABLE: Bilingual = (
     "没有一组设置能把三个码都读对,请再试一次;仍不行请联系运营服务商",
     "no options read all three codes right: try again, and call the operator if it stays so",
 )
 
 
-def _said_of_chinese(source: Source, capture: Capture) -> Both:
+def _chinese_note(source: Source, capture: RawCapture) -> Bilingual:
     because = capture.charset_because
     zh, en = _CHINESE.get(because, (because, because))
     if source == "evdev":
@@ -246,7 +248,7 @@ def _said_of_chinese(source: Source, capture: Capture) -> Both:
     return f"中文:{zh}", f"Chinese: {en}"
 
 
-def _said_of_caps(source: Source, scans: Sequence[Sequence[Entry]], options: Mapping[str, Any]) -> tuple[Both, ...]:
+def _caps_note(source: Source, scans: Sequence[Sequence[Entry]], options: Mapping[str, Any]) -> tuple[Bilingual, ...]:
     if source != "evdev":
         return ()
     if options.get("caps") == "host":

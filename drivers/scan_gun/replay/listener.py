@@ -2,7 +2,7 @@
 
 import asyncio
 
-from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.decoding.framing import Framer, Framing
 from drivers.scan_gun.driver import ScanGun, Speed
 from drivers.scan_gun.identity import Candidate
@@ -11,52 +11,52 @@ from drivers.scan_gun.recording import Entry
 from drivers.scan_gun.session import read_until_gone
 
 
-class Ear:
+class GunListener:
     """At one device; `heard` is set whenever something came. The lamps as they are stand in front of what `take` gives."""
 
-    def __init__(self, device: Candidate, heard: asyncio.Event, baud: Speed = 9600) -> None:
-        self.device, self._heard = device, heard
-        self._table = ScanGun(id="learn", grab="shared", baud=baud)
-        self._lamps: dict[str, Entry] = {}
+    def __init__(self, device: Candidate, received: asyncio.Event, baud: Speed = 9600) -> None:
+        self.device, self._received = device, received
+        self._options = ScanGun(id="learn", grab="shared", baud=baud)
+        self._leds: dict[str, Entry] = {}
         self._entries: list[Entry] = []
         self._fd: int | None = None
 
     async def listen(self) -> None:
         """Until it is unplugged or this is cancelled. Raises OSError where it cannot be opened."""
         framer = Framer("learn", self.device.identity, self.device.source, Framing())
-        opened = open_gun(self._table, self.device, framer)
-        opened.decoder.record(self._take_in)
+        opened = open_gun(self._options, self.device, framer)
+        opened.decoder.record(self._on_entry)
         self._fd = opened.fd
         try:
-            await read_until_gone(opened.fd, opened.decoder, _nowhere)
+            await read_until_gone(opened.fd, opened.decoder, _discard)
         finally:
             self._fd = None
             opened.close()
 
-    def take(self) -> list[Entry]:
+    def take_entries(self) -> list[Entry]:
         """What came since the last time."""
         entries, self._entries = self._entries, []
         return entries
 
-    def light_caps(self, lit: bool) -> None:
+    def set_caps_led(self, lit: bool) -> None:
         """The CapsLock lamp of a keyboard gun, to see whether it turns its letters round by it."""
         if self._fd is not None and self.device.source == "evdev":
-            from drivers.scan_gun.sources.evdev import light_caps
+            from drivers.scan_gun.sources.evdev import set_caps_led
 
-            light_caps(self._fd, lit)
+            set_caps_led(self._fd, lit)
 
-    def _take_in(self, entry: Entry) -> None:
+    def _on_entry(self, entry: Entry) -> None:
         if "mark" in entry:
             return
         if entry.get("type") == "EV_LED":
-            self._lamps[str(entry["code"])] = entry
+            self._leds[str(entry["code"])] = entry
             if not self._entries:
                 return
         elif not self._entries:
-            self._entries += self._lamps.values()
+            self._entries += self._leds.values()
         self._entries.append(entry)
-        self._heard.set()
+        self._received.set()
 
 
-def _nowhere(capture: Capture) -> None:
+def _discard(capture: RawCapture) -> None:
     """Nothing is captured here."""

@@ -19,12 +19,12 @@ import msgspec
 from evdev import ecodes
 from msgspec import Meta
 
-from drivers.scan_gun.capture import Capture, Source
+from drivers.scan_gun.capture import RawCapture, Source
 from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.decoding.keys import Caps
 from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.recording import Entry, Mark
-from drivers.scan_gun.replay.errors import no_json, not_of_the_form, wrong_option
+from drivers.scan_gun.replay.errors import bad_form, not_json, wrong_option
 from drivers.scan_gun.sources.evdev import EvdevDecoder
 from drivers.scan_gun.sources.hidpos import HidposDecoder
 from drivers.scan_gun.sources.serial_port import SerialDecoder
@@ -54,7 +54,7 @@ class _Marked(msgspec.Struct):
     device: str | None = None
 
 
-def replay(lines: Iterable[str], source: Source) -> Iterator[Capture]:
+def replay(lines: Iterable[str], source: Source) -> Iterator[RawCapture]:
     """The captures of a recording, in the order in which they ended. Errors: BadRecording."""
     options: dict[str, Any] = {}
     guns: dict[str | None, _Gun] = {}
@@ -69,16 +69,16 @@ def replay(lines: Iterable[str], source: Source) -> Iterator[Capture]:
             continue
         started = True
         try:
-            what = msgspec.convert(entry, _kind_of(entry, source))
-            gun = guns.get(what.device) or guns.setdefault(what.device, _gun(options, what.device, source))
-            told = gun.feed(what)
+            parsed = msgspec.convert(entry, _kind_of(entry, source))
+            gun = guns.get(parsed.device) or guns.setdefault(parsed.device, _gun(options, parsed.device, source))
+            captures = gun.feed(parsed)
         except (ValueError, msgspec.ValidationError) as error:
-            raise not_of_the_form(number, entry, error, source) from error
-        at_ms = round(what.t * 1000)
+            raise bad_form(number, entry, error, source) from error
+        at_ms = round(parsed.t * 1000)
         for other in guns.values():  # a gun that is silent while another one types
             if other is not gun:
                 yield from other.framer.quiet(at_ms)
-        yield from told
+        yield from captures
     for gun in guns.values():
         yield from gun.framer.silence()
 
@@ -87,7 +87,7 @@ def _parsed(line: str, number: int) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise no_json(number, error) from error
+        raise not_json(number, error) from error
 
 
 def _options(config: Any, source: Source, number: int) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def replay_into(framer: Framer, entries: Iterable[Entry], source: Source) -> Non
         try:
             gun.feed(msgspec.convert(entry, _kind_of(entry, source)))
         except (ValueError, msgspec.ValidationError) as error:
-            raise not_of_the_form(number, entry, error, source) from error
+            raise bad_form(number, entry, error, source) from error
 
 
 class _Gun:
@@ -120,25 +120,25 @@ class _Gun:
         self._serial, self._hidpos = SerialDecoder(self.framer), HidposDecoder(self.framer)
         self._last_ms: int | None = None
 
-    def feed(self, what: _Event | _Chunk | _Marked) -> list[Capture]:
+    def feed(self, entry: _Event | _Chunk | _Marked) -> list[RawCapture]:
         """Errors: ValueError."""
-        at_ms = round(what.t * 1000)
+        at_ms = round(entry.t * 1000)
         back = self._last_ms is not None and at_ms < self._last_ms and self.framer.scanning
-        told = self.framer.damage("out_of_order", at_ms, lost=False) if back else []
+        captures = self.framer.damage("out_of_order", at_ms, lost=False) if back else []
         self._last_ms = at_ms
-        return told + self._fed(what, at_ms)
+        return captures + self._captures(entry, at_ms)
 
-    def _fed(self, what: _Event | _Chunk | _Marked, at_ms: int) -> list[Capture]:
-        if isinstance(what, _Marked):
-            return self._marked(what.mark, at_ms)
-        if isinstance(what, _Chunk):
-            broken = self._serial.line_error(at_ms) if what.error else []
+    def _captures(self, entry: _Event | _Chunk | _Marked, at_ms: int) -> list[RawCapture]:
+        if isinstance(entry, _Marked):
+            return self._marked(entry.mark, at_ms)
+        if isinstance(entry, _Chunk):
+            broken = self._serial.line_error(at_ms) if entry.error else []
             decoder = self._serial if self._source == "serial" else self._hidpos
-            return broken + decoder.feed(bytes.fromhex(what.hex), at_ms)
-        kind = _event_type(what.type)
-        return self._keys.event(at_ms, kind, _event_code(kind, what.code), what.value)
+            return broken + decoder.feed(bytes.fromhex(entry.hex), at_ms)
+        kind = _event_type(entry.type)
+        return self._keys.event(at_ms, kind, _event_code(kind, entry.code), entry.value)
 
-    def _marked(self, mark: Mark, at_ms: int) -> list[Capture]:
+    def _marked(self, mark: Mark, at_ms: int) -> list[RawCapture]:
         if mark == "quiet":
             return self.framer.quiet(at_ms)
         if mark != "opened":

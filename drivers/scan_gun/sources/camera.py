@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from drivers.cameras import nodes, resolve
-from drivers.child import hear_child
+from drivers.child import stream_child
 from drivers.reading import CannotLook
-from drivers.scan_gun.capture import DAMAGED, Capture
+from drivers.scan_gun.capture import DAMAGED, RawCapture
 from drivers.scan_gun.decoding.charset import Decoded, Undecodable, decode
 from drivers.symbology import ECI_MODES, is_identifier
 
-GUN = "camera"  # in the place of a table's id
-_NODES_AT_MOST = 8
+CAMERA_ID = "camera"  # in the place of a table's id
+_MAX_NODES = 8
 
 
-async def read_codes(root: Path, device: str, seconds: float, deliver: Callable[[Capture], None]) -> None:
+async def read_codes(root: Path, device: str, seconds: float, deliver: Callable[[RawCapture], None]) -> None:
     """Deliver what the camera sees for so long. `device`: a path, or "auto" for the first that gives raw pictures.
 
     Errors: CannotLook (`camera_none`, `camera_taken`, `camera_jpeg_only`, `camera_no_picture`, `camera_failed`, `driver_failed`).
@@ -28,7 +28,7 @@ async def read_codes(root: Path, device: str, seconds: float, deliver: Callable[
     identities = {node.path: node.identity for node in there}
     camera = paths[0]
 
-    def tell(said: dict[str, Any]) -> None:
+    def on_message(said: dict[str, Any]) -> None:
         nonlocal camera
         if "error" in said:
             raise CannotLook(str(said["error"]), name=str(said.get("name", "")), cause=str(said.get("cause", "")))
@@ -38,11 +38,11 @@ async def read_codes(root: Path, device: str, seconds: float, deliver: Callable[
             identity = identities.get("/dev/" + Path(camera).name, camera)
             deliver(capture_of(str(said["hex"]), int(said["start_ms"]), int(said["end_ms"]), identity))
 
-    arguments = {"nodes": [str(root / path.lstrip("/")) for path in paths[:_NODES_AT_MOST]]}
-    await hear_child("drivers.scan_gun.sources.camera_child", arguments, tell, seconds)
+    arguments = {"nodes": [str(root / path.lstrip("/")) for path in paths[:_MAX_NODES]]}
+    await stream_child("drivers.scan_gun.sources.camera_child", arguments, on_message, seconds)
 
 
-def capture_of(raw: str, start_ms: int, end_ms: int, identity: str) -> Capture:
+def capture_of(raw: str, start_ms: int, end_ms: int, identity: str) -> RawCapture:
     """One code as `camera_child` tells it."""
     data = bytes.fromhex(raw)
     symbology, data = _split(data)
@@ -50,8 +50,8 @@ def capture_of(raw: str, start_ms: int, end_ms: int, identity: str) -> Capture:
         decoded, damaged = decode(data, eci_mode=symbology in ECI_MODES), False
     except Undecodable:
         decoded, damaged = Decoded(data.decode("utf-8", "replace"), "unknown", "undecodable"), True
-    return Capture(
-        gun=GUN, identity=identity, source="camera", raw=raw, symbology=symbology,
+    return RawCapture(
+        gun=CAMERA_ID, identity=identity, source="camera", raw=raw, symbology=symbology,
         text="" if damaged else decoded.text, seen=decoded.text if damaged else "",
         charset=decoded.charset, charset_because=decoded.because, start_mono_ms=start_ms, end_mono_ms=end_ms,
         flags=(DAMAGED,) if damaged else (), damage="undecodable" if damaged else None,

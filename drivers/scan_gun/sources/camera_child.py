@@ -18,8 +18,8 @@ import zxingcpp
 from drivers.v4l2 import LUMA, Camera, Format, Frame, NoFrame
 
 SIZE = (1280, 720)
-AGAIN_MS = 1500  # out of the picture for so long: the same code again is another scan
-AGREE_MS = 1000  # two pictures that agree lie no farther apart
+REPEAT_AFTER_MS = 1500  # out of the picture for so long: the same code again is another scan
+AGREE_WITHIN_MS = 1000  # two pictures that agree lie no farther apart
 
 _FIRST_FRAME_S, _NEXT_FRAME_S = 4.0, 2.0
 
@@ -38,17 +38,17 @@ class Views:
 
     def picture(self, codes: list[str], at_ms: int) -> list[Code]:
         """A misread of one picture is not told: a plausible wrong code is worse than none."""
-        told: list[Code] = []
+        confirmed: list[Code] = []
         for code in dict.fromkeys(codes):
             first_ms, last_ms, known = self._seen.get(code, (at_ms, at_ms, False))
-            if at_ms - last_ms > (AGAIN_MS if known else AGREE_MS):
+            if at_ms - last_ms > (REPEAT_AFTER_MS if known else AGREE_WITHIN_MS):
                 first_ms, known = at_ms, False
             if not known and first_ms < at_ms:
-                told.append(Code(code, first_ms, at_ms))
+                confirmed.append(Code(code, first_ms, at_ms))
                 known = True
             self._seen[code] = (first_ms, at_ms, known)
-        self._seen = {code: seen for code, seen in self._seen.items() if at_ms - seen[1] <= AGAIN_MS}
-        return told
+        self._seen = {code: seen for code, seen in self._seen.items() if at_ms - seen[1] <= REPEAT_AFTER_MS}
+        return confirmed
 
 
 def codes_in(data: memoryview, picture: Format) -> list[str]:
@@ -84,7 +84,7 @@ def run(nodes: list[str]) -> None:
                 picture = camera.set_format(offered, *SIZE)
                 if who.streams:
                     camera.stream()
-                _say({"camera": node, "format": [picture.fourcc, picture.width, picture.height]})
+                _send({"camera": node, "format": [picture.fourcc, picture.width, picture.height]})
                 _read(camera, picture, streams=who.streams)
         except NoFrame:
             error = {"error": "camera_no_picture", "name": node}
@@ -93,7 +93,7 @@ def run(nodes: list[str]) -> None:
             error = {"error": "camera_taken" if busy else "camera_failed", "name": node, "cause": str(failed.strerror)}
         if error["error"] == "camera_taken":
             break
-    _say(error)
+    _send(error)
 
 
 def _read(camera: Camera, picture: Format, *, streams: bool) -> None:
@@ -104,10 +104,10 @@ def _read(camera: Camera, picture: Format, *, streams: bool) -> None:
         if not frame.damaged:
             at_ms = clock_gettime_ns(CLOCK_BOOTTIME) // 1_000_000
             for code in views.picture(codes_in(frame.data, picture), at_ms):
-                _say(code._asdict())
+                _send(code._asdict())
 
 
-def _say(what: dict[str, Any]) -> None:
+def _send(what: dict[str, Any]) -> None:
     print(json.dumps(what), flush=True)
 
 

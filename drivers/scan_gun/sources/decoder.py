@@ -2,19 +2,19 @@
 
 from typing import Protocol
 
-from drivers.scan_gun.capture import Capture, Damage
-from drivers.scan_gun.recording import Heard
+from drivers.scan_gun.capture import Damage, RawCapture
+from drivers.scan_gun.recording import OnEntry
 
 
 class Decoder(Protocol):
     """Pure: told what was read and when, gives captures. Times are CLOCK_BOOTTIME in ms."""
 
-    def record(self, heard: Heard) -> None:
+    def record(self, on_entry: OnEntry) -> None:
         """From now on tell of everything that comes, before anything is made of it."""
         ...
 
-    def feed(self, data: bytes, at_ms: int) -> list[Capture]: ...
+    def feed(self, data: bytes, at_ms: int) -> list[RawCapture]: ...
 
-    def quiet(self, at_ms: int) -> list[Capture]: ...
+    def quiet(self, at_ms: int) -> list[RawCapture]: ...
 
-    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]: ...
+    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[RawCapture]: ...

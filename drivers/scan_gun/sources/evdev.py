@@ -18,10 +18,10 @@ from typing import Literal, TypeAlias
 
 from evdev import ecodes as e
 
-from drivers.scan_gun.capture import Capture, Damage
+from drivers.scan_gun.capture import Damage, RawCapture
 from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.decoding.keys import Caps, Keys
-from drivers.scan_gun.recording import Heard, cause_mark, key_entry, mark_entry
+from drivers.scan_gun.recording import OnEntry, cause_mark, key_entry, mark_entry
 from drivers.scan_gun.sources.reader import boottime_ms
 
 Grab: TypeAlias = Literal["exclusive", "pass_through", "shared"]
@@ -38,56 +38,56 @@ _EVIOCGLED = 0x80084519  # 8 bytes
 class EvdevDecoder:
     """Bytes of the node to captures. `behind_ms` is what its clock lacks to CLOCK_BOOTTIME."""
 
-    def __init__(self, framer: Framer, caps: Caps, opened_ms: int | None = None, behind_ms: int = 0) -> None:
+    def __init__(self, framer: Framer, caps: Caps, opened_ms: int | None = None, clock_offset_ms: int = 0) -> None:
         self._framer, self._keys = framer, Keys(framer, caps)
         self._rest = b""
-        self.when_lit: Callable[[], None] | None = None  # CapsLock or NumLock of the gun's node was switched on
-        self._opened_ms, self._behind_ms = opened_ms, behind_ms
-        self._heard: Heard | None = None
-        self._lamps: dict[int, int] = {}
+        self.on_led_lit: Callable[[], None] | None = None  # CapsLock or NumLock of the gun's node was switched on
+        self._opened_ms, self._clock_offset_ms = opened_ms, clock_offset_ms
+        self._on_entry: OnEntry | None = None
+        self._leds: dict[int, int] = {}
 
-    def record(self, heard: Heard) -> None:
+    def record(self, on_entry: OnEntry) -> None:
         """The lamps as they are come first."""
-        self._heard = heard
+        self._on_entry = on_entry
         opened_ms = self._opened_ms or 0
-        for code, lit in self._lamps.items():
-            heard(key_entry(opened_ms, e.EV_LED, code, lit))
+        for code, lit in self._leds.items():
+            on_entry(key_entry(opened_ms, e.EV_LED, code, lit))
         if self._opened_ms is not None:
-            heard(mark_entry(opened_ms, "opened"))
+            on_entry(mark_entry(opened_ms, "opened"))
 
-    def feed(self, data: bytes, at_ms: int) -> list[Capture]:  # noqa: ARG002 - the kernel stamps each event itself
+    def feed(self, data: bytes, at_ms: int) -> list[RawCapture]:  # noqa: ARG002 - the kernel stamps each event itself
         data = self._rest + data
         whole = len(data) - len(data) % EVENT.size
         self._rest = data[whole:]
-        captures: list[Capture] = []
+        captures: list[RawCapture] = []
         for seconds, micros, kind, code, value in EVENT.iter_unpack(data[:whole]):
-            captures += self.event(seconds * 1000 + micros // 1000 + self._behind_ms, kind, code, value)
+            captures += self.event(seconds * 1000 + micros // 1000 + self._clock_offset_ms, kind, code, value)
         return captures
 
-    def event(self, at_ms: int, kind: int, code: int, value: int) -> list[Capture]:
-        if self._heard:
-            self._heard(key_entry(at_ms, kind, code, value))
-        captures: list[Capture] = []
+    def event(self, at_ms: int, kind: int, code: int, value: int) -> list[RawCapture]:
+        if self._on_entry:
+            self._on_entry(key_entry(at_ms, kind, code, value))
+        captures: list[RawCapture] = []
         if self._opened_ms is not None and kind == e.EV_KEY:
             if at_ms - self._opened_ms < MID_SCAN_MS:
                 captures = self._framer.damage("opened_mid_scan", at_ms, lost=False)
             self._opened_ms = None
         if kind == e.EV_LED:
-            self._lamps[code] = value
-            if value and self.when_lit:
-                self.when_lit()
+            self._leds[code] = value
+            if value and self.on_led_lit:
+                self.on_led_lit()
         return captures + self._keys.event(at_ms, kind, code, value)
 
     def opened(self, at_ms: int) -> None:
         """It is read from `at_ms` on: a first key that comes soon after may be the middle of a scan."""
         self._opened_ms = at_ms
 
-    def quiet(self, at_ms: int) -> list[Capture]:
+    def quiet(self, at_ms: int) -> list[RawCapture]:
         return self._framer.quiet(at_ms)
 
-    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
-        if self._heard:
-            self._heard(mark_entry(at_ms, cause_mark(cause)))
+    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[RawCapture]:
+        if self._on_entry:
+            self._on_entry(mark_entry(at_ms, cause_mark(cause)))
         return self._framer.gone(at_ms, cause)
 
 
@@ -100,27 +100,27 @@ def open_evdev(node: Path, framer: Framer, caps: Caps, grab: Grab) -> tuple[int,
     try:
         if grab != "shared":
             fcntl.ioctl(fd, _EVIOCGRAB, 1)
-        behind_ms = _set_clock(fd)
+        clock_offset_ms = _set_clock(fd)
         _mask_scancodes(fd)
-        decoder = EvdevDecoder(framer, caps, boottime_ms(), behind_ms)
+        decoder = EvdevDecoder(framer, caps, boottime_ms(), clock_offset_ms)
         for code, lit in _leds(fd):
             decoder.event(0, e.EV_LED, code, lit)
         if caps == "ignore" and grab != "shared":
-            put_out_leds(fd)
-            decoder.when_lit = partial(put_out_leds, fd)
+            switch_off_leds(fd)
+            decoder.on_led_lit = partial(switch_off_leds, fd)
     except BaseException:
         os.close(fd)
         raise
     return fd, decoder
 
 
-def let_go(fd: int) -> None:
+def ungrab(fd: int) -> None:
     """End the grab: other programs get the gun's keys again."""
     with contextlib.suppress(OSError):  # it is gone
         fcntl.ioctl(fd, _EVIOCGRAB, 0)
 
 
-def put_out_leds(fd: int) -> None:
+def switch_off_leds(fd: int) -> None:
     """CapsLock and NumLock off on the gun's own node, for guns that turn their letters round by them. Best effort."""
     try:
         for code in (e.LED_CAPSL, e.LED_NUML):
@@ -130,7 +130,7 @@ def put_out_leds(fd: int) -> None:
         pass
 
 
-def light_caps(fd: int, lit: bool) -> None:
+def set_caps_led(fd: int, lit: bool) -> None:
     """The CapsLock lamp of this node alone; the host's own state is not touched. Best effort."""
     with contextlib.suppress(OSError):
         os.write(fd, EVENT.pack(0, 0, e.EV_LED, e.LED_CAPSL, lit) + EVENT.pack(0, 0, e.EV_SYN, e.SYN_REPORT, 0))
@@ -141,13 +141,13 @@ def _set_clock(fd: int) -> int:
     for clock in (CLOCK_BOOTTIME, CLOCK_MONOTONIC):
         try:
             fcntl.ioctl(fd, _EVIOCSCLOCKID, struct.pack("i", clock))
-            return _behind_ms(clock)
+            return _clock_offset_ms(clock)
         except OSError:
             continue
-    return _behind_ms(CLOCK_REALTIME)
+    return _clock_offset_ms(CLOCK_REALTIME)
 
 
-def _behind_ms(clock: int) -> int:
+def _clock_offset_ms(clock: int) -> int:
     return 0 if clock == CLOCK_BOOTTIME else boottime_ms() - clock_gettime_ns(clock) // 1_000_000
 
 

@@ -14,14 +14,14 @@ import fcntl
 import os
 from pathlib import Path
 
-from drivers.scan_gun.capture import Capture, Damage
+from drivers.scan_gun.capture import Damage, RawCapture
 from drivers.scan_gun.decoding.framing import Framer
-from drivers.scan_gun.recording import Heard, bytes_entry, cause_mark, mark_entry
+from drivers.scan_gun.recording import OnEntry, bytes_entry, cause_mark, mark_entry
 from drivers.scan_gun.sources.reader import boottime_ms
 from drivers.symbology import is_identifier
 
 DECODED_DATA = 2
-_ROOM = 56  # bytes of data in one report
+_MAX_DATA = 56  # bytes of data in one report
 _CODE_ID = 61  # of Honeywell, its own
 _LAST = 63
 _HIDIOCSFEATURE_2 = 0xC0024806
@@ -34,16 +34,16 @@ class HidposDecoder:
     def __init__(self, framer: Framer) -> None:
         self._framer = framer
         self._identifier: str | None = None
-        self._heard: Heard | None = None
+        self._on_entry: OnEntry | None = None
 
-    def record(self, heard: Heard) -> None:
-        self._heard = heard
-        heard(mark_entry(boottime_ms(), "opened"))
+    def record(self, on_entry: OnEntry) -> None:
+        self._on_entry = on_entry
+        on_entry(mark_entry(boottime_ms(), "opened"))
 
-    def feed(self, data: bytes, at_ms: int) -> list[Capture]:
+    def feed(self, data: bytes, at_ms: int) -> list[RawCapture]:
         """One report, as one read of hidraw gives it."""
-        if self._heard:
-            self._heard(bytes_entry(at_ms, data))
+        if self._on_entry:
+            self._on_entry(bytes_entry(at_ms, data))
         if not data or data[0] != DECODED_DATA:  # answers, triggers, button reports: no scan
             return []
         captures = self._framer.begin(at_ms)
@@ -52,9 +52,9 @@ class HidposDecoder:
         more = len(data) > _LAST and bool(data[_LAST] & 1)
         identifier, payload = _split(data, length)
         spilt = identifier is None and payload == data[2 : 2 + length] and any(data[2 + length : _CODE_ID])
-        if spilt or len(payload) < length or length > _ROOM or (more and length < _ROOM):
+        if spilt or len(payload) < length or length > _MAX_DATA or (more and length < _MAX_DATA):
             captures += self._framer.damage("bad_report", at_ms)
-        first = not self._framer.midway
+        first = not self._framer.has_items
         if first:
             self._identifier = identifier
         elif identifier != self._identifier:
@@ -65,14 +65,14 @@ class HidposDecoder:
             captures += self._framer.complete(self._identifier)
         return captures
 
-    def quiet(self, at_ms: int) -> list[Capture]:
-        if self._heard and self._framer.waiting:
-            self._heard(mark_entry(at_ms, "quiet"))
+    def quiet(self, at_ms: int) -> list[RawCapture]:
+        if self._on_entry and self._framer.waiting:
+            self._on_entry(mark_entry(at_ms, "quiet"))
         return self._framer.quiet(at_ms)
 
-    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
-        if self._heard:
-            self._heard(mark_entry(at_ms, cause_mark(cause)))
+    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[RawCapture]:
+        if self._on_entry:
+            self._on_entry(mark_entry(at_ms, cause_mark(cause)))
         return self._framer.gone(at_ms, cause)
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from evdev import ecodes as e
 
-from drivers.scan_gun.identity import PASSED_ON
+from drivers.scan_gun.identity import PASS_THROUGH_NAME
 from drivers.scan_gun.sources.evdev import EVENT
 
 _NAME_BYTES = 79  # UINPUT_MAX_NAME_SIZE, with its end
@@ -29,21 +29,21 @@ class PassThrough:
         self._down: set[int] = set()
 
     def __call__(self, data: bytes) -> None:
-        again: list[bytes] = []
+        events: list[bytes] = []
         for at in range(0, len(data) - len(data) % EVENT.size, EVENT.size):
             _, _, kind, code, value = EVENT.unpack_from(data, at)
             if kind == e.EV_KEY:
-                again.append(EVENT.pack(0, 0, kind, code, value))
+                events.append(EVENT.pack(0, 0, kind, code, value))
                 (self._down.add if value else self._down.discard)(code)
             elif (kind, code) == (e.EV_SYN, e.SYN_REPORT):
-                again.append(_REPORT)
+                events.append(_REPORT)
             elif (kind, code) == (e.EV_SYN, e.SYN_DROPPED):
-                again += self._let_go()
-        if again:
+                events += self._release_keys()
+        if events:
             with contextlib.suppress(OSError):  # a virtual keyboard that is gone must not stop the reading
-                self._write(b"".join(again))
+                self._write(b"".join(events))
 
-    def _let_go(self) -> list[bytes]:
+    def _release_keys(self) -> list[bytes]:
         """Events were lost: a key whose way up was among them would stay down for ever."""
         down, self._down = sorted(self._down), set()
         return [*(EVENT.pack(0, 0, e.EV_KEY, code, 0) for code in down), _REPORT] if down else []
@@ -60,9 +60,9 @@ def open_pass_through(fd: int, name: str) -> PassThrough:
     bits = bytearray(96)
     fcntl.ioctl(fd, _EVIOCGBIT_KEY, bits)
     keys = [code for code in range(len(bits) * 8) if bits[code // 8] >> code % 8 & 1]
-    label = f"{PASSED_ON}: {name}".encode()[:_NAME_BYTES].decode("utf-8", "ignore")
+    label = f"{PASS_THROUGH_NAME}: {name}".encode()[:_NAME_BYTES].decode("utf-8", "ignore")
     try:
-        keyboard = Keyboard({e.EV_KEY: keys}, label, 0, 0, 1, e.BUS_VIRTUAL, phys=PASSED_ON)
+        keyboard = Keyboard({e.EV_KEY: keys}, label, 0, 0, 1, e.BUS_VIRTUAL, phys=PASS_THROUGH_NAME)
     except UInputError as error:
         raise OSError(str(error)) from error
     node = cast(int, cast(Any, keyboard).fd)

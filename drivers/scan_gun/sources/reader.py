@@ -17,7 +17,7 @@ from typing import NamedTuple
 # Waits after the last bytes, each told, then none until the next bytes: past the shortest patience of the framer (60 and 250 ms)
 # soon, and then finely to its longest, as silence of a serial gun is known from here alone.
 QUIET_STEPS_MS = (65, 65, 125, *(50,) * 26)
-_IN_ONE_TURN = 4  # reads, of at most 256 key events each
+_READS_PER_TURN = 4  # reads, of at most 256 key events each
 
 
 class Bytes(NamedTuple):
@@ -55,11 +55,11 @@ class Reader:
     """
 
     def __init__(
-        self, fd: int, loop: asyncio.AbstractEventLoop, take: Callable[[Bytes | Quiet | Gone], None],
+        self, fd: int, loop: asyncio.AbstractEventLoop, receive: Callable[[Bytes | Quiet | Gone], None],
         pass_on: Callable[[bytes], None] | None = None,
     ) -> None:  # fmt: skip
-        self._fd, self._loop, self._take, self._pass_on = fd, loop, take, pass_on
-        self._inbox: deque[Bytes | Quiet | Gone] = deque()
+        self._fd, self._loop, self._receive, self._pass_on = fd, loop, receive, pass_on
+        self._queue: deque[Bytes | Quiet | Gone] = deque()
         self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._run, name=f"scan-gun-{fd}", daemon=True)
         self._closed = self._called = False
@@ -77,24 +77,24 @@ class Reader:
         return boottime_ms()
 
     def _drain(self) -> None:
-        while self._inbox:
-            self._take(self._inbox.popleft())
+        while self._queue:
+            self._receive(self._queue.popleft())
 
-    def _take_some(self) -> None:
+    def _deliver_some(self) -> None:
         """A few, then others have their turn: a gun may type faster than a busy terminal takes it."""
         self._called = False
-        for _ in range(_IN_ONE_TURN):
-            if not self._inbox:
+        for _ in range(_READS_PER_TURN):
+            if not self._queue:
                 return
-            self._take(self._inbox.popleft())
-        if self._inbox:
+            self._receive(self._queue.popleft())
+        if self._queue:
             self._call()
 
     def _call(self) -> None:
         """Raises RuntimeError: the loop is closed."""
         if not self._called:
             self._called = True
-            self._loop.call_soon_threadsafe(self._take_some)
+            self._loop.call_soon_threadsafe(self._deliver_some)
 
     def _run(self) -> None:
         poll = select.poll()
@@ -107,15 +107,15 @@ class Reader:
             ready = dict(poll.poll(wait_ms))
             if self._wake_read in ready:
                 if self._fd in ready:
-                    self._tell(self._read(ready[self._fd]))
+                    self._enqueue(self._read(ready[self._fd]))
                 return
             if not ready:
                 step += 1
-                told = self._tell(Quiet(before_ms + (wait_ms or 0)))
+                goes_on = self._enqueue(Quiet(before_ms + (wait_ms or 0)))
             else:
                 step = 0
-                told = self._tell(self._read(ready[self._fd]))
-            if not told:
+                goes_on = self._enqueue(self._read(ready[self._fd]))
+            if not goes_on:
                 return
 
     def _read(self, events: int) -> Bytes | Gone | None:
@@ -129,13 +129,13 @@ class Reader:
             self._pass_on(data)
         return Bytes(data, boottime_ms()) if data else Gone("end of file", boottime_ms())
 
-    def _tell(self, what: Bytes | Quiet | Gone | None) -> bool:
+    def _enqueue(self, item: Bytes | Quiet | Gone | None) -> bool:
         """Hand it over; False when nothing more is to be read."""
-        if what is None:
+        if item is None:
             return True
-        self._inbox.append(what)
+        self._queue.append(item)
         try:
             self._call()
         except RuntimeError:  # the loop is closed
             return False
-        return not isinstance(what, Gone)
+        return not isinstance(item, Gone)

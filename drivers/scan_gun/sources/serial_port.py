@@ -9,9 +9,9 @@ import termios
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from drivers.scan_gun.capture import Capture, Damage
+from drivers.scan_gun.capture import Damage, RawCapture
 from drivers.scan_gun.decoding.framing import Framer
-from drivers.scan_gun.recording import Heard, bytes_entry, cause_mark, mark_entry
+from drivers.scan_gun.recording import OnEntry, bytes_entry, cause_mark, mark_entry
 from drivers.scan_gun.sources.reader import boottime_ms
 
 Parity: TypeAlias = Literal["none", "even", "odd"]
@@ -22,46 +22,46 @@ class SerialDecoder:
 
     def __init__(self, framer: Framer, marked: bool = False) -> None:
         self._framer, self._marked = framer, marked
-        self._heard: Heard | None = None
-        self._untold = bytearray()
+        self._on_entry: OnEntry | None = None
+        self._unrecorded = bytearray()
         self._mark = b""  # the beginning of a mark whose rest has not been read yet
 
-    def record(self, heard: Heard) -> None:
+    def record(self, on_entry: OnEntry) -> None:
         """Bytes without the line discipline's marks; one that came broken stands alone."""
-        self._heard = heard
-        heard(mark_entry(boottime_ms(), "opened"))
+        self._on_entry = on_entry
+        on_entry(mark_entry(boottime_ms(), "opened"))
 
-    def feed(self, data: bytes, at_ms: int) -> list[Capture]:
-        captures: list[Capture] = []
+    def feed(self, data: bytes, at_ms: int) -> list[RawCapture]:
+        captures: list[RawCapture] = []
         for byte in data:
             if self._marked and (self._mark or byte == 0xFF):
                 captures += self._marked_byte(byte, at_ms)
             else:
                 captures += self._byte(byte, at_ms)
-        self._tell(at_ms)
+        self._record_bytes(at_ms)
         return captures
 
-    def line_error(self, at_ms: int) -> list[Capture]:
+    def line_error(self, at_ms: int) -> list[RawCapture]:
         """The next byte came broken."""
         return self._framer.damage("line_error", at_ms)
 
-    def quiet(self, at_ms: int) -> list[Capture]:
-        if self._heard and self._framer.waiting:
-            self._heard(mark_entry(at_ms, "quiet"))
+    def quiet(self, at_ms: int) -> list[RawCapture]:
+        if self._on_entry and self._framer.waiting:
+            self._on_entry(mark_entry(at_ms, "quiet"))
         return self._framer.quiet(at_ms)
 
-    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[Capture]:
-        if self._heard:
-            self._heard(mark_entry(at_ms, cause_mark(cause)))
+    def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[RawCapture]:
+        if self._on_entry:
+            self._on_entry(mark_entry(at_ms, cause_mark(cause)))
         return self._framer.gone(at_ms, cause)
 
-    def _byte(self, byte: int, at_ms: int) -> list[Capture]:
-        self._untold.append(byte)
+    def _byte(self, byte: int, at_ms: int) -> list[RawCapture]:
+        self._unrecorded.append(byte)
         captures = self._framer.begin(at_ms)
         self._framer.log(f"{byte:02x}")
         return captures + self._framer.item(chr(byte), at_ms)
 
-    def _marked_byte(self, byte: int, at_ms: int) -> list[Capture]:
+    def _marked_byte(self, byte: int, at_ms: int) -> list[RawCapture]:
         if not self._mark:
             self._mark = b"\xff"
             return []
@@ -69,15 +69,15 @@ class SerialDecoder:
             self._mark = b"\xff\0" if byte == 0 else b""
             return [] if byte == 0 else self._byte(byte, at_ms)
         self._mark = b""
-        self._tell(at_ms)
+        self._record_bytes(at_ms)
         captures = self.line_error(at_ms) + self._byte(byte, at_ms)
-        self._tell(at_ms, error=True)
+        self._record_bytes(at_ms, error=True)
         return captures
 
-    def _tell(self, at_ms: int, *, error: bool = False) -> None:
-        if self._heard and self._untold:
-            self._heard(bytes_entry(at_ms, bytes(self._untold), error=error))
-        self._untold.clear()
+    def _record_bytes(self, at_ms: int, *, error: bool = False) -> None:
+        if self._on_entry and self._unrecorded:
+            self._on_entry(bytes_entry(at_ms, bytes(self._unrecorded), error=error))
+        self._unrecorded.clear()
 
 
 def open_serial(

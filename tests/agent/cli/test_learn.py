@@ -17,7 +17,7 @@ from agent.configuration.settings import load
 from drivers.reading import YinongError
 from drivers.scan_gun.identity import Candidate
 from drivers.scan_gun.replay.learning import CODES
-from drivers.scan_gun.suggestions import found
+from drivers.scan_gun.suggestions import suggest
 from drivers.table import CLASSES
 
 say = Terms("en")
@@ -69,7 +69,7 @@ async def test_the_gun_among_several_devices_is_recognised_and_learned(lines, ca
     device, learned = await learning
     assert (device.serial, learned.ok) == ("1", True)
     assert learned.options == {"suffix": "cr", "prefix": "~", "charset": "gb18030"}
-    assert 'usb = "1eab:1a06:1"' in table_of(found(device), "gun")
+    assert 'usb = "1eab:1a06:1"' in table_of(suggest(device), "gun")
 
 
 async def test_where_nothing_is_scanned_it_says_so(lines, capsys):

@@ -5,7 +5,7 @@ from typing import Any
 from support.scripted import FAULTY, WORKING, Line, kind, watched
 
 from agent.devices.watched import WatchedDevice
-from drivers.hotplug import Plug
+from drivers.hotplug import HotplugEvent
 
 
 async def test_a_plug_makes_the_devices_of_its_class_be_polled_soon(terminal: Any, clock: Any, until: Any) -> None:
@@ -13,12 +13,12 @@ async def test_a_plug_makes_the_devices_of_its_class_be_polled_soon(terminal: An
     one = terminal(printer, screen)
     async with one.running():
         await until(lambda: len(clock._sleepers) == 2)
-        one.poller.on_hotplug(Plug("add", "usb", "/devices/x"))
+        one.poller.on_hotplug(HotplugEvent("add", "usb", "/devices/x"))
         await until(lambda: len(clock._sleepers) == 3)
         await clock.advance(0.2)
         await until(lambda: printer.driver.polls == 2)
     assert screen.driver.polls == 1
-    assert one.plugs == [Plug("add", "usb", "/devices/x")]
+    assert one.plugs == [HotplugEvent("add", "usb", "/devices/x")]
 
 
 async def test_lost_plug_events_make_everything_be_polled(terminal: Any, clock: Any, until: Any) -> None:
@@ -26,7 +26,7 @@ async def test_lost_plug_events_make_everything_be_polled(terminal: Any, clock: 
     one = terminal(printer, screen)
     async with one.running():
         await until(lambda: len(clock._sleepers) == 2)
-        one.poller.on_hotplug(Plug("overflow", "", ""))
+        one.poller.on_hotplug(HotplugEvent("overflow", "", ""))
         await until(lambda: len(clock._sleepers) == 4)
         await clock.advance(0.2)
         await until(lambda: printer.driver.polls == screen.driver.polls == 2)
@@ -40,7 +40,7 @@ async def test_a_loose_plug_that_never_settles_does_not_keep_its_device_from_bei
     async with one.running():
         await until(lambda: clock._sleepers)
         for _ in range(100):  # twice within the settling time of one
-            one.poller.on_hotplug(Plug("change", "usb", "/devices/x"))
+            one.poller.on_hotplug(HotplugEvent("change", "usb", "/devices/x"))
             await clock.advance(0.1)
         await until(lambda: printer.driver.polls >= 2)
 

@@ -23,7 +23,7 @@ from common.messages import Device, Receipt
 from common.mqtt.session import Broker as Address
 from common.mqtt.session import Session
 from drivers.reading import Condition, Reading, Reason
-from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.capture import RawCapture
 from drivers.table import DeviceClass
 from drivers.terminal.driver import Terminal
 
@@ -201,7 +201,7 @@ async def test_scans_are_written_whatever_the_budget_says(writer: Writer, outbox
     captures = Captures((), Path("/"), clock, writer)
     async with running(captures.run()):
         for n in range(50):
-            captures.take(Read(gun="camera", identity="x", source="camera", text=f"69{n}", raw="00", charset="ascii",
+            captures.take(RawCapture(gun="camera", identity="x", source="camera", text=f"69{n}", raw="00", charset="ascii",
                                charset_because="plain", symbology=None, start_mono_ms=1, end_mono_ms=2))  # fmt: skip
         for _ in range(200):
             await clock.advance(0)

@@ -15,17 +15,17 @@ from agent.outbox.outbox import Outbox
 from agent.outbox.writer import Writer
 from agent.scans.captures import MOST_HELD, Captures
 from common.messages import Capture, Journal
-from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.driver import ScanGun
 
 
 class ScriptedGun(ScanGun, frozen=True, kw_only=True):
     """A gun that delivers what is put here, and when it is stopped what was under way."""
 
-    reads: list[Read | Exception] = []  # noqa: RUF012  msgspec copies it
-    under_way: list[Read] = []  # noqa: RUF012
+    reads: list[RawCapture | Exception] = []  # noqa: RUF012  msgspec copies it
+    under_way: list[RawCapture] = []  # noqa: RUF012
 
-    async def listen(self, root: Path, deliver: Callable[[Read], None], changed: asyncio.Event) -> None:
+    async def listen(self, root: Path, deliver: Callable[[RawCapture], None], changed: asyncio.Event) -> None:
         try:
             while True:
                 while self.reads:
@@ -39,8 +39,8 @@ class ScriptedGun(ScanGun, frozen=True, kw_only=True):
                 deliver(one)
 
 
-def read(text: str, gun: str = "main", damage: Any = None, raw: str = "00") -> Read:
-    return Read(
+def read(text: str, gun: str = "main", damage: Any = None, raw: str = "00") -> RawCapture:
+    return RawCapture(
         gun=gun, identity="usb:1eab:1", source="serial", text="" if damage else text, raw=raw, charset="ascii",
         charset_because="ascii", symbology=None, start_mono_ms=1, end_mono_ms=2, seen=text if damage else "",
         damage=damage, flags=("damaged",) if damage else (),

@@ -18,7 +18,7 @@ from agent.scans.gun_state import GunState
 from common.codes.control_cards import Card, make
 from common.messages import Capture, Journal
 from drivers.reading import YinongError
-from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.driver import ScanGun
 
 KEY, STATION = bytes(range(32)), "450225/GXBRS0001B"
@@ -31,17 +31,17 @@ def card(action: str, value: str = "") -> str:
 class HandGun(ScanGun, frozen=True, kw_only=True):
     """A gun that delivers what is put here."""
 
-    reads: list[Read] = []  # noqa: RUF012  msgspec copies it
+    reads: list[RawCapture] = []  # noqa: RUF012  msgspec copies it
 
-    async def listen(self, root: Path, deliver: Callable[[Read], None], changed: asyncio.Event) -> None:
+    async def listen(self, root: Path, deliver: Callable[[RawCapture], None], changed: asyncio.Event) -> None:
         while True:
             while self.reads:
                 deliver(self.reads.pop(0))
             await asyncio.sleep(0.005)
 
 
-def read(text: str, gun: str = "main", damage: Any = None) -> Read:
-    return Read(
+def read(text: str, gun: str = "main", damage: Any = None) -> RawCapture:
+    return RawCapture(
         gun=gun, identity="usb:1eab:1", source="serial", text="" if damage else text, raw="00", charset="ascii",
         charset_because="ascii", symbology=None, start_mono_ms=1, end_mono_ms=2, seen=text if damage else "",
         damage=damage, flags=("damaged",) if damage else (),
@@ -86,10 +86,10 @@ class Counter:
             if isinstance(one, CardAnswer):
                 self.answers.append(one)
 
-    async def scan(self, *texts: str | Read, gun: str = "main") -> None:
+    async def scan(self, *texts: str | RawCapture, gun: str = "main") -> None:
         """Scan, and wait until all of it is committed."""
         before = len(self.beeps.heard)
-        self.guns[gun].reads.extend(text if isinstance(text, Read) else read(text, gun) for text in texts)
+        self.guns[gun].reads.extend(text if isinstance(text, RawCapture) else read(text, gun) for text in texts)
         async with asyncio.timeout(20):
             while len(self.beeps.heard) < before + len(texts):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)

@@ -13,7 +13,7 @@ from evdev import ecodes as e
 
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import Writer
-from drivers.scan_gun.capture import Capture as Read
+from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.session import read_until_gone
@@ -31,7 +31,7 @@ class PipedGun(ScanGun, frozen=True, kw_only=True):
 
     fd: int
 
-    async def listen(self, root: Path, deliver: Callable[[Read], None], changed: asyncio.Event) -> None:
+    async def listen(self, root: Path, deliver: Callable[[RawCapture], None], changed: asyncio.Event) -> None:
         await read_until_gone(self.fd, EvdevDecoder(Framer(self.id, "pipe", "evdev", self.framing), "ignore"), deliver)
         await asyncio.Event().wait()
 

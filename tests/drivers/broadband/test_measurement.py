@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.broadband.driver import Broadband
-from drivers.broadband.line import Bar, Rate
-from drivers.broadband.measurement import BadTestimony, as_told, goodput_mbps, weigh
+from drivers.broadband.line import Rate, RequiredRate
+from drivers.broadband.measurement import BadReport, evaluate, goodput_mbps, parse_report
 from drivers.reading import Condition, Reading, Reason
 
 CASES = sorted((Path(__file__).parent / "cases").iterdir())
@@ -192,7 +192,7 @@ def test_a_starved_terminal_gives_no_speed_below_the_bar() -> None:
     answer = json.loads((Path(__file__).parent / "cases/below_5m/child.json").read_text("utf-8"))
     answer["exchanges"][2]["cpu_wait_s"] = 0.2
     assert answer["exchanges"][2]["step"] == "download"
-    outcome = weigh(as_told(answer), "ethernet", 1500, Bar(8.0, 0.9), 262_144)
+    outcome = evaluate(parse_report(answer), "ethernet", 1500, RequiredRate(8.0, 0.9), 262_144)
     assert (outcome.rate, outcome.reason and outcome.reason.code) == (None, "terminal_busy")
 
 
@@ -204,8 +204,8 @@ def test_the_daemon_imports_no_speedtest() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_a_recorded_testimony_gives_its_outcome(case: Path) -> None:
-    told = as_told(json.loads((case / "child.json").read_text("utf-8")))
-    outcome = weigh(told, "ethernet", 1500, Bar(8.0, 0.9), 262_144)
+    told = parse_report(json.loads((case / "child.json").read_text("utf-8")))
+    outcome = evaluate(told, "ethernet", 1500, RequiredRate(8.0, 0.9), 262_144)
     assert json.loads(msgspec.json.encode(outcome)) == json.loads((case / "outcome.json").read_text("utf-8"))
 
 
@@ -238,10 +238,10 @@ EXCHANGE = st.fixed_dictionaries(
 )
 def test_any_testimony_is_weighed_or_refused(exchanges: list[dict[str, Any]], rest: dict[str, Any]) -> None:
     try:
-        told = as_told(rest | {"exchanges": exchanges})
-    except BadTestimony:
+        told = parse_report(rest | {"exchanges": exchanges})
+    except BadReport:
         return
-    outcome = weigh(told, "ethernet", 1500, Bar(8.0, 0.9), 262_144)
+    outcome = evaluate(told, "ethernet", 1500, RequiredRate(8.0, 0.9), 262_144)
     assert (outcome.rate is None) == (outcome.reason is not None)
 
 

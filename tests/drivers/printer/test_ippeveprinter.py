@@ -45,7 +45,7 @@ async def test_pyipp_sees_the_same_printer(eve_printer: Any, tmp_path: Path) -> 
 async def test_every_attribute_of_the_device_decodes_as_in_pyipp(eve_printer: Any) -> None:
     address = wire.Address.parse(eve_printer.address)
     question = encode(Operation.GET_PRINTER_ATTRIBUTES, address.uri, ["all", "media-col-database"])
-    answer = await wire.ask("POST", address, question, budget_s=5, max_body=MAX_BODY)
+    answer = await wire.request("POST", address, question, budget_s=5, max_body=MAX_BODY)
     (ours,) = decode(answer.body).printers()
     theirs = pyipp.parser.parse(answer.body)["printers"][0]
     assert len(ours) > 80

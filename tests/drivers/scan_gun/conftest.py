@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from evdev import ecodes as e
 
-from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.decoding.keys import US
 from drivers.scan_gun.replay.replay import replay
 from drivers.scan_gun.sources.evdev import EVENT
@@ -94,20 +94,20 @@ def typist() -> type[Typist]:
 
 
 @pytest.fixture
-def typed() -> Callable[..., list[Capture]]:
+def typed() -> Callable[..., list[RawCapture]]:
     """Captures of what a typist typed, through `replay`, with options of the gun's table."""
 
-    def run(typist: Typist, **config: Any) -> list[Capture]:
+    def run(typist: Typist, **config: Any) -> list[RawCapture]:
         return list(replay([json.dumps({"config": config}), *typist.lines()], "evdev"))
 
     return run
 
 
 @pytest.fixture
-def sent() -> Callable[..., list[Capture]]:
+def sent() -> Callable[..., list[RawCapture]]:
     """Captures of what a serial or HID POS gun sent: bytes, or (seconds, bytes)."""
 
-    def run(*chunks: bytes | tuple[float, bytes], source: Any = "serial", **config: Any) -> list[Capture]:
+    def run(*chunks: bytes | tuple[float, bytes], source: Any = "serial", **config: Any) -> list[RawCapture]:
         lines = [json.dumps({"config": config})]
         for i, chunk in enumerate(chunks):
             t, data = chunk if isinstance(chunk, tuple) else (1.0 + i, chunk)

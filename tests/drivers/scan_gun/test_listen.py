@@ -11,7 +11,7 @@ import pytest
 from support.delivered import Captures
 
 from drivers.reading import Condition, DriverError
-from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.decoding.framing import Framer, Framing
 from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.sources.reader import boottime_ms
@@ -159,7 +159,7 @@ async def test_stopped_in_mid_scan_tells_of_what_was_seen(gun, tmp_path):
 
 
 async def test_a_deliver_that_fails_ends_the_listening(gun, tmp_path):
-    def fail(capture: Capture) -> None:
+    def fail(capture: RawCapture) -> None:
         raise OSError("disk full")
 
     table = ScanGun(id="g3", port=str(tmp_path / "usb-Newland_HR-if00"))

@@ -107,7 +107,7 @@ def test_half_an_event_waits_for_its_other_half(typist):
 
 def test_leds_switched_on_are_put_out_again():
     decoder, calls = wedge(), []
-    decoder.when_lit = lambda: calls.append(1)
+    decoder.on_led_lit = lambda: calls.append(1)
     decoder.event(0, e.EV_LED, e.LED_CAPSL, 1)
     decoder.event(0, e.EV_LED, e.LED_CAPSL, 0)
     assert calls == [1]

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from evdev import ecodes as e
 
-from drivers.scan_gun.capture import Capture
+from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.recording import Entry, first_line, line
@@ -26,7 +26,7 @@ class Live:
         self.framer = Framer("g1", "recording", source, self.table.framing, stamped=source == "evdev")
         self.decoder = decoder(self.framer, self.table)
         self.entries: list[Entry] = []
-        self.captures: list[Capture] = []
+        self.captures: list[RawCapture] = []
 
     def record(self) -> "Live":
         self.decoder.record(self.entries.append)
@@ -42,7 +42,7 @@ class Live:
         self.captures += self.decoder.gone(at_ms, cause)
 
     @property
-    def replayed(self) -> list[Capture]:
+    def replayed(self) -> list[RawCapture]:
         lines = [first_line(self.table), *(line(entry) for entry in self.entries)]
         return list(replay(lines, self.source))
 

@@ -11,7 +11,7 @@ import pytest
 from drivers.catalogue import reason_codes, sentence
 from drivers.reading import Evidence, Reading
 from drivers.terminal.driver import Terminal, find
-from drivers.terminal.kept import Kept, as_evidence
+from drivers.terminal.kept import CarriedState, as_evidence
 from drivers.terminal.part import FAULTS, NEEDS
 
 CASES = sorted((Path(__file__).parent / "cases").iterdir())
@@ -22,7 +22,7 @@ def previous(case: Path) -> Reading | None:
     if not file.exists():
         return None
     template = msgspec.convert({"condition": "working", "reason": {"code": "all_well"}}, Reading)
-    kept = msgspec.json.decode(file.read_bytes(), type=Kept)
+    kept = msgspec.json.decode(file.read_bytes(), type=CarriedState)
     return msgspec.structs.replace(template, evidence=(Evidence("other"), as_evidence(kept)))
 
 

@@ -13,9 +13,9 @@ from support.flash import SmallDisk, slow_flash
 from drivers.reading import CannotLook, Condition, Reading
 from drivers.terminal import mounts, rare, system
 from drivers.terminal.driver import Terminal
-from drivers.terminal.kept import Kept, Units, kept_in
+from drivers.terminal.kept import CarriedState, Units, carried_state
 from drivers.terminal.mounts import Space, fullness
-from drivers.terminal.part import Part, judged
+from drivers.terminal.part import Part, combined
 from drivers.timesync import TimeSync, kernel_time_sync
 
 ROOMY = Terminal(id="main", disk_full_mb=0, disk_nearly_full_mb=0)
@@ -30,8 +30,8 @@ def machine(root: Path, **files: str) -> Path:
     return root
 
 
-def kept_of(reading: Reading) -> Kept:
-    return kept_in(reading, 1e9)
+def kept_of(reading: Reading) -> CarriedState:
+    return carried_state(reading, 1e9)
 
 
 def codes(part: Part) -> list[str]:
@@ -62,9 +62,9 @@ async def test_a_full_disk_is_faulty_and_a_nearly_full_one_works(tmp_path: Path)
     free_mb = mounts.space(tmp_path, "/")
     assert free_mb is not None
     part = fullness("root", free_mb._replace(free_mb=1), 200, 1000)
-    assert judged([part]).condition is Condition.FAULTY
+    assert combined([part]).condition is Condition.FAULTY
     part = fullness("root", free_mb._replace(free_mb=201, size_mb=100_000), 200, 1000)
-    assert judged([part]).condition is Condition.ATTENTION
+    assert combined([part]).condition is Condition.ATTENTION
     assert (await ROOMY.look(root)).condition is Condition.WORKING
 
 
@@ -174,8 +174,8 @@ async def test_the_write_probe_reaches_the_disk_twice_an_hour_and_leaves_nothing
 
 
 async def test_a_folder_that_takes_no_writes_is_named_with_the_disks_own_error(tmp_path: Path) -> None:
-    assert await rare.ask_write(Path("/proc/self/net")) not in {"ok", "not asked"}
-    assert await rare.ask_write(tmp_path / "gone") == "ENOENT"
+    assert await rare.probe_write(Path("/proc/self/net")) not in {"ok", "not asked"}
+    assert await rare.probe_write(tmp_path / "gone") == "ENOENT"
     for error, expected in [("EROFS", ["write_failed"]), ("EIO", ["write_failed"]), ("timed out", ["write_failed"]),
                             ("ENOSPC", ["disk_full"]), ("EACCES", []), ("ENOENT", []), ("ok", [])]:  # fmt: skip
         assert codes(rare.write("/var/lib/yinong-agent", error)) == expected
@@ -204,8 +204,8 @@ async def test_a_flush_that_takes_too_long_is_the_disks_a_slow_start_is_not(
 ) -> None:
     for name, value in slow_flash(tmp_path, ms=3000).items():
         monkeypatch.setenv(name, value)
-    assert await rare.ask_write(tmp_path, budget_s=1.5) == "timed out"
-    assert await rare.ask_write(tmp_path, budget_s=0.001) == "not asked"
+    assert await rare.probe_write(tmp_path, budget_s=1.5) == "timed out"
+    assert await rare.probe_write(tmp_path, budget_s=0.001) == "not asked"
 
 
 def fake_systemctl(folder: Path, body: str) -> str:
@@ -220,20 +220,20 @@ async def test_failed_units_are_named(tmp_path: Path) -> None:
         "cups.service loaded failed failed CUPS Scheduler\nfwupd.service loaded failed failed Firmware update daemon"
     )
     body = f'case "$1" in is-system-running) echo degraded; exit 1;; --failed) echo "{listed}";; esac'
-    units = await rare.ask_units(fake_systemctl(tmp_path, body))
+    units = await rare.query_units(fake_systemctl(tmp_path, body))
     assert units == Units("degraded", ("cups.service", "fwupd.service"))
     assert rare.units(units).findings[0].params == {"count": 2, "units": "cups.service, fwupd.service"}
 
 
 async def test_a_running_system_has_no_failed_units(tmp_path: Path) -> None:
-    units = await rare.ask_units(fake_systemctl(tmp_path, '[ "$1" = is-system-running ] && echo running'))
+    units = await rare.query_units(fake_systemctl(tmp_path, '[ "$1" = is-system-running ] && echo running'))
     assert units == Units("running")
     assert rare.units(units).findings == []
 
 
 async def test_a_systemctl_that_hangs_or_is_missing_is_no_evidence(tmp_path: Path) -> None:
-    assert await rare.ask_units(fake_systemctl(tmp_path, "exec sleep 600"), budget_s=0.2) is None
-    assert await rare.ask_units(str(tmp_path / "none")) is None
+    assert await rare.query_units(fake_systemctl(tmp_path, "exec sleep 600"), budget_s=0.2) is None
+    assert await rare.query_units(str(tmp_path / "none")) is None
     assert rare.units(None) == Part()
 
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from drivers.catalogue import reason_codes
 from drivers.reading import YinongError
-from drivers.web_page.driver import judged
+from drivers.web_page.driver import reading_of
 from drivers.web_page.fetch import MAX_BODY, Answer, BadAnswerError, NoAnswerError, read_answer
-from drivers.web_page.page import says, text_of, title_of
-from drivers.web_page.url import moved, parsed
+from drivers.web_page.page import contains, text_of, title_of
+from drivers.web_page.url import parse_url, redirect_target
 
 PIECES = [b"HTTP/1.1 200 OK\r\n",
           b"HTTP/1.0 302 \r\n", b"HTTP/1.1 100 \r\n", b"Transfer-Encoding: chunked\r\n",
@@ -39,7 +39,7 @@ def test_any_bytes_are_an_answer_or_our_error(data: bytes) -> None:
         assert isinstance(error, YinongError)
         return
     assert len(answer.body) <= MAX_BODY
-    reading = judged(parsed("http://a.cn/"), answer, "培科村", ["http://a.cn/"], 1.0)
+    reading = reading_of(parse_url("http://a.cn/"), answer, "培科村", ["http://a.cn/"], 1.0)
     assert reading.reason.code in reason_codes("web_page")
 
 
@@ -49,7 +49,7 @@ def test_any_page_has_a_text(body: bytes, content_type: str, whole: bool) -> Non
     text, _ = text_of(body, content_type, whole)
     title = title_of(text)
     assert title is None or (title.isprintable() and len(title) <= 80)
-    says(text, "培科村")
+    contains(text, "培科村")
 
 
 @settings(max_examples=300, deadline=None)
@@ -57,7 +57,7 @@ def test_any_page_has_a_text(body: bytes, content_type: str, whole: bool) -> Non
     st.one_of(st.text(max_size=60), st.text(alphabet="htps:/[]@.%?#-x1\\ 村", max_size=40).map(lambda t: "http://" + t))
 )
 def test_any_address_is_taken_or_refused_with_a_value_error(address: str) -> None:
-    for ask in (lambda: parsed(address), lambda: moved(parsed("http://a.cn/b"), address)):
+    for ask in (lambda: parse_url(address), lambda: redirect_target(parse_url("http://a.cn/b"), address)):
         try:
             url = ask()
         except ValueError:
@@ -77,7 +77,7 @@ def test_long_pages_of_nothing_but_beginnings_take_no_time(body: bytes) -> None:
         before = loop.time()
         text, _ = text_of(body, "text/html", True)
         title_of(text)
-        says(text, "培科村")
+        contains(text, "培科村")
         return loop.time() - before
 
     assert asyncio.run(timed()) < 2  # a second pass for every beginning would take minutes

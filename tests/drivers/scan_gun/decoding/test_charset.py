@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.scan_gun.decoding.alt_codes import join
+from drivers.scan_gun.decoding.alt_codes import decode_items
 from drivers.scan_gun.decoding.charset import Undecodable, decode
 
 
@@ -78,15 +78,15 @@ def test_a_configured_character_set_is_taken_strictly():
 
 
 def test_notebook_typed_as_unicode_decimals():
-    assert join([ord(c) for c in "笔记本"]) == ("笔记本", "unicode", "alt_unicode")
+    assert decode_items([ord(c) for c in "笔记本"]) == ("笔记本", "unicode", "alt_unicode")
 
 
 def test_every_gb2312_hanzi_comes_out_right_from_both_kinds_of_decimals():
     for character in gb2312_hanzi():
-        assert join([ord(character)]).text == character
-        assert join([int.from_bytes(character.encode("gbk"), "big")]) == (character, "gb18030", "alt_gbk")
-        assert join(list(character.encode("gbk"))) == (character, "gb18030", "alt_bytes")
-        assert join(list(character.encode("utf-8"))).text == character
+        assert decode_items([ord(character)]).text == character
+        assert decode_items([int.from_bytes(character.encode("gbk"), "big")]) == (character, "gb18030", "alt_gbk")
+        assert decode_items(list(character.encode("gbk"))) == (character, "gb18030", "alt_bytes")
+        assert decode_items(list(character.encode("utf-8"))).text == character
 
 
 def test_two_gbk_hanzi_are_never_taken_for_two_halves_of_a_rare_one():
@@ -94,24 +94,24 @@ def test_two_gbk_hanzi_are_never_taken_for_two_halves_of_a_rare_one():
     rows = [c for c in gb2312_hanzi() if 0xD8 <= c.encode("gbk")[0] <= 0xDF][:200] + list(text)
     for first, second in zip(rows, reversed(rows), strict=True):
         codes = [int.from_bytes(c.encode("gbk"), "big") for c in (first, second)]
-        assert join(codes).text == first + second
+        assert decode_items(codes).text == first + second
 
 
 def test_a_rare_hanzi_typed_as_two_utf16_halves():
-    assert join([0xD840, 0xDC0B]).text == "\U0002000b"
+    assert decode_items([0xD840, 0xDC0B]).text == "\U0002000b"
 
 
 def test_a_rare_gbk_hanzi_is_known_by_its_neighbours():
     codes = [int.from_bytes(c.encode("gbk"), "big") for c in "陶喆"]
-    assert join(codes).text == "陶喆"
-    assert join([codes[1]]).text != "喆"  # alone it looks like Unicode, as the rule has it
-    assert join([codes[1]], alt="gbk").text == "喆"
+    assert decode_items(codes).text == "陶喆"
+    assert decode_items([codes[1]]).text != "喆"  # alone it looks like Unicode, as the rule has it
+    assert decode_items([codes[1]], alt="gbk").text == "喆"
 
 
 def test_decimals_of_two_kinds_in_one_scan_are_refused():
     only_unicode, only_gbk = 0x7B14, int.from_bytes("隆".encode("gbk"), "big")
     with pytest.raises(Undecodable):
-        join([only_unicode, only_gbk])
+        decode_items([only_unicode, only_gbk])
 
 
 @settings(deadline=None)
@@ -127,6 +127,6 @@ def test_hostile_bytes_give_text_or_undecodable(data: bytes, eci_mode: bool):
 @given(st.lists(st.one_of(st.characters(max_codepoint=127), st.integers(128, 10**10)), max_size=40))
 def test_hostile_alt_codes_give_text_or_undecodable(strokes: list[str | int]):
     try:
-        join(strokes).text.encode("utf-8")
+        decode_items(strokes).text.encode("utf-8")
     except Undecodable:
         pass

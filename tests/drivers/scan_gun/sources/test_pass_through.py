@@ -9,7 +9,7 @@ from evdev import ecodes as e
 
 from drivers.catalogue import reason_codes
 from drivers.scan_gun.decoding.framing import Framer, Framing
-from drivers.scan_gun.identity import PASSED_ON, at_path, candidates
+from drivers.scan_gun.identity import PASS_THROUGH_NAME, at_path, candidates
 from drivers.scan_gun.session import read_until_gone
 from drivers.scan_gun.sources.evdev import EVENT, EvdevDecoder
 from drivers.scan_gun.sources.pass_through import PassThrough
@@ -75,7 +75,7 @@ def test_a_virtual_keyboard_that_is_gone_stops_nothing(typist):
 
 
 def test_our_own_virtual_keyboard_is_never_read_again(tmp_path: Path):
-    for name, phys in ((f"{PASSED_ON}: Honeywell 1900", ""), ("renamed barcode scanner", PASSED_ON)):
+    for name, phys in ((f"{PASS_THROUGH_NAME}: Honeywell 1900", ""), ("renamed barcode scanner", PASS_THROUGH_NAME)):
         root = tmp_path / (phys or "by-name")
         device = root / "sys/class/input/event7/device"
         (device / "capabilities").mkdir(parents=True)
