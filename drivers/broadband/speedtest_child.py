@@ -1,9 +1,9 @@
-"""Child process: speedtest-cli against a county-hosted Mini endpoint, with a witness beside it.
+"""Child process: speedtest-cli against a Mini endpoint of the county, with every HTTP exchange recorded.
 
-speedtest-cli is run as a child because it wraps file descriptors 1 and 2 at import, polls at 1 kHz and brings 12 MB. It is
-subclassed so that it never asks the internet for its configuration, and it is not believed: it looks at neither status nor
-size and swallows errors, so every exchange passes through a `RecordingOpener` that keeps status, lengths, times and errors. What they
-mean is decided in `drivers.broadband.measurement`; here is only seen and said.
+speedtest-cli runs in a child process because it wraps file descriptors 1 and 2 at import, polls at 1 kHz and takes 12 MB. It is
+subclassed so that it never requests its configuration from the internet. Its result is not trusted: it checks neither status
+nor size and swallows errors, so every exchange passes through a `RecordingOpener` that keeps status, lengths, times and errors.
+`drivers.broadband.measurement` evaluates them; this module only records and prints.
 
 Arguments (JSON in argv): url, length_s, timeout_s, cap_bytes, upload_bytes, rx_bytes_file. Prints one JSON object.
 """
