@@ -9,7 +9,7 @@ import pytest
 CENTER = Path(sys.executable).parent / "yinong-center"
 
 
-@pytest.mark.parametrize("command", [(), ("record",), ("watch",), ("simulate",)])
+@pytest.mark.parametrize("command", [(), ("record",), ("import",), ("watch",), ("simulate",)])
 @pytest.mark.parametrize(("lang", "word"), [("zh", "益农|配置|模拟|服务器"), ("en", "county|settings|simulate|broker")])
 def test_every_command_explains_itself_in_both_languages(command: tuple[str, ...], lang: str, word: str) -> None:
     said = subprocess.run(
