@@ -1,1 +1,1 @@
-"""Facts: what the county has stored, and what it answers for."""
+"""Facts: what the county has stored, and the receipts that follow from it."""

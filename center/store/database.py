@@ -1,4 +1,4 @@
-"""Opening the county's database: durable, of the newest schema, and known by its id."""
+"""Opens the county's database: durable, migrated to the newest schema, with its id."""
 
 import secrets
 from pathlib import Path
@@ -14,15 +14,15 @@ _NO_STORE = "{} 不是数据库,请检查 [store] url / is no store of ours: che
 
 
 class StoreError(YinongError):
-    """The store cannot be opened, or could not commit now (disk full, locked, gone): try again; nothing was kept."""
+    """The store cannot be opened, or could not commit now (disk full, locked, gone). Nothing was stored: try again."""
 
 
 class StoreRejected(StoreError):  # noqa: N818
-    """The database takes other rows, but not one of these: trying again is in vain."""
+    """The database rejects one of these rows and accepts others: trying again does not help."""
 
 
 def open_database(url: str, now: str, *, create: bool = True) -> tuple[Engine, str]:
-    """The engine and the id of its store; migrated where needed, made where `make` (`now` stamps it). Raises StoreError."""
+    """The engine and the id of its store; migrated, and created if `create` (`now`: when). Raises StoreError."""
     try:
         engine = create_engine(url)
         if engine.dialect.name not in ("sqlite", "postgresql"):
@@ -38,11 +38,11 @@ def open_database(url: str, now: str, *, create: bool = True) -> tuple[Engine, s
                 raise StoreError(_NO_STORE.format(file))
             return engine, _migrate(connection, now)
     except (SQLAlchemyError, ImportError) as error:
-        raise StoreError(f"{url.rpartition('@')[2]}: {error}") from error  # what stands before @ may be a password
+        raise StoreError(f"{url.rpartition('@')[2]}: {error}") from error  # a password may stand before @
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions are begun here, not guessed by the driver
+    connection.isolation_level = None  # transactions begin below, not at the driver's guess
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA busy_timeout=5000")
@@ -53,10 +53,10 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 def _migrate(connection: Connection, now: str) -> str:
-    """Migrate to the newest version; the store's id."""
+    """Migrate to the newest version; return the store's id."""
     table = schema.schema_version
-    there = inspect(connection).has_table(table.name)
-    version = connection.scalar(select(table.c.version)) or 0 if there else 0
+    exists = inspect(connection).has_table(table.name)
+    version = connection.scalar(select(table.c.version)) or 0 if exists else 0
     if version > len(schema.MIGRATIONS):
         raise StoreError(f"the store is of version {version}, this program knows up to {len(schema.MIGRATIONS)}")
     for migrate in schema.MIGRATIONS[version:]:

@@ -1,7 +1,7 @@
-"""What a message of a terminal is worth: rows to store, rows to set aside, last values. Pure: bytes in, facts out.
+"""Parses a terminal's message into rows to store, messages to set aside, and last values. Pure: bytes in, facts out.
 
 The terminal is the one that the topic names (the broker's ACL vouches for it), never one that a payload names. Nothing
-here raises for what a terminal sent: what does not keep to the contract is set aside whole, with the reason.
+here raises for what a terminal sent: a message that breaks the contract is set aside whole, with the reason.
 """
 
 from functools import cache
@@ -14,7 +14,7 @@ from msgspec import Meta
 from common.messages import ROOT, Capture, Journal, Message, OutboxId, Receipted, State, topic, type_of
 from common.station import BadStation, Terminal
 
-MAX_SEQ = 2**63 - 1  # what a database's integer holds
+MAX_SEQ = 2**63 - 1  # the largest integer of the database
 MAX_LEAF_LENGTH = 200
 
 
@@ -29,7 +29,7 @@ class Arrived(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A receipted message: its place, and its bytes as the terminal committed them."""
+    """A receipted message: its place in the sequence, and its bytes as the terminal committed them."""
 
     terminal: Terminal
     outbox: str
@@ -38,8 +38,8 @@ class Row(NamedTuple):
     body: bytes
     late: bool
     simulated: bool
-    rejected: bool = False  # holds its place only: the bytes are among what was set aside
-    void: bool = False  # holds the places of what the terminal had to give up: `void_range`
+    rejected: bool = False  # only holds its place: its bytes were set aside
+    void: bool = False  # holds the places of rows that the terminal evicted: `void_range`
 
     @property
     def kind(self) -> str:
@@ -49,14 +49,14 @@ class Row(NamedTuple):
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the bytes: the same place with another digest is a conflict."""
+        """SHA-256 of the bytes: another digest at the same place is a conflict."""
         return sha256(self.body).digest()
 
 
 class SetAside(NamedTuple):
-    """What does not keep to the contract, whole, and why."""
+    """A message that breaks the contract, whole, and why."""
 
-    name: str  # of the terminal as the topic has it; not checked
+    name: str  # of the terminal, as in the topic; not checked
     leaf: str
     body: bytes
     why: str
@@ -64,12 +64,12 @@ class SetAside(NamedTuple):
 
     @property
     def digest(self) -> bytes:
-        """Of all that tells one from another; a topic holds no NUL."""
+        """SHA-256 of name, leaf and body. A topic holds no NUL, so NUL separates them."""
         return sha256(b"\0".join((self.name.encode(), self.leaf.encode(), self.body))).digest()
 
 
 class Value(NamedTuple):
-    """A last value: what stands for the present of a leaf."""
+    """A leaf's last value: its present state."""
 
     terminal: Terminal
     leaf: str
@@ -80,7 +80,7 @@ class Value(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """All that one message gave."""
+    """The facts of one message."""
 
     rows: tuple[Row, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
@@ -88,21 +88,21 @@ class Parsed(NamedTuple):
     state: tuple[Terminal, State] | None = None
 
     def as_set_aside(self, why: str) -> "Parsed":
-        """The same as bytes only: for what the database itself refuses."""
-        things = (*self.rows, *self.values)
-        aside = (SetAside(thing.terminal.name, thing.leaf, thing.body, why, thing.simulated) for thing in things)
+        """The same as set-aside bytes only: for rows that the database itself rejects."""
+        facts = (*self.rows, *self.values)
+        aside = (SetAside(fact.terminal.name, fact.leaf, fact.body, why, fact.simulated) for fact in facts)
         return Parsed(set_aside=(*self.set_aside, *aside))
 
 
 def split_topic(topic: str) -> tuple[str, str] | None:
-    """Name and leaf of a topic below the root; None where it is not of ours."""
+    """Name and leaf of a topic below the root; None if it is not one of ours."""
     head = ROOT + "/"
     name, slash, leaf = topic[len(head) :].partition("/")
     return (name, leaf) if topic.startswith(head) and slash else None
 
 
 def parse(arrived: Arrived) -> Parsed:
-    """The worth of one message."""
+    """The facts of one message."""
     name, leaf = split_topic(arrived.topic) or ("", arrived.topic)
     try:
         terminal = Terminal.parse(name)
@@ -125,9 +125,9 @@ def parse(arrived: Arrived) -> Parsed:
 
 
 def void_range(body: bytes, seq: int) -> tuple[int, int]:
-    """The numbers, first and last, that the void at `seq` stands for: its own, or all from the first that it names.
+    """The first and last number that the void at `seq` stands for: from the first that it names to its own.
 
-    Of any other journal entry: its own.
+    For any other journal entry: its own number twice.
     """
     void = _decode(_VoidEntry, body)
     first = seq if isinstance(void, str) else void.details.first
@@ -144,17 +144,17 @@ class _VoidEntry(msgspec.Struct):
 
 
 def parse_row(terminal: Terminal, outbox: str, seq: int, leaf: str, body: bytes) -> Parsed:
-    """The worth of one row of a parcel: as over the wire, late; a row always, whatever its body is.
+    """The facts of one row of a parcel, as of a late message; there is always a row, whatever its body is.
 
-    A body that does not keep to the contract, or names another place than the parcel does, is set aside and its place held.
+    A body that breaks the contract, or names another place than the parcel does, is set aside; its row holds the place.
     """
     arrived = Arrived(topic(terminal.name, leaf), body, late=True)
-    taken = _parse_capture(terminal, arrived, body) if leaf == "scan" else parse(arrived)
-    if [(row.outbox, row.seq) for row in taken.rows] == [(outbox, seq)]:
-        return taken
+    parsed = _parse_capture(terminal, arrived, body) if leaf == "scan" else parse(arrived)
+    if [(row.outbox, row.seq) for row in parsed.rows] == [(outbox, seq)]:
+        return parsed
     other = SetAside(terminal.name, leaf, body, f"it came as {outbox} {seq} and is no such row", False)
     row = Row(terminal, outbox, seq, leaf, body, late=True, simulated=False, rejected=True)
-    return Parsed((row,), taken.set_aside or (other,))
+    return Parsed((row,), parsed.set_aside or (other,))
 
 
 def _parse_unreceipted(terminal: Terminal, leaf: str, arrived: Arrived, message: Message) -> Parsed:
@@ -168,7 +168,7 @@ def _parse_unreceipted(terminal: Terminal, leaf: str, arrived: Arrived, message:
 
 
 class _Batch(Message, frozen=True, kw_only=True):
-    """A Scan whose captures stay the bytes that the terminal committed."""
+    """A Scan whose captures remain the bytes that the terminal committed."""
 
     outbox: OutboxId
     captures: tuple[msgspec.Raw, ...]
@@ -181,9 +181,9 @@ def _parse_scan(terminal: Terminal, arrived: Arrived) -> Parsed:
     rows: list[Row] = []
     aside: list[SetAside] = []
     for raw in batch.captures:
-        taken = _parse_capture(terminal, arrived, bytes(raw))
-        rows += taken.rows
-        aside += taken.set_aside
+        parsed = _parse_capture(terminal, arrived, bytes(raw))
+        rows += parsed.rows
+        aside += parsed.set_aside
     return Parsed(tuple(rows), tuple(aside))
 
 
@@ -195,14 +195,14 @@ def _parse_capture(terminal: Terminal, arrived: Arrived, body: bytes) -> Parsed:
 
 
 class _Place(msgspec.Struct):
-    """All that is needed to count a rejected message as received."""
+    """The fields that are needed to count a rejected message as received."""
 
     outbox: OutboxId
     seq: Annotated[int, Meta(ge=1, le=MAX_SEQ)]
 
 
 def _reject(terminal: Terminal, leaf: str, arrived: Arrived, body: bytes, why: str) -> Parsed:
-    """Set aside; holds its place in the sequence where that can be read."""
+    """Set the message aside; a row holds its place in the sequence if that can be read."""
     aside = SetAside(terminal.name, leaf, body, why.replace("\0", "\\0"), arrived.simulated)
     place = _decode(_Place, body)
     if isinstance(place, str):
@@ -217,7 +217,7 @@ def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
 
 
 def _decode(kind: type[Any], payload: bytes) -> Any | str:
-    """The message, or in words why it is none."""
+    """The message, or why it is invalid."""
     try:
         message = _decoder(kind).decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

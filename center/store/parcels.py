@@ -1,4 +1,4 @@
-"""What the store knows of parcels: the terminals' keys, which parcels came, and which receipts are due for them."""
+"""Parcels in the store: the terminals' keys, which parcels were imported, and which receipts are due for them."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
@@ -18,7 +18,7 @@ class KnownKey(NamedTuple):
     """A key that is known to be the terminal's."""
 
     key: str
-    vouched: bool  # an operator vouched for it; else the terminal told it over its link
+    vouched: bool  # an operator vouched for it; else the terminal reported it over its link
     first_reported: str
 
 
@@ -36,10 +36,12 @@ def keys_of(connection: Connection, terminal: Terminal) -> list[KnownKey]:
 def record_keys(
     connection: Connection, insert: Insert, states: Iterable[tuple[Terminal, State]], now: str
 ) -> tuple[Terminal, ...]:
-    """Note the keys of births; gives the terminals that told another one than before."""
-    told = {(terminal, state.export_key) for terminal, state in states if state.export_key and state.state == "online"}
+    """Record the keys of births; return the terminals that reported another one than before."""
+    reported = {
+        (terminal, state.export_key) for terminal, state in states if state.export_key and state.state == "online"
+    }
     changed: list[Terminal] = []
-    for terminal, key in told:
+    for terminal, key in reported:
         known = keys_of(connection, terminal)
         if known and key not in (one.key for one in known):
             changed.append(terminal)
@@ -55,9 +57,9 @@ def trust_key(connection: Connection, insert: Insert, terminal: Terminal, key: s
 def record_parcel(
     connection: Connection, insert: Insert, terminal: Terminal, line: dict[str, Any], outboxes: Iterable[str]
 ) -> None:
-    """A parcel was stored (`line`: its row without the terminal); the recorder is left word to receipt its outboxes."""
+    """Record a stored parcel (`line`: its row without the terminal) and mark its outboxes for the recorder to receipt."""
     connection.execute(insert(schema.parcel).on_conflict_do_nothing(), [{**_terminal_columns(terminal), **line}])
-    words = [
+    pending = [
         {
             **_terminal_columns(terminal),
             "outbox": outbox,
@@ -68,38 +70,41 @@ def record_parcel(
         for outbox in outboxes
     ]
     statement = insert(schema.brought)
-    again = {"told": statement.excluded.told}
-    if words:
+    new = {"told": statement.excluded.told}
+    if pending:
         connection.execute(
-            statement.on_conflict_do_update(index_elements=[*_TERMINAL, "outbox", "digest"], set_=again), words
+            statement.on_conflict_do_update(index_elements=[*_TERMINAL, "outbox", "digest"], set_=new), pending
         )
 
 
 def imported_at(connection: Connection, digest: str) -> str | None:
-    """When this parcel was stored first; None where it never was."""
+    """When this parcel was first stored; None if it never was."""
     return connection.scalar(select(schema.parcel.c.imported_at).where(schema.parcel.c.digest == digest))
 
 
 def take_pending(connection: Connection) -> list[tuple[Terminal, str]]:
-    """The outboxes that a parcel had rows of, told once: a terminal that misses its receipt asks by its next birth."""
+    """The outboxes of imported parcels whose receipt is due, each returned once.
+
+    A terminal that misses that receipt gets one on its next birth.
+    """
     columns = schema.brought.c
-    new = select(columns.division, columns.station, columns.terminal, columns.outbox).where(columns.told.is_(False))
-    found = connection.execute(new.distinct()).all()
+    due = select(columns.division, columns.station, columns.terminal, columns.outbox).where(columns.told.is_(False))
+    found = connection.execute(due.distinct()).all()
     if found:
         connection.execute(update(schema.brought).values(told=True))
     return [(Terminal.of(line.division, line.station, line.terminal), line.outbox) for line in found]
 
 
 def newest_parcels(connection: Connection, terminal: Terminal, outbox: str) -> tuple[str, ...]:
-    """The newest parcels with rows of this outbox, as many as a receipt names."""
+    """The newest parcels with rows of this outbox, at most as many as a receipt names."""
     columns = schema.brought.c
-    here = [columns[name] == value for name, value in _terminal_columns(terminal).items()]
-    newest = select(columns.digest).where(*here, columns.outbox == outbox).order_by(columns.imported_at.desc())
+    of_terminal = [columns[name] == value for name, value in _terminal_columns(terminal).items()]
+    newest = select(columns.digest).where(*of_terminal, columns.outbox == outbox).order_by(columns.imported_at.desc())
     return tuple(connection.scalars(newest.limit(MAX_NAMED)))
 
 
 def _record_key(connection: Connection, insert: Insert, terminal: Terminal, key: str, vouched: bool, now: str) -> None:
-    """Told by the terminal itself goes before an operator's word."""
+    """A key that the terminal itself reported is never downgraded to an operator's word."""
     statement = insert(schema.export_key)
     new = {"last_told": statement.excluded.last_told}
     if not vouched:

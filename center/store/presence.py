@@ -1,6 +1,6 @@
-"""Is a terminal there: what its state message, its heartbeats and the silence say together. Pure.
+"""Is a terminal online? Derived from its state message, its heartbeats and how long it has been silent. Pure.
 
-The will is a hint: a broker that stops cleanly publishes every will, one that dies publishes none. Heartbeats are the truth.
+The will is a hint: a broker that stops cleanly publishes every will, one that dies publishes none. Heartbeats decide.
 """
 
 from enum import StrEnum
@@ -11,18 +11,18 @@ SILENT_AFTER_S = 150  # two heartbeats and a half
 
 
 class Presence(StrEnum):
-    ONLINE = "online"  # proved: heard from in the last two and a half heartbeats
-    CLAIMED = "claimed"  # the broker keeps an `online`; nothing fresh has been heard yet
-    SILENT = "silent"  # said `online`, and then nothing for two and a half heartbeats
-    LOST = "lost"  # the broker lost the connection; only the journal will tell why
+    ONLINE = "online"  # proved: a message within the last two and a half heartbeats
+    CLAIMED = "claimed"  # the broker retains an `online`; nothing fresh has been received yet
+    SILENT = "silent"  # sent `online`, and then nothing for two and a half heartbeats
+    LOST = "lost"  # the broker lost the connection; only the journal will state why
     CLOSED = "closed"  # stopped cleanly
-    UNKNOWN = "unknown"  # never heard from
+    UNKNOWN = "unknown"  # nothing was ever received
 
 
 def is_newer(old: State | None, new: State) -> bool:
-    """Does `new` stand for the present where `old` did so far?
+    """Does `new` replace `old` as the terminal's state?
 
-    A will that comes late belongs to an earlier connection of the same run, or to an earlier run of the same boot: its
+    A will that arrives late belongs to an earlier connection of the same run, or to an earlier run of the same boot: its
     `mono_ms` is that of its own connect.
     """
     if old is None or (new.state == "online" and (new.boot, new.run) != (old.boot, old.run)):
@@ -35,7 +35,7 @@ def is_newer(old: State | None, new: State) -> bool:
 
 
 def presence(state: State | None, last_s_ago: float | None, listening_s: float) -> Presence:
-    """`heard_s_ago`: since anything fresh came (None: not yet); `known_for_s`: for how long one could have heard it."""
+    """`last_s_ago`: since the last fresh message (None: none yet); `listening_s`: for how long one could be received."""
     if last_s_ago is not None and last_s_ago <= SILENT_AFTER_S and (state is None or state.state == "online"):
         return Presence.ONLINE
     if state is None:

@@ -1,16 +1,16 @@
 """The store's tables, in SQLAlchemy Core, the same for SQLite and PostgreSQL.
 
     entry     receipted messages, byte for byte, by (division, station, terminal, outbox, seq): facts, never changed
-    conflict  the same place in a sequence with other bytes: kept beside the first
-    set_aside what does not keep to the contract: bytes and why
-    head      how far each outbox's numbers reach without a gap: what receipts say
-    latest    the last value of each leaf of a terminal, its state and heartbeat among them
-    terminal  who has ever been heard
-    export_key  the keys that a terminal signs its parcels with, as it told them; a later one stands beside the earlier
-    parcel    what came by hand
-    brought   of which outboxes a parcel had rows: the recorder's receipts name it
+    conflict  other bytes for the same place in a sequence: kept in addition to the first
+    set_aside messages that break the contract: bytes and why
+    head      how far each outbox's numbers reach without a gap: what receipts state
+    latest    the last value of each leaf of a terminal, including its state and heartbeat
+    terminal  every terminal that ever sent something
+    export_key  the keys that a terminal signs its parcels with, as reported; a new key does not replace an old one
+    parcel    imported parcels
+    brought   the outboxes of which a parcel had rows: the recorder's receipts name the parcel
 
-Times are UTC, RFC 3339 with milliseconds, as text: sorts the same everywhere. A migration, once released, is never changed.
+Times are UTC, RFC 3339 with milliseconds, as text: sorts the same everywhere. A released migration is never changed.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ _RowId = BigInteger().with_variant(Integer, "sqlite")  # SQLite's own row number
 
 
 def _terminal(primary_key: bool = False) -> list[Column[str]]:
-    """450225, GXBRS0001B, 1: who it is, also where two counties' numbers are alike."""
+    """450225, GXBRS0001B, 1: identifies a terminal even if two counties' numbers are alike."""
     return [
         Column(name, String(16), nullable=False, primary_key=primary_key)
         for name in ("division", "station", "terminal")
@@ -47,7 +47,7 @@ schema_version = Table("schema_version", metadata, Column("version", Integer, nu
 
 store = Table(
     "store", metadata,
-    Column("id", String(64), primary_key=True),  # random, made once: receipts name it
+    Column("id", String(64), primary_key=True),  # random, created once: receipts name it
     Column("made_at", String(32), nullable=False),
 )  # fmt: skip
 
@@ -64,8 +64,8 @@ entry = Table(
     *_terminal(),
     Column("outbox", String(12), nullable=False),
     Column("seq", BigInteger, nullable=False),
-    # device, standard, journal, scan; void: of the journal, holds the places of what the terminal had to give up;
-    # rejected: holds its place, the bytes are in set_aside
+    # device, standard, journal, scan; void: a journal entry that holds the places of rows that the terminal evicted;
+    # rejected: holds its place, its bytes are in set_aside
     Column("kind", String(32), nullable=False),
     Column("leaf", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
@@ -90,7 +90,7 @@ conflict = Table(
 
 set_aside = Table(
     "set_aside", metadata,
-    Column("digest", LargeBinary(32), primary_key=True),  # of name, leaf and body: sent a hundred times is kept once
+    Column("digest", LargeBinary(32), primary_key=True),  # of name, leaf and body: a message sent a hundred times is stored once
     Column("name", Text, nullable=False),
     Column("leaf", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
@@ -118,7 +118,7 @@ latest = Table(
 export_key = Table(
     "export_key", metadata, *_terminal(primary_key=True),
     Column("key", String(64), primary_key=True),
-    Column("by_hand", Boolean, nullable=False),  # an operator vouched for it; else the terminal told it over its link
+    Column("by_hand", Boolean, nullable=False),  # an operator vouched for it; else the terminal reported it over its link
     Column("first_told", String(32), nullable=False),
     Column("last_told", String(32), nullable=False),
 )  # fmt: skip
@@ -138,7 +138,7 @@ brought = Table(
     Column("outbox", String(12), primary_key=True),
     Column("digest", String(64), primary_key=True),  # of the parcel
     Column("imported_at", String(32), nullable=False),
-    Column("told", Boolean, nullable=False),  # the recorder has taken word of it
+    Column("told", Boolean, nullable=False),  # the recorder has queued the receipt
 )  # fmt: skip
 
 
