@@ -1,1 +1,1 @@
-"""The stations live in a terminal."""
+"""The live view of the stations in a terminal window."""

@@ -1,4 +1,4 @@
-"""What is known of each terminal from the messages that pass: for the live view. Pure, but for the times handed in."""
+"""The state of each terminal as far as received messages show it: for the live view. Pure; the caller passes the time."""
 
 from datetime import datetime
 from itertools import pairwise
@@ -15,8 +15,8 @@ from common.station import BadStation, Terminal
 from drivers.reading import Condition
 
 TROUBLE = frozenset({Condition.FAULTY, Condition.ABSENT, Condition.UNREACHABLE, Condition.ATTENTION})
-MAX_RUNS = 4  # of a terminal that are remembered
-RESTART_S = 5  # what an ended run had still under way comes so long after the next one's birth, at most
+MAX_RUNS = 4  # of a terminal's daemon, at most
+RESTART_S = 5  # messages of an ended run arrive at most this long after the next one's birth
 CLONE_WINDOW_S = 7200  # terminals with one identity try once an hour in the end (`agent.uplink.backoff`)
 M = TypeVar("M", bound=msgspec.Struct)
 
@@ -29,42 +29,42 @@ class Instant(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """One run of a terminal's daemon, as heard live."""
+    """One run of a terminal's daemon, as seen live."""
 
     outbox: str
-    fingerprint: str  # "" where only heartbeats were heard
+    fingerprint: str  # "" if only heartbeats were received
     first_mono_s: float
     last_mono_s: float
 
 
 class StationView:
-    """What is known of one terminal."""
+    """What the live view shows of one terminal."""
 
     def __init__(self, terminal: Terminal, since: Instant) -> None:
         self.terminal, self._since = terminal, since
         self.state: State | None = None
-        self.state_at: str | None = None  # since when it stands so; None where nobody can tell
+        self.state_at: str | None = None  # since when; None if unknown
         self.received_mono_s: float | None = None
         self.heartbeat: Heartbeat | None = None
         self.devices: dict[tuple[str, str], Device] = {}
         self.standard: Standard | None = None
         self.last_scan: Capture | None = None
         self.simulated = False
-        self._clocks = BootClocks()  # of its boots: a heartbeat is never late, so its coming tells the time
-        self._runs: dict[str, _Run] = {}  # of the daemon, by its id, the newest last
+        self._clocks = BootClocks()  # a heartbeat is never late, so its arrival dates its boot clock
+        self._runs: dict[str, _Run] = {}  # by run id, the newest last
 
     @property
     def scanned_at(self) -> datetime | None:
-        """When the last scan was, also of a terminal with a dead clock; None where nobody can tell."""
+        """When the last scan was, even if the terminal's clock is dead; None if unknown."""
         return self.last_scan and scanned_at(self.last_scan, self._clocks)
 
     def presence(self, now: Instant) -> Presence:
-        heard = None if self.received_mono_s is None else now.mono_s - self.received_mono_s
-        return presence(self.state, heard, now.mono_s - self._since.mono_s)
+        last_s_ago = None if self.received_mono_s is None else now.mono_s - self.received_mono_s
+        return presence(self.state, last_s_ago, now.mono_s - self._since.mono_s)
 
     @property
     def verdicts(self) -> dict[str, int]:
-        """Number of items by verdict; empty where nothing was said yet."""
+        """Number of items by verdict; empty if none was received yet."""
         if self.standard is None:
             return self.heartbeat.verdicts if self.heartbeat else {}
         counts: dict[str, int] = {}
@@ -77,9 +77,9 @@ class StationView:
         return [device for _, device in sorted(self.devices.items()) if device.condition in TROUBLE]
 
     def clones(self, now: Instant) -> tuple[str, ...]:
-        """Two terminals that use this one's name, by fingerprint and outbox (a copied disk); empty where there is one.
+        """Two terminals that use this one's name (a copied disk), as fingerprint/outbox; empty if there is only one.
 
-        A run of the daemon that is heard from again after another one began is no restart.
+        A run of the daemon that sends again after another run began was not restarted: it runs on another terminal.
         """
         fresh = [run for run in self._runs.values() if now.mono_s - run.last_mono_s < CLONE_WINDOW_S]
         for older, newer in pairwise(fresh):
@@ -88,7 +88,7 @@ class StationView:
         return ()
 
     def receive(self, leaf: str, arrived: Arrived, now: Instant) -> None:
-        """A message of this terminal; one that keeps to no contract says nothing."""
+        """Update by a message of this terminal; an invalid one is ignored."""
         self.simulated |= arrived.simulated
         kind = type_of(leaf)
         try:
@@ -101,8 +101,8 @@ class StationView:
             case Heartbeat():
                 self.heartbeat = message
                 self._clocks.learn(message.boot, message.mono_ms, rfc3339(now.wall), "synced")
-                born = self.state.fingerprint if self.state and self.state.run == message.run else ""
-                self._update_run(message.run, message.outbox, born, now)
+                fingerprint = self.state.fingerprint if self.state and self.state.run == message.run else ""
+                self._update_run(message.run, message.outbox, fingerprint, now)
             case Device():
                 key = (message.device_class, message.id)
                 self.devices[key] = _newer(self.devices.get(key), message)
@@ -117,13 +117,13 @@ class StationView:
             self.received_mono_s = now.mono_s
 
     def _update_run(self, run: str, outbox: str, fingerprint: str, now: Instant) -> None:
-        known = self._runs.get(run)
-        if known is None:
-            known = _Run(outbox, fingerprint, now.mono_s, now.mono_s)
+        entry = self._runs.get(run)
+        if entry is None:
+            entry = _Run(outbox, fingerprint, now.mono_s, now.mono_s)
             while len(self._runs) >= MAX_RUNS:
                 del self._runs[next(iter(self._runs))]
-        fingerprint = fingerprint or known.fingerprint
-        self._runs[run] = known._replace(fingerprint=fingerprint, last_mono_s=now.mono_s)
+        fingerprint = fingerprint or entry.fingerprint
+        self._runs[run] = entry._replace(fingerprint=fingerprint, last_mono_s=now.mono_s)
 
     def _update_state(self, state: State, retained: bool, now: Instant) -> None:
         if not retained and state.state != "lost":
@@ -131,9 +131,9 @@ class StationView:
         if not is_newer(self.state, state):
             return
         self.state, self.simulated = state, self.simulated or state.simulated
-        # a will carries the time of its connect, not of its loss; a dead clock carries none
-        told = state.state != "lost" and state.clock == "synced"
-        self.state_at = state.at if told else (None if retained else rfc3339(now.wall))
+        # a will has the time of its connect, not of its loss; a dead clock has no time
+        dated = state.state != "lost" and state.clock == "synced"
+        self.state_at = state.at if dated else (None if retained else rfc3339(now.wall))
         if state.state == "online":
             age_s = _age_s(state, now.wall) if retained else 0
             if age_s is not None and age_s <= SILENT_AFTER_S:
@@ -141,7 +141,7 @@ class StationView:
 
 
 class Stations:
-    """All terminals that were ever heard."""
+    """All terminals of which a message was received."""
 
     def __init__(self, since: Instant) -> None:
         self._since = since
@@ -158,10 +158,10 @@ class Stations:
         self.views[terminal].receive(leaf, arrived, now)
 
     def by_urgency(self, now: Instant) -> list[StationView]:
-        """Those that want attention first."""
+        """Those that need attention first."""
         return sorted(
             self.views.values(),
-            key=lambda known: (not known.clones(now), _RANK[known.presence(now)], -len(known.troubled), known.terminal),
+            key=lambda view: (not view.clones(now), _RANK[view.presence(now)], -len(view.troubled), view.terminal),
         )
 
 
@@ -171,14 +171,14 @@ _RANK = {
 
 
 def _newer(old: M | None, new: M) -> M:
-    """The highest number of one outbox is the present; of another outbox, what came last."""
+    """The higher number of one outbox is newer; of two outboxes, the later arrival."""
     if old is None or getattr(old, "outbox", "") != getattr(new, "outbox", ""):
         return new
     return new if getattr(new, "seq", 0) >= getattr(old, "seq", 0) else old
 
 
 def _age_s(state: State, now: datetime) -> float | None:
-    """How old the birth is; None where the terminal's clock cannot tell."""
+    """The age of the birth; None if the terminal's clock is not synchronised."""
     if state.clock != "synced":
         return None
     try:

@@ -1,4 +1,4 @@
-"""`yinong-center watch`: the stations live in the terminal, drawn with rich. Reads only; publishes nothing, ever."""
+"""`yinong-center watch`: the stations live in a terminal window, drawn with rich. Subscribes only; publishes nothing."""
 
 import asyncio
 import contextlib
@@ -59,7 +59,7 @@ class WatchScreen:
         self._link_error = word(("正在连接", "connecting"), lang)
 
     async def run(self, broker: Broker, once_s: float | None) -> None:
-        """Live until interrupted; or, after `once_s` seconds, one picture of all and the end."""
+        """Live until interrupted; with `once_s`: print all stations once after this many seconds and return."""
         client_id = f"yinong-watch-{secrets.token_hex(4)}"
         async with asyncio.TaskGroup() as group:
             connected = group.create_task(
@@ -94,37 +94,37 @@ class WatchScreen:
         self.stations.receive(arrived, self._now())
 
     def acknowledged(self, mid: int, reason: ReasonCode) -> None:
-        """Nothing is ever published."""
+        """Never called for a publication: nothing is published."""
 
     # drawing
 
     def render(self, rows: int | None) -> RenderableType:
-        """One line that counts, and the stations, those that want attention first; `rows` of them, or all."""
+        """A line of counts and a table of stations, those that need attention first; at most `rows` of them (None: all)."""
         now = self._now()
-        known = self.stations.by_urgency(now)
+        views = self.stations.by_urgency(now)
         table = Table(expand=True)
         for zh, en in (
             ("站点", "station"), ("状态", "state"), ("自", "since"), ("设备", "devices"),
             ("建设标准", "standard"), ("待回执", "waiting"), ("最近扫码", "last scan"),
         ):  # fmt: skip
             table.add_column(word((zh, en), self._lang), overflow="fold", ratio=3 if en == "devices" else 1)
-        for one in known[:rows]:
-            table.add_row(*self._row(one, now))
-        left = len(known) - len(known[:rows])
+        for view in views[:rows]:
+            table.add_row(*self._row(view, now))
+        left = len(views) - len(views[:rows])
         more = word((f"还有 {left} 站", f"{left} more"), self._lang) if left else ""
-        return Group(self._headline(known, now), table, Text(more, "bright_black"))
+        return Group(self._headline(views, now), table, Text(more, "bright_black"))
 
-    def _headline(self, known: list[StationView], now: Instant) -> Text:
-        counts = Counter(one.presence(now) for one in known)
+    def _headline(self, views: list[StationView], now: Instant) -> Text:
+        counts = Counter(view.presence(now) for view in views)
         line = Text(
-            word((f"{len(known)} 站", f"{len(known)} stations"), self._lang) + f" {now.wall:%Y-%m-%d %H:%M:%S}  "
+            word((f"{len(views)} 站", f"{len(views)} stations"), self._lang) + f" {now.wall:%Y-%m-%d %H:%M:%S}  "
         )
         for presence, (zh, en, colour) in PRESENCES.items():
             if counts[presence]:
                 line.append(f"{word((zh, en), self._lang)} {counts[presence]}  ", colour)
-        if cloned := sum(1 for one in known if one.clones(now)):
+        if cloned := sum(1 for view in views if view.clones(now)):
             line.append(word((f"编号重复 {cloned}  ", f"cloned {cloned}  "), self._lang), "bold red")
-        troubled = sum(1 for one in known if one.troubled)
+        troubled = sum(1 for view in views if view.troubled)
         line.append(word((f"设备需处理 {troubled}  ", f"with device trouble {troubled}  "), self._lang))
         if self._link_error:
             line.append(
@@ -132,34 +132,34 @@ class WatchScreen:
             )
         return line
 
-    def _row(self, one: StationView, now: Instant) -> tuple[Text, ...]:
-        zh, en, colour = PRESENCES[one.presence(now)]
-        name = Text(str(one.terminal.number))
-        if one.terminal.terminal != "1":
-            name.append(f"-{one.terminal.terminal}")
-        name.append(f"\n{word(TYPE_NAMES[one.terminal.number.type], self._lang)}", "bright_black")
-        if one.simulated:
+    def _row(self, view: StationView, now: Instant) -> tuple[Text, ...]:
+        zh, en, colour = PRESENCES[view.presence(now)]
+        name = Text(str(view.terminal.number))
+        if view.terminal.terminal != "1":
+            name.append(f"-{view.terminal.terminal}")
+        name.append(f"\n{word(TYPE_NAMES[view.terminal.number.type], self._lang)}", "bright_black")
+        if view.simulated:
             name.append(word((" 模拟", " simulated"), self._lang), "magenta")
-        if twins := one.clones(now):
+        if twins := view.clones(now):
             who = "、".join(twins) if self._lang == "zh" else ", ".join(twins)
             name.append(
                 word((f"\n两台终端用同一编号:{who}", f"\ntwo terminals with one id: {who}"), self._lang), "bold red"
             )
-        waiting = str(one.heartbeat.waiting) if one.heartbeat else ""
+        waiting = str(view.heartbeat.waiting) if view.heartbeat else ""
         return (
-            name, Text(word((zh, en), self._lang), colour), Text(_local(one.state_at, now.wall)), self._devices(one),
-            self._verdicts(one), Text(waiting), self._scan(one, now),
+            name, Text(word((zh, en), self._lang), colour), Text(_local(view.state_at, now.wall)), self._devices(view),
+            self._verdicts(view), Text(waiting), self._scan(view, now),
         )  # fmt: skip
 
-    def _devices(self, one: StationView) -> Text:
+    def _devices(self, view: StationView) -> Text:
         lines = [
             self._device(device)
-            for _, device in sorted(one.devices.items())
+            for _, device in sorted(view.devices.items())
             if self._show_all or device.condition in TROUBLE or device.condition is Condition.UNKNOWN
         ]
-        well = len(one.devices) - len(lines)
-        if well:
-            lines.append(Text(word((f"{well} 件正常", f"{well} well"), self._lang), "green"))
+        working = len(view.devices) - len(lines)
+        if working:
+            lines.append(Text(word((f"{working} 件正常", f"{working} working"), self._lang), "green"))
         return Text("\n").join(lines)
 
     def _device(self, device: Device) -> Text:
@@ -169,15 +169,15 @@ class WatchScreen:
         line = Text(f"{name} ") + Text(condition, COLOURS.get(device.condition, "")) + Text(f": {_printable(says)}")
         return line + Text(f" → {_printable(remedy)}", "bright_black") if remedy else line
 
-    def _verdicts(self, one: StationView) -> Text:
-        counts = one.verdicts
+    def _verdicts(self, view: StationView) -> Text:
+        counts = view.verdicts
         return Text("  ".join(f"{verdict_name(v, self._lang)} {counts[v]}" for v in VERDICTS if counts.get(v)))
 
-    def _scan(self, one: StationView, now: Instant) -> Text:
-        scan = one.last_scan
+    def _scan(self, view: StationView, now: Instant) -> Text:
+        scan = view.last_scan
         if scan is None:
             return Text("")
-        at = one.scanned_at
+        at = view.scanned_at
         when = _local(rfc3339(at), now.wall) if at else word(("时间未知", "time unknown"), self._lang)
         return Text(f"{when} {_printable(scan.text)}")
 
@@ -186,7 +186,7 @@ class WatchScreen:
 
 
 def _local(at: str | None, now: datetime) -> str:
-    """A time as one reads it here: today's without the date."""
+    """Local time for people: today's without the date."""
     try:
         moment = datetime.fromisoformat(at or "").astimezone(now.tzinfo)
     except (ValueError, OverflowError):
@@ -195,5 +195,5 @@ def _local(at: str | None, now: datetime) -> str:
 
 
 def _printable(text: str) -> str:
-    """Nothing that a terminal would obey: what a gun read is no escape sequence. GS is shown as ␝."""
+    """Without control characters, so that a scanned text cannot be an escape sequence. GS is shown as ␝."""
     return "".join(chr(0x2400 + ord(c)) if ord(c) < 0x20 else c if c.isprintable() else "�" for c in text[:500])
