@@ -1,7 +1,7 @@
-"""The vigil: every few seconds a look at the clocks, and from time to time the last-alive mark.
+"""The clock monitor: checks the clocks every 10 s and writes the last-alive mark from time to time.
 
 clocks -> resumed, clock_stepped, clock_synced -> journal
-alive file: once a minute, rarer while the county hears the heartbeats and knows by itself
+last-alive file: once a minute; less often while the county receives the heartbeats and knows it from them
 """
 
 import asyncio
@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 POLL_S = 10
 SUSPENDED_MS = 1000
 MARK_MS = 60_000
-MARK_LONG_OUTAGE_MS = 120_000  # once the link has been down for LONG_MS
+MARK_LONG_OUTAGE_MS = 120_000  # once the link has been down for LONG_OUTAGE_MS
 LONG_OUTAGE_MS = 3_600_000
 MARK_CONNECTED_MS = 600_000  # while the link is up
 STEPS_PER_HOUR = 12
 
 
 class ClockWatch:
-    """`run` belongs into the daemon's task group, once the journal has its start entry; `last` at a clean stop."""
+    """`run` belongs into the daemon's task group, once the journal has its start entry; call `final_mark` at a clean stop."""
 
     def __init__(
         self, clock: Clock, run_id: str, last_alive: LastAliveFile | None, link_up: Callable[[], bool],
@@ -41,15 +41,15 @@ class ClockWatch:
         self._steps.jumped_ms(clock.now(), clock.mono_ms())
         self._marked_ms: int | None = None
         self._marked_link = False
-        self._connected_ms = clock.mono_ms()  # the link was up then, or this run began
+        self._connected_ms = clock.mono_ms()  # last time the link was up, or the start of this run
         self._failed = False
         before = last_alive.previous if last_alive else None
         self._synced_s = before.synced_s if before else None
 
     @property
     def certificates_after(self) -> datetime | None:
-        """None where the clock is good; else what no valid certificate ends before: this version's day, or the newest time
-        that was good."""
+        """The lower bound for the end of a valid certificate: this version's date or the newest synchronised time, whichever is
+        later. None while the clock is synchronised."""
         if self._clock.quality() == "synced":
             return None
         return max(EARLIEST, datetime.fromtimestamp(self._synced_s or 0, UTC))
@@ -60,7 +60,7 @@ class ClockWatch:
             await self._clock.sleep(POLL_S)
 
     async def final_mark(self) -> None:
-        """The mark of a clean stop."""
+        """Write the mark of a clean stop."""
         await self._mark()
 
     async def _poll(self) -> None:

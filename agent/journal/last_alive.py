@@ -1,8 +1,8 @@
-"""The last-alive mark: a small file, overwritten in place, that says until when the station was powered.
+"""The last-alive mark: a small file, overwritten in place, that records until when the station was powered (a keepalive file).
 
-Two slots in two blocks, written in turn, each with its checksum: a cut in mid-write costs one mark, never both. Nothing is
-allocated after the file was made, so it goes on with a full disk, and a mark costs one 4 KiB block of flash
-(`docs/decisions/0017-last-alive-mark.md`). It also keeps the newest time that was good: the floor for certificates.
+Two slots in two blocks, written alternately, each with its checksum: a power cut during a write costs one mark, never both.
+Nothing is allocated after the file was created, so it works with a full disk, and a mark costs one 4 KiB block of flash
+(`docs/decisions/0017-last-alive-mark.md`). It also stores the newest synchronised time: the lower bound for certificates.
 """
 
 import contextlib
@@ -16,22 +16,22 @@ import msgspec
 from common.events import LastAlive
 
 BLOCK = 4096
-SLOT = 512  # what of a block is used: one sector
+SLOT = 512  # used bytes of a block: one sector
 
 
 class StoredMark(msgspec.Struct, frozen=True, kw_only=True, rename={"synced_s": "good_s"}):
-    """What a slot holds."""
+    """The content of a slot."""
 
-    number: int  # the higher one is the newer
+    number: int  # the higher one is newer
     alive: LastAlive
-    synced_s: int | None  # newest wall time that was good, in seconds since 1970
+    synced_s: int | None  # newest synchronised wall time, in seconds since 1970
 
 
 class LastAliveFile:
-    """Synchronous: a slow flash may hold a write for half a second, so call it in a thread. Raises OSError."""
+    """Synchronous: a write on slow flash may take half a second, so call it in a thread. Raises OSError."""
 
     def __init__(self, path: Path) -> None:
-        """Made where it is not there. `before` is the newest mark that an earlier run left; None where there is none."""
+        """Create the file if it is missing. `previous` is the newest mark of an earlier run, or None."""
         self._busy, self._closed = Lock(), False
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -47,14 +47,14 @@ class LastAliveFile:
         self._number = self.previous.number if self.previous else 0
 
     def write(self, alive: LastAlive, synced_s: int | None) -> None:
-        """On the disk when it returns."""
+        """The mark is on the disk when this returns."""
         with self._busy:
             if self._closed:
                 raise OSError("closed")
             self._write_slot(alive, synced_s)
 
     def close(self) -> None:
-        """Waits for a write that is under way."""
+        """Waits for a running write."""
         with self._busy:
             if not self._closed:
                 os.close(self._file)
@@ -79,5 +79,5 @@ class LastAliveFile:
 
 
 def path_for(outbox: Path) -> Path:
-    """Where the file lies."""
+    """The path of the file, next to the outbox."""
     return outbox.with_name(f"{outbox.name}.alive")

@@ -1,8 +1,8 @@
-"""How the run before this one ended, and what ends this one: the evidence that others than the agent left.
+"""How the previous run ended, and what stops this one: the evidence from the outbox and from systemd.
 
-mark in the outbox    `running` or `stopped`, with boot and systemd's id of the run
-last-exit.json        what systemd saw of its end (agent.journal.exit_note)
-/run/yinong-machine   whether the machine goes down (systemd/yinong-machine.service)
+state in the outbox   `running` or `stopped`, with boot id and systemd's invocation id
+last-exit.json        systemd's record of the exit (agent.journal.exit_note)
+/run/yinong-machine   whether the machine shuts down (systemd/yinong-machine.service)
 """
 
 import os
@@ -17,13 +17,13 @@ MACHINE = "run/yinong-machine"
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A run of the daemon, as its mark in the outbox says."""
+    """A run of the daemon, as stored in the outbox."""
 
     run: str
     boot: str
     stopped: bool
     version: str
-    invocation: str = ""  # systemd's id of it; empty where systemd did not start it
+    invocation: str = ""  # systemd's invocation id; empty if systemd did not start it
     stop_of: StopOf = "unknown"
 
 
@@ -39,7 +39,7 @@ def invocation() -> str:
 
 
 def exit_of(run: Run | None) -> Exit | None:
-    """What systemd saw of the end of that very run; None where it did not start it, or left no note that can be read."""
+    """systemd's record of the exit of exactly that run; None if systemd did not start it, or there is no readable note."""
     folder = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if not folder or run is None or not run.invocation:
         return None
@@ -53,9 +53,9 @@ def exit_of(run: Run | None) -> Exit | None:
 
 
 def previous_end(run: Run | None, boot: str, observed_exit: Exit | None) -> PreviousEnd:
-    """`clean`, `crashed` (systemd saw it fail, or the same boot) or `cut` (another boot): nobody saw the end.
+    """`clean`, `crashed` (systemd saw it fail, or the same boot) or `cut` (another boot, and no record of the end).
 
-    A cut is a power cut most likely; a kernel that crashed and a held power button look the same.
+    A cut is most likely a power cut; a kernel crash and a long press of the power button look the same.
     """
     if run is None:
         return "unknown"
@@ -65,7 +65,7 @@ def previous_end(run: Run | None, boot: str, observed_exit: Exit | None) -> Prev
 
 
 def stop_of(root: Path) -> StopOf:
-    """Whether the machine goes down with the agent, or the agent alone."""
+    """Whether the machine shuts down too, or the agent alone is stopped."""
     if (root / MACHINE / "stopping").exists():
         return "machine"
     return "service" if (root / MACHINE / "up").exists() else "unknown"

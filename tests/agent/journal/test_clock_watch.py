@@ -1,4 +1,4 @@
-"""The vigil over the clocks, and the last-alive mark: how often, and what it costs."""
+"""The clock monitor, and the last-alive mark: how often it is written, and what it costs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ HOUR_S = 3600
 
 
 class Station:
-    """A vigil, running; what it told, and the marks that it wrote into a real file."""
+    """A running clock monitor, the events it recorded, and the marks it wrote into a real file."""
 
     def __init__(self, folder: Path, clock: Any) -> None:
         self.clock, self.path = clock, folder / "alive"
@@ -41,14 +41,14 @@ class Station:
         return self.alive._number
 
     async def advance(self, seconds: float) -> None:
-        """In the vigil's own steps; each ends when it waits for the next, whatever the thread that writes takes."""
+        """In the monitor's own steps; each ends when it sleeps again, however long the writing thread takes."""
         for _ in range(round(seconds / 10)):
             await self.clock.advance(10)
             while not self.clock._sleepers:  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
     def last_mark(self) -> LastAlive | None:
-        """What the next run finds."""
+        """The mark that the next run finds."""
         file = LastAliveFile(self.path)
         file.close()
         return file.previous.alive if file.previous else None
@@ -64,7 +64,7 @@ async def station(tmp_path: Path, clock: Any) -> AsyncIterator[Station]:
     one.alive.close()
 
 
-async def test_a_clock_that_is_good_and_left_alone_is_no_news(station: Station) -> None:
+async def test_a_synchronised_clock_without_a_step_is_not_recorded(station: Station) -> None:
     await station.advance(HOUR_S)
     assert station.recorded == []
 
@@ -72,16 +72,16 @@ async def test_a_clock_that_is_good_and_left_alone_is_no_news(station: Station) 
 @pytest.mark.parametrize(
     "step", [timedelta(minutes=3), timedelta(minutes=-3), timedelta(days=6000), timedelta(days=-6000)]
 )
-async def test_a_step_of_the_clock_is_told_with_its_size(station: Station, step: timedelta) -> None:
+async def test_a_step_of_the_clock_is_recorded_with_its_size(station: Station, step: timedelta) -> None:
     before = station.clock.now()
     station.clock.set(before + step)
     station.clock.known = "unsynced"
     await station.advance(30)
-    (told,) = station.recorded
-    assert isinstance(told, ClockStepped)
-    assert told.step_ms == step / timedelta(milliseconds=1)
-    assert datetime.fromisoformat(told.now) - datetime.fromisoformat(told.before) == step
-    assert (told.quality_before, told.quality, told.untold) == ("synced", "unsynced", 0)
+    (event,) = station.recorded
+    assert isinstance(event, ClockStepped)
+    assert event.step_ms == step / timedelta(milliseconds=1)
+    assert datetime.fromisoformat(event.now) - datetime.fromisoformat(event.before) == step
+    assert (event.quality_before, event.quality, event.untold) == ("synced", "unsynced", 0)
 
 
 async def test_a_clock_that_steps_every_ten_seconds_fills_no_journal(station: Station) -> None:
@@ -93,7 +93,7 @@ async def test_a_clock_that_steps_every_ten_seconds_fills_no_journal(station: St
     assert sum(1 + one.untold for one in steps) + station.clock_watch._step_limit.suppressed == 400, "all are counted"
 
 
-async def test_the_moment_at_which_the_clock_became_good_is_told_each_time(station: Station) -> None:
+async def test_each_synchronisation_of_the_clock_is_recorded_with_its_time(station: Station) -> None:
     station.clock.known = "unsynced"
     station.clock.set(datetime(1970, 1, 1, tzinfo=UTC))
     await station.advance(60)
@@ -106,7 +106,7 @@ async def test_the_moment_at_which_the_clock_became_good_is_told_each_time(stati
     assert 0 <= station.clock.mono_ms() - synced[0].mono_ms <= 20_000
 
 
-async def test_a_suspended_machine_is_told_of_when_it_is_awake_again(station: Station) -> None:
+async def test_a_suspend_is_recorded_when_the_machine_is_awake_again(station: Station) -> None:
     await station.advance(10)
     awake_ms = station.clock.mono_ms()
     station.clock.suspend(5 * HOUR_S)
@@ -117,36 +117,36 @@ async def test_a_suspended_machine_is_told_of_when_it_is_awake_again(station: St
 async def test_without_a_line_the_end_of_a_run_is_known_to_a_minute(station: Station) -> None:
     for _ in range(20):
         await station.advance(30)
-        left = station.last_mark()
-        assert left is not None
-        assert station.clock.mono_ms() - left.mono_ms <= 70_000
-        assert (left.boot, left.run, left.link) == (station.clock.boot, "0000aaaa", False)
+        mark = station.last_mark()
+        assert mark is not None
+        assert station.clock.mono_ms() - mark.mono_ms <= 70_000
+        assert (mark.boot, mark.run, mark.link) == (station.clock.boot, "0000aaaa", False)
 
 
-async def test_the_last_alive_mark_is_rarer_while_the_county_hears_the_heartbeats(station: Station) -> None:
+async def test_the_last_alive_mark_is_rarer_while_the_county_receives_the_heartbeats(station: Station) -> None:
     station.link = True
     await station.advance(HOUR_S)
     before = station.marks
     await station.advance(6 * HOUR_S)
-    heard = station.marks - before
+    connected = station.marks - before
     station.link = False
     await station.advance(10)
-    left = station.last_mark()
-    assert left is not None and station.clock.mono_ms() - left.mono_ms <= 10_000, "and at once when the line is lost"
+    mark = station.last_mark()
+    assert mark is not None and station.clock.mono_ms() - mark.mono_ms <= 10_000, "and at once when the link is lost"
     before = station.marks
     await station.advance(6 * HOUR_S)
     lost = station.marks - before
-    print(f"marks in six hours: {heard} with a line, {lost} without")
-    assert 35 <= heard <= 37
+    print(f"marks in six hours: {connected} with a link, {lost} without")
+    assert 35 <= connected <= 37
     assert 205 <= lost <= 212, "every minute for an hour, then every other"
     station.budget_spent = True
     before = station.marks
     await station.advance(2 * HOUR_S)
-    assert 11 <= station.marks - before <= 13, "the flash has had its share of the day"
+    assert 11 <= station.marks - before <= 13, "the flash budget is spent"
 
 
-async def test_the_floor_for_certificates_is_the_newest_time_that_was_good(station: Station, tmp_path: Path) -> None:
-    assert station.clock_watch.certificates_after is None, "the clock is good"
+async def test_the_floor_for_certificates_is_the_newest_synchronised_time(station: Station, tmp_path: Path) -> None:
+    assert station.clock_watch.certificates_after is None, "the clock is synchronised"
     good = station.clock.now()
     station.clock.known = "unsynced"
     station.clock.set(datetime(2043, 1, 1, tzinfo=UTC))
@@ -162,11 +162,11 @@ async def test_the_floor_for_certificates_is_the_newest_time_that_was_good(stati
     after_restart.alive.close()
     (tmp_path / "none").mkdir()
     never = Station(tmp_path / "none", station.clock)
-    assert never.clock_watch.certificates_after == EARLIEST, "never known: this version's day"
+    assert never.clock_watch.certificates_after == EARLIEST, "never synchronised: this version's date"
     never.alive.close()
 
 
-async def test_a_time_that_was_good_once_and_wrong_is_given_up_by_the_next_good_one(station: Station) -> None:
+async def test_a_wrong_synchronised_time_is_replaced_by_the_next_correct_one(station: Station) -> None:
     """A time server that said 2043 must not lock the station out for ever."""
     station.clock.set(datetime(2043, 1, 1, tzinfo=UTC))
     await station.advance(20)
@@ -178,7 +178,7 @@ async def test_a_time_that_was_good_once_and_wrong_is_given_up_by_the_next_good_
     assert floor is not None and floor - true < timedelta(minutes=1)
 
 
-async def test_a_disk_that_takes_no_marks_stops_nothing(station: Station) -> None:
+async def test_a_disk_that_accepts_no_marks_stops_nothing(station: Station) -> None:
     station.alive.close()
     station.clock.set(station.clock.now() + timedelta(hours=1))
     await station.advance(HOUR_S)

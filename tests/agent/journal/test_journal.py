@@ -1,4 +1,4 @@
-"""The journal of the station's life: how the last run ended, what the configuration became, and that it holds nobody up."""
+"""The event journal: how the previous run ended, which configuration changed, and that it never blocks the daemon."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def entries(outbox: Outbox) -> list[Journal]:
     return [msgspec.json.decode(row.body, type=Journal) for row in outbox.waiting(0, 100) if row.leaf == "journal"]
 
 
-async def test_the_start_entry_tells_of_the_run_before(writer: Writer, outbox: Outbox, clock: Any) -> None:
+async def test_the_start_entry_reports_the_previous_run(writer: Writer, outbox: Outbox, clock: Any) -> None:
     await writer.commit([], {RUN_STATE: mark("b0070000")})
     await JournalWriter(writer, clock, "0000bbbb", "0.1.0").begin(Opening("corrupt", {"moved_to": "x"}), 2)
     (start,) = entries(outbox)
@@ -51,12 +51,12 @@ async def test_a_start_without_a_stop_is_a_crash_and_with_one_it_is_clean(
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
     for n, stops in enumerate((False, True, False)):
-        life = JournalWriter(writer, clock, f"0000000{n}", "0.1.0")
-        await life.begin(KEPT, 0)
+        journal = JournalWriter(writer, clock, f"0000000{n}", "0.1.0")
+        await journal.begin(KEPT, 0)
         if stops:
-            await life.end()
-    told = [(one.event, one.details.get("previous_end")) for one in entries(outbox)]
-    assert told == [("start", "first"), ("start", "crashed"), ("stop", None), ("start", "clean")]
+            await journal.end()
+    events = [(one.event, one.details.get("previous_end")) for one in entries(outbox)]
+    assert events == [("start", "first"), ("start", "crashed"), ("stop", None), ("start", "clean")]
 
 
 async def test_what_systemd_saw_of_a_crash_is_in_the_next_start_entry(
@@ -75,24 +75,24 @@ async def test_what_systemd_saw_of_a_crash_is_in_the_next_start_entry(
     assert details["previous_exit"] == {"result": "watchdog", "code": "dumped", "status": "ABRT"}
 
 
-async def test_a_stop_with_the_machine_is_told_in_the_stop_and_in_the_next_start(
+async def test_a_shutdown_of_the_machine_is_recorded_in_the_stop_and_in_the_next_start(
     writer: Writer, outbox: Outbox, clock: Any, tmp_path: Path
 ) -> None:
     for number, file in enumerate((None, "up", "stopping")):
         if file:
             (tmp_path / "run/yinong-machine").mkdir(parents=True, exist_ok=True)
             (tmp_path / "run/yinong-machine" / file).touch()
-        life = JournalWriter(writer, clock, f"0000000{number}", "0.1.0", tmp_path)
-        await life.begin(KEPT, 0)
-        await life.end()
+        journal = JournalWriter(writer, clock, f"0000000{number}", "0.1.0", tmp_path)
+        await journal.begin(KEPT, 0)
+        await journal.end()
     await JournalWriter(writer, clock, "00000009", "0.1.0", tmp_path).begin(KEPT, 0)
-    told = entries(outbox)
-    assert [one.details.get("of") for one in told if one.event == "stop"] == [None, "service", "machine"]
-    starts = [one.details.get("previous_stop") for one in told if one.event == "start"]
+    recorded = entries(outbox)
+    assert [one.details.get("of") for one in recorded if one.event == "stop"] == [None, "service", "machine"]
+    starts = [one.details.get("previous_stop") for one in recorded if one.event == "start"]
     assert starts == [None, None, "service", "machine"]
 
 
-async def test_of_a_changed_configuration_the_sections_are_told_and_no_content(
+async def test_of_a_changed_configuration_the_sections_are_recorded_and_no_content(
     writer: Writer, outbox: Outbox, clock: Any, tmp_path: Path
 ) -> None:
     file = tmp_path / "agent.toml"
@@ -121,10 +121,10 @@ async def test_a_full_disk_does_not_keep_the_daemon_from_starting(
     writer: Writer, outbox: Outbox, room: Any, clock: Any
 ) -> None:
     room.none()
-    life = JournalWriter(writer, clock, "0000bbbb", "0.1.0")
-    await life.record_other("big", text="x" * 100_000)
+    journal = JournalWriter(writer, clock, "0000bbbb", "0.1.0")
+    await journal.record_other("big", text="x" * 100_000)
     room.plenty()
-    await life.record_other("small")
+    await journal.record_other("small")
     assert [one.event for one in entries(outbox)] == ["small"]
 
 

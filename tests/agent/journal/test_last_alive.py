@@ -1,7 +1,8 @@
-"""The last-alive mark: survives torn writes, a full disk and its own damage, and costs one block."""
+"""The last-alive mark: survives torn writes, a full disk and damage, and costs one block."""
 
 import os
 import threading
+import zlib
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_the_newest_mark_is_found_by_the_next_run(tmp_path: Path, marks: int) ->
     assert read(tmp_path / "o.db.alive") == (marks or None)
 
 
-def test_a_run_goes_on_where_the_one_before_left_off(tmp_path: Path) -> None:
+def test_a_run_continues_after_the_marks_of_the_previous_one(tmp_path: Path) -> None:
     path = tmp_path / "alive"
     for n in range(1, 6):
         file = LastAliveFile(path)
@@ -53,7 +54,7 @@ def test_a_run_goes_on_where_the_one_before_left_off(tmp_path: Path) -> None:
 def test_a_write_torn_at_any_byte_costs_one_mark_and_never_invents_one(
     tmp_path: Path, marks: int, torn: int, junk: bytes
 ) -> None:
-    """The block that was being written holds the beginning of the new mark and then anything."""
+    """The block that was being written holds the beginning of the new mark and then arbitrary bytes."""
     path = tmp_path / "alive"
     path.unlink(missing_ok=True)
     written(path, marks)
@@ -67,7 +68,7 @@ def test_a_write_torn_at_any_byte_costs_one_mark_and_never_invents_one(
     assert read(path) == newest
 
 
-def test_a_mark_whose_bytes_changed_into_other_good_ones_is_not_believed(tmp_path: Path) -> None:
+def test_a_mark_whose_checksum_does_not_match_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "alive"
     written(path, 2)
     content = path.read_bytes()
@@ -77,7 +78,7 @@ def test_a_mark_whose_bytes_changed_into_other_good_ones_is_not_believed(tmp_pat
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\0" * BLOCK, b"\xff" * 3 * BLOCK, b"00000000 " + b" " * BLOCK])
-def test_a_damaged_file_is_as_good_as_none_and_is_used_again(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_ignored_and_used_again(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "alive"
     path.write_bytes(content)
     assert read(path) is None
@@ -85,7 +86,7 @@ def test_a_damaged_file_is_as_good_as_none_and_is_used_again(tmp_path: Path, con
     assert read(path) == 2
 
 
-def test_a_mark_takes_no_new_room_so_a_full_disk_does_not_stop_it(tmp_path: Path) -> None:
+def test_a_mark_allocates_no_new_block_so_a_full_disk_does_not_stop_it(tmp_path: Path) -> None:
     path = tmp_path / "alive"
     written(path, 1)
     before = (path.stat().st_size, path.stat().st_blocks)
@@ -93,8 +94,20 @@ def test_a_mark_takes_no_new_room_so_a_full_disk_does_not_stop_it(tmp_path: Path
     assert (path.stat().st_size, path.stat().st_blocks) == before
 
 
-def test_a_closed_file_is_an_error_and_nobody_elses_descriptor(tmp_path: Path) -> None:
-    """The number of a closed descriptor is given to the next file that is opened."""
+def test_a_mark_of_the_version_before_is_read(tmp_path: Path) -> None:
+    body = (
+        b'{"number":7,"alive":{"boot":"b0070001","mono_ms":5,"at":"2026-11-25T09:00:00.000+08:00","clock":"synced",'
+        b'"run":"0000aaaa","link":true},"good_s":1795600000}'
+    )
+    (tmp_path / "alive").write_bytes(b"%08x %s" % (zlib.crc32(body), body))
+    file = LastAliveFile(tmp_path / "alive")
+    file.close()
+    assert file.previous is not None
+    assert (file.previous.number, file.previous.alive.mono_ms, file.previous.synced_s) == (7, 5, 1_795_600_000)
+
+
+def test_a_write_after_close_is_an_error_and_reaches_no_other_file(tmp_path: Path) -> None:
+    """The number of a closed descriptor is reused for the next file that is opened."""
     file = LastAliveFile(tmp_path / "alive")
     file.close()
     other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
@@ -105,7 +118,7 @@ def test_a_closed_file_is_an_error_and_nobody_elses_descriptor(tmp_path: Path) -
     os.close(other)
 
 
-def test_closing_waits_for_a_write_that_is_under_way(tmp_path: Path) -> None:
+def test_closing_waits_for_a_running_write(tmp_path: Path) -> None:
     file = LastAliveFile(tmp_path / "alive")
     errors: list[BaseException] = []
 
@@ -125,7 +138,7 @@ def test_closing_waits_for_a_write_that_is_under_way(tmp_path: Path) -> None:
     assert [str(error) for error in errors] == ["closed"]
 
 
-def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+def test_a_symbolic_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "target").write_bytes(b"mine")
     path_for(tmp_path / "o.db").symlink_to(tmp_path / "target")
     with pytest.raises(OSError):

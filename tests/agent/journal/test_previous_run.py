@@ -1,4 +1,4 @@
-"""How the run before ended, by every piece of evidence that there can be."""
+"""How the previous run ended, for every kind of evidence."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def run(boot: str = "b0070001", *, stopped: bool = False) -> Run:
     ],
     ids=[
         "stopped", "stopped, then another boot", "same boot", "another boot", "killed by the watchdog",
-        "killed by the watchdog and then the machine was started again", "a good end whose mark found no room", "unreadable",
+        "killed by the watchdog and then the machine was started again", "a clean end without room for its state", "unreadable",
     ],
 )  # fmt: skip
 def test_how_the_last_run_ended(before: Run | None, seen: Exit | None, end: str) -> None:
@@ -43,12 +43,14 @@ def test_how_the_last_run_ended(before: Run | None, seen: Exit | None, end: str)
 
 
 def noted(folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """As systemd runs it after the service's end."""
-    given = {**os.environ, "STATE_DIRECTORY": str(folder), **environment}
-    return subprocess.run([sys.executable, "-I", "-m", "agent.journal.exit_note"], env=given, check=True, timeout=60)
+    """Run the exit note as systemd does after the service has ended."""
+    variables = {**os.environ, "STATE_DIRECTORY": str(folder), **environment}
+    return subprocess.run(
+        [sys.executable, "-I", "-m", "agent.journal.exit_note"], env=variables, check=True, timeout=60
+    )
 
 
-def test_what_systemd_saw_of_the_end_is_kept_for_the_next_start(
+def test_what_systemd_saw_of_the_end_is_stored_for_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
@@ -62,7 +64,7 @@ def test_what_systemd_saw_of_the_end_is_kept_for_the_next_start(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'{"service_result": 1}'])
-def test_a_note_that_cannot_be_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+def test_an_unreadable_note_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     (tmp_path / "last-exit.json").write_bytes(content)
     assert exit_of(run()) is None
@@ -79,7 +81,7 @@ def test_a_run_that_systemd_did_not_start_has_no_note(tmp_path: Path, monkeypatc
     ("files", "of"),
     [((), "unknown"), (("up",), "service"), (("up", "stopping"), "machine"), (("stopping",), "machine")],
 )
-def test_a_stop_of_the_machine_is_told_from_a_stop_of_the_service(
+def test_a_stop_of_the_machine_is_distinguished_from_a_stop_of_the_service(
     tmp_path: Path, files: tuple[str, ...], of: Any
 ) -> None:
     (tmp_path / MACHINE).mkdir(parents=True)
