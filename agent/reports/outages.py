@@ -1,11 +1,19 @@
-"""The link's losses with their layer: what broke, as far as the probes of the line's driver show it.
+"""Outages of the link with their layer: what failed, as far as the probes of the line's driver show it.
 
-link lost -> link_down -> one look at the line at once, then as often as the rounds look -> link_layer on every change of
-belief -> link up -> link_up with the time it took and the layer that held for most of it
+link lost -> link_down -> one poll of the line at once, then at the poller's interval -> link_layer on every confirmed
+change -> link up -> link_up with the duration and the layer that lasted longest
 
-A link that comes and goes every few seconds fills no disk: so many losses an hour are told as they happen (fewer on a day whose
-flash budget is met), of the others only those that last, a minute after they began: the journal never says 'up' for longer while
-the line is down. The short ones are counted and told together with the next.
+The layer of an outage, from the line's reading and the link's reason code:
+
+lan          no cable, no Wi-Fi, no interface
+gateway      linked, but the router is silent or assigns no address
+access_line  the router answers, nothing beyond it does; or the carrier answers with its own page (arrears)
+internet     the access line works, but the broker's name cannot be resolved
+county       the line works: the county's broker, or the way to it
+
+A rate limit, so that a flapping link cannot fill the disk: OUTAGES_PER_HOUR are recorded as they happen
+(BUDGET_SPENT_PER_HOUR once the day's flash budget is spent), any other only if it lasts, one minute after it began: the
+journal never shows 'up' for longer than that while the link is down. The short ones are counted and reported with the next.
 """
 
 import asyncio
@@ -25,10 +33,10 @@ from drivers.reading import Condition, Reading
 
 log = logging.getLogger(__name__)
 
-CHECK_S = 5  # at what the board says: the rounds look again after so long where something is not believed yet
+CHECK_S = 5  # of the line's state: the poller polls a pending change again after this time
 OUTAGES_PER_HOUR = 20
-BUDGET_SPENT_PER_HOUR = 1  # where the flash is to be spared
-SHORT_OUTAGE_MS = 60_000  # a loss that ended by then may stay untold
+BUDGET_SPENT_PER_HOUR = 1  # once the day's flash budget is spent
+SHORT_OUTAGE_MS = 60_000  # an outage that is over by then may be suppressed
 MAX_LAYERS = 50
 _BY_REASON: dict[str, Layer] = {
     "no_interface": "lan",
@@ -42,10 +50,10 @@ _FROM_NEAR: tuple[Layer, ...] = ("unknown", "lan", "gateway", "access_line", "in
 
 
 class OutageLog:
-    """`changed` is called by the link; `run` belongs into the daemon's task group.
+    """`link_changed` is called by the link; `run` belongs into the daemon's task group.
 
-    `line` gives the line's devices as they stand on the board; None where the broker is on this very machine, which no line
-    leads to. `look` has them looked at once. `spare`: whether the day's flash budget is met.
+    `line_states` returns the states of the line's devices; None if the broker is on this machine, so that no line is
+    involved. `poll_line` polls them once. `budget_spent`: whether the day's flash budget is spent.
     """
 
     def __init__(
@@ -57,15 +65,15 @@ class OutageLog:
         self._rate_limit = RateLimit(OUTAGES_PER_HOUR)
         self._is_down = asyncio.Event()
         self._was_up = False
-        self._recorded = True  # of the present loss
-        self._suppressed_ms = 0  # how long losses were that nobody was told of
+        self._recorded = True  # of the current outage
+        self._suppressed_ms = 0  # total duration of the suppressed outages
         self._connection = 0  # that was lost
         self._why = ""
         self._down_ms = clock.mono_ms()
         self._layers: list[tuple[Layer, int]] = []
 
     async def link_changed(self, state: LinkState) -> None:
-        """Only ups and downs are entries; another reason for being down goes with the next one."""
+        """Only ups and downs are entries; a new reason while the link is down goes into the next entry."""
         self._why = state.why
         if state.up:
             await self._up(state)
@@ -97,7 +105,7 @@ class OutageLog:
 
     async def _record_long_outage(self) -> None:
         self._recorded = True
-        short = self._rate_limit.take_suppressed() - 1  # this one was counted too
+        short = self._rate_limit.take_suppressed() - 1  # this outage was counted too
         await self._record_down(short, self._clock.mono_ms() - self._down_ms)
 
     async def _record_down(self, suppressed: int, down_ms: int = 0) -> None:
@@ -124,17 +132,16 @@ class OutageLog:
         await self._record(up)
 
     async def _record_layer(self) -> None:
-        """Tell the layer of a loss that is told, where it is another than before; what is seen but not believed yet is
-        waited for."""
+        """Record the layer of a recorded outage if it has changed; a pending change of a reading is waited for."""
         if not self._recorded:
             return
-        seen: Sequence[DeviceState] = [] if self._line_states is None else self._line_states()
-        if any(one.debounced is not None and one.debounced.pending is not None for one in seen):
+        states: Sequence[DeviceState] = [] if self._line_states is None else self._line_states()
+        if any(one.debounced is not None and one.debounced.pending is not None for one in states):
             return
         if self._line_states is None:
             layer, reading = "county", None
         else:
-            layer, reading = farthest_layer((one.confirmed for one in seen), self._why)
+            layer, reading = farthest_layer((one.confirmed for one in states), self._why)
         before = self._layers[-1][0] if self._layers else None
         if layer == before or (layer == "unknown" and before is None) or len(self._layers) >= MAX_LAYERS:
             return
@@ -149,9 +156,9 @@ class OutageLog:
 
 
 def outage_layer(reading: Reading, why: str) -> Layer:
-    """The layer by one line; `why` is the code of the link's trouble (`common.mqtt.errors`).
+    """The layer by the reading of one line; `why` is the link's reason code (`common.mqtt.errors`). Pure.
 
-    `unknown` where the line could not be looked at.
+    `unknown` if the line could not be polled.
     """
     if known := _BY_REASON.get(reading.reason.code):
         return known
@@ -161,13 +168,13 @@ def outage_layer(reading: Reading, why: str) -> Layer:
 
 
 def farthest_layer(readings: Iterable[Reading], why: str) -> tuple[Layer, Reading | None]:
-    """With several lines: one that carries farther is enough. Without any, nobody knows."""
+    """The layer by several lines: the one that works farthest decides. `unknown` without a line."""
     found: list[tuple[Layer, Reading | None]] = [(outage_layer(reading, why), reading) for reading in readings]
     return max(found, key=lambda one: _FROM_NEAR.index(one[0])) if found else ("unknown", None)
 
 
 def longest_layer(layers: Iterable[tuple[Layer, int]], end_ms: int) -> Layer | None:
-    """The layer that held for most of the time up to `end_ms`; what was known before what was not."""
+    """The layer that lasted longest up to `end_ms`; a known layer is preferred to `unknown`."""
     total_ms: dict[Layer, int] = {}
     starts: list[tuple[Layer, int]] = [*layers, ("unknown", end_ms)]
     for (layer, from_ms), (_, to_ms) in pairwise(starts):

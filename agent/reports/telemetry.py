@@ -1,7 +1,8 @@
-"""What is reported by the clock: a heartbeat every minute, telemetry every five, housekeeping once an hour.
+"""Periodic reports: a heartbeat every minute, telemetry every five minutes, housekeeping once an hour.
 
-Heartbeats are the truth about 'alive' and are never kept; telemetry waits for a line, in memory first and on the disk by the
-hour, so that a quiet station writes next to nothing. When the day's flash budget is met it stays in memory, thinned.
+Heartbeats show that the daemon is alive now and are never stored; telemetry waits for a link, in memory first and written to
+the disk once an hour, so that a quiet station writes almost nothing. Once the day's flash budget is spent it stays in memory
+at lower resolution.
 """
 
 import asyncio
@@ -32,14 +33,14 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 60
 TELEMETRY_S = 300
 HOUSEKEEPING_S = 3600
-SPOOL_AFTER_SAMPLES = 12  # an hour in memory before they go to the disk together
-MAX_SAMPLES_IN_MEMORY = 48  # in memory where the disk takes nothing, or is to be spared
+SPOOL_AFTER_SAMPLES = 12  # an hour in memory before they are written to the disk together
+MAX_SAMPLES_IN_MEMORY = 48  # if the disk is full or the flash budget is spent
 SPOOL_BATCH = 20
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Limits(NamedTuple):
-    """Of the outbox, from its section of agent.toml."""
+    """Limits of the outbox, from its section of agent.toml."""
 
     archive_days: int
     telemetry_bytes: int
@@ -65,7 +66,7 @@ class Reports:
             group.create_task(self._housekeeping())
 
     async def heartbeat(self) -> Heartbeat:
-        """As of now; asks the outbox."""
+        """The heartbeat of this moment; reads the outbox."""
         backlog, oldest_s = await self._writer.ask(self._backlog_and_age)
         return Heartbeat(
             **stamped(self._clock), run=self._run_id, connection=self._link.state.connections,
@@ -90,11 +91,11 @@ class Reports:
             try:
                 await self._link.publish("heartbeat", msgspec.json.encode(await self.heartbeat()), qos=0)
             except LinkLost:
-                pass  # the link says so itself
+                pass  # the link reports it itself
             await self._clock.sleep(HEARTBEAT_S)
 
     async def _telemetry(self) -> None:
-        await self._clock.sleep(30)  # the first looks are done
+        await self._clock.sleep(30)  # until the first polls are done
         while True:
             sample = Telemetry(**stamped(self._clock), measures=await self.measures())
             self._samples += 1
@@ -105,13 +106,13 @@ class Reports:
                     await self._send_spooled()
                 if len(self._unsent) >= SPOOL_AFTER_SAMPLES:
                     await self.write_spool()
-            except sqlite3.Error as error:  # a full disk: what memory holds has to do
+            except sqlite3.Error as error:  # a full disk: the samples in memory stay there
                 log.error("telemetry: %s", error)
             spill.thin(self._unsent, MAX_SAMPLES_IN_MEMORY)
             await self._clock.sleep(TELEMETRY_S)
 
     async def measures(self) -> dict[str, int | float]:
-        """`<class>.<id>.<measure>` of every number on the board, and `agent.self.<measure>` of the daemon itself."""
+        """`<class>.<id>.<measure>` of every numeric measure, and `agent.self.<measure>` of the daemon itself."""
         backlog = await self._writer.ask(lambda box: box.backlog())
         own = {
             **process_measures(self._root),
@@ -124,20 +125,20 @@ class Reports:
 
     def _of_devices(self) -> dict[str, int | float]:
         return {
-            f"{seen.device_class}.{seen.id}.{name}": value
-            for seen in self._states.devices.values()
-            for name, value in seen.reading.measures.items()
+            f"{state.device_class}.{state.id}.{name}": value
+            for state in self._states.devices.values()
+            for name, value in state.reading.measures.items()
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
 
     async def write_spool(self) -> None:
-        """Put what is held in memory on the disk: hourly without a line, and at a clean stop. Raises sqlite3.Error.
+        """Write the samples in memory to the disk: hourly without a link, and at a clean stop. Raises sqlite3.Error.
 
-        Not on a day whose flash budget is met.
+        Not once the day's flash budget is spent.
         """
-        if (held := [sample.body for sample in self._unsent]) and not self._flash.met:
-            await self._writer.ask(lambda box: spill.keep(box, held, self._limits.telemetry_bytes))
-            del self._unsent[: len(held)]
+        if (bodies := [sample.body for sample in self._unsent]) and not self._flash.met:
+            await self._writer.ask(lambda box: spill.keep(box, bodies, self._limits.telemetry_bytes))
+            del self._unsent[: len(bodies)]
 
     async def _send_unsent(self) -> None:
         while self._unsent:
@@ -148,16 +149,16 @@ class Reports:
             self._unsent.pop()
 
     async def _send_spooled(self) -> None:
-        """Some of the backlog; forgotten in one transaction, which costs a fifth of the flash that one each does."""
+        """Send a batch of the spool, oldest first; deleted in one transaction, a fifth of the flash writes of one for each."""
         if self._flash.met:
             return
         sent = 0
-        for place, body in await self._writer.ask(lambda box: spill.oldest(box, SPOOL_BATCH)):
+        for rowid, body in await self._writer.ask(lambda box: spill.oldest(box, SPOOL_BATCH)):
             try:
                 await self._link.publish("telemetry", body, late=True)
             except (LinkLost, Refused):
                 break
-            sent = place
+            sent = rowid
         if sent:
             await self._writer.ask(lambda box: spill.drop(box, sent))
 
@@ -165,13 +166,13 @@ class Reports:
         while True:
             await self._clock.sleep(HOUSEKEEPING_S)
             turn_hour()
-            if self._flash.met:  # also deleting writes
+            if self._flash.met:  # deleting writes too
                 continue
-            if self._clock.quality() == "synced":  # an archive is not thrown away on a clock that may be wrong
+            if self._clock.quality() == "synced":  # never prune the archive by a clock that may be wrong
                 now_s = int(self._clock.now().timestamp())
                 try:
                     await self._writer.ask(lambda box, now_s=now_s: prune_aged(box, now_s, self._limits.archive_days))
-                except sqlite3.Error as error:  # also deleting needs room
+                except sqlite3.Error as error:  # deleting needs disk space too
                     log.error("the archive cannot be pruned: %s", error)
 
 
@@ -181,7 +182,7 @@ class _Stamp(msgspec.Struct):
 
 
 def process_measures(root: Path = Path("/")) -> dict[str, int]:
-    """`rss_bytes`, `threads`, `descriptors`, from /proc/self; what cannot be read is left out."""
+    """The daemon's own `rss_bytes`, `threads` and `descriptors`, from /proc/self; unreadable ones are left out."""
     own = root / "proc/self"
     found: dict[str, int] = {}
     try:

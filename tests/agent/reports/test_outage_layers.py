@@ -1,4 +1,4 @@
-"""At which layer a link is broken, from what the line's driver saw; and so many entries an hour."""
+"""The layer of an outage, from the readings of the line's driver; and the rate limit of entries."""
 
 import tomllib
 from pathlib import Path
@@ -33,7 +33,7 @@ def line(code: str, condition: Condition = Condition.WORKING) -> Reading:
         (line("nothing_to_ask", Condition.UNKNOWN), "", "unknown"),
     ],
 )
-def test_the_layer_by_what_the_line_answered(reading: Reading, why: str, layer: str) -> None:
+def test_the_layer_by_the_reading_of_the_line(reading: Reading, why: str, layer: str) -> None:
     assert outage_layer(reading, why) == layer
 
 
@@ -42,32 +42,32 @@ def test_every_reason_that_names_a_layer_is_one_that_the_lines_driver_knows() ->
     assert _BY_REASON.keys() <= tomllib.loads((folder / "reasons.toml").read_text("utf-8")).keys()
 
 
-def test_of_two_lines_the_one_that_carries_farther_counts() -> None:
+def test_of_two_lines_the_one_that_works_farther_counts() -> None:
     dead, alive = line("no_carrier", Condition.UNREACHABLE), line("rate_ok")
     assert farthest_layer([dead, alive], "refused") == ("county", alive)
     assert farthest_layer([alive, dead], "refused") == ("county", alive)
     assert farthest_layer([], "refused") == ("unknown", None)
 
 
-def test_the_cause_is_what_held_for_most_of_the_time() -> None:
+def test_the_cause_is_the_layer_that_lasted_longest() -> None:
     assert longest_layer([], 100) is None
     assert longest_layer([("county", 0)], 100) == "county"
     assert longest_layer([("county", 0), ("access_line", 10), ("county", 90)], 100) == "access_line"
-    assert longest_layer([("lan", 0), ("unknown", 1)], 100) == "lan", "what was known counts before what was not"
+    assert longest_layer([("lan", 0), ("unknown", 1)], 100) == "lan", "a known layer is preferred to unknown"
     assert longest_layer([("unknown", 0)], 100) == "unknown"
 
 
-def test_so_many_an_hour_are_told_and_the_rest_is_counted() -> None:
-    ration = RateLimit(3)
-    assert [ration.allows(n) for n in range(5)] == [True, True, True, False, False]
-    assert not ration.allows(HOUR_MS - 1)
-    assert ration.allows(HOUR_MS)
-    assert ration.take_suppressed() == 3
-    assert ration.take_suppressed() == 0
+def test_n_an_hour_are_allowed_and_the_rest_is_counted() -> None:
+    limit = RateLimit(3)
+    assert [limit.allows(n) for n in range(5)] == [True, True, True, False, False]
+    assert not limit.allows(HOUR_MS - 1)
+    assert limit.allows(HOUR_MS)
+    assert limit.take_suppressed() == 3
+    assert limit.take_suppressed() == 0
 
 
 def test_fewer_an_hour_are_allowed_for_a_while() -> None:
-    ration = RateLimit(3)
-    assert [ration.allows(n, 1) for n in range(3)] == [True, False, False]
-    assert ration.allows(3)
-    assert ration.suppressed == 2
+    limit = RateLimit(3)
+    assert [limit.allows(n, 1) for n in range(3)] == [True, False, False]
+    assert limit.allows(3)
+    assert limit.suppressed == 2

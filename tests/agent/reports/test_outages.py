@@ -1,4 +1,4 @@
-"""The link's losses with their layer, from the board of the line's driver."""
+"""Outages of the link with their layer, from the states of the line's devices."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,7 +20,7 @@ NO_LINE = Reading(condition=Condition.FAULTY, reason=Reason("access_line_down"))
 
 
 class Line:
-    """A line as its driver reads it; judged as the rounds do, each look is one reading."""
+    """A line, its reading set by the test and debounced as by the poller; each poll is one reading."""
 
     def __init__(self, clock: Any) -> None:
         self.clock, self.reading = clock, CARRIES
@@ -41,8 +41,8 @@ class Line:
     def _states(self) -> list[DeviceState]:
         return [DeviceState("broadband", "main", self.reading, "", "synced", self.debounced)]
 
-    async def confirms(self, reading: Reading) -> None:
-        """Read as often as it takes to be believed, and looked at by the outages."""
+    async def confirm(self, reading: Reading) -> None:
+        """Poll until the reading is confirmed, and let the outage log check it."""
         self.reading = reading
         for _ in range(3):
             await self.poll()
@@ -67,7 +67,7 @@ class Line:
         return [one for one in self.recorded if isinstance(one, LinkDown)]
 
     @property
-    def turns(self) -> list[str]:
+    def ups_and_downs(self) -> list[str]:
         return [one.name for one in self.recorded if isinstance(one, (LinkDown, LinkUp))]
 
 
@@ -78,14 +78,14 @@ async def line(clock: Any) -> AsyncIterator[Line]:
         yield one
 
 
-async def test_a_loss_is_told_at_once_and_its_layer_when_it_is_believed(line: Line) -> None:
+async def test_an_outage_is_recorded_at_once_and_its_layer_when_it_is_confirmed(line: Line) -> None:
     await line.up()
     await line.poll()
     line.reading = NO_GATEWAY
     await line.down()
     assert [one.name for one in line.recorded] == ["link_up", "link_down"]
-    assert line.polls == 2, "looked at at once"
-    await line.confirms(NO_GATEWAY)
+    assert line.polls == 2, "polled at once"
+    await line.confirm(NO_GATEWAY)
     layer = line.recorded[-1]
     assert isinstance(layer, LinkLayer)
     assert (layer.layer, layer.before, layer.why) == ("gateway", None, "no acknowledgement")
@@ -95,7 +95,7 @@ async def test_a_loss_is_told_at_once_and_its_layer_when_it_is_believed(line: Li
     assert line.recorded[-1] is layer, "recorded once"
 
 
-async def test_a_layer_that_is_seen_and_not_believed_yet_is_not_told(line: Line) -> None:
+async def test_a_pending_layer_is_not_recorded(line: Line) -> None:
     await line.up()
     await line.poll()
     line.reading = NO_LINE
@@ -104,15 +104,15 @@ async def test_a_layer_that_is_seen_and_not_believed_yet_is_not_told(line: Line)
     assert [one.name for one in line.recorded] == ["link_up", "link_down"]
 
 
-async def test_link_up_names_the_layer_that_held_longest_and_all_of_them(line: Line) -> None:
+async def test_link_up_names_the_layer_that_lasted_longest_and_all_of_them(line: Line) -> None:
     await line.up()
     await line.poll()
     began_ms = line.clock.mono_ms()
     await line.down()
     await line.clock.advance(20)
-    await line.confirms(NO_LINE)
+    await line.confirm(NO_LINE)
     await line.clock.advance(300)
-    await line.confirms(CARRIES)
+    await line.confirm(CARRIES)
     await line.up()
     up = line.recorded[-1]
     assert isinstance(up, LinkUp)
@@ -121,7 +121,7 @@ async def test_link_up_names_the_layer_that_held_longest_and_all_of_them(line: L
     assert up.down_ms == line.clock.mono_ms() - began_ms
 
 
-async def test_a_station_that_starts_without_a_line_tells_why_it_is_not_heard(line: Line) -> None:
+async def test_a_station_that_starts_without_a_line_records_the_layer(line: Line) -> None:
     line.reading = NO_LINE
     await line.down("OSError: Network is unreachable")
     await line.clock.advance(30)
@@ -131,7 +131,7 @@ async def test_a_station_that_starts_without_a_line_tells_why_it_is_not_heard(li
     assert isinstance(line.recorded[-1], LinkUp) and line.recorded[-1].cause == "access_line"
 
 
-async def test_another_reason_for_being_down_is_no_entry_of_its_own(line: Line) -> None:
+async def test_a_new_reason_while_the_link_is_down_makes_no_entry(line: Line) -> None:
     await line.up()
     await line.poll()
     for why in ("refused", "no route", "refused"):
@@ -152,18 +152,20 @@ async def test_a_flapping_link_fills_no_journal_and_is_counted(line: Line) -> No
     assert line.downs[-1].untold_ms == 2000 * line.downs[-1].untold
 
 
-async def test_a_flapping_link_on_a_day_without_budget_is_told_of_once_an_hour(line: Line) -> None:
+async def test_a_flapping_link_on_a_day_without_budget_is_recorded_once_an_hour(line: Line) -> None:
     line.budget_spent = True
     await line.up()
-    losses = 4 * 3600 // 5
-    for _ in range(losses):
+    outages = 4 * 3600 // 5
+    for _ in range(outages):
         await line.flap(down_s=2, up_s=3)
     assert 4 <= len(line.downs) <= 5
-    assert losses - 720 <= sum(1 + one.untold for one in line.downs) <= losses
+    assert outages - 720 <= sum(1 + one.untold for one in line.downs) <= outages
 
 
 @pytest.mark.parametrize("budget_spent", [False, True])
-async def test_a_loss_that_lasts_is_told_after_a_minute_however_many_there_were(line: Line, budget_spent: bool) -> None:
+async def test_an_outage_that_lasts_is_recorded_after_a_minute_however_many_there_were(
+    line: Line, budget_spent: bool
+) -> None:
     await line.up()
     line.budget_spent = budget_spent
     recorded = 1 if budget_spent else OUTAGES_PER_HOUR
@@ -171,7 +173,7 @@ async def test_a_loss_that_lasts_is_told_after_a_minute_however_many_there_were(
         await line.flap(down_s=3)
     line.reading = NO_LINE
     await line.down("cut")
-    await line.confirms(NO_LINE)
+    await line.confirm(NO_LINE)
     await line.clock.advance(SHORT_OUTAGE_MS / 1000 - CHECK_S - 1)
     assert len(line.downs) == recorded
     await line.clock.advance(1 + CHECK_S)
@@ -187,7 +189,7 @@ async def test_a_loss_that_lasts_is_told_after_a_minute_however_many_there_were(
     assert (up.cause, up.down_ms // 60_000) == ("access_line", 121)
 
 
-async def test_a_short_loss_after_another_gets_its_own_minute(line: Line) -> None:
+async def test_a_short_outage_after_another_gets_its_own_minute(line: Line) -> None:
     await line.up()
     line.budget_spent = True
     await line.flap(1)
@@ -199,35 +201,35 @@ async def test_a_short_loss_after_another_gets_its_own_minute(line: Line) -> Non
     assert [one.why for one in line.downs[1:]] == ["second"]
 
 
-async def test_a_loss_told_with_budget_has_its_end_told_without(line: Line) -> None:
+async def test_the_end_of_a_recorded_outage_is_recorded_even_without_budget(line: Line) -> None:
     await line.up()
     await line.down()
     line.budget_spent = True
     await line.up()
-    assert line.turns == ["link_up", "link_down", "link_up"]
+    assert line.ups_and_downs == ["link_up", "link_down", "link_up"]
 
 
-async def test_a_loss_held_back_has_its_end_held_back_also_where_the_budget_came_back(line: Line) -> None:
+async def test_the_end_of_a_suppressed_outage_is_suppressed_even_if_there_is_budget_again(line: Line) -> None:
     await line.up()
     line.budget_spent = True
     await line.flap(1)
     await line.down()
     line.budget_spent = False
     await line.up()
-    assert line.turns == ["link_up", "link_down", "link_up"]
+    assert line.ups_and_downs == ["link_up", "link_down", "link_up"]
     await line.flap(1)
-    assert line.turns[3:] == ["link_down", "link_up"]
+    assert line.ups_and_downs[3:] == ["link_down", "link_up"]
     assert line.downs[-1].untold == 1
 
 
-async def test_a_broker_on_this_very_machine_is_on_no_line(clock: Any) -> None:
+async def test_a_broker_on_this_machine_depends_on_no_line(clock: Any) -> None:
     recorded: list[Event] = []
 
     async def record(event: Event) -> None:
         recorded.append(event)
 
     async def poll() -> None:
-        raise AssertionError("nothing to look at")
+        raise AssertionError("there is no line to poll")
 
     outages = OutageLog(clock, record, poll, None)
     async with running(outages.run()):

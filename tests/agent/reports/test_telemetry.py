@@ -1,4 +1,4 @@
-"""Heartbeats, telemetry and housekeeping, on a clock that the test advances; where a broker is needed it is a real one."""
+"""Heartbeats, telemetry and housekeeping, on a clock that the test advances; if a broker is needed it is a real one."""
 
 import asyncio
 import contextlib
@@ -62,14 +62,14 @@ class Station:
                 await task
         await self.link.close(b"")
 
-    async def pass_samples(self, count: int) -> None:
-        """So many rounds of telemetry, each with the outbox's answer waited for."""
+    async def pass_intervals(self, count: int) -> None:
+        """N telemetry intervals, each with its work in the outbox done."""
         for _ in range(count):
             await self.clock.advance(300)
             await self.settle()
 
     async def settle(self) -> None:
-        """The outbox is asked what it holds, then given what is held."""
+        """Wait until the outbox has been read and the samples in memory are written to it."""
         for _ in range(3):
             await self.writer.ask(lambda _: None)
             await self.clock.advance(0)
@@ -79,7 +79,7 @@ def spilled(outbox: Outbox) -> list[Telemetry]:
     return [msgspec.json.decode(body, type=Telemetry) for _, body in spill.oldest(outbox, 10_000)]
 
 
-async def test_a_heartbeat_tells_what_waits_how_old_it_is_and_how_the_items_stand(
+async def test_a_heartbeat_reports_what_waits_how_old_it_is_and_the_verdicts(
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
     one = Station(writer, clock)
@@ -134,24 +134,24 @@ async def test_what_waits_from_before_this_boot_is_at_least_as_old_as_the_boot(
     assert (await Station(writer, clock).reports.heartbeat()).oldest_waiting_s == clock.mono_ms() // 1000
 
 
-async def test_telemetry_holds_the_numbers_of_the_board_and_nothing_else(writer: Writer, clock: Any) -> None:
+async def test_telemetry_holds_the_numeric_measures_and_nothing_else(writer: Writer, clock: Any) -> None:
     measures = await Station(writer, clock).reports.measures()
     of_devices = {name: value for name, value in measures.items() if not name.startswith("agent.self.")}
     assert of_devices == {"terminal.main.free_mb": 1.5, "terminal.main.count": 3}
 
 
-async def test_without_a_link_an_hour_of_telemetry_is_held_in_memory_and_then_written_at_once(
+async def test_without_a_link_an_hour_of_telemetry_stays_in_memory_and_is_then_written_together(
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
     one = Station(writer, clock)
     async with one.running():
         await clock.advance(30)
         await one.settle()
-        await one.pass_samples(SPOOL_AFTER_SAMPLES - 2)
+        await one.pass_intervals(SPOOL_AFTER_SAMPLES - 2)
         assert spilled(outbox) == []
-        await one.pass_samples(1)
+        await one.pass_intervals(1)
         assert len(spilled(outbox)) == SPOOL_AFTER_SAMPLES
-        await one.pass_samples(3)
+        await one.pass_intervals(3)
     assert [sample.mono_ms for sample in spilled(outbox)] == [
         1_030_000 + 300_000 * n for n in range(SPOOL_AFTER_SAMPLES)
     ]
@@ -178,11 +178,11 @@ async def test_telemetry_of_the_outage_is_sent_late_oldest_first_behind_what_is_
             await clock.advance(300)
             await until(lambda: spilled(outbox) == [])
             await until(lambda: len(county.of("telemetry")) == SPOOL_BATCH + 7)
-    heard = county.of("telemetry")
-    assert "n" not in heard[0].json["measures"], "live first"
-    late = [one.json["measures"]["n"] for one in heard if one.late]
+    received = county.of("telemetry")
+    assert "n" not in received[0].json["measures"], "live first"
+    late = [one.json["measures"]["n"] for one in received if one.late]
     assert late == list(range(SPOOL_BATCH + 5))
-    assert not any(one.retained for one in heard)
+    assert not any(one.retained for one in received)
 
 
 async def test_heartbeats_go_out_every_minute_while_the_link_is_up_and_never_late(
@@ -190,7 +190,7 @@ async def test_heartbeats_go_out_every_minute_while_the_link_is_up_and_never_lat
 ) -> None:
     one = Station(writer, clock, broker.port)
     with County(broker.host, broker.port) as county:
-        await clock.advance(600)  # nothing of the time without a link is kept
+        await clock.advance(600)  # heartbeats of the time without a link are not stored
         async with one.running():
             await until(one.link.up.is_set)
             for n in range(1, 4):
@@ -212,15 +212,15 @@ async def test_a_full_disk_ends_neither_telemetry_nor_the_daemon(
     async with one.running():
         await clock.advance(30)
         await one.settle()
-        await one.pass_samples(5 * SPOOL_AFTER_SAMPLES)
+        await one.pass_intervals(5 * SPOOL_AFTER_SAMPLES)
         assert spilled(outbox) == []
         assert MAX_SAMPLES_IN_MEMORY // 2 < len(one.reports._unsent) <= MAX_SAMPLES_IN_MEMORY, "memory is bounded"
         room.plenty()
-        await one.pass_samples(1)
+        await one.pass_intervals(1)
         assert len(spilled(outbox)) >= SPOOL_AFTER_SAMPLES
 
 
-async def test_the_archive_is_pruned_by_the_hour_and_only_on_a_clock_that_is_known(
+async def test_the_archive_is_pruned_hourly_and_only_by_a_synchronised_clock(
     writer: Writer, outbox: Outbox, clock: Any, until: Any
 ) -> None:
     old_s = int(clock.now().timestamp()) - 91 * 86_400
@@ -229,16 +229,18 @@ async def test_the_archive_is_pruned_by_the_hour_and_only_on_a_clock_that_is_kno
     one = Station(writer, clock)
     clock.known = "unsynced"
     async with one.running():
-        await one.pass_samples(13)
+        await one.pass_intervals(13)
         assert outbox.depth().archived == 1
         clock.known = "synced"
-        await one.pass_samples(13)
+        await one.pass_intervals(13)
         await until(lambda: outbox.depth().archived == 0)
-    assert outbox.depth().waiting == 1, "what the county has not is never pruned"
+    assert outbox.depth().waiting == 1, "what the county has not receipted is never pruned"
 
 
 @pytest.mark.parametrize("most", [2_000, 50_000])
-def test_a_long_outage_keeps_its_shape_and_stays_in_its_bytes(outbox: Outbox, most: int) -> None:
+def test_older_samples_of_a_long_outage_are_kept_at_lower_resolution_within_the_limit(
+    outbox: Outbox, most: int
+) -> None:
     for n in range(300):
         sample = Telemetry(boot="b0070001", at="2026-03-02T08:00:00.000+08:00", mono_ms=n, clock="synced", measures={})
         spill.keep(outbox, [msgspec.json.encode(sample)], most)
@@ -247,5 +249,5 @@ def test_a_long_outage_keeps_its_shape_and_stays_in_its_bytes(outbox: Outbox, mo
     assert kept == sorted(kept)
     assert kept[-1] == 299
     gaps = [later - earlier for earlier, later in pairwise([0, *kept])]
-    assert max(gaps) <= 64, "the beginning is there, and nowhere a hole"
-    assert gaps[-1] == 1, "what is newest is whole"
+    assert max(gaps) <= 64, "the beginning is there, without a gap"
+    assert gaps[-1] == 1, "the newest samples are all there"
