@@ -16,8 +16,9 @@ from agent.cli.screen_codes import ean13, qr, two_columns_a_character, two_rows_
 from agent.configuration.settings import load
 from drivers.reading import Scalar, YinongError
 from drivers.scan_gun.capture import Source
-from drivers.scan_gun.driver import ScanGun, Speed
+from drivers.scan_gun.driver import ScanGun
 from drivers.scan_gun.identity import Candidate, candidates, matching
+from drivers.scan_gun.options import Speed
 from drivers.scan_gun.recording import Entry
 from drivers.scan_gun.replay.learning import CODES, Learned, typed_by
 from drivers.scan_gun.replay.learning import learn as learned_from

@@ -10,76 +10,42 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
-
-import msgspec
-from msgspec import Meta
+from typing import Literal
 
 from drivers.reading import CannotLook, Condition, DriverError, Evidence, Found, Reading, Reason, Scalar
 from drivers.scan_gun.capture import RawCapture, Source
-from drivers.scan_gun.decoding.alt_codes import Alt
-from drivers.scan_gun.decoding.framing import Framer, Framing
+from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.identity import Candidate, at_path, candidates, matching, one_gun
 from drivers.scan_gun.opening import open_gun
+from drivers.scan_gun.options import ScanGunOptions
 from drivers.scan_gun.recording import OnEntry
-from drivers.scan_gun.session import Session, read_until_gone, sessions, wait_until_settled
+from drivers.scan_gun.session import Listening, Session, read_until_gone, wait_until_settled
 
 RECHECK_S = 5.0  # without a hotplug event
 SETTLE_S, SETTLE_TRIES = 0.5, 8  # udev sets links and permissions after the event
 OPEN_WAIT_S = 2.0  # of a look at a gun that was plugged in just now and is not open yet
 
-Speed: TypeAlias = Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400]
-Affix = Annotated[str, Meta(max_length=32, pattern=r"^[\x00-\x7f]*$", description="ASCII")]
-
-
 _ACKNOWLEDGE = {"none": b"", "bel": b"\x07", "ack": b"\x06"}
 
 
-class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The `[[device]]` table of a gun. With all defaults nothing is opened: `look` tells what could be configured."""
+class ScanGun(ScanGunOptions, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """A gun as configured. With all defaults nothing is opened: `look` reports what could be configured.
 
-    id: str
-    source: Literal["auto", "evdev", "serial", "hidpos"] = "auto"
-    port: str = "auto"  # a node or by-id / by-path link
-    usb: Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(:.+)?)?$")] = ""  # VID:PID[:SERIAL]
-    usb_port: Annotated[str, Meta(pattern=r"^([0-9]+-[0-9.]+)?$")] = ""  # socket as sysfs names it: 1-2.4
-    baud: Speed = 9600
-    parity: Literal["none", "even", "odd"] = "none"
-    data_bits: Literal[7, 8] = 8
-    suffix: Affix = "auto"
-    prefix: Affix = ""
-    aim: bool = False
-    multi_line: bool = False
-    caps: Literal["ignore", "host"] = "ignore"
-    charset: Annotated[str, Meta(pattern="^[0-9A-Za-z_.-]+$")] = "auto"  # a name that Python knows
-    alt: Alt = "auto"
-    silence_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
-    grab: Literal["exclusive", "pass_through", "shared"] = "exclusive"
-    acknowledge: Literal["none", "bel", "ack"] = "none"
+    `listen`, `look` and `confirm` of one gun share its session, so the daemon calls all three on the same object.
+    """
 
-    def __post_init__(self) -> None:
-        try:
-            "".encode("ascii" if self.charset == "auto" else self.charset)
-        except LookupError as error:
-            raise ValueError(f"charset: {error}") from error
-
-    @property
-    def framing(self) -> Framing:
-        return Framing(
-            prefix=self.prefix, suffix=self.suffix, aim=self.aim, multi_line=self.multi_line, charset=self.charset,
-            alt=self.alt, silence_ms=self.silence_ms,
-        )  # fmt: skip
-
-    @property
-    def configured(self) -> bool:
-        return self.port != "auto" or bool(self.usb or self.usb_port)
+    @cached_property
+    def _listening(self) -> Listening:
+        """State of this object, not an option: it is in no table and not compared (`dict=True` makes the room for it)."""
+        return Listening()
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:  # noqa: ARG002
         """Is the gun there, and can it be read? From sysfs and `listen`'s session; the gun itself is not touched."""
         if not self.configured:
             return _not_configured(candidates(root))
-        fits, session = self._matching(root), sessions.get(self.id)
+        fits, session = self._matching(root), self._listening.session
         if fits and session is not None and not session.open_node:
             await wait_until_settled(session, OPEN_WAIT_S)
             fits = self._matching(root)
@@ -117,7 +83,7 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         a device came or went; it is cleared here. What `deliver` raises ends the listening. Cancelling closes and joins
         everything, after what had been read is delivered. `heard` gets all that comes, for a recording.
         """
-        session = sessions[self.id] = Session()
+        session = self._listening.session = Session()
         framers: dict[str, Framer] = {}  # a gun keeps what was learned of it over an unplugging
         settling = 0
         try:
@@ -129,12 +95,11 @@ class ScanGun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 await self._wait(root, changed, SETTLE_S if 0 < settling <= SETTLE_TRIES else RECHECK_S, ended)
             await asyncio.Event().wait()  # no table names it: nothing is ever opened
         finally:
-            if sessions.get(self.id) is session:
-                del sessions[self.id]
+            self._listening.session = None
 
     def confirm(self) -> None:
         """Tell a serial gun, as `acknowledge` says, that its scan is kept. Never waits."""
-        sign, session = _ACKNOWLEDGE[self.acknowledge], sessions.get(self.id)
+        sign, session = _ACKNOWLEDGE[self.acknowledge], self._listening.session
         if sign and session and session.serial_fd is not None:
             with contextlib.suppress(OSError):
                 os.write(session.serial_fd, sign)

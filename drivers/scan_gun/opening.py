@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.identity import Candidate
+from drivers.scan_gun.options import ScanGunOptions
 from drivers.scan_gun.sources.decoder import Decoder
 
 if TYPE_CHECKING:
-    from drivers.scan_gun.driver import ScanGun
     from drivers.scan_gun.sources.pass_through import PassThrough
 
 
@@ -26,20 +26,20 @@ class Opened(NamedTuple):
         os.close(self.fd)
 
 
-def open_gun(table: "ScanGun", gun: Candidate, framer: Framer) -> Opened:
+def open_gun(options: ScanGunOptions, gun: Candidate, framer: Framer) -> Opened:
     """Errors: OSError (EBUSY: another program holds it)."""
     if gun.source == "serial":
         from drivers.scan_gun.sources.serial_port import open_serial
 
-        return Opened(*open_serial(gun.node, framer, table.baud, table.parity, table.data_bits))
+        return Opened(*open_serial(gun.node, framer, options.baud, options.parity, options.data_bits))
     if gun.source == "hidpos":
         from drivers.scan_gun.sources.hidpos import open_hidpos
 
         return Opened(*open_hidpos(gun.node, framer, gun.vendor))
     from drivers.scan_gun.sources.evdev import open_evdev, ungrab
 
-    opened = Opened(*open_evdev(gun.node, framer, table.caps, table.grab))
-    if table.grab != "pass_through":
+    opened = Opened(*open_evdev(gun.node, framer, options.caps, options.grab))
+    if options.grab != "pass_through":
         return opened
     from drivers.scan_gun.sources.pass_through import open_pass_through
 

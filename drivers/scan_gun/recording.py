@@ -2,19 +2,18 @@
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
-if TYPE_CHECKING:
-    from drivers.scan_gun.driver import ScanGun
+from drivers.scan_gun.options import ScanGunOptions
 
 Entry: TypeAlias = dict[str, Any]
 OnEntry: TypeAlias = Callable[[Entry], None]  # gets one entry of the recording; called in the loop's thread
 Mark: TypeAlias = Literal["opened", "quiet", "unplugged", "stopped"]
 
 
-def first_line(options: "ScanGun") -> str:
+def first_line(options: ScanGunOptions) -> str:
     """The options of the gun's table that are not the default, for the recording's first line."""
     values = cast("dict[str, Any]", msgspec.to_builtins(options))
     defaults = cast("dict[str, Any]", msgspec.to_builtins(type(options)(id=options.id)))

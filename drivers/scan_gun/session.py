@@ -26,7 +26,10 @@ class Session(msgspec.Struct):
     not_passed_on: str = ""  # why what the gun types cannot be typed again (`grab = "pass_through"`)
 
 
-sessions: dict[str, Session] = {}  # by gun id; a gun is listened to once in a process
+class Listening(msgspec.Struct):
+    """What a gun's `listen` shares with its `look` and `confirm`."""
+
+    session: Session | None = None  # only while `listen` runs
 
 
 async def wait_until_settled(session: Session, within_s: float) -> None:

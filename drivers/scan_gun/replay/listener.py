@@ -4,9 +4,9 @@ import asyncio
 
 from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.decoding.framing import Framer, Framing
-from drivers.scan_gun.driver import ScanGun, Speed
 from drivers.scan_gun.identity import Candidate
 from drivers.scan_gun.opening import open_gun
+from drivers.scan_gun.options import ScanGunOptions, Speed
 from drivers.scan_gun.recording import Entry
 from drivers.scan_gun.session import read_until_gone
 
@@ -16,7 +16,7 @@ class GunListener:
 
     def __init__(self, device: Candidate, received: asyncio.Event, baud: Speed = 9600) -> None:
         self.device, self._received = device, received
-        self._options = ScanGun(id="learn", grab="shared", baud=baud)
+        self._options = ScanGunOptions(id="learn", grab="shared", baud=baud)
         self._leds: dict[str, Entry] = {}
         self._entries: list[Entry] = []
         self._fd: int | None = None

@@ -22,7 +22,7 @@ from msgspec import Meta
 from drivers.scan_gun.capture import RawCapture, Source
 from drivers.scan_gun.decoding.framing import Framer
 from drivers.scan_gun.decoding.keys import Caps
-from drivers.scan_gun.driver import ScanGun
+from drivers.scan_gun.options import ScanGunOptions
 from drivers.scan_gun.recording import Entry, Mark
 from drivers.scan_gun.replay.errors import bad_form, not_json, wrong_option
 from drivers.scan_gun.sources.evdev import EvdevDecoder
@@ -158,7 +158,7 @@ def _kind_of(entry: Any, source: Source) -> type[_Event | _Chunk | _Marked]:
 def _gun(options: dict[str, Any], device: str | None, source: Source) -> _Gun:
     table = {key: value for key, value in options.items() if key != "class"}
     table = {"id": device or "gun"} | table | ({"id": device} if device else {})
-    gun = msgspec.convert(table, ScanGun)
+    gun = msgspec.convert(table, ScanGunOptions)
     gun.id.encode()  # half a surrogate pair, which JSON can escape, could not be printed
     return _Gun(Framer(gun.id, device or "recording", source, gun.framing), source, gun.caps)
 
