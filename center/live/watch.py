@@ -79,7 +79,7 @@ class WatchScreen:
                 live.update(self.render(max(1, self._console.height - 6)), refresh=True)
                 await asyncio.sleep(1)
 
-    # ears
+    # listener
 
     def connected(self, wire: Wire, resumed: bool) -> None:  # noqa: ARG002
         self._link_error = ""
@@ -157,9 +157,9 @@ class WatchScreen:
             for _, device in sorted(view.devices.items())
             if self._show_all or device.condition in TROUBLE or device.condition is Condition.UNKNOWN
         ]
-        working = len(view.devices) - len(lines)
-        if working:
-            lines.append(Text(word((f"{working} 件正常", f"{working} working"), self._lang), "green"))
+        ok = len(view.devices) - len(lines)
+        if ok:
+            lines.append(Text(word((f"{ok} 件正常", f"{ok} ok"), self._lang), "green"))
         return Text("\n").join(lines)
 
     def _device(self, device: Device) -> Text:

@@ -1,1 +1,1 @@
-"""From MQTT into the store, and receipts back; parcels that came by USB stick."""
+"""MQTT in, receipts out; and the import of parcels."""

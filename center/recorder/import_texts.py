@@ -1,4 +1,4 @@
-"""What `yinong-center import` says of each parcel, in Chinese or English."""
+"""The output of `yinong-center import` for each parcel, in Chinese or English."""
 
 from center.recorder.importing import ImportedParcel, RejectedParcel
 from common.parcel import key_digits
@@ -12,7 +12,7 @@ NOTHING = ("没有找到数据包(*.yinong)", "no parcels (*.yinong) found")
 
 
 def lines(one: ImportedParcel | RejectedParcel, lang: Lang) -> list[str]:
-    """For people; the first names the file or the terminal."""
+    """The lines for one parcel; the first names the file or the terminal."""
 
     def say(zh: str, en: str) -> str:
         return zh if lang == "zh" else en

@@ -1,9 +1,9 @@
-"""`yinong-center import`: parcels that came by hand, through the same door as what comes over the wire.
+"""`yinong-center import`: parcels that came by USB stick, stored in the same way as messages that came over MQTT.
 
-    file -> copy -> seal, signature -> whose? -> one of the terminal's keys? -> every row read once -> Store.keep … -> receipts
+    file -> copy -> seal, signature -> terminal -> one of its keys? -> every row read once -> Store.ingest … -> receipts
 
-A parcel is taken whole or refused whole, with the reason. It is copied first, so that what was checked is what is stored and
-the stick may be pulled. Runs beside the recorder on the same database: both try again where the other one writes.
+A parcel is imported whole or rejected whole, with the reason. It is copied first, so that what was checked is what is stored,
+and the stick may be pulled. The recorder may run on the same database: each retries while the other one writes.
 """
 
 import shutil
@@ -23,18 +23,18 @@ from common.parcel import SUFFIX, BadParcel, Manifest, Reading, Seal, key_digits
 from common.station import Terminal
 
 T = TypeVar("T")
-BATCH = 500  # rows in a transaction: the recorder waits some ten milliseconds for it
-TRIES = 10  # each waits for the database 5 s by itself
+BATCH = 500  # rows in a transaction: the recorder waits tens of milliseconds for it
+TRIES = 10  # each waits up to 5 s for the database by itself
 
 
 class ImportedParcel(NamedTuple):
-    """What one parcel gave."""
+    """The outcome of one parcel."""
 
     path: Path
     manifest: Manifest
     result: Ingested  # heads: of every outbox id in it
-    first_imported_at: str | None  # when the same parcel was imported first, if it was
-    keys: tuple[KnownKey, ...]  # all that are known of the terminal
+    first_imported_at: str | None  # when the same parcel was first imported, if it was
+    keys: tuple[KnownKey, ...]  # all known keys of the terminal
 
     @property
     def gaps(self) -> list[tuple[str, int, int]]:
@@ -59,7 +59,7 @@ def import_parcels(
 ) -> Iterator[ImportedParcel | RejectedParcel]:
     """One after the other; a folder stands for the parcels in it. `trusted`: fingerprints that an operator vouches for.
 
-    Raises StoreError where the database stays locked or away: what was not told of goes again, and is stored once.
+    Raises StoreError if the database stays locked or unreachable. The import can then be repeated: each row is stored once.
     """
     digits = {_digits(one) for one in trusted}
     for path in _files(paths):
@@ -78,7 +78,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
             continue
         for file in sorted(path.glob(f"*{SUFFIX}")):
-            if not file.name.startswith("."):  # some systems put shadows of files on sticks
+            if not file.name.startswith("."):  # macOS puts a hidden `._` file beside each file on a stick
                 yield file
 
 
@@ -94,15 +94,15 @@ def _import(store: Store, path: Path, file: BinaryIO, trusted: set[str]) -> Impo
     reading = Reading(file)
     keys = _known_keys(store, reading.terminal, seal, trusted)
     for _ in reading.rows():
-        pass  # the whole of it makes sense, before anything of it is stored
-    kept = _store_rows(store, reading.terminal, Reading(file))
-    return ImportedParcel(path, reading.manifest, kept, _record_parcel(store, reading, seal), keys)
+        pass  # every row can be read, before any of them is stored
+    result = _store_rows(store, reading.terminal, Reading(file))
+    return ImportedParcel(path, reading.manifest, result, _record_parcel(store, reading, seal), keys)
 
 
 def _known_keys(store: Store, terminal: Terminal, seal: Seal, trusted: set[str]) -> tuple[KnownKey, ...]:
-    """The terminal's keys, the seal's among them. Raises BadParcel."""
+    """The terminal's keys, including the seal's. Raises BadParcel."""
 
-    def look() -> list[KnownKey]:
+    def query() -> list[KnownKey]:
         with store.transaction() as (connection, insert, now):
             known = parcels.keys_of(connection, terminal)
             if seal.key not in (one.key for one in known) and _digits(key_digits(seal.key)) in trusted:
@@ -110,7 +110,7 @@ def _known_keys(store: Store, terminal: Terminal, seal: Seal, trusted: set[str])
                 return parcels.keys_of(connection, terminal)
             return known
 
-    known = _with_retries(look)
+    known = _with_retries(query)
     if seal.key in (one.key for one in known):
         return tuple(known)
     digits = key_digits(seal.key)
@@ -129,19 +129,19 @@ def _store_rows(store: Store, terminal: Terminal, reading: Reading) -> Ingested:
     total, outboxes = Ingested(), dict[str, None]()
     while batch := list(islice(rows, BATCH)):
         outboxes |= dict.fromkeys(row.outbox for row in batch)
-        taken = [parse_row(terminal, *row) for row in batch]
-        total = _sum(total, _with_retries(lambda taken=taken: _ingest(store, taken)))
+        parsed = [parse_row(terminal, *row) for row in batch]
+        total = _sum(total, _with_retries(lambda parsed=parsed: _ingest(store, parsed)))
     heads = _with_retries(lambda: store.heads((terminal, outbox) for outbox in outboxes))
     return total._replace(heads=heads)
 
 
-def _ingest(store: Store, taken: list[Parsed]) -> Ingested:
+def _ingest(store: Store, batch: list[Parsed]) -> Ingested:
     try:
-        return store.ingest(taken, imported=True)
+        return store.ingest(batch, imported=True)
     except StoreRejected:
         pass
     total = Ingested()
-    for one in taken:  # the database takes all but some: those as bytes
+    for one in batch:  # the database rejects some: those are set aside as bytes
         try:
             total = _sum(total, store.ingest([one], imported=True))
         except StoreRejected as error:
@@ -157,22 +157,22 @@ def _sum(one: Ingested, other: Ingested) -> Ingested:
 
 
 def _record_parcel(store: Store, reading: Reading, seal: Seal) -> str | None:
-    def note() -> str | None:
+    def record() -> str | None:
         with store.transaction() as (connection, insert, now):
-            before = parcels.imported_at(connection, seal.digest)
+            first_imported_at = parcels.imported_at(connection, seal.digest)
             manifest = reading.manifest
             line = {
                 "digest": seal.digest, "key": seal.key, "packed_at": manifest.at, "imported_at": now, "rows": manifest.rows
             }  # fmt: skip
             outboxes = {span.outbox for span in manifest.spans}
             parcels.record_parcel(connection, insert, reading.terminal, line, outboxes)
-            return before
+            return first_imported_at
 
-    return _with_retries(note)
+    return _with_retries(record)
 
 
 def _with_retries(work: Callable[[], T]) -> T:
-    """The recorder may hold the database: every try waits for it by itself. Raises StoreError in the end."""
+    """The recorder may have locked the database: every try waits for it by itself. Raises StoreError of the last try."""
     for _ in range(TRIES - 1):
         try:
             return work()

@@ -1,9 +1,9 @@
-"""`yinong-center record`: what the terminals send is stored, and only then acknowledged and receipted.
+"""`yinong-center record`: terminals' messages are stored, and only then acknowledged and receipted.
 
-    broker -> heard -> [batch: 200 messages or 50 ms] -> intake -> Store.keep, commit -> PUBACK -> receipt (retained)
+    broker -> received -> [batch: 200 messages or 50 ms] -> intake -> Store.ingest, commit -> PUBACK -> receipt (retained)
 
-The broker keeps a persistent session for the recorder's fixed client id; a PUBACK goes out after the commit, so that a
-recorder that dies gets what it had not stored again. Stored twice is stored once.
+The broker keeps a persistent session for the recorder's fixed client id. A PUBACK is sent after the commit, so that the
+broker delivers again what a recorder that died had not stored. A message delivered twice is stored once.
 """
 
 import asyncio
@@ -32,17 +32,17 @@ from common.station import Terminal
 log = logging.getLogger("yinong.record")
 
 BATCH = 200  # messages in one commit, at most
-BATCH_S = 0.05  # and no message waits longer for the others
-HEARTBEAT_COMMIT_S = 10  # last values of heartbeats are worth a commit of their own so often
-RECEIPT_INTERVAL_S = 1.0  # a terminal gets one receipt in so long, at most
+BATCH_S = 0.05  # a message waits at most this long for others
+HEARTBEAT_COMMIT_S = 10  # heartbeats are committed at this interval
+RECEIPT_INTERVAL_S = 1.0  # between two receipts to one terminal, at least
 RECEIPTS_IN_FLIGHT = 20
-IMPORT_POLL_S = 5  # what came by hand is looked for so often
+IMPORT_POLL_S = 5  # the store is polled for imported parcels at this interval
 LEAVES = ("state", "heartbeat", "device/#", "standard", "journal", "scan", "telemetry", "reply")
 RECEIVE_MAXIMUM = 2 * BATCH
 
 
 class _Uncommitted(NamedTuple):
-    """A message that is not committed yet, and where its PUBACK goes."""
+    """A message that is not committed yet, and the connection and id for its PUBACK."""
 
     wire: Wire
     mid: int
@@ -55,13 +55,13 @@ class Recorder:
     def __init__(self, store: Store, clock: Clock, *, simulated: bool = False) -> None:
         self._store, self._clock, self._accept_simulated = store, clock, simulated
         self._wire: Wire | None = None
-        self._subscribing: int | None = None  # message id; None once it is granted
+        self._subscribing: int | None = None  # message id; None once granted
         self._resumed = False
         self._uncommitted: list[_Uncommitted] = []
-        self._heartbeats: dict[str, Arrived] = {}  # by topic: a newer one replaces the older, as none is a row
+        self._heartbeats: dict[str, Arrived] = {}  # by topic: a newer one replaces the older; a heartbeat is no row
         self._some, self._full, self._closing = asyncio.Event(), asyncio.Event(), False
         self._due: dict[tuple[Terminal, str], int] = {}
-        self._parcels: dict[tuple[Terminal, str], tuple[str, ...]] = {}  # of those few whose rows came by hand
+        self._parcels: dict[tuple[Terminal, str], tuple[str, ...]] = {}  # only of outboxes with imported rows
         self._any_due = asyncio.Event()
         self._not_before: dict[Terminal, float] = {}
         self._in_flight: dict[int, Head] = {}
@@ -70,7 +70,7 @@ class Recorder:
         self.up = asyncio.Event()  # connected, and subscribed
 
     async def run(self, broker: Broker, client_id: str, session_expiry_s: int, stop: asyncio.Event) -> None:
-        """Until `stop`; then what was heard is committed and receipted, within 5 s."""
+        """Run until `stop`; then what was received is committed and receipted, within 5 s."""
         session = Session(
             client_id, clean_start=False, expiry_s=session_expiry_s, receive_maximum=RECEIVE_MAXIMUM, manual_ack=True
         )
@@ -98,7 +98,7 @@ class Recorder:
             for loop in loops:
                 loop.cancel()
 
-    # ears
+    # listener
 
     def connected(self, wire: Wire, resumed: bool) -> None:
         self._wire, self._resumed = wire, resumed
@@ -110,22 +110,22 @@ class Recorder:
             log.warning("connection lost: %s", _describe(why))
         self._wire = None
         self.up.clear()
-        self._uncommitted.clear()  # not acknowledged: they come again, and do not pile up while the store is down
-        for head in self._in_flight.values():  # nobody knows whether these arrived
+        self._uncommitted.clear()  # not acknowledged: delivered again, and they do not pile up while the store is down
+        for head in self._in_flight.values():  # it is unknown whether these arrived
             self._due.setdefault((head.terminal, head.outbox), head.upto)
         self._in_flight.clear()
 
     def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:
         if self._closing:
-            return  # not acknowledged: it comes again
+            return  # not acknowledged: it is delivered again
         try:
-            where = message.topic
+            name = message.topic
         except UnicodeDecodeError:
-            where = ""
+            name = ""
         user: list[tuple[str, str]] = getattr(message.properties, "UserProperty", [])
-        arrived = Arrived(where, bytes(message.payload), message.retain, LATE in user, SIMULATED in user)
+        arrived = Arrived(name, bytes(message.payload), message.retain, LATE in user, SIMULATED in user)
         if message.qos == 0:
-            self._heartbeats[where] = arrived
+            self._heartbeats[name] = arrived
             return
         self._uncommitted.append(_Uncommitted(wire, message.mid, arrived))
         self._some.set()
@@ -137,13 +137,13 @@ class Recorder:
             self._subscribed(reason)
         head = self._in_flight.pop(mid, None)
         if head is not None and reason.is_failure:
-            log.error("the broker refused a receipt for %s: %s", head.terminal.name, reason)
+            log.error("the broker rejected a receipt for %s: %s", head.terminal.name, reason)
             self._not_before[head.terminal] = self._now_s() + 30
             self._due.setdefault((head.terminal, head.outbox), head.upto)
         self._any_due.set()
 
     def _subscribed(self, reason: ReasonCode) -> None:
-        """A recorder that may not read what terminals send looks well and hears nothing: that is no connection."""
+        """A recorder whose subscription is rejected would appear to work and receive nothing: drop the connection."""
         self._subscribing, wire = None, self._wire
         if reason.is_failure and wire:
             wire.drop(Trouble("subscription_refused", str(reason)))
@@ -155,86 +155,85 @@ class Recorder:
     # storing
 
     async def _ingest_loop(self) -> None:
-        beats_at = self._now_s() + HEARTBEAT_COMMIT_S
+        heartbeats_at = self._now_s() + HEARTBEAT_COMMIT_S
         while True:
             try:
-                async with asyncio.timeout(max(0.0, beats_at - self._now_s())):
+                async with asyncio.timeout(max(0.0, heartbeats_at - self._now_s())):
                     await self._some.wait()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(BATCH_S):
                         await self._full.wait()
             except TimeoutError:
                 pass
-            beats = self._now_s() >= beats_at
-            await self._commit(beats)
-            if beats:
-                beats_at = self._now_s() + HEARTBEAT_COMMIT_S
+            with_heartbeats = self._now_s() >= heartbeats_at
+            await self._commit(with_heartbeats)
+            if with_heartbeats:
+                heartbeats_at = self._now_s() + HEARTBEAT_COMMIT_S
 
-    async def _commit(self, beats: bool) -> None:
-        """Store the next batch, however long the store needs; then acknowledge it."""
+    async def _commit(self, with_heartbeats: bool) -> None:
+        """Store the next batch, however long the store takes; then acknowledge it."""
         batch, self._uncommitted = self._uncommitted[:BATCH], self._uncommitted[BATCH:]
-        quiet, self._heartbeats = (self._heartbeats, {}) if beats else ({}, self._heartbeats)
+        heartbeats, self._heartbeats = (self._heartbeats, {}) if with_heartbeats else ({}, self._heartbeats)
         if not self._uncommitted:
             self._some.clear()
         if len(self._uncommitted) < BATCH:
             self._full.clear()
-        worth = [
-            taken for arrived in (*quiet.values(), *(held.arrived for held in batch)) if (taken := self._parse(arrived))
-        ]
-        if worth:
-            await self._ingest_with_retries(worth)
-        for held in batch:  # in the order of arrival, as MQTT 5 wants it (4.6)
-            held.wire.acknowledge(held.mid)
+        arrivals = (*heartbeats.values(), *(message.arrived for message in batch))
+        parsed = [facts for arrived in arrivals if (facts := self._parse(arrived))]
+        if parsed:
+            await self._ingest_with_retries(parsed)
+        for message in batch:  # in the order of arrival, as MQTT 5 requires (4.6)
+            message.wire.acknowledge(message.mid)
 
     def _parse(self, arrived: Arrived) -> Parsed | None:
-        """None for a simulated station, where none is wanted."""
+        """None if the station is simulated and simulated stations are not accepted."""
         name, _ = split_topic(arrived.topic) or ("", "")
-        taken = parse(arrived)
-        if arrived.simulated or name in self._simulated or (taken.state and taken.state[1].simulated):
-            if taken.state and taken.state[1].simulated:
+        parsed = parse(arrived)
+        if arrived.simulated or name in self._simulated or (parsed.state and parsed.state[1].simulated):
+            if parsed.state and parsed.state[1].simulated:
                 self._simulated.add(name)
             if not self._accept_simulated:
                 self.counts["simulated, ignored"] += 1
                 return None
-        return taken
+        return parsed
 
-    async def _ingest_with_retries(self, worth: list[Parsed]) -> None:
+    async def _ingest_with_retries(self, batch: list[Parsed]) -> None:
         wait_s = 0.5
         while True:
             try:
                 try:
-                    self._ingest(worth)
+                    self._ingest(batch)
                 except StoreRejected:
-                    self._ingest_singly(worth)
+                    self._ingest_singly(batch)
                 return
             except StoreError as error:
                 log.error("nothing can be stored, and nothing is acknowledged: %s", error)
             await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
             wait_s = min(30.0, wait_s * 2)
 
-    def _ingest(self, worth: list[Parsed]) -> None:
-        kept = self._store.ingest(worth)
-        born = [
-            (terminal, state.outbox)
-            for terminal, state in (t.state for t in worth if t.state)
-            if state.state == "online"
-        ]
-        for head in (*kept.heads, *(self._store.heads(born) if born else ())):
+    def _ingest(self, batch: list[Parsed]) -> None:
+        ingested = self._store.ingest(batch)
+        states = [parsed.state for parsed in batch if parsed.state]
+        births = [(terminal, state.outbox) for terminal, state in states if state.state == "online"]
+        for head in (*ingested.heads, *(self._store.heads(births) if births else ())):
             self._queue_receipt(head)
-        for terminal in kept.changed_keys:
-            log.warning("%s told another export key: it stands beside the one before", terminal.name)
+        for terminal in ingested.changed_keys:
+            log.warning("%s reported another export key; the previous one stays valid", terminal.name)
         self.counts.update(
-            stored=kept.stored, duplicates=kept.duplicates, conflicts=kept.conflicts, set_aside=kept.set_aside
+            stored=ingested.stored,
+            duplicates=ingested.duplicates,
+            conflicts=ingested.conflicts,
+            set_aside=ingested.set_aside,
         )
 
-    def _ingest_singly(self, worth: list[Parsed]) -> None:
-        """The database takes all but some: those are set aside as bytes, so that nothing stands still for them."""
-        for taken in worth:
+    def _ingest_singly(self, batch: list[Parsed]) -> None:
+        """The database rejects some: those are set aside as bytes, so that they do not block the others."""
+        for parsed in batch:
             try:
-                self._ingest([taken])
+                self._ingest([parsed])
             except StoreRejected as error:
-                log.error("the store refuses a message: %s", error)
-                self._ingest([taken.as_set_aside(str(error)[:500])])
+                log.error("the store rejects a message: %s", error)
+                self._ingest([parsed.as_set_aside(str(error)[:500])])
 
     # receipts
 
@@ -248,12 +247,12 @@ class Recorder:
                 self._any_due.set()
 
     async def _poll_imports(self) -> None:
-        """Receipts for what `yinong-center import` stored beside this recorder."""
+        """Receipts for what `yinong-center import` stored."""
         while True:
             try:
                 heads = self._store.imported_outboxes()
             except StoreError as error:
-                log.error("what came by hand cannot be looked for: %s", error)
+                log.error("cannot poll for imported parcels: %s", error)
                 heads = ()
             for head in heads:
                 self._queue_receipt(head)
@@ -300,19 +299,19 @@ class Recorder:
                     self._send_receipts(at_once=True)
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            log.warning("stopped before every receipt was acknowledged: the terminals ask again")
+            log.warning("stopped before every receipt was acknowledged: the terminals request them on the next birth")
         log.info("stopped; %s", self._counts_text())
 
     async def _log_counts(self) -> None:
-        said: Counter[str] = Counter()
+        logged: Counter[str] = Counter()
         while True:
             await asyncio.sleep(60)
-            if said != self.counts:
-                said = self.counts.copy()
+            if logged != self.counts:
+                logged = self.counts.copy()
                 log.info("%s", self._counts_text())
 
     def _counts_text(self) -> str:
-        return ", ".join(f"{name} {count}" for name, count in self.counts.items() if count) or "nothing came"
+        return ", ".join(f"{name} {count}" for name, count in self.counts.items() if count) or "nothing received"
 
     def _now_s(self) -> float:
         return self._clock.mono_ms() / 1000

@@ -183,7 +183,7 @@ class SimulatedStation:
             self._counts["resent"] += 1
             self._resend()
 
-    # ears
+    # listener
 
     def connected(self, wire: Wire, resumed: bool) -> None:  # noqa: ARG002  # the session holds nothing that is needed
         self._wire, self._loss_expected = wire, False
