@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from agent.configuration.settings import Loaded, Settings
-from agent.control.camera import CameraDesk
+from agent.control.camera import CameraRequests
 from agent.control.commands import Commands
-from agent.control.export import ParcelDesk
-from agent.control.scans import ScanAnswers
-from agent.control.socket import Answerer, serve
-from agent.control.status import Answers, Parts
+from agent.control.export import ExportRequests
+from agent.control.scans import ScanRequests
+from agent.control.socket import RequestHandler, serve
+from agent.control.status import Parts, StatusRequests
 from agent.devices.checks import verdicts_now
 from agent.devices.debounce import Debounced
 from agent.devices.poller import Poller
@@ -35,8 +35,8 @@ from agent.outbox.writer import Writer
 from agent.reports.outages import OutageLog
 from agent.reports.telemetry import Limits, Reports
 from agent.scans.captures import Captures
-from agent.scans.card_actions import CardDesk
-from agent.scans.feedback import signals
+from agent.scans.card_actions import CardActions
+from agent.scans.feedback import open_feedback
 from agent.uplink.delivery import Delivery, Pace
 from agent.uplink.inbox import Inbox
 from agent.uplink.link import Link
@@ -80,14 +80,14 @@ class Runtime:
             budget_spent=lambda: self.flash.met,
         )  # fmt: skip
         station, key = self.settings.terminal.key, _card_key(outbox.path)
-        desk = CardDesk(
+        cards = CardActions(
             station, key, clock, self.writer,
-            {"CHECK": lambda: self._answers.card_check(), "MEASURE": lambda: self._answers.card_measure()},
-            lambda answer: self.captures.show(answer),
+            {"CHECK": lambda: self._status.card_check(), "MEASURE": lambda: self._status.card_measure()},
+            lambda answer: self.captures.show_card_answer(answer),
         )  # fmt: skip
         guns = tuple(driver for _, driver in loaded.devices if isinstance(driver, ScanGun))
-        feedback = signals(guns, root, beep=self.settings.scan.beep)
-        self.captures = Captures(guns, root, clock, self.writer, desk, feedback)
+        feedback = open_feedback(guns, root, beep=self.settings.scan.beep)
+        self.captures = Captures(guns, root, clock, self.writer, cards, feedback)
         self.poller = Poller(
             _watched_devices(loaded, outbox), root, clock, self.writer, self.device_states, self._verdicts,
             self.settings.profile.value, self._on_plug, budget_spent=lambda: self.flash.met,
@@ -96,9 +96,9 @@ class Runtime:
             clock, self.journal.record, lambda: self.poller.poll_now(self._line_keys()),
             None if self.settings.broker.loopback else self._line, budget_spent=lambda: self.flash.met,
         )  # fmt: skip
-        self._parcels = ParcelDesk(outbox.path, self.settings.terminal, clock, self.writer)
+        self._export = ExportRequests(outbox.path, self.settings.terminal, clock, self.writer)
         self._presence = Presence(
-            self.settings, clock, self.run_id, version, outbox.fingerprint, outbox.id, lambda: self._parcels.key
+            self.settings, clock, self.run_id, version, outbox.fingerprint, outbox.id, lambda: self._export.key
         )
         name, secrets = self.settings.terminal.name, loaded.secrets
         self._tls = tls_of(self.settings, secrets.key_file, lambda: self._clock_watch.certificates_after)
@@ -114,13 +114,16 @@ class Runtime:
         self.writer.committed = self.delivery.on_rows
         limits = Limits(self.settings.outbox.archive_days, self.settings.outbox.telemetry_max_mb << 20)
         self.reports = Reports(self.device_states, self.writer, self.link, clock, self.run_id, limits, self.flash, root)
-        self._answers = Answers(Parts(self.settings, version, clock, self.writer, self.link, self.delivery, self.device_states,
-                                      self.poller, self.reports, self.flash))  # fmt: skip
-        self._scan_answers = ScanAnswers(clock, self.writer, self.captures, self.delivery, station, key)
-        self._camera_desk = CameraDesk(self.captures, root, _camera(loaded))
+        running = Parts(
+            self.settings, version, clock, self.writer, self.link, self.delivery, self.device_states, self.poller,
+            self.reports, self.flash,
+        )  # fmt: skip
+        self._status = StatusRequests(running)
+        self._scan_requests = ScanRequests(clock, self.writer, self.captures, self.delivery, station, key)
+        self._camera = CameraRequests(self.captures, root, _camera(loaded))
         self._inbox: Inbox = Inbox(name, self.link, self.delivery, self._presence, self.journal.record_other)
         self._commands = Commands(
-            name, self._answers.over_mqtt(), clock, self.link, self._inbox.commands,
+            name, self._status.over_mqtt(), clock, self.link, self._inbox.commands,
             trusted_link=trusted(self.settings, secrets.password, secrets.key_file),
         )  # fmt: skip
 
@@ -140,14 +143,14 @@ class Runtime:
             "reports": self.reports.run(),
             "room": self._once_ready(self.room.run()),
             "flash": self._once_ready(self.flash.watch(self.journal.record_other)),
-            "camera": self._camera_desk.run(),
+            "camera": self._camera.run(),
             "parcels": self._once_ready(self._tell_export_key()),
-            "control": serve(self._socket, self._answerers()),
+            "control": serve(self._socket, self._request_handlers()),
         }
 
-    def _answerers(self) -> dict[str, Answerer]:
-        parts = (self._answers, self._scan_answers, self._camera_desk, self._parcels)
-        return {ask: answerer for part in parts for ask, answerer in part.over_socket().items()}
+    def _request_handlers(self) -> dict[str, RequestHandler]:
+        parts = (self._status, self._scan_requests, self._camera, self._export)
+        return {ask: handler for part in parts for ask, handler in part.handlers().items()}
 
     def status_line(self) -> str:
         """One line for `systemctl status`."""
@@ -163,7 +166,7 @@ class Runtime:
             "nearly_full": "; 磁盘将满 / the disk is nearly full",
             "full": "; 磁盘已满 / the disk is full",
         }
-        held = self.captures.held
+        held = self.captures.queued
         waits = f"; {held} 条扫码等待保存 / {held} scans wait to be saved" if held else ""
         return words[self.room.level] + waits
 
@@ -221,7 +224,7 @@ class Runtime:
     async def _tell_export_key(self) -> None:
         """Of a key that was only made now (a terminal's first start) the county hears by one more birth."""
         try:
-            if await self._parcels.begin():
+            if await self._export.begin():
                 await self.link.up.wait()
                 await self._presence.born(self.link)
         except (LinkLost, Refused):
@@ -234,7 +237,7 @@ class Runtime:
 
     def _on_plug(self, plug: HotplugEvent) -> None:
         if not plug.subsystem or plug.subsystem in CLASSES["scan_gun"].hotplug:
-            self.captures.on_plug()
+            self.captures.on_hotplug()
 
     async def _note_refused(self, hold: Hold) -> None:
         await self.journal.record_other("refused", leaf=hold.leaf, why=hold.trouble.code, said=hold.trouble.detail)

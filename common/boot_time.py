@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, Protocol
 from common.clock import ClockQuality
 
 CLOCK_SYNCED = "clock_synced"  # the journal's entry of the moment at which a clock became good
-APART_MS = 600_000  # moments of one boot nearer than this tell nothing new
+MIN_GAP_MS = 600_000  # moments of one boot nearer than this tell nothing new
 
 
-class Moment(NamedTuple):
+class SyncPoint(NamedTuple):
     """A wall time that was known, on the monotonic clock of its boot."""
 
     at: datetime
@@ -26,11 +26,11 @@ class BootClocks:
     """What is known of the clocks of boots; grows with hours, not with records."""
 
     def __init__(self) -> None:
-        self._boots: dict[str, list[Moment]] = {}  # in the order of their monotonic times
+        self._boots: dict[str, list[SyncPoint]] = {}  # in the order of their monotonic times
 
     def learn(self, boot: str, mono_ms: int, at: str, clock: ClockQuality) -> None:
         """From any record: what is stamped on a good clock tells of its whole boot."""
-        if clock == "synced" and (moment := _moment(at, mono_ms)):
+        if clock == "synced" and (moment := _sync_point(at, mono_ms)):
             self._add(boot, moment)
 
     def learn_entry(
@@ -38,14 +38,14 @@ class BootClocks:
     ) -> None:
         """From an entry of the journal: its stamp, or the moment that it tells of (`clock_synced`)."""
         self.learn(boot, mono_ms, at, clock)
-        told = _moment(details.get("at"), details.get("mono_ms")) if event == CLOCK_SYNCED else None
+        told = _sync_point(details.get("at"), details.get("mono_ms")) if event == CLOCK_SYNCED else None
         if told:
             self._add(boot, told)
 
     def knows(self, boot: str) -> bool:
         return boot in self._boots
 
-    def wall(self, boot: str, mono_ms: int) -> datetime | None:
+    def wall_time(self, boot: str, mono_ms: int) -> datetime | None:
         """When it was, by the nearest good moment of the boot; None where it never had one.
 
         Off by what the terminal's oscillator drifts between the two: seconds a day.
@@ -53,21 +53,21 @@ class BootClocks:
         known = self._boots.get(boot)
         if not known:
             return None
-        place = _place(known, mono_ms)
+        place = _position(known, mono_ms)
         moment = min(known[max(0, place - 1) : place + 1], key=lambda near: abs(near.mono_ms - mono_ms))
         try:
             return moment.at + timedelta(milliseconds=mono_ms - moment.mono_ms)
         except OverflowError:  # a monotonic time that no machine ever had
             return None
 
-    def _add(self, boot: str, moment: Moment) -> None:
+    def _add(self, boot: str, moment: SyncPoint) -> None:
         known = self._boots.setdefault(boot, [])
-        place = _place(known, moment.mono_ms)
-        if not any(abs(near.mono_ms - moment.mono_ms) < APART_MS for near in known[max(0, place - 1) : place + 1]):
+        place = _position(known, moment.mono_ms)
+        if not any(abs(near.mono_ms - moment.mono_ms) < MIN_GAP_MS for near in known[max(0, place - 1) : place + 1]):
             known.insert(place, moment)
 
 
-class Stamp(Protocol):
+class CaptureStamp(Protocol):
     """What of a capture tells when it was scanned."""
 
     @property
@@ -82,22 +82,22 @@ class Stamp(Protocol):
     def end_mono_ms(self) -> int: ...
 
 
-def scanned_at(capture: Stamp, known: BootClocks) -> datetime | None:
+def scanned_at(capture: CaptureStamp, clocks: BootClocks) -> datetime | None:
     """The moment of the last key; None where no clock knew it."""
     if capture.clock == "synced":
         return datetime.fromisoformat(capture.at) - timedelta(milliseconds=capture.mono_ms - capture.end_mono_ms)
-    return known.wall(capture.boot, capture.end_mono_ms)
+    return clocks.wall_time(capture.boot, capture.end_mono_ms)
 
 
-def _place(known: list[Moment], mono_ms: int) -> int:
+def _position(known: list[SyncPoint], mono_ms: int) -> int:
     return bisect_left(known, mono_ms, key=lambda moment: moment.mono_ms)
 
 
-def _moment(at: Any, mono_ms: Any) -> Moment | None:
+def _sync_point(at: Any, mono_ms: Any) -> SyncPoint | None:
     if not isinstance(at, str) or not isinstance(mono_ms, int):
         return None
     try:
         moment = datetime.fromisoformat(at)
     except ValueError:
         return None
-    return Moment(moment, mono_ms) if moment.tzinfo else None
+    return SyncPoint(moment, mono_ms) if moment.tzinfo else None

@@ -44,7 +44,7 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
-class Steps:
+class StepDetector:
     """Whether the wall clock was set: it jumped against monotonic time since the look before."""
 
     def __init__(self) -> None:
@@ -71,8 +71,8 @@ class SystemClock:
     ) -> None:  # fmt: skip
         self._boot = (root / "proc/sys/kernel/random/boot_id").read_text("ascii").replace("-", "")[:8]
         self._wall, self._sync = wall, sync
-        self._steps = Steps()
-        self._good = False
+        self._steps = StepDetector()
+        self._synced = False
 
     @property
     def boot(self) -> str:
@@ -93,11 +93,11 @@ class SystemClock:
         by hand as unsynchronised). A time before this program was made is never believed."""
         wall = self._wall()
         if self._steps.jumped_ms(wall, self.mono_ms()):
-            self._good = False
-        if not self._good:
+            self._synced = False
+        if not self._synced:
             sync = self._sync()
-            self._good = sync is not None and sync.synced and wall >= EARLIEST
-        return "synced" if self._good else "unsynced"
+            self._synced = sync is not None and sync.synced and wall >= EARLIEST
+        return "synced" if self._synced else "unsynced"
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -53,6 +53,6 @@ def without_lang(arguments: Sequence[str]) -> list[str]:
     return left
 
 
-def word(pair: tuple[str, str] | None, lang: Lang, otherwise: str = "") -> str:
+def label(pair: tuple[str, str] | None, lang: Lang, default: str = "") -> str:
     """The pair's word in the language; `otherwise` where there is no pair (a newer agent's word)."""
-    return otherwise if pair is None else pair[0 if lang == "zh" else 1]
+    return default if pair is None else pair[0 if lang == "zh" else 1]

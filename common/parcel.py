@@ -24,7 +24,7 @@ from common.station import BadStation, Terminal
 from drivers.reading import YinongError
 
 SUFFIX = ".yinong"
-LONGEST_LINE = 4 << 20
+MAX_LINE_BYTES = 4 << 20
 _CHUNK = 1 << 20
 _SIGNED = b"yinong-parcel-1\0"  # before the digest: the key signs nothing else in this form
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -60,7 +60,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     content: str  # SHA-256 of all row lines: two parcels with the same rows say the same here
 
     @property
-    def who(self) -> Terminal:
+    def sender(self) -> Terminal:
         """Raises BadStation."""
         return Terminal.of(self.division, self.number, self.terminal)
 
@@ -107,10 +107,10 @@ def file_name(manifest: Manifest, key: str) -> str:
     """ASCII, without what FAT forbids; the same for the same rows under the same key."""
     spans = [f"{span.outbox}_{span.first}-{span.last}" for span in manifest.spans]
     more = [f"and-{len(spans) - 3}-more"] if len(spans) > 3 else []
-    return "_".join([manifest.who.name, *more, *spans[-3:], key_digits(key)[:5]]) + SUFFIX
+    return "_".join([manifest.sender.name, *more, *spans[-3:], key_digits(key)[:5]]) + SUFFIX
 
 
-class _Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _RowLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outbox: OutboxId
     seq: Seq
     leaf: Annotated[str, Meta(min_length=1)]
@@ -122,22 +122,22 @@ def row_line(row: PackedRow) -> bytes:
     """The row as a line. Whoever decodes it has the committed bytes again."""
     if b"\n" not in row.body:
         line = msgspec.json.encode(
-            _Line(outbox=row.outbox, seq=row.seq, leaf=row.leaf, body=msgspec.Raw(row.body))
+            _RowLine(outbox=row.outbox, seq=row.seq, leaf=row.leaf, body=msgspec.Raw(row.body))
         ) + b"\n"  # fmt: skip
         try:
-            if _row(line) == row:
+            if _parse_row(line) == row:
                 return line
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
-    return msgspec.json.encode(_Line(outbox=row.outbox, seq=row.seq, leaf=row.leaf, base64=row.body)) + b"\n"
+    return msgspec.json.encode(_RowLine(outbox=row.outbox, seq=row.seq, leaf=row.leaf, base64=row.body)) + b"\n"
 
 
-def _row(line: bytes) -> PackedRow:
-    one = msgspec.json.decode(line, type=_Line)
+def _parse_row(line: bytes) -> PackedRow:
+    one = msgspec.json.decode(line, type=_RowLine)
     return PackedRow(one.outbox, one.seq, one.leaf, bytes(one.body) if one.base64 is None else one.base64)
 
 
-def sealed(file: BinaryIO) -> Seal:
+def verify_seal(file: BinaryIO) -> Seal:
     """The seal of a whole parcel whose bytes are those that the key in the seal signed. Raises BadParcel, OSError.
 
     Whose key it is the caller has to know: anybody can make a key.
@@ -158,11 +158,11 @@ def sealed(file: BinaryIO) -> Seal:
         left -= len(chunk)
     if left or digest.hexdigest() != seal.digest:
         raise BadParcel("文件已损坏:内容与封签不符 / the file is damaged: its content is not what was sealed")
-    _verify(seal)
+    _verify_signature(seal)
     return seal
 
 
-def _verify(seal: Seal) -> None:
+def _verify_signature(seal: Seal) -> None:
     from cryptography.exceptions import InvalidSignature  # not loaded before there is a parcel to check
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -173,7 +173,7 @@ def _verify(seal: Seal) -> None:
         raise BadParcel("签名不对:文件被改动过 / the signature is wrong: the file was tampered with") from error
 
 
-class Reading:
+class ParcelReader:
     """A parcel's lines, once its seal is known to be good. Raises BadParcel and OSError wherever it is read."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -181,16 +181,16 @@ class Reading:
         self._lines = gzip.GzipFile(fileobj=file, mode="rb")
         try:
             self.manifest = msgspec.json.decode(self._line(), type=Manifest)
-            self.terminal = self.manifest.who
+            self.terminal = self.manifest.sender
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BadStation) as error:
             raise BadParcel(f"看不懂的数据包 / a parcel of an unknown form: {error}") from error
 
     def rows(self) -> Iterator[PackedRow]:
         """All of them, in order; complete when it ends without an error."""
-        content, count, left = sha256(), 0, _places(self.manifest.spans)
+        content, count, left = sha256(), 0, _row_count(self.manifest.spans)
         while (line := self._line()) and not _SEAL_LINE.fullmatch(line):
             try:
-                row = _row(line)
+                row = _parse_row(line)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise BadParcel(f"第 {count + 1} 条记录看不懂 / row {count + 1} makes no sense: {error}") from error
             content.update(line)
@@ -204,7 +204,7 @@ class Reading:
 
     def _line(self) -> bytes:
         try:
-            line = self._lines.readline(LONGEST_LINE)
+            line = self._lines.readline(MAX_LINE_BYTES)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise BadParcel(f"文件已损坏 / the file is damaged: {error}") from error
         if line and not line.endswith(b"\n"):
@@ -212,5 +212,5 @@ class Reading:
         return line
 
 
-def _places(spans: tuple[Span, ...]) -> int:
+def _row_count(spans: tuple[Span, ...]) -> int:
     return sum(span.last - span.first + 1 for span in spans)

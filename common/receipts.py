@@ -70,7 +70,7 @@ class Contiguous:
         del self._first[at + 1 : joined + 1], self._last[at + 1 : joined + 1]
 
 
-class Standing(NamedTuple):
+class ReceiptState(NamedTuple):
     """What a terminal holds to be stored of one of its outboxes."""
 
     outbox: str
@@ -78,14 +78,14 @@ class Standing(NamedTuple):
     upto: int = 0
 
 
-class Answer(NamedTuple):
+class Applied(NamedTuple):
     """What a receipt changes at the terminal."""
 
-    standing: Standing
-    send_again: bool  # the store holds less than was thought: what is above `upto` goes again, also from the archive
+    state: ReceiptState
+    resend: bool  # the store holds less than was thought: what is above `upto` goes again, also from the archive
 
 
-def answer(known: Standing, receipt: Receipt, last_seq: int, retained: bool = False) -> Answer:
+def apply_receipt(state: ReceiptState, receipt: Receipt, last_seq: int, retained: bool = False) -> Applied:
     """What `receipt` means to a terminal that knows `known` and has given out numbers up to `last_seq`.
 
     Another outbox's receipt changes nothing, and neither does a number above `last_seq`: nobody can have stored what was
@@ -93,8 +93,8 @@ def answer(known: Standing, receipt: Receipt, last_seq: int, retained: bool = Fa
     (a store restored from a backup, or a new one) makes the terminal send again, but not where the broker delivers it as
     `retained`: a broker that died may come back with an old one, and the recorder answers every birth with a fresh one.
     """
-    if receipt.outbox != known.outbox or receipt.upto > last_seq:
-        return Answer(known, False)
-    if receipt.upto < known.upto and retained:
-        return Answer(known, False)
-    return Answer(Standing(known.outbox, receipt.store, receipt.upto), receipt.upto < known.upto)
+    if receipt.outbox != state.outbox or receipt.upto > last_seq:
+        return Applied(state, False)
+    if receipt.upto < state.upto and retained:
+        return Applied(state, False)
+    return Applied(ReceiptState(state.outbox, receipt.store, receipt.upto), receipt.upto < state.upto)

@@ -68,10 +68,10 @@ def test_a_running_daemon_with_every_driver_has_loaded_none_of_it(tmp_path: Path
         every = len(CLASSES)
 
         def looked_at_all() -> bool:
-            from agent.control.socket import NoDaemon, ask
+            from agent.control.socket import NoDaemon, send_request
 
             try:
-                (line,) = list(ask(socket, {"ask": "status"}, 20))
+                (line,) = list(send_request(socket, {"ask": "status"}, 20))
             except NoDaemon:
                 return False
             devices = line["answer"]["devices"]

@@ -63,7 +63,7 @@ def run_app() -> None:
 
 
 @app.callback()
-def everywhere(_lang: Annotated[str, typer.Option("--lang", help="zh | en")] = say.lang) -> None:
+def lang_option(_lang: Annotated[str, typer.Option("--lang", help="zh | en")] = say.lang) -> None:
     """`--lang` may stand anywhere and was read before the texts were made; here it is only declared."""
 
 
@@ -237,9 +237,9 @@ def scans_list(
     socket: Socket = DEFAULT_SOCKET,
     json: Json = False,
 ) -> None:
-    from agent.cli.scans import list_scans, wanted_of
+    from agent.cli.scans import capture_query, list_scans
 
-    raise typer.Exit(list_scans(say, config, socket, wanted_of(say, gun, since, limit), as_json=json))
+    raise typer.Exit(list_scans(say, config, socket, capture_query(say, gun, since, limit), as_json=json))
 
 
 @scans_app.command("resend", help=say("把一段扫码记录再报一次", "send a range of captures to the county again"))
@@ -271,10 +271,10 @@ def scans_export(
     config: Config = DEFAULT_PATH,
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
+    from agent.cli.scans import capture_query
     from agent.cli.scans import export as do
-    from agent.cli.scans import wanted_of
 
-    raise typer.Exit(do(say, config, socket, wanted_of(say, gun, since, None), format, file))
+    raise typer.Exit(do(say, config, socket, capture_query(say, gun, since, None), format, file))
 
 
 @config_app.command("check", help=say("一次列出所有错误", "report all mistakes at once"))

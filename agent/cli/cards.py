@@ -12,10 +12,10 @@ import segno
 
 from agent.cli.output import Terms
 from agent.configuration.settings import Settings, load
-from agent.control.socket import NoDaemon, ask
+from agent.control.socket import NoDaemon, send_request
 from agent.host.card_key import card_key
 from common.clock import SystemClock
-from common.codes.control_cards import ACTIONS, WITH_VALUE, Card, make
+from common.codes.control_cards import ACTIONS, WITH_VALUE, Card, card_text
 from drivers.reading import YinongError
 
 QUIET = 4  # modules around a QR code (ISO/IEC 18004)
@@ -65,7 +65,7 @@ def cards(say: Terms, config: Path, socket: Path, out: Path, products: Sequence[
 def _signed(say: Terms, settings: Settings, socket: Path, wished: Sequence[Card]) -> list[str]:
     station = settings.terminal.key
     try:
-        for line in ask(socket, {"ask": "cards", "cards": [list(card) for card in wished]}, 10):
+        for line in send_request(socket, {"ask": "cards", "cards": [list(card) for card in wished]}, 10):
             if "error" in line:
                 raise YinongError(line["error"])
             if "answer" in line:
@@ -79,7 +79,7 @@ def _signed(say: Terms, settings: Settings, socket: Path, wished: Sequence[Card]
                 return line["answer"]["texts"]
     except NoDaemon:
         key = card_key(Path(settings.outbox.path))
-        return [make(key, station, card) for card in wished]
+        return [card_text(key, station, card) for card in wished]
     raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
 
 

@@ -10,52 +10,54 @@ import msgspec
 from agent.cli.output import Terms, console, device_table, print_json, standard_table
 from agent.configuration.device_tables import read_devices
 from agent.configuration.settings import Loaded, load
-from agent.control.socket import NoDaemon, ask
+from agent.control.socket import NoDaemon, send_request
 from agent.devices.checks import check_report, verdicts_now
 from agent.devices.state import DeviceState, device_json
 from agent.devices.watched import poll_once
 from common.clock import SystemClock, rfc3339
-from common.labels import CLASSES, word
+from common.labels import CLASSES, label
 from common.messages import Item
 from drivers.reading import Condition, Reading, YinongError
 from drivers.table import CLASSES as TABLE
 
-LOOKED, FAILED, COULD_NOT_LOOK = 0, 1, 2  # exit codes: nothing is not_met; something is; could not look
+CHECKED, FAILED, COULD_NOT_CHECK = 0, 1, 2  # exit codes: nothing is not_met; something is; could not look
 DAEMON_TIMEOUT_S = 40  # the slowest class's budget, a measurement of the line, and a commit
 
 
 def check(say: Terms, config: Path, socket: Path, device: str | None, *, as_json: bool) -> int:
     """Look at everything (or one device) once."""
-    report = _asked(say, socket, {"ask": "check", "device": device, "lang": say.lang}) or _own_look(say, config, device)
+    report = _from_daemon(say, socket, {"ask": "check", "device": device, "lang": say.lang}) or _own_check(
+        say, config, device
+    )
     if as_json:
         print_json(report)
     else:
         _show(say, report, everything=device is None)
     devices: list[dict[str, Any]] = report["devices"]
     if not devices:
-        return COULD_NOT_LOOK
+        return COULD_NOT_CHECK
     if all(one["condition"] == Condition.UNKNOWN for one in devices):
-        return COULD_NOT_LOOK
-    return FAILED if any(item["verdict"] == "not_met" for item in report["standard"]) else LOOKED
+        return COULD_NOT_CHECK
+    return FAILED if any(item["verdict"] == "not_met" for item in report["standard"]) else CHECKED
 
 
 def measure(say: Terms, config: Path, socket: Path, *, as_json: bool) -> int:
     """Measure the line: takes some seconds and some megabytes."""
     print(say("正在测速……", "Measuring the line …"), file=sys.stderr)
-    device = _asked(say, socket, {"ask": "measure", "lang": say.lang}) or _own_measurement(say, config)
+    device = _from_daemon(say, socket, {"ask": "measure", "lang": say.lang}) or _own_measurement(say, config)
     if as_json:
         print_json(device)
     else:
         console().print(device_table([device], say))
         for name in ("down_mbps", "up_mbps", "line_mbps", "rtt_ms"):
             print(f"{name}: {device['measures'].get(name)}")
-    return COULD_NOT_LOOK if device["condition"] == Condition.UNKNOWN else LOOKED
+    return COULD_NOT_CHECK if device["condition"] == Condition.UNKNOWN else CHECKED
 
 
-def _asked(say: Terms, socket: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+def _from_daemon(say: Terms, socket: Path, request: dict[str, Any]) -> dict[str, Any] | None:
     """The daemon's answer; None where none runs."""
     try:
-        for line in ask(socket, request, DAEMON_TIMEOUT_S):
+        for line in send_request(socket, request, DAEMON_TIMEOUT_S):
             if "error" in line:
                 raise YinongError(line["error"])
             if "answer" in line:
@@ -65,16 +67,16 @@ def _asked(say: Terms, socket: Path, request: dict[str, Any]) -> dict[str, Any] 
     raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
 
 
-def _own_look(say: Terms, config: Path, device: str | None) -> dict[str, Any]:
+def _own_check(say: Terms, config: Path, device: str | None) -> dict[str, Any]:
     loaded = _loaded(say, config)
-    wanted = [(kind, driver) for kind, driver in loaded.devices if _is_meant(device, kind.name, driver.id)]
-    wrong = [one for one in loaded.disabled if _is_meant(device, one.kind.name, one.id)]
+    wanted = [(kind, driver) for kind, driver in loaded.devices if _matches(device, kind.name, driver.id)]
+    wrong = [one for one in loaded.disabled if _matches(device, one.kind.name, one.id)]
     if device is not None and not wanted and not wrong:
         raise YinongError(say(f"没有名为 {device} 的设备", f"there is no device {device}"))
     clock = SystemClock()
 
     def tell(seen: DeviceState) -> None:
-        print(say("已检查 ", "looked at ") + word(CLASSES.get(seen.device_class), say.lang, seen.key), file=sys.stderr)
+        print(say("已检查 ", "looked at ") + label(CLASSES.get(seen.device_class), say.lang, seen.key), file=sys.stderr)
 
     seen = asyncio.run(poll_once(wanted, Path("/"), clock, tell))
     for kind, id, reason in wrong:
@@ -91,7 +93,7 @@ def _own_look(say: Terms, config: Path, device: str | None) -> dict[str, Any]:
     return msgspec.to_builtins(check_report(terminal, seen, items, say.lang))
 
 
-def _is_meant(device: str | None, device_class: str, id: str) -> bool:
+def _matches(device: str | None, device_class: str, id: str) -> bool:
     return device is None or device in (device_class, id, f"{device_class}/{id}")
 
 

@@ -28,11 +28,11 @@ def config_check(say: Terms, config: Path, *, as_json: bool) -> int:
     return 2 if any(m.stops_start for m in mistakes) else 1 if mistakes else 0
 
 
-def free_id(config: Path, device_class: str, wish: str) -> str:
+def free_id(config: Path, device_class: str, preferred: str) -> str:
     """`wish`, or with a number behind it where a device of this class has that name. Raises YinongError."""
     tables = [cast("dict[str, object]", table) for table in _devices(config) if isinstance(table, dict)]
     taken = {table.get("id") for table in tables if table.get("class") == device_class}
-    return next(id for id in (wish, *(f"{wish}-{n}" for n in range(2, 1000))) if id not in taken)
+    return next(id for id in (preferred, *(f"{preferred}-{n}" for n in range(2, 1000))) if id not in taken)
 
 
 def append_table(say: Terms, config: Path, table: str, device_class: str) -> None:

@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 
 from agent.cli.output import Terms, print_json
-from agent.control.socket import NoDaemon, ask
+from agent.control.socket import NoDaemon, send_request
 from agent.devices.discovery import Findings, find_devices
-from common.labels import CLASSES, word
+from common.labels import CLASSES, label
 from drivers.reading import Found, YinongError
 from drivers.table import CLASSES as TABLE
 
 
 def devices(say: Terms, socket: Path, *, as_json: bool) -> int:
     """The daemon's findings where one runs (it may read what this user may not), else our own look."""
-    findings = _of_daemon(socket) or find_devices()
+    findings = _from_daemon(socket) or find_devices()
     if as_json:
         print_json({"devices": [_json(one) for one in findings.found], "could_not_look": findings.could_not_look})
     else:
@@ -25,9 +25,9 @@ def devices(say: Terms, socket: Path, *, as_json: bool) -> int:
     return 2 if findings.could_not_look and not findings.found else 0
 
 
-def _of_daemon(socket: Path) -> Findings | None:
+def _from_daemon(socket: Path) -> Findings | None:
     try:
-        for line in ask(socket, {"ask": "devices"}, 20):
+        for line in send_request(socket, {"ask": "devices"}, 20):
             if "answer" in line:
                 return msgspec.convert(line["answer"], Findings)
     except (NoDaemon, TimeoutError):
@@ -65,12 +65,14 @@ def _show(say: Terms, found: Sequence[Found], failed: dict[str, str]) -> None:
         numbers[one.device_class] = numbers.get(one.device_class, 0) + 1
         number = numbers[one.device_class]
         id = one.device_class if number == 1 else f"{one.device_class}-{number}"
-        print(f"# {word(CLASSES.get(one.device_class), say.lang, one.device_class)}: {one.label}  [{one.identity}]")
+        print(f"# {label(CLASSES.get(one.device_class), say.lang, one.device_class)}: {one.label}  [{one.identity}]")
         if one.note:
             print(f"# {one.note}")
         print(table_of(one, id), end="\n\n")
     for kind in TABLE:
         if kind in failed:
-            print(f"# {word(CLASSES.get(kind), say.lang, kind)}: {failed[kind]}")
+            print(f"# {label(CLASSES.get(kind), say.lang, kind)}: {failed[kind]}")
         elif not numbers.get(kind):
-            print("# " + word(CLASSES.get(kind), say.lang, kind) + say(":本机没有找到", ": none found on this machine"))
+            print(
+                "# " + label(CLASSES.get(kind), say.lang, kind) + say(":本机没有找到", ": none found on this machine")
+            )

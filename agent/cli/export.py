@@ -15,7 +15,7 @@ from agent.cli import stick
 from agent.cli.output import Terms, print_json
 from agent.configuration.settings import load
 from agent.control.export import TERMINAL
-from agent.control.socket import Line, NoDaemon, ask
+from agent.control.socket import Line, NoDaemon, send_request
 from agent.host.keys import PRIVATE, sign, told_key
 from agent.outbox.opening import read_only
 from agent.outbox.packing import Begun, Unsealed, pieces
@@ -38,7 +38,7 @@ NEXT = (
 )
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
+class WrittenParcel(msgspec.Struct, frozen=True, kw_only=True):
     """A parcel on the stick."""
 
     path: str
@@ -58,17 +58,17 @@ def export(
     say: Terms, config: Path, socket: Path, to: Path | None, outbox: Path | None, terminal: str | None, *, as_json: bool
 ) -> int:
     """0 also where nothing waits. Nothing at the terminal counts as delivered by it: only the county's receipt does that."""
-    folder = to or _the_stick(say)
+    folder = to or _find_stick(say)
     strange = outbox is not None and told_key(outbox) is None
     if outbox is not None:
         source = _from_file(outbox, Terminal.parse(terminal) if terminal else None)
     else:
         source = _from_daemon(say, socket) or _from_configured(say, config)
-    written = [_written(say, folder, source.key, begun, data) for begun, data in _parcels(source.pieces)]
+    written = [_write_parcel(say, folder, source.key, begun, data) for begun, data in _parcels(source.pieces)]
     if as_json:
         print_json({"parcels": written, "key": source.key, "fingerprint": key_digits(source.key)})
     else:
-        _tell(say, folder, written, source.key)
+        _report(say, folder, written, source.key)
         if strange:
             zh = f"注意:{PRIVATE} 没有一起拷来,已另做一把密钥:县里导入时要用 --trust 加上面的指纹。"
             en = f"note: its key was not beside it ({PRIVATE}), another was made: the county has to --trust the fingerprint."
@@ -76,7 +76,7 @@ def export(
     return 0
 
 
-def _the_stick(say: Terms) -> Path:
+def _find_stick(say: Terms) -> Path:
     found = stick.drives()
     folders = list(stick.mounted(found))
     if len(folders) == 1:
@@ -111,7 +111,7 @@ def _parcels(stream: Iterator[Begun | bytes]) -> Iterator[tuple[Begun, Iterator[
         yield cast(Begun, next(data)), data
 
 
-def _written(say: Terms, folder: Path, key: str, begun: Begun, data: Iterator[bytes]) -> Written:
+def _write_parcel(say: Terms, folder: Path, key: str, begun: Begun, data: Iterator[bytes]) -> WrittenParcel:
     path, was_there = folder / begun.name, False
     try:
         was_there = stick.content_of(path) == (key, begun.content)
@@ -119,12 +119,12 @@ def _written(say: Terms, folder: Path, key: str, begun: Begun, data: Iterator[by
         pass  # not there, or of no use: written now, and told then what is wrong with the stick
     if not was_there:
         stick.write(say, folder, begun.name, data)
-    return Written(path=str(path), rows=begun.rows, scans=begun.scans, was_there=was_there)
+    return WrittenParcel(path=str(path), rows=begun.rows, scans=begun.scans, was_there=was_there)
 
 
 def _from_daemon(say: Terms, socket: Path) -> Source | None:
     """None where no daemon runs."""
-    lines = ask(socket, {"ask": "export"}, ANSWER_S)
+    lines = send_request(socket, {"ask": "export"}, ANSWER_S)
     try:
         first = _checked(next(lines))
     except NoDaemon:
@@ -187,7 +187,7 @@ def _from_file(outbox: Path, terminal: Terminal | None) -> Source:
     return Source(key, stream())
 
 
-def _tell(say: Terms, folder: Path, written: list[Written], key: str) -> None:
+def _report(say: Terms, folder: Path, written: list[WrittenParcel], key: str) -> None:
     if not written:
         print(say("没有要送交的记录:县里都已签收。", "nothing to hand over: the county has receipted everything."))
     for one in written:

@@ -25,7 +25,7 @@ from drivers.scan_gun.replay.learning import learn as learned_from
 from drivers.scan_gun.replay.listener import GunListener
 from drivers.scan_gun.suggestions import suggest
 
-PATIENCE_S = 120.0
+MAX_WAIT_S = 120.0
 SILENCE_S = 1.2  # then a scan is over
 
 
@@ -38,8 +38,8 @@ def learn(say: Terms, config: Path, baud: int, *, write: bool) -> int:
             say("没有找到可能是扫码枪的设备,请先插好扫码枪", "nothing here could be a scan gun: plug it in first")
         )
     try:
-        with _unechoed():
-            gun, learned = asyncio.run(heard_by(say, devices, speed))
+        with _echo_off():
+            gun, learned = asyncio.run(learn_gun(say, devices, speed))
     except KeyboardInterrupt:
         return 130
     for zh, en in learned.notes:
@@ -53,7 +53,7 @@ def learn(say: Terms, config: Path, baud: int, *, write: bool) -> int:
         print("\n" + _table(gun, options, "gun") + "\n")
         print(say("加上 --write 可写入配置文件", f"--write appends it to {config}"), file=sys.stderr)
         return 0
-    _refuse_twice(say, config, gun)
+    _refuse_duplicate(say, config, gun)
     table = _table(gun, options, free_id(config, "scan_gun", "gun"))
     append_table(say, config, table, "scan_gun")
     print(f"\n{table}\n")
@@ -79,7 +79,7 @@ def _guns(config: Path) -> list[ScanGun]:
     return [driver for _, driver in load(config).devices if isinstance(driver, ScanGun)]
 
 
-def _refuse_twice(say: Terms, config: Path, gun: Candidate) -> None:
+def _refuse_duplicate(say: Terms, config: Path, gun: Candidate) -> None:
     for table in _guns(config):
         fits = matching([gun], table.usb, table.usb_port) if table.usb or table.usb_port else []
         if fits or table.port == str(gun.node):
@@ -91,19 +91,19 @@ def _refuse_twice(say: Terms, config: Path, gun: Candidate) -> None:
             )
 
 
-async def heard_by(
+async def learn_gun(
     say: Terms,
     devices: list[Candidate],
     baud: Speed = 9600,
     *,
     silence_s: float = SILENCE_S,
-    patience_s: float = PATIENCE_S,
+    wait_s: float = MAX_WAIT_S,
 ) -> tuple[Candidate, Learned]:
     """Show the three codes one after the other, and what the device that read them is. Raises YinongError."""
-    table = _Ears(say, devices, baud, silence_s, patience_s)
+    table = _Listeners(say, devices, baud, silence_s, wait_s)
     failed: list[YinongError] = []
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(table.listen(name)) for name in table.ears]
+        tasks = [group.create_task(table.listen(name)) for name in table.listeners]
         try:
             return await _three_scans(say, table)
         except YinongError as error:  # as it is, not as a group of one
@@ -114,42 +114,42 @@ async def heard_by(
     raise failed[0]
 
 
-class _Ears:
+class _Listeners:
     """All devices that may be the gun."""
 
     def __init__(self, say: Terms, devices: list[Candidate], baud: Speed, silence_s: float, patience_s: float) -> None:
-        self._say, self._silence_s, self._patience_s = say, silence_s, patience_s
-        self._heard = asyncio.Event()
-        self._deaf: dict[str, OSError] = {}
-        self.ears = {str(device.node): GunListener(device, self._heard, baud) for device in devices}
+        self._say, self._silence_s, self._wait_s = say, silence_s, patience_s
+        self._received = asyncio.Event()
+        self._failed: dict[str, OSError] = {}
+        self.listeners = {str(device.node): GunListener(device, self._received, baud) for device in devices}
 
     async def listen(self, name: str) -> None:
         try:
-            await self.ears[name].listen()
+            await self.listeners[name].listen()
         except OSError as error:
-            self._deaf[name] = error
+            self._failed[name] = error
 
     async def scan(self) -> dict[str, list[Entry]]:
         """What each device gave until it was silent again. Raises YinongError where nothing comes."""
-        for ear in self.ears.values():
+        for ear in self.listeners.values():
             ear.take_entries()
-        if not await self._hear_within(self._patience_s):
-            raise self._nothing()
-        while await self._hear_within(self._silence_s):
+        if not await self._received_within(self._wait_s):
+            raise self._nothing_scanned()
+        while await self._received_within(self._silence_s):
             pass
-        return {name: ear.take_entries() for name, ear in self.ears.items()}
+        return {name: ear.take_entries() for name, ear in self.listeners.items()}
 
-    async def _hear_within(self, seconds: float) -> bool:
-        self._heard.clear()
+    async def _received_within(self, seconds: float) -> bool:
+        self._received.clear()
         try:
             async with asyncio.timeout(seconds):
-                await self._heard.wait()
+                await self._received.wait()
         except TimeoutError:
             return False
         return True
 
-    def _nothing(self) -> YinongError:
-        names = "; ".join(f"{name}: {error.strerror or error}" for name, error in self._deaf.items())
+    def _nothing_scanned(self) -> YinongError:
+        names = "; ".join(f"{name}: {error.strerror or error}" for name, error in self._failed.items())
         stop = "sudo systemctl stop yinong-agent"
         zh, en = (
             f"没有收到扫码。如果后台程序正在使用扫码枪,请先停止它:{stop}",
@@ -158,14 +158,14 @@ class _Ears:
         return YinongError(self._say(zh, en) + (f" ({names})" if names else ""))
 
 
-async def _three_scans(say: Terms, table: _Ears) -> tuple[Candidate, Learned]:
-    sources: dict[str, Source] = {name: ear.device.source for name, ear in table.ears.items()}
+async def _three_scans(say: Terms, table: _Listeners) -> tuple[Candidate, Learned]:
+    sources: dict[str, Source] = {name: ear.device.source for name, ear in table.listeners.items()}
     _show(say, 1, two_rows_a_line(qr(CODES.ascii)))
     entries = await table.scan()
     while (name := typed_by(entries, sources)) is None:
         print(say("没有读对,请再扫一次", "not read right: scan it again"), file=sys.stderr, flush=True)
         entries = await table.scan()
-    ear, first = table.ears[name], entries[name]
+    ear, first = table.listeners[name], entries[name]
     ear.set_caps_led(True)
     try:
         _show(say, 2, two_rows_a_line(qr(CODES.chinese)))
@@ -188,7 +188,7 @@ def _table(gun: Candidate, options: dict[str, Scalar], id: str) -> str:
 
 
 @contextlib.contextmanager
-def _unechoed() -> Generator[None]:
+def _echo_off() -> Generator[None]:
     """What a keyboard gun types here is neither shown nor left for the shell to run."""
     try:
         before = termios.tcgetattr(sys.stdin)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.configuration.device_tables import EVERY_CLASS_ID
-from common.labels import CLASSES, CONDITIONS, word
+from common.labels import CLASSES, CONDITIONS, label
 from common.messages import Item
 from common.standard.texts import item_name, item_sentence, verdict_name
 from drivers.catalogue import Lang
@@ -55,10 +55,10 @@ def device_table(devices: Sequence[dict[str, Any]], say: Terms) -> Table:
     for title in (say("设备", "device"), say("状况", "condition"), say("说明", "what"), say("怎么办", "what to do")):
         table.add_column(title, overflow="fold", ratio=None if title in ("设备", "device", "状况", "condition") else 1)
     for device in devices:
-        kind = word(CLASSES.get(device["class"]), say.lang, device["class"])
+        kind = label(CLASSES.get(device["class"]), say.lang, device["class"])
         name = kind if device["id"] == EVERY_CLASS_ID else f"{kind} {device['id']}"
         condition = device["condition"]
-        shown = word(CONDITIONS.get(Condition(condition)), say.lang, condition)
+        shown = label(CONDITIONS.get(Condition(condition)), say.lang, condition)
         table.add_row(
             name,
             f"[{STYLES[condition]}]{MARKS[condition]} {shown}[/]",

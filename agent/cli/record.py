@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.cli.output import Terms
 from agent.cli.scan import capture_json, show_capture
 from agent.configuration.settings import load
-from agent.control.socket import NoDaemon, ask
+from agent.control.socket import NoDaemon, send_request
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.driver import ScanGun
@@ -20,7 +20,7 @@ def record(
     say: Terms, config: Path, socket: Path, file: Path, gun: str | None, count: int | None, *, as_json: bool
 ) -> int:
     """Until Ctrl+C or `count` captures. The gun is opened here, so no daemon may hold it. Publishes nothing."""
-    _refuse_beside_a_daemon(say, socket)
+    _refuse_while_daemon_runs(say, socket)
     table = _one_gun(say, config, gun)
     try:
         with file.open("x", encoding="utf-8", newline="\n") as lines, contextlib.suppress(KeyboardInterrupt):
@@ -31,7 +31,7 @@ def record(
                 lines.flush()
 
             print(say("请扫码(Ctrl+C 结束)……", "Scan something (Ctrl+C ends) …"), file=sys.stderr)
-            asyncio.run(captured(table, Path("/"), heard, count, as_json=as_json))
+            asyncio.run(show_captures(table, Path("/"), heard, count, as_json=as_json))
     except OSError as error:
         raise YinongError(say(f"写不了 {file}:{error.strerror}", f"cannot write {file}: {error.strerror}")) from error
     print(
@@ -44,13 +44,13 @@ def record(
     return 0
 
 
-async def captured(
-    gun: ScanGun, root: Path, heard: Callable[[Entry], None], count: int | None, *, as_json: bool
+async def show_captures(
+    gun: ScanGun, root: Path, on_entry: Callable[[Entry], None], count: int | None, *, as_json: bool
 ) -> None:
     """Show the gun's captures until there are `count`, while `heard` gets all that it gives."""
     queue: asyncio.Queue[RawCapture] = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
-        listening = group.create_task(gun.listen(root, queue.put_nowait, asyncio.Event(), heard))
+        listening = group.create_task(gun.listen(root, queue.put_nowait, asyncio.Event(), on_entry))
         seen = 0
         while count is None or seen < count:
             show_capture(capture_json(await queue.get()), as_json=as_json)
@@ -58,9 +58,9 @@ async def captured(
         listening.cancel()
 
 
-def _refuse_beside_a_daemon(say: Terms, socket: Path) -> None:
+def _refuse_while_daemon_runs(say: Terms, socket: Path) -> None:
     try:
-        list(ask(socket, {"ask": "outbox"}, timeout_s=5))
+        list(send_request(socket, {"ask": "outbox"}, timeout_s=5))
     except NoDaemon:
         return
     raise YinongError(

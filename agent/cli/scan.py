@@ -11,7 +11,7 @@ import msgspec
 
 from agent.cli.output import Terms
 from agent.configuration.settings import load
-from agent.control.socket import NoDaemon, ask
+from agent.control.socket import NoDaemon, send_request
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.driver import ScanGun
@@ -29,7 +29,7 @@ def camera(say: Terms, socket: Path, seconds: float, *, as_json: bool) -> int:
     read = 0
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            for line in ask(socket, {"ask": "camera", "seconds": seconds, "lang": say.lang}):
+            for line in send_request(socket, {"ask": "camera", "seconds": seconds, "lang": say.lang}):
                 if "error" in line:
                     raise YinongError(line["error"])
                 if "capture" in line:
@@ -95,7 +95,7 @@ def capture_json(capture: RawCapture) -> dict[str, Any]:
 
 
 def _from_daemon(socket: Path) -> Iterator[dict[str, Any]]:
-    for line in ask(socket, {"ask": "scan"}):
+    for line in send_request(socket, {"ask": "scan"}):
         if "error" in line:
             raise YinongError(line["error"])
         if "capture" in line or "card" in line:

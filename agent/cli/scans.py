@@ -15,7 +15,7 @@ import msgspec
 
 from agent.cli.output import Terms, print_json
 from agent.configuration.settings import Settings, load
-from agent.control.socket import NoDaemon, ask
+from agent.control.socket import NoDaemon, send_request
 from agent.outbox.archive import Kept, Walk, Wanted
 from agent.outbox.opening import read_only
 from common.clock import SystemClock
@@ -30,14 +30,14 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def wanted_of(say: Terms, gun: str | None, since: str | None, limit: int | None) -> Wanted:
+def capture_query(say: Terms, gun: str | None, since: str | None, limit: int | None) -> Wanted:
     """`since` is a day, a day with time (of this machine's zone unless it has an offset), or an age: 90m, 12h, 7d."""
     return Wanted(gun=gun, since=_since(say, since) if since else None, limit=limit)
 
 
 def list_scans(say: Terms, config: Path, socket: Path, wanted: Wanted, *, as_json: bool) -> int:
     """The newest last."""
-    kept = _kept(say, config, socket, wanted)
+    kept = _stored(say, config, socket, wanted)
     if as_json:
         print_json({"scans": [scan_json(one) for one in kept]})
         return 0
@@ -51,7 +51,9 @@ def list_scans(say: Terms, config: Path, socket: Path, wanted: Wanted, *, as_jso
 def resend(say: Terms, socket: Path, first: int, last: int, outbox: str) -> int:
     """Mark a range (places in the outbox, as `list` shows them) to be sent again: by the daemon, which owns the file."""
     try:
-        for line in ask(socket, {"ask": "resend", "range": {"first": first, "last": last, "outbox": outbox}}, 60):
+        for line in send_request(
+            socket, {"ask": "resend", "range": {"first": first, "last": last, "outbox": outbox}}, 60
+        ):
             if "error" in line:
                 raise YinongError(line["error"])
             if "answer" in line:
@@ -75,7 +77,7 @@ def export(say: Terms, config: Path, socket: Path, wanted: Wanted, form: Format,
     settings = load(config).settings
     if settings is None:
         raise YinongError(say(f"{config} 不可用", f"{config} cannot be used"))
-    kept = _kept(say, config, socket, wanted)
+    kept = _stored(say, config, socket, wanted)
     if form == "epcis":
         text = _epcis(say, settings, kept)
     elif form == "csv":
@@ -99,7 +101,7 @@ def scan_json(kept: Kept) -> dict[str, Any]:
     }
 
 
-def _kept(say: Terms, config: Path, socket: Path, wanted: Wanted) -> list[Kept]:
+def _stored(say: Terms, config: Path, socket: Path, wanted: Wanted) -> list[Kept]:
     """From the daemon; where none runs from the file, which is only read. Oldest first."""
     try:
         kept = list(_from_daemon(say, socket, wanted))
@@ -110,23 +112,23 @@ def _kept(say: Terms, config: Path, socket: Path, wanted: Wanted) -> list[Kept]:
         walk = Walk(wanted)
         with read_only(Path(settings.outbox.path)) as box:
             kept = list(walk.all(box))
-        _tell_unreadable(say, walk.unreadable)
+        _report_unreadable(say, walk.unreadable)
     return kept[::-1]
 
 
 def _from_daemon(say: Terms, socket: Path, wanted: Wanted) -> Iterator[Kept]:
-    for line in ask(socket, {"ask": "scans", "wanted": msgspec.to_builtins(wanted)}, 60):
+    for line in send_request(socket, {"ask": "scans", "wanted": msgspec.to_builtins(wanted)}, 60):
         if "error" in line:
             raise YinongError(line["error"])
         if "scan" in line:
             yield msgspec.convert(line["scan"], Kept)
         if "answer" in line:
-            _tell_unreadable(say, line["answer"]["unreadable"])
+            _report_unreadable(say, line["answer"]["unreadable"])
             return
     raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
 
 
-def _tell_unreadable(say: Terms, number: int) -> None:
+def _report_unreadable(say: Terms, number: int) -> None:
     if number:
         print(say(f"{number} 条记录读不出", f"{number} records cannot be read"), file=sys.stderr)
 

@@ -53,7 +53,7 @@ def two_rows_a_line(modules: Modules) -> list[str]:
     """Each character two modules, one above the other: square in fonts twice as high as wide."""
     rows = [*modules, [False] * len(modules[0])] if len(modules) % 2 else modules
     return [
-        _inked("".join(" ▄▀█"[2 * upper + lower] for upper, lower in zip(rows[i], rows[i + 1], strict=True)))
+        _colored("".join(" ▄▀█"[2 * upper + lower] for upper, lower in zip(rows[i], rows[i + 1], strict=True)))
         for i in range(0, len(rows), 2)
     ]
 
@@ -62,8 +62,8 @@ def two_columns_a_character(row: Sequence[bool], lines: int = EAN_LINES) -> list
     """Each character two modules side by side, `lines` high, with a white line above and below."""
     even = [*row, False] if len(row) % 2 else row
     bars = "".join(" ▐▌█"[2 * even[i] + even[i + 1]] for i in range(0, len(even), 2))
-    return [_inked(" " * len(bars)), *[_inked(bars)] * lines, _inked(" " * len(bars))]
+    return [_colored(" " * len(bars)), *[_colored(bars)] * lines, _colored(" " * len(bars))]
 
 
-def _inked(line: str) -> str:
+def _colored(line: str) -> str:
     return f"{_BLACK_ON_WHITE}{line}{_PLAIN}"

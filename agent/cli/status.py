@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.cli.output import Terms, console, device_table, print_json
 from agent.configuration.settings import load
-from agent.control.socket import NoDaemon, ask
+from agent.control.socket import NoDaemon, send_request
 from agent.outbox.opening import peek
 from drivers.reading import YinongError
 
@@ -42,7 +42,7 @@ def outbox(say: Terms, config: Path, socket: Path, *, as_json: bool) -> int:
 
 
 def _answer(socket: Path, request: dict[str, Any]) -> dict[str, Any]:
-    for line in ask(socket, request, 10):
+    for line in send_request(socket, request, 10):
         if "error" in line:
             raise YinongError(line["error"])
         if "answer" in line:

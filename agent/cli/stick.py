@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.cli.output import Terms
-from common.parcel import Reading, sealed
+from common.parcel import ParcelReader, verify_seal
 from drivers.reading import YinongError
 
 
@@ -57,7 +57,7 @@ def write(say: Terms, folder: Path, name: str, pieces: Iterable[bytes]) -> Path:
 def content_of(path: Path) -> tuple[str, str]:
     """The key and the content of a parcel that was read from end to end. Raises BadParcel, OSError."""
     with path.open("rb") as file:
-        seal, reading = sealed(file), Reading(file)
+        seal, reading = verify_seal(file), ParcelReader(file)
         for _ in reading.rows():
             pass
         return seal.key, reading.manifest.content

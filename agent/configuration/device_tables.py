@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple, TypeAlias, cast
 
 from msgspec import Meta
 
-from agent.configuration.mistakes import WRONG, Report, converted, report_unknown, shown
+from agent.configuration.mistakes import INVALID, Report, converted, report_unknown, shown
 from drivers.reading import Driver, Reason
 from drivers.table import DeviceClass
 
@@ -75,7 +75,7 @@ class _Reader:
         if first != n:
             zh, en = f"与第 {first} 个 [[device]] 重名", f"is taken by [[device]] number {first}"
             report(f"{path}.id", shown(device_id), zh, en)
-        driver = _driver(kind, table, path, report) if kind else WRONG
+        driver = _driver(kind, table, path, report) if kind else INVALID
         if kind and not wrong:
             self.configured.append((kind, cast(Driver, driver)))
         elif kind and first == n:
@@ -101,7 +101,7 @@ def _id_of(table: dict[str, object], path: str, report: Report) -> str | None:
         report(f"{path}.id", "", '缺少这一项,应为设备名,如 "main"', 'is missing; it must be a name like "main"')
         return None
     made = converted(table["id"], DeviceId, f"{path}.id", report)
-    return None if made is WRONG else cast(str, made)
+    return None if made is INVALID else cast(str, made)
 
 
 def _driver(kind: DeviceClass, table: dict[str, object], path: str, report: Report) -> object:
@@ -112,7 +112,7 @@ def _driver(kind: DeviceClass, table: dict[str, object], path: str, report: Repo
         report(
             f"{path}.class", shown(kind.name), zh, f"its driver cannot be loaded ({error}); install yinong-agent again"
         )
-        return WRONG
+        return INVALID
     options = {key: value for key, value in table.items() if key != "class"}
     if not isinstance(options.get("id"), str):  # said already; the other options are still looked through
         options["id"] = EVERY_CLASS_ID

@@ -39,7 +39,7 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Report: TypeAlias = Callable[[str, str, str, str], None]  # path, value, zh, en
-WRONG: Final = object()  # given instead of a value that was reported
+INVALID: Final = object()  # given instead of a value that was reported
 
 _SECRET = re.compile(r"pass(word|wd|phrase)|secret|token|credential|(^|_)psk($|_)|(private|api)_?key|密码|口令", re.I)
 _USER_IN_URL = re.compile(r"//[^/@\s]*@")
@@ -54,19 +54,19 @@ def converted(value: object, kind: Any, path: str, report: Report, *, lenient: b
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         if not isinstance(value, dict):
             report(path, shown(value), f"应为一节 [{path}]", f"must be a section [{path}]")
-            return WRONG
+            return INVALID
         return _struct(cast(dict[str, object], value), bare, path, report, lenient)
     if isinstance(value, list) and (item := _item_kind(bare)) is not None:
         elements = enumerate(cast(list[object], value), 1)
         made = [converted(one, item, f"{path}[{n}]", report) for n, one in elements]  # all, so that all are reported
-        if WRONG in made:
-            return WRONG
+        if INVALID in made:
+            return INVALID
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        zh, en = wanted(kind, str(error))
+        zh, en = expected(kind, str(error))
         report(path, shown(cast(object, value)), f"应为{zh}", f"must be {en}")
-        return WRONG
+        return INVALID
 
 
 def looks_like_a_secret(key: str) -> bool:
@@ -101,41 +101,41 @@ def _struct(table: dict[str, object], kind: type[msgspec.Struct], path: str, rep
     right: dict[str, Any] = {}
     whole = True
     for key, value in table.items():
-        made: Any = WRONG
+        made: Any = INVALID
         if looks_like_a_secret(key):
             report_secret(f"{path}.{key}", report)
         elif key not in fields:
             report_unknown(key, f"{path}.{key}", value, fields, report)
         else:
             made = converted(value, fields[key].type, f"{path}.{key}", report, lenient=lenient)
-        if made is WRONG:
+        if made is INVALID:
             whole = False
         else:
             right[fields[key].name] = made
     for key, field in fields.items():
         if key not in table and field.required:
-            zh, en = wanted(field.type)
+            zh, en = expected(field.type)
             report(f"{path}.{key}", "", f"缺少这一项,应为{zh}", f"is missing; it must be {en}")
             whole = False
     if not whole and (not lenient or any(field.required and field.name not in right for field in fields.values())):
-        return WRONG
-    return _made(kind, right, path, report, lenient)
+        return INVALID
+    return _build(kind, right, path, report, lenient)
 
 
-def _made(kind: type[msgspec.Struct], right: dict[str, Any], path: str, report: Report, lenient: bool) -> Any:
+def _build(kind: type[msgspec.Struct], right: dict[str, Any], path: str, report: Report, lenient: bool) -> Any:
     try:
         return kind(**right)
     except (
         ValueError,
         YinongError,
     ) as error:  # of a __post_init__: fields that do not go together, in Chinese and English
-        report(path, "", *both(str(error)))
+        report(path, "", *split_texts(str(error)))
     if lenient and not any(field.required for field in msgspec.structs.fields(kind)):
         return kind()
-    return WRONG
+    return INVALID
 
 
-def both(text: str) -> tuple[str, str]:
+def split_texts(text: str) -> tuple[str, str]:
     """`中文 / English` in its two parts; a text without them stands for both."""
     zh, slash, en = text.partition(" / ")
     return (zh, en) if slash else (text, text)
@@ -171,13 +171,13 @@ def _item_kind(kind: Any) -> Any:
     return None
 
 
-def wanted(kind: Any, error: str = "") -> tuple[str, str]:
+def expected(kind: Any, error: str = "") -> tuple[str, str]:
     """What a type takes, in Chinese and English; `error` (of msgspec) for types that have no words of their own."""
     match info := types.type_info(kind):
         case types.Metadata(extra_json_schema={"description": str(words)}):
-            return both(words)
+            return split_texts(words)
         case types.Metadata():
-            return wanted(get_args(kind)[0], error)
+            return expected(get_args(kind)[0], error)
         case types.BoolType():
             return "true 或 false", "true or false"
         case types.IntType() | types.FloatType():
@@ -191,10 +191,10 @@ def wanted(kind: Any, error: str = "") -> tuple[str, str]:
         case types.DateType():
             return "日期,如 2026-03-02", "a date like 2026-03-02"
         case types.ListType() | types.VarTupleType():
-            zh, en = wanted(_item_kind(kind), error)
+            zh, en = expected(_item_kind(kind), error)
             return f"列表 […],每一项为{zh}", f"a list […], each of it {en}"
         case types.UnionType():
-            words = [wanted(one, error) for one in get_args(kind) if one is not type(None)]
+            words = [expected(one, error) for one in get_args(kind) if one is not type(None)]
             return " 或 ".join(zh for zh, _ in words), " or ".join(en for _, en in words)
         case _:
             return f"另一种值({error})", f"something else ({error})"

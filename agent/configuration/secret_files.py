@@ -52,7 +52,7 @@ def _password(named: str, credentials: Path | None, root: Path, report: Report) 
     if credentials and (credentials / PASSWORD_CREDENTIAL).is_file():
         path, value = credentials / PASSWORD_CREDENTIAL, shown(f"$CREDENTIALS_DIRECTORY/{PASSWORD_CREDENTIAL}")
     elif named:
-        path, value = below(root, named), shown(named)
+        path, value = under_root(root, named), shown(named)
         if not _is_private(path, "broker.password_file", value, report):
             return None
     else:
@@ -73,7 +73,7 @@ def _password(named: str, credentials: Path | None, root: Path, report: Report) 
 
 
 def _key(broker: _Broker, credentials: Path | None, root: Path, report: Report) -> Path | None:
-    _is_there(below(root, broker.ca_file), "broker.ca_file", shown(broker.ca_file), report)
+    _is_readable(under_root(root, broker.ca_file), "broker.ca_file", shown(broker.ca_file), report)
     credential = credentials / KEY_CREDENTIAL if credentials else None
     has_credential = credential is not None and credential.is_file()
     if bool(broker.cert_file) != bool(broker.key_file or has_credential):
@@ -87,19 +87,19 @@ def _key(broker: _Broker, credentials: Path | None, root: Path, report: Report) 
         return None
     if not broker.cert_file:
         return None
-    _is_there(below(root, broker.cert_file), "broker.cert_file", shown(broker.cert_file), report)
+    _is_readable(under_root(root, broker.cert_file), "broker.cert_file", shown(broker.cert_file), report)
     if has_credential:
         return credential
-    path = below(root, broker.key_file)
+    path = under_root(root, broker.key_file)
     return path if _is_private(path, "broker.key_file", shown(broker.key_file), report) else None
 
 
-def below(root: Path, absolute: str) -> Path:
+def under_root(root: Path, absolute: str) -> Path:
     """An absolute path of the configuration in the tree at `root`."""
     return root / absolute.lstrip("/")
 
 
-def _is_there(path: Path, option: str, value: str, report: Report) -> bool:
+def _is_readable(path: Path, option: str, value: str, report: Report) -> bool:
     if path.is_file() and os.access(path, os.R_OK):
         return True
     report(option, value, "没有这个文件,或读不了", "there is no such file, or it cannot be read")
@@ -107,7 +107,7 @@ def _is_there(path: Path, option: str, value: str, report: Report) -> bool:
 
 
 def _is_private(path: Path, option: str, value: str, report: Report) -> bool:
-    if not _is_there(path, option, value, report):
+    if not _is_readable(path, option, value, report):
         return False
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:

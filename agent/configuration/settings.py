@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from agent.configuration.device_tables import Disabled, read_devices
 from agent.configuration.mistakes import (
-    WRONG,
+    INVALID,
     Mistake,
     converted,
     looks_like_a_secret,
@@ -195,10 +195,10 @@ def load(
         tables = tomllib.loads(text)
     except (OSError, ValueError) as error:  # tomllib's and the decoder's errors are ValueErrors
         return Loaded(None, mistakes=(_unreadable(path, error),))
-    return _Reading(lines_of(text), root, classes, environ).loaded(tables)
+    return _FileReader(lines_of(text), root, classes, environ).loaded(tables)
 
 
-class _Reading:
+class _FileReader:
     """One file on its way to `Loaded`; collects the mistakes."""
 
     def __init__(
@@ -217,7 +217,7 @@ class _Reading:
         made = {name: self._section(name, kind, tables) for name, kind in _SECTIONS.items()}
         made |= {name: self._claims(name, kind, tables.get(name, [])) for name, kind in _CLAIMS.items()}
         broker = made["broker"]
-        secrets = Secrets() if broker is WRONG else broker_secrets(broker, self._root, self._environ, self._report)
+        secrets = Secrets() if broker is INVALID else broker_secrets(broker, self._root, self._environ, self._report)
         devices = read_devices(tables.get("device"), self._classes, self._report)
         stopped = any(mistake.stops_start for mistake in self._mistakes)
         mistakes = tuple(sorted(self._mistakes, key=lambda mistake: mistake.line or 0))
@@ -230,7 +230,7 @@ class _Reading:
 
     def _section(self, name: str, kind: type[msgspec.Struct], tables: dict[str, Any]) -> Any:
         made = converted(tables.get(name, {}), kind, name, self._report, lenient=True)
-        return kind() if made is WRONG and name not in _STOPPING else made
+        return kind() if made is INVALID and name not in _STOPPING else made
 
     def _claims(self, name: str, kind: type[msgspec.Struct], tables: object) -> tuple[Any, ...]:
         if not isinstance(tables, list):
@@ -238,7 +238,7 @@ class _Reading:
             return ()
         given = enumerate(cast(list[object], tables), 1)
         made = [converted(table, kind, f"{name}[{n}]", self._report) for n, table in given]
-        return tuple(claim for claim in made if claim is not WRONG)
+        return tuple(claim for claim in made if claim is not INVALID)
 
 
 _STOPPING = ("station", "broker")

@@ -24,7 +24,7 @@ def lines_of(text: str) -> dict[str, int]:
         if inside:
             continue
         if header := _HEADER.match(line):
-            here = _place(_parts(header[2]), tables, opens=header[1] == "[[")
+            here = _header_path(_parts(header[2]), tables, opens=header[1] == "[[")
             lines.setdefault(here, number)
         elif key := _KEY.match(line):
             lines.setdefault(".".join(filter(None, (here, *_parts(key[1])))), number)
@@ -44,7 +44,7 @@ def _parts(dotted: str) -> list[str]:
     return [part.strip().strip("\"'") for part in dotted.split(".")]
 
 
-def _place(parts: list[str], tables: Counter[str], *, opens: bool) -> str:
+def _header_path(parts: list[str], tables: Counter[str], *, opens: bool) -> str:
     """The path of a header; the elements of arrays of tables are numbered as they come."""
     path = ""
     for depth, part in enumerate(parts, 1):

@@ -9,7 +9,7 @@ import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from agent.control.socket import Answerer, Line
+from agent.control.socket import Line, RequestHandler
 from agent.host.keys import Signed, told_key
 from agent.outbox import carried
 from agent.outbox.writer import Writer
@@ -22,7 +22,7 @@ TERMINAL = "terminal"  # mark: whose file it is, so that a dead terminal's disk 
 SIGN_BUDGET_S = 30
 
 
-class ParcelDesk:
+class ExportRequests:
     """`key`: the public half of the terminal's export key, None until there is one."""
 
     def __init__(self, outbox: Path, terminal: Terminal, clock: Clock, writer: Writer) -> None:
@@ -36,7 +36,7 @@ class ParcelDesk:
             await self._writer.commit([], {TERMINAL: name})
         return self.key is None and bool(await self._signed(None))
 
-    def over_socket(self) -> dict[str, Answerer]:
+    def handlers(self) -> dict[str, RequestHandler]:
         return {"export": self._export}
 
     async def _export(self, _asked: Line) -> AsyncIterator[Line]:

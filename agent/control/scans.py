@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from agent.control.socket import Answerer, Line
+from agent.control.socket import Line, RequestHandler
 from agent.outbox.archive import STEP, Walk, Wanted, count_captures, resend_mark
 from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
@@ -13,7 +13,7 @@ from agent.scans.captures import Captures
 from agent.scans.card_actions import CardAnswer
 from agent.uplink.delivery import Delivery
 from common.clock import Clock
-from common.codes.control_cards import Card, make
+from common.codes.control_cards import Card, card_text
 from drivers.reading import YinongError
 
 
@@ -25,7 +25,7 @@ class Resend(msgspec.Struct, frozen=True, kw_only=True):
     outbox: str = ""  # "": the present one
 
 
-class ScanAnswers:
+class ScanRequests:
     """`key` signs control cards; None where it cannot be read."""
 
     def __init__(
@@ -34,11 +34,11 @@ class ScanAnswers:
         self._clock, self._writer, self._captures, self._delivery = clock, writer, captures, delivery
         self._station, self._key = station, key
 
-    def over_socket(self) -> dict[str, Answerer]:
+    def handlers(self) -> dict[str, RequestHandler]:
         return {"scan": self._live, "scans": self._kept, "resend": self._resend, "cards": self._cards}
 
     async def _live(self, _asked: Line) -> AsyncIterator[Line]:
-        async for one in self._captures.live():
+        async for one in self._captures.subscribe():
             form: dict[str, Any] = msgspec.to_builtins(one)
             if isinstance(one, CardAnswer):
                 yield {"card": form}
@@ -85,7 +85,7 @@ class ScanAnswers:
                 "控制卡密钥不可用,见运行日志 / the key of the control cards cannot be read: see the daemon's log"
             )
         key = self._key
-        texts = [make(key, self._station, card) for card in wished]
+        texts = [card_text(key, self._station, card) for card in wished]
         yield {"answer": {"station": self._station, "texts": texts}}
 
 

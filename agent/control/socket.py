@@ -20,15 +20,15 @@ from drivers.reading import YinongError
 log = logging.getLogger(__name__)
 
 Line: TypeAlias = dict[str, Any]
-Answerer: TypeAlias = Callable[[Line], AsyncIterator[Line]]
-LONGEST_REQUEST_BYTES = 64 * 1024
+RequestHandler: TypeAlias = Callable[[Line], AsyncIterator[Line]]
+MAX_REQUEST_BYTES = 64 * 1024
 
 
 class NoDaemon(YinongError):  # noqa: N818
     """Nobody listens at the socket: no daemon runs here."""
 
 
-async def serve(path: Path, answerers: Mapping[str, Answerer]) -> None:
+async def serve(path: Path, handlers: Mapping[str, RequestHandler]) -> None:
     """Answer until cancelled. A malformed request gets an error line; a client that leaves ends its answer."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -36,11 +36,11 @@ async def serve(path: Path, answerers: Mapping[str, Answerer]) -> None:
 
         def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if server.is_serving():
-                group.create_task(_answer(reader, writer, answerers))
+                group.create_task(_serve_client(reader, writer, handlers))
             else:  # it came in while we end
                 writer.transport.abort()
 
-        server = await asyncio.start_unix_server(answer, path, limit=LONGEST_REQUEST_BYTES)
+        server = await asyncio.start_unix_server(answer, path, limit=MAX_REQUEST_BYTES)
         path.chmod(0o660)
         try:
             await asyncio.Event().wait()  # not serve_forever: from Python 3.12 on its end waits for clients that stay
@@ -48,11 +48,11 @@ async def serve(path: Path, answerers: Mapping[str, Answerer]) -> None:
             server.close()
 
 
-async def _answer(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answerers: Mapping[str, Answerer]
+async def _serve_client(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handlers: Mapping[str, RequestHandler]
 ) -> None:
     try:
-        async with contextlib.aclosing(_answered(await reader.readline(), answerers)) as lines:
+        async with contextlib.aclosing(_responses(await reader.readline(), handlers)) as lines:
             async for line in lines:
                 writer.write(msgspec.json.encode(line) + b"\n")
                 await writer.drain()
@@ -67,7 +67,7 @@ async def _answer(
             await writer.wait_closed()
 
 
-async def _answered(request: bytes, answerers: Mapping[str, Answerer]) -> AsyncGenerator[Line, None]:
+async def _responses(request: bytes, handlers: Mapping[str, RequestHandler]) -> AsyncGenerator[Line, None]:
     try:
         asked: object = json.loads(request)
     except (ValueError, RecursionError):
@@ -76,9 +76,9 @@ async def _answered(request: bytes, answerers: Mapping[str, Answerer]) -> AsyncG
         yield {"error": "a request is one JSON object in one line"}
         return
     line = cast(Line, asked)
-    answerer = answerers.get(str(line.get("ask")))
+    answerer = handlers.get(str(line.get("ask")))
     if answerer is None:
-        yield {"error": f"unknown ask {line.get('ask')!r}; known: {', '.join(answerers)}"}
+        yield {"error": f"unknown ask {line.get('ask')!r}; known: {', '.join(handlers)}"}
         return
     try:
         async for part in answerer(line):
@@ -90,7 +90,7 @@ async def _answered(request: bytes, answerers: Mapping[str, Answerer]) -> AsyncG
         yield {"error": f"程序出错 / the daemon failed: {type(error).__name__}: {error}"[:300]}
 
 
-def ask(path: Path, request: Line, timeout_s: float | None = None) -> Iterator[Line]:
+def send_request(path: Path, request: Line, timeout_s: float | None = None) -> Iterator[Line]:
     """Ask the daemon from the command line; gives its lines. Raises NoDaemon, and YinongError where it does not answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout_s)

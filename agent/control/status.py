@@ -8,7 +8,7 @@ import msgspec
 
 from agent.configuration.settings import Settings
 from agent.control.commands import Doer
-from agent.control.socket import Answerer, Line
+from agent.control.socket import Line, RequestHandler
 from agent.devices.checks import check_report, station_json, verdicts_now
 from agent.devices.discovery import find_devices
 from agent.devices.poller import Poller
@@ -26,7 +26,7 @@ from common.standard.texts import item_name
 from drivers.catalogue import Lang
 from drivers.reading import Reading, YinongError
 
-LONGEST_LOG = 100
+MAX_LOG_LINES = 100
 
 
 class Parts(NamedTuple):
@@ -44,13 +44,13 @@ class Parts(NamedTuple):
     flash: Flash
 
 
-class Answers:
+class StatusRequests:
     """All of them, over the running parts."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def over_socket(self) -> dict[str, Answerer]:
+    def handlers(self) -> dict[str, RequestHandler]:
         return {
             "status": self._status,
             "devices": self._devices,
@@ -91,7 +91,7 @@ class Answers:
         state = self._parts.link.state
         refused = {hold.trouble.code: hold.trouble for hold in self._parts.delivery.held}
         troubles = {trouble.code: trouble for trouble in (state.trouble, *refused.values(), *state.warnings) if trouble}
-        words = [{"code": one.code, "detail": one.detail, **_worded(one, lang)} for one in troubles.values()]
+        words = [{"code": one.code, "detail": one.detail, **_texts(one, lang)} for one in troubles.values()]
         return {**state._asdict(), "held": len(self._parts.delivery.held), "troubles": words}
 
     async def _check(self, asked: Line) -> AsyncIterator[Line]:
@@ -150,15 +150,15 @@ class Answers:
         return device_json(seen, "zh")["says"], device_json(seen, "en")["says"]
 
     async def _command_log(self, options: dict[str, Any]) -> dict[str, Any]:
-        lines = options.get("lines", LONGEST_LOG)
-        return {"lines": recent_lines(min(LONGEST_LOG, lines) if isinstance(lines, int) else LONGEST_LOG)}
+        lines = options.get("lines", MAX_LOG_LINES)
+        return {"lines": recent_lines(min(MAX_LOG_LINES, lines) if isinstance(lines, int) else MAX_LOG_LINES)}
 
     async def _command_status(self, _options: dict[str, Any]) -> dict[str, Any]:
         status = await self._status_now("zh")
         return {key: status[key] for key in ("version", "link", "outbox", "flash")}
 
 
-def _worded(trouble: Trouble, lang: Lang) -> dict[str, str]:
+def _texts(trouble: Trouble, lang: Lang) -> dict[str, str]:
     sentence = link_sentence(trouble, lang)
     return {"says": sentence.says, "remedy": sentence.remedy}
 

@@ -30,7 +30,7 @@ from agent.outbox.stamps import draft, placed
 from agent.outbox.writer import Writer
 from common.clock import Clock, first_of, rfc3339
 from common.messages import Device, Item, Standard
-from common.standard.verdicts import standing
+from common.standard.verdicts import verdict_codes
 from drivers.hotplug import HotplugEvent, watch_hotplug
 from drivers.reading import CannotLook, Driver, Reading, YinongError
 
@@ -161,7 +161,7 @@ class Poller:
                 [self._device_message(device, debounced)] if changed or self._due(device.reported_mono_ms, now) else []
             )
             items = self._verdicts(self._states.confirmed(state))
-            changed_items = standing(items) != standing(self._states.items)
+            changed_items = verdict_codes(items) != verdict_codes(self._states.items)
             due_items = bool(drafts) and self._due(self._items_reported_mono_ms, now)
             report_items = self._all_polled(device) and (changed_items or due_items)
             if report_items:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from agent.journal.last_alive import LastAliveFile
 from agent.journal.rate_limit import RateLimit
-from common.clock import EARLIEST, Clock, ClockQuality, Steps, rfc3339
+from common.clock import EARLIEST, Clock, ClockQuality, StepDetector, rfc3339
 from common.events import ClockStepped, ClockSynced, Event, LastAlive, Resumed
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class ClockWatch:
     ) -> None:  # fmt: skip
         self._clock, self._run_id, self._last_alive, self._link_up = clock, run_id, last_alive, link_up
         self._record, self._on_synced, self._budget_spent = record, on_synced, budget_spent
-        self._steps, self._step_limit = Steps(), RateLimit(STEPS_PER_HOUR)
+        self._steps, self._step_limit = StepDetector(), RateLimit(STEPS_PER_HOUR)
         self._quality: ClockQuality = clock.quality()
         self._awake_ms, self._suspended_ms = clock.mono_ms(), clock.suspended_ms()
         self._steps.jumped_ms(clock.now(), clock.mono_ms())

@@ -16,7 +16,7 @@ from agent.outbox.begin_anew import renumber
 from agent.outbox.entries import RowFile
 from agent.outbox.rows import Depth, Draft, Opening, OutboxFull, Row
 from common.messages import Receipt
-from common.receipts import Standing, answer
+from common.receipts import ReceiptState, apply_receipt
 
 __all__ = ["Depth", "Draft", "Opening", "Outbox", "OutboxFull", "Row"]  # what is said with it
 
@@ -40,9 +40,9 @@ class Outbox(RowFile):
         at, box, last_seq = found
         if receipt.upto > last_seq and box.outbox == self.id:
             return "went_back"
-        known = Standing(box.outbox, box.store, box.upto)
+        known = ReceiptState(box.outbox, box.store, box.upto)
         covers = min(receipt.upto, last_seq, last_seq if handed is None else max(handed, box.upto))
-        standing, again = answer(known, msgspec.structs.replace(receipt, upto=covers), last_seq, retained)
+        standing, again = apply_receipt(known, msgspec.structs.replace(receipt, upto=covers), last_seq, retained)
         if standing == known:
             return "same"
         taken = max(box.handed, standing.upto, min(handed or 0, last_seq))

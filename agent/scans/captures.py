@@ -18,10 +18,10 @@ from agent.outbox.marks import read_state
 from agent.outbox.outbox import Draft, Outbox, OutboxFull, Row
 from agent.outbox.stamps import draft, journal, placed
 from agent.outbox.writer import Writer
-from agent.scans.card_actions import Acted, CardAnswer, CardDesk
+from agent.scans.card_actions import CardActions, CardAnswer, CardEffect
 from agent.scans.feedback import Feedback, NoFeedback
-from agent.scans.gun_state import GunState, mark_key, mark_of, numbered
-from agent.scans.live_view import LiveView
+from agent.scans.gun_state import GunState, encoded, number_captures, state_key
+from agent.scans.live_view import Broadcast
 from common.clock import Clock
 from common.messages import Capture
 from drivers.scan_gun.capture import REPEATED, RawCapture
@@ -31,21 +31,21 @@ from drivers.scan_gun.sources.camera import CAMERA_ID as CAMERA
 log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
-MOST_HELD = 5000  # captures that wait in memory for a disk that has no room: some megabytes
+MAX_QUEUED = 5000  # captures that wait in memory for a disk that has no room: some megabytes
 
-Marks: TypeAlias = Mapping[str, bytes | None]
-Commit: TypeAlias = Callable[[list[Draft], Marks], Awaitable[list[Row]]]
+StateValues: TypeAlias = Mapping[str, bytes | None]
+Commit: TypeAlias = Callable[[list[Draft], StateValues], Awaitable[list[Row]]]
 
 
-class _Made(NamedTuple):
+class _Batch(NamedTuple):
     """What is to be committed of some reads: captures, or one card."""
 
     drafts: list[Draft]
-    marks: dict[str, bytes | None]
-    states: dict[str, GunState]  # of the guns, after it
+    state_values: dict[str, bytes | None]
+    gun_states: dict[str, GunState]  # of the guns, after it
     captures: list[Capture]
-    card: Acted | None = None
-    turned_away: int = 0  # as the journal is told with them
+    card: CardEffect | None = None
+    rejected: int = 0  # as the journal is told with them
 
 
 class Captures:
@@ -56,23 +56,23 @@ class Captures:
 
     def __init__(
         self, guns: tuple[ScanGun, ...], root: Path, clock: Clock, writer: Writer,
-        desk: CardDesk | None = None, feedback: Feedback | None = None,
+        cards: CardActions | None = None, feedback: Feedback | None = None,
     ) -> None:  # fmt: skip
         self._guns, self._root, self._clock, self._writer = guns, root, clock, writer
-        self._desk, self._feedback = desk, feedback or NoFeedback()
+        self._cards, self._feedback = cards, feedback or NoFeedback()
         self._queue: asyncio.Queue[RawCapture] = asyncio.Queue()
         self._states: dict[str, GunState] = {}
         self._waiting: list[RawCapture] = []  # taken off the queue and not given to the writer, or given back by it
-        self._viewers: LiveView[Capture | CardAnswer] = LiveView()
-        self._turned_away = 0  # scans that memory had no room for either; each officer heard it
+        self._viewers: Broadcast[Capture | CardAnswer] = Broadcast()
+        self._rejected = 0  # scans that memory had no room for either; each officer heard it
         self.changed = {gun.id: asyncio.Event() for gun in guns}
 
     async def run(self) -> None:
-        await self._writer.ask(self._begin)
+        await self._writer.ask(self._load)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._commit())
-            if self._desk is not None:
-                group.create_task(self._desk.run())
+            group.create_task(self._commit_queued())
+            if self._cards is not None:
+                group.create_task(self._cards.run())
             for gun in self._guns:
                 group.create_task(self._listen(gun))
 
@@ -86,35 +86,35 @@ class Captures:
         if self._waiting:
             await self._writer.ask(self._read_states)  # what the writer flushed has its numbers
         while self._waiting:
-            await self._take_next(lambda drafts, marks: self._writer.ask(lambda box: box.append(drafts, marks)))
+            await self._commit_next(lambda drafts, marks: self._writer.ask(lambda box: box.append(drafts, marks)))
 
-    def on_plug(self) -> None:
+    def on_hotplug(self) -> None:
         for event in self.changed.values():
             event.set()
 
     @property
-    def held(self) -> int:
+    def queued(self) -> int:
         """Captures that were read and are not on the disk."""
         return self._queue.qsize() + len(self._waiting)
 
-    def take(self, read: RawCapture) -> None:
+    def accept(self, read: RawCapture) -> None:
         """A scan, of a gun or of the camera. Where the disk has been full for so long that memory is too, it is refused aloud."""
-        if self.held >= MOST_HELD:
-            self._turned_away += 1
-            self._tell(read.gun, ok=False)
+        if self.queued >= MAX_QUEUED:
+            self._rejected += 1
+            self._signal(read.gun, ok=False)
         else:
             self._queue.put_nowait(read)
 
-    def live(self) -> AsyncIterator[Capture | CardAnswer]:
+    def subscribe(self) -> AsyncIterator[Capture | CardAnswer]:
         """Captures and answers of cards as they are committed, from now on: for a person who watches."""
-        return self._viewers.watch()
+        return self._viewers.subscribe()
 
-    def show(self, answer: CardAnswer) -> None:
+    def show_card_answer(self, answer: CardAnswer) -> None:
         """What a card's work came to."""
-        self._viewers.show(answer)
-        self._tell(answer.gun, ok=answer.ok)
+        self._viewers.send(answer)
+        self._signal(answer.gun, ok=answer.ok)
 
-    def _begin(self, box: Outbox) -> None:
+    def _load(self, box: Outbox) -> None:
         self._read_states(box)
         try:
             forget_voids(box)
@@ -123,18 +123,18 @@ class Captures:
 
     def _read_states(self, box: Outbox) -> None:
         for gun in (*(gun.id for gun in self._guns), CAMERA):
-            self._states[gun] = read_state(box, mark_key(gun), GunState) or GunState()
+            self._states[gun] = read_state(box, state_key(gun), GunState) or GunState()
 
     async def _listen(self, gun: ScanGun) -> None:
         """A bug met with one gun must stop neither the others nor the daemon."""
         while True:
             try:
-                await gun.listen(self._root, self.take, self.changed[gun.id])
+                await gun.listen(self._root, self.accept, self.changed[gun.id])
             except Exception:
                 log.exception("gun %s: listening failed, beginning again", gun.id)
             await self._clock.sleep(RETRY_S)
 
-    async def _commit(self) -> None:
+    async def _commit_queued(self) -> None:
         """Take what has come, in order; a capture that cannot be committed is tried until it is."""
         while True:
             self._waiting.append(await self._queue.get())
@@ -142,55 +142,55 @@ class Captures:
                 self._waiting.append(self._queue.get_nowait())
             while self._waiting:
                 try:
-                    await self._take_next(self._writer.commit)
+                    await self._commit_next(self._writer.commit)
                 except (OutboxFull, sqlite3.Error) as error:
                     log.error("a scan waits for the outbox: %s", error)
                     await self._clock.sleep(RETRY_S)
 
-    async def _take_next(self, commit: Commit) -> None:
+    async def _commit_next(self, commit: Commit) -> None:
         """The next card, or all captures before it, in one transaction. Where it fails they wait on, and nothing has changed."""
         group = self._next_group()
-        made = await self._acted(group[0]) if self._is_card(group[0]) else self._made(group)
+        made = await self._card_batch(group[0]) if self._is_card(group[0]) else self._capture_batch(group)
         self._waiting = self._waiting[len(group) :]  # from here on the writer has them
         try:
-            rows = await commit(made.drafts, made.marks)
+            rows = await commit(made.drafts, made.state_values)
         except (OutboxFull, sqlite3.Error):
             self._waiting = group + self._waiting
             raise
-        self._states |= made.states
-        self._turned_away -= made.turned_away
-        self._tell_committed(made, rows)
+        self._states |= made.gun_states
+        self._rejected -= made.rejected
+        self._report_committed(made, rows)
 
     def _next_group(self) -> list[RawCapture]:
         cards = (at for at, read in enumerate(self._waiting) if self._is_card(read))
         return self._waiting[: next(cards, len(self._waiting)) or 1]
 
     def _is_card(self, read: RawCapture) -> bool:
-        return self._desk is not None and self._desk.takes(read)
+        return self._cards is not None and self._cards.is_card(read)
 
-    def _tell_committed(self, made: _Made, rows: list[Row]) -> None:
+    def _report_committed(self, made: _Batch, rows: list[Row]) -> None:
         for row, capture in zip(rows, made.captures, strict=False):
-            self._viewers.show(msgspec.structs.replace(capture, outbox=row.outbox, seq=row.seq))
-            self._tell(capture.gun, ok=capture.damage is None)
-        if made.card is not None and self._desk is not None:
-            self.show(made.card.answer)
-            self._desk.begin(made.card)
+            self._viewers.send(msgspec.structs.replace(capture, outbox=row.outbox, seq=row.seq))
+            self._signal(capture.gun, ok=capture.damage is None)
+        if made.card is not None and self._cards is not None:
+            self.show_card_answer(made.card.answer)
+            self._cards.start_work(made.card)
 
-    def _tell(self, gun: str, *, ok: bool) -> None:
+    def _signal(self, gun: str, *, ok: bool) -> None:
         if ok:
             self._feedback.ok(gun)
         else:
             self._feedback.refused(gun)
 
-    async def _acted(self, read: RawCapture) -> _Made:
-        assert self._desk is not None
-        acted = await self._desk.act(read, self._states.get(read.gun, GunState()))
-        marks = {mark_key(read.gun): mark_of(acted.state), **acted.marks}
-        return _Made(acted.drafts, marks, {read.gun: acted.state}, [], acted)
+    async def _card_batch(self, read: RawCapture) -> _Batch:
+        assert self._cards is not None
+        acted = await self._cards.apply(read, self._states.get(read.gun, GunState()))
+        marks = {state_key(read.gun): encoded(acted.state), **acted.state_values}
+        return _Batch(acted.drafts, marks, {read.gun: acted.state}, [], acted)
 
-    def _made(self, reads: list[RawCapture]) -> _Made:
+    def _capture_batch(self, reads: list[RawCapture]) -> _Batch:
         """The captures with their numbers, what is to be committed of them, and the guns' states after them."""
-        found = numbered(reads, self._states)
+        found = number_captures(reads, self._states)
         captures = [self._capture(read, state, again) for read, state, again in found]
         states = {read.gun: state for read, state, _ in found}
         drafts = [draft(self._clock, "scan", capture) for capture in captures]
@@ -199,10 +199,10 @@ class Captures:
             for c in captures
             if c.damage
         ]
-        if turned_away := self._turned_away:
+        if turned_away := self._rejected:
             drafts.append(journal(self._clock, "scans_turned_away", number=turned_away))
-        marks: dict[str, bytes | None] = {mark_key(gun): mark_of(state) for gun, state in states.items()}
-        return _Made(drafts, marks, states, captures, turned_away=turned_away)
+        marks: dict[str, bytes | None] = {state_key(gun): encoded(state) for gun, state in states.items()}
+        return _Batch(drafts, marks, states, captures, rejected=turned_away)
 
     def _capture(self, read: RawCapture, state: GunState, again: bool) -> Capture:
         flags = (*read.flags, REPEATED) if again and REPEATED not in read.flags else read.flags

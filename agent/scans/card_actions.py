@@ -20,21 +20,21 @@ from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
 from agent.scans.gun_state import GunState
 from common.clock import Clock
-from common.codes.control_cards import ACTIONS, STEPS, Card, Refused, looks_like_card, read
+from common.codes.control_cards import ACTIONS, STEPS, Card, CardRefusal, looks_like_card, parse_card
 from common.messages import Capture
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import RawCapture
 
 log = logging.getLogger(__name__)
 
-Both: TypeAlias = tuple[str, str]  # Chinese and English
-Work: TypeAlias = Callable[[], Awaitable[Both]]
+Texts: TypeAlias = tuple[str, str]  # Chinese and English
+Work: TypeAlias = Callable[[], Awaitable[Texts]]
 
-MOST_WAITING = 3
-LONGEST_TEXT = 300  # of a refused card in the journal: no card of ours is longer
+MAX_WAITING = 3
+MAX_TEXT = 300  # of a refused card in the journal: no card of ours is longer
 CHINA = timezone(timedelta(hours=8))
 
-REFUSED: dict[str, Both] = {
+REFUSED: dict[str, Texts] = {
     "form": ("这张卡不完整,没有执行", "the card is not whole: nothing done"),
     "signature": ("这张卡不是本站的,没有执行", "not a card of this station: nothing done"),
     "no_key": ("控制卡密钥不可用,没有执行", "the key of the cards cannot be read: nothing done"),
@@ -55,17 +55,17 @@ class CardAnswer(msgspec.Struct, frozen=True, kw_only=True):
     en: str
 
 
-class Acted(NamedTuple):
+class CardEffect(NamedTuple):
     """What is to be committed of a card, and what follows once it is."""
 
     drafts: list[Draft]
-    marks: dict[str, bytes | None]  # beside the gun's own
+    state_values: dict[str, bytes | None]  # beside the gun's own
     state: GunState
     answer: CardAnswer
-    begins: str = ""  # work to begin after the commit
+    starts: str = ""  # work to begin after the commit
 
 
-class CardDesk:
+class CardActions:
     """`run` belongs into the daemon's task group and does the slow work; `act` decides, and changes nothing itself.
 
     `works`: action -> what to do for CHECK and MEASURE; `show` hears the answers of work that has ended.
@@ -77,16 +77,16 @@ class CardDesk:
     ) -> None:  # fmt: skip
         self._station, self._key, self._clock, self._writer, self._show = station, key, clock, writer, show
         self._works: dict[str, Work] = {"LIST": self._today, **works}
-        self._waiting: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MOST_WAITING)
+        self._waiting: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MAX_WAITING)
 
-    def takes(self, scan: RawCapture) -> bool:
+    def is_card(self, scan: RawCapture) -> bool:
         return looks_like_card(scan.text)  # a damaged scan has no text
 
-    async def act(self, scan: RawCapture, state: GunState) -> Acted:
+    async def apply(self, scan: RawCapture, state: GunState) -> CardEffect:
         """What this card does to a gun in this state. Raises sqlite3.Error."""
-        card = read(scan.text, self._key, self._station)
-        if isinstance(card, Refused):
-            return self._refused(scan, state, card.why)
+        card = parse_card(scan.text, self._key, self._station)
+        if isinstance(card, CardRefusal):
+            return self._refused(scan, state, card.reason)
         if card.action == "VOID":
             return await self._void(scan, state)
         if card.action in self._works:
@@ -98,10 +98,10 @@ class CardDesk:
             )
         return self._context(scan, state, card)
 
-    def begin(self, acted: Acted) -> None:
+    def start_work(self, acted: CardEffect) -> None:
         """Set the work going that a committed card asks for."""
-        if acted.begins and not self._waiting.full():
-            self._waiting.put_nowait((acted.answer.gun, acted.begins))
+        if acted.starts and not self._waiting.full():
+            self._waiting.put_nowait((acted.answer.gun, acted.starts))
 
     async def run(self) -> None:
         """Do one work after the other, until cancelled."""
@@ -117,7 +117,7 @@ class CardDesk:
                 zh, en = f"没有完成:{error}", f"failed: {error}"
                 self._show(CardAnswer(gun=gun, action=action, ok=False, zh=zh, en=en))
 
-    def _context(self, scan: RawCapture, state: GunState, card: Card) -> Acted:
+    def _context(self, scan: RawCapture, state: GunState, card: Card) -> CardEffect:
         action, context = ACTIONS[card.action], dict(state.context)
         said = (action.does_zh, action.does_en)
         if action.step:
@@ -134,7 +134,7 @@ class CardDesk:
         after = msgspec.structs.replace(state, context=context, text=None if changed else state.text)
         return self._done(scan, after, card, said)
 
-    async def _void(self, scan: RawCapture, state: GunState) -> Acted:
+    async def _void(self, scan: RawCapture, state: GunState) -> CardEffect:
         """The gun's last capture, once: a card that is read twice must not void the one before."""
         if state.number and state.voided == state.number:
             return self._refused(scan, state, "already_voided", "VOID")
@@ -151,7 +151,7 @@ class CardDesk:
             scan, after, Card("VOID"), (f"已作废第 {last.number} 条:{text}", f"voided number {last.number}: {text}")
         )
         mark: dict[str, bytes | None] = {f"{VOIDED}{place}": str(last.number).encode()}
-        return acted._replace(drafts=[*acted.drafts, entry], marks=mark)
+        return acted._replace(drafts=[*acted.drafts, entry], state_values=mark)
 
     async def _last(self, gun: str) -> Capture | None:
         walk = Walk(Wanted(gun=gun, limit=1))
@@ -160,7 +160,7 @@ class CardDesk:
                 return kept[0].capture
         return None
 
-    def _done(self, scan: RawCapture, after: GunState, card: Card, said: Both, begins: str = "") -> Acted:
+    def _done(self, scan: RawCapture, after: GunState, card: Card, said: Texts, begins: str = "") -> CardEffect:
         value = {"value": card.value} if card.value else {}
         entry = journal(
             self._clock,
@@ -172,16 +172,16 @@ class CardDesk:
             context=after.context,
         )
         answer = CardAnswer(gun=scan.gun, action=card.action, ok=True, zh=said[0], en=said[1])
-        return Acted([entry], {}, after, answer, begins)
+        return CardEffect([entry], {}, after, answer, begins)
 
-    def _refused(self, scan: RawCapture, state: GunState, why: str, action: str = "") -> Acted:
+    def _refused(self, scan: RawCapture, state: GunState, why: str, action: str = "") -> CardEffect:
         entry = journal(
-            self._clock, "card_refused", gun=scan.gun, identity=scan.identity, why=why, text=scan.text[:LONGEST_TEXT]
+            self._clock, "card_refused", gun=scan.gun, identity=scan.identity, why=why, text=scan.text[:MAX_TEXT]
         )
         zh, en = REFUSED[why]
-        return Acted([entry], {}, state, CardAnswer(gun=scan.gun, action=action, ok=False, zh=zh, en=en))
+        return CardEffect([entry], {}, state, CardAnswer(gun=scan.gun, action=action, ok=False, zh=zh, en=en))
 
-    async def _today(self) -> Both:
+    async def _today(self) -> Texts:
         """Counts of all guns since midnight in China; of this boot where no clock knew the time."""
         midnight = self._clock.now().astimezone(CHINA).replace(hour=0, minute=0, second=0, microsecond=0)
         walk = Walk(Wanted(since=midnight))
@@ -192,7 +192,7 @@ class CardDesk:
         return _counts(kept)
 
 
-def _counts(kept: list[Kept]) -> Both:
+def _counts(kept: list[Kept]) -> Texts:
     good = [k.capture for k in kept if not k.voided and k.capture.damage is None]
     steps: dict[str, int] = {}
     for capture in good:

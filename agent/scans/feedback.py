@@ -34,7 +34,7 @@ class NoFeedback:
     def refused(self, gun: str) -> None: ...
 
 
-class Signals:
+class SoundFeedback:
     """The `Feedback` of a terminal: it is called after the commit, neither blocks nor raises."""
 
     def __init__(self, guns: Iterable[ScanGun], speaker: Speaker | None) -> None:
@@ -56,12 +56,12 @@ class Signals:
             self._speaker.close()
 
 
-def signals(guns: tuple[ScanGun, ...], root: Path, *, beep: bool) -> Signals:
+def open_feedback(guns: tuple[ScanGun, ...], root: Path, *, beep: bool) -> SoundFeedback:
     """As the terminal is set and equipped; what is missing is said in the log."""
     if not guns or not beep:
-        return Signals(guns, None)
+        return SoundFeedback(guns, None)
     try:
-        return Signals(guns, open_speaker(root))
+        return SoundFeedback(guns, open_speaker(root))
     except NoSpeaker as error:
         log.info("no beep after a scan: %s", error)
-        return Signals(guns, None)
+        return SoundFeedback(guns, None)

@@ -16,20 +16,20 @@ class GunState(msgspec.Struct, frozen=True):
 
 
 class Numbered(NamedTuple):
-    read: RawCapture
+    raw: RawCapture
     state: GunState  # after this capture
-    again: bool  # the same text as the one before: two captures, the second flagged
+    repeated: bool  # the same text as the one before: two captures, the second flagged
 
 
-def mark_key(gun: str) -> str:
+def state_key(gun: str) -> str:
     return f"gun:{gun}"
 
 
-def mark_of(state: GunState) -> bytes:
+def encoded(state: GunState) -> bytes:
     return msgspec.json.encode(state)
 
 
-def numbered(reads: Iterable[RawCapture], states: Mapping[str, GunState]) -> list[Numbered]:
+def number_captures(reads: Iterable[RawCapture], states: Mapping[str, GunState]) -> list[Numbered]:
     """Each capture's number of its gun, counted on from `states`, which stay as they are."""
     now = dict(states)
     found: list[Numbered] = []

@@ -6,29 +6,29 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-LONGEST = 1000  # a viewer who does not read misses what comes beyond
+MAX_QUEUED = 1000  # a viewer who does not read misses what comes beyond
 
 
-class LiveView(Generic[T]):
+class Broadcast(Generic[T]):
     """`show` never waits; each `watch` sees all from its beginning on."""
 
     def __init__(self) -> None:
-        self._viewers: set[asyncio.Queue[T]] = set()
+        self._subscribers: set[asyncio.Queue[T]] = set()
 
     def __len__(self) -> int:
         """How many watch."""
-        return len(self._viewers)
+        return len(self._subscribers)
 
-    def show(self, one: T) -> None:
-        for viewer in self._viewers:
+    def send(self, one: T) -> None:
+        for viewer in self._subscribers:
             if not viewer.full():
                 viewer.put_nowait(one)
 
-    async def watch(self) -> AsyncIterator[T]:
-        mine: asyncio.Queue[T] = asyncio.Queue(LONGEST)
-        self._viewers.add(mine)
+    async def subscribe(self) -> AsyncIterator[T]:
+        mine: asyncio.Queue[T] = asyncio.Queue(MAX_QUEUED)
+        self._subscribers.add(mine)
         try:
             while True:
                 yield await mine.get()
         finally:
-            self._viewers.discard(mine)
+            self._subscribers.discard(mine)

@@ -19,7 +19,7 @@ from center.live.stations import TROUBLE, Instant, Stations, StationView
 from center.store.intake import Arrived
 from center.store.presence import Presence
 from common.clock import Clock, rfc3339
-from common.labels import CLASSES, CONDITIONS, word
+from common.labels import CLASSES, CONDITIONS, label
 from common.messages import LATE, ROOT, SIMULATED, Device
 from common.mqtt.connection import Wire
 from common.mqtt.error_texts import link_sentence
@@ -56,7 +56,7 @@ class WatchScreen:
         self._clock, self._show_all = clock, show_all
         self._console = console or Console()
         self.stations = Stations(self._now())
-        self._link_error = word(("正在连接", "connecting"), lang)
+        self._link_error = label(("正在连接", "connecting"), lang)
 
     async def run(self, broker: Broker, once_s: float | None) -> None:
         """Live until interrupted; with `once_s`: print all stations once after this many seconds and return."""
@@ -107,28 +107,28 @@ class WatchScreen:
             ("站点", "station"), ("状态", "state"), ("自", "since"), ("设备", "devices"),
             ("建设标准", "standard"), ("待回执", "waiting"), ("最近扫码", "last scan"),
         ):  # fmt: skip
-            table.add_column(word((zh, en), self._lang), overflow="fold", ratio=3 if en == "devices" else 1)
+            table.add_column(label((zh, en), self._lang), overflow="fold", ratio=3 if en == "devices" else 1)
         for view in views[:rows]:
             table.add_row(*self._row(view, now))
         left = len(views) - len(views[:rows])
-        more = word((f"还有 {left} 站", f"{left} more"), self._lang) if left else ""
+        more = label((f"还有 {left} 站", f"{left} more"), self._lang) if left else ""
         return Group(self._headline(views, now), table, Text(more, "bright_black"))
 
     def _headline(self, views: list[StationView], now: Instant) -> Text:
         counts = Counter(view.presence(now) for view in views)
         line = Text(
-            word((f"{len(views)} 站", f"{len(views)} stations"), self._lang) + f" {now.wall:%Y-%m-%d %H:%M:%S}  "
+            label((f"{len(views)} 站", f"{len(views)} stations"), self._lang) + f" {now.wall:%Y-%m-%d %H:%M:%S}  "
         )
         for presence, (zh, en, colour) in PRESENCES.items():
             if counts[presence]:
-                line.append(f"{word((zh, en), self._lang)} {counts[presence]}  ", colour)
+                line.append(f"{label((zh, en), self._lang)} {counts[presence]}  ", colour)
         if cloned := sum(1 for view in views if view.clones(now)):
-            line.append(word((f"编号重复 {cloned}  ", f"cloned {cloned}  "), self._lang), "bold red")
+            line.append(label((f"编号重复 {cloned}  ", f"cloned {cloned}  "), self._lang), "bold red")
         troubled = sum(1 for view in views if view.troubled)
-        line.append(word((f"设备需处理 {troubled}  ", f"with device trouble {troubled}  "), self._lang))
+        line.append(label((f"设备需处理 {troubled}  ", f"with device trouble {troubled}  "), self._lang))
         if self._link_error:
             line.append(
-                word((f"与服务器断开:{self._link_error}", f"no broker: {self._link_error}"), self._lang), "bold red"
+                label((f"与服务器断开:{self._link_error}", f"no broker: {self._link_error}"), self._lang), "bold red"
             )
         return line
 
@@ -137,17 +137,17 @@ class WatchScreen:
         name = Text(str(view.terminal.number))
         if view.terminal.terminal != "1":
             name.append(f"-{view.terminal.terminal}")
-        name.append(f"\n{word(TYPE_NAMES[view.terminal.number.type], self._lang)}", "bright_black")
+        name.append(f"\n{label(TYPE_NAMES[view.terminal.number.type], self._lang)}", "bright_black")
         if view.simulated:
-            name.append(word((" 模拟", " simulated"), self._lang), "magenta")
+            name.append(label((" 模拟", " simulated"), self._lang), "magenta")
         if twins := view.clones(now):
             who = "、".join(twins) if self._lang == "zh" else ", ".join(twins)
             name.append(
-                word((f"\n两台终端用同一编号:{who}", f"\ntwo terminals with one id: {who}"), self._lang), "bold red"
+                label((f"\n两台终端用同一编号:{who}", f"\ntwo terminals with one id: {who}"), self._lang), "bold red"
             )
         waiting = str(view.heartbeat.waiting) if view.heartbeat else ""
         return (
-            name, Text(word((zh, en), self._lang), colour), Text(_local(view.state_at, now.wall)), self._devices(view),
+            name, Text(label((zh, en), self._lang), colour), Text(_local(view.state_at, now.wall)), self._devices(view),
             self._verdicts(view), Text(waiting), self._scan(view, now),
         )  # fmt: skip
 
@@ -159,13 +159,13 @@ class WatchScreen:
         ]
         ok = len(view.devices) - len(lines)
         if ok:
-            lines.append(Text(word((f"{ok} 件正常", f"{ok} ok"), self._lang), "green"))
+            lines.append(Text(label((f"{ok} 件正常", f"{ok} ok"), self._lang), "green"))
         return Text("\n").join(lines)
 
     def _device(self, device: Device) -> Text:
-        name = word(CLASSES.get(device.device_class), self._lang, device.device_class)
+        name = label(CLASSES.get(device.device_class), self._lang, device.device_class)
         says, remedy = sentence(device.device_class, Reason(device.reason, device.params), self._lang)
-        condition = word(CONDITIONS[device.condition], self._lang)
+        condition = label(CONDITIONS[device.condition], self._lang)
         line = Text(f"{name} ") + Text(condition, COLOURS.get(device.condition, "")) + Text(f": {_printable(says)}")
         return line + Text(f" → {_printable(remedy)}", "bright_black") if remedy else line
 
@@ -178,7 +178,7 @@ class WatchScreen:
         if scan is None:
             return Text("")
         at = view.scanned_at
-        when = _local(rfc3339(at), now.wall) if at else word(("时间未知", "time unknown"), self._lang)
+        when = _local(rfc3339(at), now.wall) if at else label(("时间未知", "time unknown"), self._lang)
         return Text(f"{when} {_printable(scan.text)}")
 
     def _now(self) -> Instant:

@@ -21,7 +21,7 @@ def lines(one: ImportedParcel | RejectedParcel, lang: Lang) -> list[str]:
         zh, _, en = one.why.partition(" / ")
         return [say(f"拒收 {one.path}:{zh}", f"refused {one.path}: {en or zh}")]
     manifest, kept = one.manifest, one.result
-    told = [f"{manifest.who.name} {manifest.number}({one.path.name})"]
+    told = [f"{manifest.sender.name} {manifest.number}({one.path.name})"]
     told.append(
         say(
             f"  入库 {kept.stored} 条,已有 {kept.duplicates} 条,冲突 {kept.conflicts} 条,不合格另存 {kept.set_aside} 条",

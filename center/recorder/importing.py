@@ -19,7 +19,7 @@ from center.store.database import StoreError, StoreRejected
 from center.store.intake import Parsed, parse_row
 from center.store.parcels import KnownKey
 from center.store.store import Ingested, Store
-from common.parcel import SUFFIX, BadParcel, Manifest, Reading, Seal, key_digits, sealed
+from common.parcel import SUFFIX, BadParcel, Manifest, ParcelReader, Seal, key_digits, verify_seal
 from common.station import Terminal
 
 T = TypeVar("T")
@@ -90,12 +90,12 @@ def _copy(path: Path) -> Generator[BinaryIO]:
 
 
 def _import(store: Store, path: Path, file: BinaryIO, trusted: set[str]) -> ImportedParcel:
-    seal = sealed(file)
-    reading = Reading(file)
+    seal = verify_seal(file)
+    reading = ParcelReader(file)
     keys = _known_keys(store, reading.terminal, seal, trusted)
     for _ in reading.rows():
         pass  # every row can be read, before any of them is stored
-    result = _store_rows(store, reading.terminal, Reading(file))
+    result = _store_rows(store, reading.terminal, ParcelReader(file))
     return ImportedParcel(path, reading.manifest, result, _record_parcel(store, reading, seal), keys)
 
 
@@ -124,7 +124,7 @@ def _known_keys(store: Store, terminal: Terminal, seal: Seal, trusted: set[str])
     )
 
 
-def _store_rows(store: Store, terminal: Terminal, reading: Reading) -> Ingested:
+def _store_rows(store: Store, terminal: Terminal, reading: ParcelReader) -> Ingested:
     rows = reading.rows()
     total, outboxes = Ingested(), dict[str, None]()
     while batch := list(islice(rows, BATCH)):
@@ -156,7 +156,7 @@ def _sum(one: Ingested, other: Ingested) -> Ingested:
     )  # fmt: skip
 
 
-def _record_parcel(store: Store, reading: Reading, seal: Seal) -> str | None:
+def _record_parcel(store: Store, reading: ParcelReader, seal: Seal) -> str | None:
     def record() -> str | None:
         with store.transaction() as (connection, insert, now):
             first_imported_at = parcels.imported_at(connection, seal.digest)

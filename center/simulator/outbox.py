@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from common.messages import Receipt
-from common.receipts import Standing, answer
+from common.receipts import ReceiptState, apply_receipt
 
 ARCHIVE = 500  # receipted rows that are still held: a restored store gets them again
 BATCH = 50  # captures of the backlog in one message
@@ -24,7 +24,7 @@ class MemoryOutbox:
     def __init__(self, outbox: str, void: Callable[[int], bytes]) -> None:
         """`void` makes the journal entry that holds the place of a row that the archive no longer has."""
         self._void = void
-        self.standing = Standing(outbox)
+        self.standing = ReceiptState(outbox)
         self.last_seq = 0
         self._rows: dict[int, Row] = {}
         self._newest: dict[str, int] = {}  # leaf -> number
@@ -67,11 +67,11 @@ class MemoryOutbox:
 
     def apply_receipt(self, receipt: Receipt, retained: bool) -> bool:
         """Take in what the county has; True where all above goes again."""
-        said = answer(self.standing, receipt, self.last_seq, retained)
-        self.standing = said.standing
+        said = apply_receipt(self.standing, receipt, self.last_seq, retained)
+        self.standing = said.state
         while self._rows and (oldest := next(iter(self._rows))) <= min(self.standing.upto, self.last_seq - ARCHIVE):
             del self._rows[oldest]
-        return said.send_again
+        return said.resend
 
     def _next(self, numbers: deque[int]) -> Row | None:
         while numbers:

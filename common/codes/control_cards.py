@@ -19,7 +19,7 @@ from drivers.reading import YinongError
 
 PREFIX = "YNC1."
 SIGNATURE_BYTES = 10  # 80 bits, 16 characters; a gun tries some ten a minute
-LONGEST_VALUE_BYTES = 60  # 20 Chinese characters: a QR code of version 6, 4 cm wide at most
+MAX_VALUE_BYTES = 60  # 20 Chinese characters: a QR code of version 6, 4 cm wide at most
 
 _DOMAIN = b"yinong control card 1\0"
 _CARD = re.compile(r"(YNC1\.([A-Z]{2,12})(?:\.([A-Z2-7]{2,96}))?)\.([A-Z2-7]{16})")
@@ -72,23 +72,23 @@ class Card(NamedTuple):
     value: str = ""
 
 
-class Refused(NamedTuple):
+class CardRefusal(NamedTuple):
     """A text that claims to be a card and is none of this station's."""
 
-    why: str  # form, signature, no_key, unknown_action
+    reason: str  # form, signature, no_key, unknown_action
 
 
-def make(key: bytes, station: str, card: Card) -> str:
+def card_text(key: bytes, station: str, card: Card) -> str:
     """The card's text. `station` is the station's key, `450225/GXBRS0001B`. Raises BadCard."""
     if card.action not in ACTIONS:
         raise BadCard(f"没有 {card.action} 这种卡 / there is no card {card.action}")
     value = card.value.encode()
     if (card.action in WITH_VALUE) != bool(value):
         raise BadCard(f"{ACTIONS[card.action].zh}:内容为空或多余 / {card.action}: a value is missing or out of place")
-    if len(value) > LONGEST_VALUE_BYTES or not card.value.isprintable():
+    if len(value) > MAX_VALUE_BYTES or not card.value.isprintable():
         raise BadCard(
-            f"“{card.value}”太长(最多 {LONGEST_VALUE_BYTES // 3} 个汉字)或含有不可打印字符 / "
-            f"{card.value!r} is longer than {LONGEST_VALUE_BYTES} bytes or not printable"
+            f"“{card.value}”太长(最多 {MAX_VALUE_BYTES // 3} 个汉字)或含有不可打印字符 / "
+            f"{card.value!r} is longer than {MAX_VALUE_BYTES} bytes or not printable"
         )
     head = PREFIX + card.action + (f".{_base32(value)}" if value else "")
     return f"{head}.{_signature(key, station, head)}"
@@ -99,21 +99,21 @@ def looks_like_card(text: str) -> bool:
     return _LOOKS.match(text) is not None
 
 
-def read(text: str, key: bytes | None, station: str) -> Card | Refused:
+def parse_card(text: str, key: bytes | None, station: str) -> Card | CardRefusal:
     """The card that a scan is, for a text that looks like one."""
     found = _CARD.fullmatch(text[text.find(".") - len(PREFIX) + 1 :].upper())
     if found is None:
-        return Refused("form")
+        return CardRefusal("form")
     if key is None:
-        return Refused("no_key")
+        return CardRefusal("no_key")
     head, action, value, signature = found.groups()
     if not hmac.compare_digest(signature, _signature(key, station, head)):
-        return Refused("signature")
+        return CardRefusal("signature")
     try:
         card = Card(action, _text(value or ""))
     except ValueError:
-        return Refused("form")
-    return card if action in ACTIONS and (action in WITH_VALUE) == bool(card.value) else Refused("unknown_action")
+        return CardRefusal("form")
+    return card if action in ACTIONS and (action in WITH_VALUE) == bool(card.value) else CardRefusal("unknown_action")
 
 
 def _signature(key: bytes, station: str, head: str) -> str:

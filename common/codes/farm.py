@@ -7,7 +7,7 @@ seed: coding rules of 2016-09-18. Read from reprints, not from the gazette: what
 import re
 
 from common.codes.links import is_address, link_of
-from common.codes.types import Field, Kind, Read, is_day, is_digits
+from common.codes.types import Field, Kind, Parsed, is_date, is_digits
 
 _RUN = {digits: re.compile(f"(?<![0-9]){'[0-9]' * digits}(?![0-9])") for digits in (24, 32)}
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s,,;;、]+", re.IGNORECASE)
@@ -16,7 +16,7 @@ _LABELLED = re.compile(r"[\u4e00-\u9fff]{2,12}[::] *")
 _LINE_END = re.compile("\r\n|\n|\r")
 
 
-def from_farm_code(data: str) -> Read | None:
+def from_farm_code(data: str) -> Parsed | None:
     """A bare code, or the one such code of a trace address or of 'address, unit code'."""
     if is_digits(data):
         return _of_digits(data, None)
@@ -34,7 +34,7 @@ def from_farm_code(data: str) -> Read | None:
     return None
 
 
-def from_seed_label(data: str) -> Read | None:
+def from_seed_label(data: str) -> Parsed | None:
     """Variety, producer or importer, unit code, trace address: each on its own line, in this order."""
     lines = [_unlabelled(line) for line in _LINE_END.split(data)]
     if len(lines) != 4:
@@ -54,20 +54,20 @@ def from_seed_label(data: str) -> Read | None:
         keys["code"] = code
     if address_right and (host := link_of(address).host):
         keys["host"] = host
-    return Read("seed_label", fields, {name: value for name, value in keys.items() if value})
+    return Parsed("seed_label", fields, {name: value for name, value in keys.items() if value})
 
 
-def _of_digits(code: str, address: str | None) -> Read | None:
+def _of_digits(code: str, address: str | None) -> Parsed | None:
     read = _pesticide(code) if len(code) == 32 else _vet_drug(code) if len(code) == 24 else None
     if read is None or address is None:
         return read
     keys = dict(read.keys)
     if host := link_of(address).host:
         keys["host"] = host
-    return Read(read.kind, (*read.fields, Field("trace_url", address)), keys)
+    return Parsed(read.kind, (*read.fields, Field("trace_url", address)), keys)
 
 
-def _pesticide(code: str) -> Read:
+def _pesticide(code: str) -> Parsed:
     made_right = code[7] in "123"  # own, made by another, repacked by another
     fields = (
         Field("category", code[0]),
@@ -79,8 +79,8 @@ def _pesticide(code: str) -> Read:
     return _keyed("pesticide", code, fields, registration=code[1:7])
 
 
-def _vet_drug(code: str) -> Read:
-    day_right = is_day(code[:8])
+def _vet_drug(code: str) -> Parsed:
+    day_right = is_date(code[:8])
     fields = (
         Field("date", code[:8], day_right, "" if day_right else "date"),  # on which the code was asked for
         Field("company", code[8:13]),
@@ -89,9 +89,9 @@ def _vet_drug(code: str) -> Read:
     return _keyed("vet_drug", code, fields, date=code[:8], company=code[8:13])
 
 
-def _keyed(kind: Kind, code: str, fields: tuple[Field, ...], **keys: str) -> Read:
+def _keyed(kind: Kind, code: str, fields: tuple[Field, ...], **keys: str) -> Parsed:
     wrong = any(field.ok is False for field in fields)
-    return Read(kind, fields, {} if wrong else {"code": code, **keys})
+    return Parsed(kind, fields, {} if wrong else {"code": code, **keys})
 
 
 def _text_field(name: str, value: str) -> Field:

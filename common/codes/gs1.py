@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from common.codes.types import Field, Kind, Note, Read, check_digit_right, is_day, is_digits, is_short_day
+from common.codes.types import Field, Kind, Note, Parsed, check_digit_valid, is_date, is_digits, is_short_date
 
 GS = "\x1d"
 
@@ -69,7 +69,7 @@ def identifier(start: str) -> Identifier | None:
         return None
 
 
-def from_elements(data: str, *, declared: bool) -> Read | None:
+def from_elements(data: str, *, declared: bool) -> Parsed | None:
     """An element string as a gun sends it; None where it is not certain that it is one.
 
     `declared`: the AIM identifier says that it is GS1. Otherwise it must begin with a GTIN or SSCC (00, 01, 02) and be whole,
@@ -84,10 +84,10 @@ def from_elements(data: str, *, declared: bool) -> Read | None:
         return None
     if GS not in body:
         fields = [_maybe_joined(field) for field in fields]
-    return Read("gs1", tuple(fields), keys_of(fields))
+    return Parsed("gs1", tuple(fields), keys_of(fields))
 
 
-def from_brackets(data: str) -> Read | None:
+def from_brackets(data: str) -> Parsed | None:
     """The form for people, `(01)06901234567892(10)A1`; None unless every bracket holds a known AI and nothing else does."""
     pairs = _BRACKETED.findall(data)
     if not pairs or "".join(f"({ai}){value}" for ai, value in pairs) != data.replace(" ", ""):
@@ -98,10 +98,10 @@ def from_brackets(data: str) -> Read | None:
         if known is None or known.ai != ai:
             return None
         fields.append(element(known, value))
-    return Read("gs1", tuple(fields), keys_of(fields))
+    return Parsed("gs1", tuple(fields), keys_of(fields))
 
 
-def from_digits(data: str, symbology: str | None) -> Read | None:
+def from_digits(data: str, symbology: str | None) -> Parsed | None:
     """8, 12, 13 or 14 digits; None where that is not certain.
 
     A wrong check digit is called wrong where the gun says EAN/UPC or ITF, or does not say. Digits out of another
@@ -114,13 +114,13 @@ def from_digits(data: str, symbology: str | None) -> Read | None:
     kind = KINDS.get(len(data))
     if kind is None or not is_digits(data) or not is_digits(add_on or "0"):
         return None
-    note: Note = "" if check_digit_right(data) else "check_digit"
+    note: Note = "" if check_digit_valid(data) else "check_digit"
     if not data.replace("0", ""):
         note = "zero"
     if symbology is not None:
         if note and symbology[:1] not in ("E", "I"):
             return None
-    elif len(data) in (8, 14) and is_day(data[:8]):
+    elif len(data) in (8, 14) and is_date(data[:8]):
         return None
     fields = [Field(kind, data, not note, note)]
     keys: dict[str, str] = {}
@@ -132,7 +132,7 @@ def from_digits(data: str, symbology: str | None) -> Read | None:
             fields.append(Field("issuer", given_by))
     if add_on:
         fields.append(Field("add_on", add_on))
-    return Read(kind, tuple(fields), keys)
+    return Parsed(kind, tuple(fields), keys)
 
 
 def element(known: Identifier, value: str) -> Field:
@@ -184,12 +184,12 @@ def _fault(known: Identifier, value: str) -> Note:
     if not value:
         return "empty"
     zero_day = DATED.get(known.ai)
-    if zero_day is not None and not is_short_day(value[:6], zero_day=zero_day):
+    if zero_day is not None and not is_short_date(value[:6], zero_day=zero_day):
         return "date"
     if known.pattern.fullmatch(known.ai + value) is None:
         return "format"
     checked = CHECKED.get(known.ai)
-    if checked is not None and not check_digit_right(value[:checked]):
+    if checked is not None and not check_digit_valid(value[:checked]):
         return "check_digit"
     if checked is not None and not value[:checked].replace("0", ""):
         return "zero"
@@ -211,5 +211,5 @@ def _maybe_joined(field: Field) -> Field:
     """Where no GS came at all, a value of free length may have swallowed the next field: a date in it is a sign of that."""
     if not field.ok or not field.ai or field.ai[:2] in PREDEFINED or field.ai in DATED:
         return field
-    hidden = any(is_short_day(found.group(1), zero_day=True) for found in _HIDDEN_DATE.finditer(field.value, 1))
+    hidden = any(is_short_date(found.group(1), zero_day=True) for found in _HIDDEN_DATE.finditer(field.value, 1))
     return Field(field.name, field.value, None, "maybe_joined", field.ai) if hidden else field

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from common.codes.gs1 import CHECKED, Identifier, element, identifier, keys_of
-from common.codes.types import Field, Read, check_digit_right, is_digits
+from common.codes.types import Field, Parsed, check_digit_valid, is_digits
 
 PRIMARY = frozenset(
     (
@@ -30,7 +30,7 @@ PRIMARY = frozenset(
         "8018",
     )
 )
-WORDS = {"gtin": "01", "lot": "10", "ser": "21", "cpv": "22", "sscc": "00", "gln": "414"}  # of the first edition
+AI_ALIASES = {"gtin": "01", "lot": "10", "ser": "21", "cpv": "22", "sscc": "00", "gln": "414"}  # of the first edition
 CODE_NAMES = ("code", "c", "id", "sn", "no", "num", "tracecode", "trace_code", "qrcode", "barcode", "k", "t", "s")
 
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\x00-\x20\x7f-\xa0]+", re.IGNORECASE)
@@ -66,7 +66,7 @@ def is_address(text: str) -> bool:
     return bool(link_of(text).host)
 
 
-def from_link(data: str) -> Read | None:
+def from_link(data: str) -> Parsed | None:
     """An address: Digital Link where its path is one, else host and code; None where it is no address."""
     link = link_of(data)
     if not link.host:
@@ -74,13 +74,13 @@ def from_link(data: str) -> Read | None:
     return _digital_link(link) or _plain(link)
 
 
-def _plain(link: Link) -> Read:
+def _plain(link: Link) -> Parsed:
     fields, keys = [Field("host", link.host)], {"host": link.host}
     code = _code(link)
     if code:
         fields.append(Field("code", code))
         keys["code"] = code
-    return Read("url", tuple(fields), keys)
+    return Parsed("url", tuple(fields), keys)
 
 
 def _code(link: Link) -> str:
@@ -96,32 +96,38 @@ def _code(link: Link) -> str:
     return unquote(link.path[-1]) if link.path else ""
 
 
-def _digital_link(link: Link) -> Read | None:
+def _digital_link(link: Link) -> Parsed | None:
     """None unless the path ends in pairs of identifier and value of which the first can be what it claims."""
     for at in range(len(link.path) - 1):
-        key, value = WORDS.get(link.path[at], link.path[at]), unquote(link.path[at + 1])
-        if key in PRIMARY and _believable(key, value, link.host) and (known := identifier(key)) is not None:
-            fields = [element(known, _widened(key, value)), *_qualifiers(link.path[at + 2 :]), *_attributes(link.query)]
-            return Read("digital_link", (Field("host", link.host), *fields), {"host": link.host} | keys_of(fields))
+        key, value = AI_ALIASES.get(link.path[at], link.path[at]), unquote(link.path[at + 1])
+        if key in PRIMARY and _plausible(key, value, link.host) and (known := identifier(key)) is not None:
+            fields = [
+                element(known, _as_gtin14(key, value)),
+                *_qualifiers(link.path[at + 2 :]),
+                *_attributes(link.query),
+            ]
+            return Parsed("digital_link", (Field("host", link.host), *fields), {"host": link.host} | keys_of(fields))
     return None
 
 
-def _believable(key: str, value: str, host: str) -> bool:
+def _plausible(key: str, value: str, host: str) -> bool:
     """`/2024/01/15` is a date, not a GTIN: a number must have its length, a short one its check digit too."""
     if host.startswith("id.gs1."):
         return True
     if key == "01":
-        return is_digits(value) and (len(value) in (13, 14) or (len(value) in (8, 12) and check_digit_right(value)))
+        return is_digits(value) and (len(value) in (13, 14) or (len(value) in (8, 12) and check_digit_valid(value)))
     known = identifier(key)
     return known is not None and key in CHECKED and known.pattern.fullmatch(key + value) is not None
 
 
-def _widened(key: str, value: str) -> str:
+def _as_gtin14(key: str, value: str) -> str:
     return value.zfill(14) if key == "01" and is_digits(value) and len(value) in (8, 12, 13) else value
 
 
 def _qualifiers(parts: tuple[str, ...]) -> list[Field]:
-    fields = [_component(WORDS.get(name, name), value) for name, value in zip(parts[::2], parts[1::2], strict=False)]
+    fields = [
+        _component(AI_ALIASES.get(name, name), value) for name, value in zip(parts[::2], parts[1::2], strict=False)
+    ]
     if len(parts) % 2:
         fields.append(Field("rest", unquote(parts[-1]), None, "not_understood"))
     return fields

@@ -15,7 +15,7 @@ from common.codes.gs1 import from_brackets, from_digits, from_elements
 from common.codes.links import from_link
 from common.codes.platform_meaning import from_rules
 from common.codes.platforms import PlatformRule
-from common.codes.types import Field, Kind, Meaning, Read, Verdict, verdict_of
+from common.codes.types import Field, Kind, Meaning, Parsed, Verdict, verdict_of
 from drivers.reading import Condition, Evidence, Reading, Reason
 from drivers.symbology import NAMES, is_identifier
 
@@ -23,7 +23,7 @@ __all__ = ["Field", "Kind", "Meaning", "Verdict", "inspect_scan", "meaning", "sp
 
 # FNC1 in first position, with or without ECI
 GS1_SYMBOLOGIES = frozenset(("C1", "e0", "d2", "d5", "Q3", "Q4", "J1", "J4"))
-LONGEST = 8000  # a QR code holds 7,089 digits
+MAX_CHARACTERS = 8000  # a QR code holds 7,089 digits
 SHOWN = 60
 
 _TERMINATOR = re.compile("[\r\n]+$")
@@ -36,7 +36,7 @@ def meaning(text: str, symbology: str | None = None, rules: Sequence[PlatformRul
     tracing platforms. A line end behind everything is the gun's, GS is the code's and stays.
     """
     symbology = symbology.removeprefix("]") if symbology else None
-    data = _TERMINATOR.sub("", text) if len(text) <= LONGEST else ""
+    data = _TERMINATOR.sub("", text) if len(text) <= MAX_CHARACTERS else ""
     read = _read(data, symbology, rules) if data else None
     if read is None:
         return Meaning(text=text, symbology=symbology)
@@ -55,7 +55,7 @@ def split_symbology(text: str) -> tuple[str | None, str]:
     return None, text
 
 
-def _read(data: str, symbology: str | None, rules: Sequence[PlatformRule]) -> Read | None:
+def _read(data: str, symbology: str | None, rules: Sequence[PlatformRule]) -> Parsed | None:
     if symbology in GS1_SYMBOLOGIES:
         return from_elements(data, declared=True)
     link = from_link(data)
@@ -99,7 +99,7 @@ def inspect_scan(text: str, rules: Sequence[PlatformRule] = ()) -> Reading:
     symbology, data = split_symbology(text)
     meant = meaning(data, symbology, rules)
     keys = {name: _plain(value) for name, value in meant.keys.items()}
-    condition, reason = _judged(meant, data)
+    condition, reason = _condition_of(meant, data)
     return Reading(
         condition=condition,
         reason=reason,
@@ -115,7 +115,7 @@ def inspect_scan(text: str, rules: Sequence[PlatformRule] = ()) -> Reading:
             "characters": len(data),
         },
         evidence=(
-            Evidence(method="scan text", raw=_plain(text[:LONGEST])),
+            Evidence(method="scan text", raw=_plain(text[:MAX_CHARACTERS])),
             *(
                 Evidence(
                     method="check",
@@ -128,7 +128,7 @@ def inspect_scan(text: str, rules: Sequence[PlatformRule] = ()) -> Reading:
     )
 
 
-def _judged(meant: Meaning, data: str) -> tuple[Condition, Reason]:
+def _condition_of(meant: Meaning, data: str) -> tuple[Condition, Reason]:
     if meant.kind == "unknown":
         return Condition.UNKNOWN, Reason("scan_unknown_kind" if _TERMINATOR.sub("", data) else "scan_empty")
     wrong = next((field for field in meant.fields if field.ok is False), None)

@@ -6,13 +6,13 @@ from urllib.parse import parse_qsl, unquote
 from common.codes.gs1 import issuer
 from common.codes.links import Link, link_of
 from common.codes.platforms import PlatformRule, Template, template_of
-from common.codes.types import Field, Note, Read, check_digit_right, is_day, is_digits
+from common.codes.types import Field, Note, Parsed, check_digit_valid, is_date, is_digits
 
 KEYS = {"gtin": "gtin14", "batch": "lot"}  # keys that have another name than their part
 GTIN_LENGTHS = (8, 12, 13, 14)
 
 
-def from_rules(data: str, rules: Sequence[PlatformRule]) -> Read | None:
+def from_rules(data: str, rules: Sequence[PlatformRule]) -> Parsed | None:
     """By the first rule that the text fits as a whole; None where none does."""
     if not rules:
         return None
@@ -48,7 +48,7 @@ def _of_address(link: Link, template: Template) -> dict[str, str] | None:
     return values
 
 
-def _read(rule: PlatformRule, host: str, values: dict[str, str]) -> Read:
+def _read(rule: PlatformRule, host: str, values: dict[str, str]) -> Parsed:
     fields = [*([Field("host", host)] if host else []), Field("platform", rule.name)]
     keys = {field.name: field.value for field in fields}
     for name, value in values.items():
@@ -58,15 +58,15 @@ def _read(rule: PlatformRule, host: str, values: dict[str, str]) -> Read:
             keys[KEYS.get(name, name)] = value.zfill(14) if name == "gtin" else value
     if (gtin := keys.get("gtin14")) and (given_by := issuer(gtin)):
         keys["issuer"] = given_by
-    return Read("platform", tuple(fields), keys, rule.per_package)
+    return Parsed("platform", tuple(fields), keys, rule.per_package)
 
 
 def _fault(name: str, value: str, rule: PlatformRule) -> tuple[Note, bool]:
     """What is wrong with a part, and whether anything was there to check it by."""
     if name == "date":
-        return ("", True) if is_day(value) else ("date", True)
+        return ("", True) if is_date(value) else ("date", True)
     if name == "gtin" and not (is_digits(value) and len(value) in GTIN_LENGTHS):
         return "format", True
     if name == "gtin" or name == rule.check_digit:
-        return ("", True) if check_digit_right(value) else ("check_digit", True)
+        return ("", True) if check_digit_valid(value) else ("check_digit", True)
     return "", False

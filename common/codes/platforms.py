@@ -18,7 +18,7 @@ from msgspec import Meta
 
 PartName: TypeAlias = Literal["code", "product", "batch", "gtin", "serial", "date", "company"]
 PART_NAMES = ("code", "product", "batch", "gtin", "serial", "date", "company")
-LONGEST_PART = 64
+MAX_PART = 64
 
 _CLASSES = {"d": "0-9", "w": "0-9A-Za-z", "": r"^/?&=#;,|<>\x00-\x20\x7f-\xa0\u3000"}
 _PART = re.compile(r"\{(?P<name>[a-z]+)(:(?P<kind>[dw]?)((?P<least>[0-9]{1,3})(-(?P<most>[0-9]{1,3}))?)?)?\}")
@@ -95,7 +95,7 @@ def _compiled(text: str, parts: list[str]) -> re.Pattern[str]:
         literal = text[at : mark.start()]
         found += [_literal(literal), _part(mark, parts)]
         at = mark.end()
-        _refuse_if_unclear(mark, text[at : at + 1])
+        _refuse_ambiguous(mark, text[at : at + 1])
     return re.compile("".join([*found, _literal(text[at:])]))
 
 
@@ -116,20 +116,20 @@ def _part(mark: re.Match[str], parts: list[str]) -> str:
         raise ValueError(f"{{{name}}} 写了两次 / {{{name}}} stands twice")
     parts.append(name)
     least, most = _lengths(mark)
-    if not 1 <= least <= most <= LONGEST_PART:
+    if not 1 <= least <= most <= MAX_PART:
         raise ValueError(
-            f"{{{name}}} 的长度应在 1 到 {LONGEST_PART} 之间 / the length of {{{name}}} must be within 1 and {LONGEST_PART}"
+            f"{{{name}}} 的长度应在 1 到 {MAX_PART} 之间 / the length of {{{name}}} must be within 1 and {MAX_PART}"
         )
     return f"(?P<{name}>[{_CLASSES[mark['kind'] or '']}]{{{least},{most}}})"
 
 
 def _lengths(mark: re.Match[str]) -> tuple[int, int]:
     if not mark["least"]:
-        return 1, LONGEST_PART
+        return 1, MAX_PART
     return int(mark["least"]), int(mark["most"] or mark["least"])
 
 
-def _refuse_if_unclear(mark: re.Match[str], following: str) -> None:
+def _refuse_ambiguous(mark: re.Match[str], following: str) -> None:
     """Two ways to fit one text: where a part may take what stands behind it."""
     least, most = _lengths(mark)
     taken = following and re.fullmatch(f"[{_CLASSES[mark['kind'] or '']}]", following)

@@ -67,7 +67,7 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     per_package: bool = False
 
 
-class Read(msgspec.Struct, frozen=True):
+class Parsed(msgspec.Struct, frozen=True):
     """What one of the readers made of a text: its kind, its parts, its keys."""
 
     kind: Kind
@@ -89,7 +89,7 @@ def is_digits(text: str) -> bool:
     return _DIGITS.fullmatch(text) is not None
 
 
-def check_digit_right(digits: str) -> bool:
+def check_digit_valid(digits: str) -> bool:
     """Modulo 10 with weights 3, 1 from the right (GS1 General Specifications 7.9.1); the last digit is the check digit."""
     if not is_digits(digits) or len(digits) < 2:
         return False
@@ -97,7 +97,7 @@ def check_digit_right(digits: str) -> bool:
     return weighted % 10 == 0
 
 
-def is_day(digits: str) -> bool:
+def is_date(digits: str) -> bool:
     """YYYYMMDD of this or the last century's end on."""
     if not is_digits(digits) or len(digits) != 8 or not 1990 <= int(digits[:4]) <= 2099:
         return False
@@ -108,10 +108,10 @@ def is_day(digits: str) -> bool:
     return True
 
 
-def is_short_day(digits: str, *, zero_day: bool) -> bool:
+def is_short_date(digits: str, *, zero_day: bool) -> bool:
     """YYMMDD; day 00 is the end of the month where the field allows it (GS1 General Specifications 3.4)."""
     if not is_digits(digits) or len(digits) != 6:
         return False
     if zero_day and digits[4:] == "00":
         digits = digits[:4] + "01"
-    return is_day(f"20{digits}")
+    return is_date(f"20{digits}")

@@ -38,18 +38,18 @@ from drivers.reading import Condition, Reading, Scalar
 Readings: TypeAlias = Mapping[str, Sequence[tuple[str, Reading]]]
 Params: TypeAlias = dict[str, str | int | float]
 
-Seen: TypeAlias = tuple[str, str]  # device class and reason code
+ClassReason: TypeAlias = tuple[str, str]  # device class and reason code
 
-SWITCHED_OFF: frozenset[Seen] = frozenset(
+SWITCHED_OFF: frozenset[ClassReason] = frozenset(
     {("led_screen", "edid_lost"), ("printer", "shut_down"), ("printer", "no_device_answer")}
 )
-PROVES_NOTHING: frozenset[Seen] = frozenset(  # something answers, but it may be something else
+PROVES_NOTHING: frozenset[ClassReason] = frozenset(  # something answers, but it may be something else
     {("broadband", "captive_page"), ("web_page", "redirected_elsewhere"), ("web_page", "login_demanded")}
     | {("web_page", f"certificate_{how}") for how in ("wrong", "expired", "not_yet_valid", "or_clock")}
 )
-SLOWER_THAN_SOLD: Seen = ("broadband", "below_8m")  # a line sold as 50M may be that and still carry 8M
-WITHOUT_SOUND: frozenset[Seen] = frozenset({("video", "no_microphone"), ("video", "no_speaker")})
-DOUBTFUL_SIZE: Seen = ("led_screen", "connected_check_size")  # a size that some sets claim whatever their size
+SLOWER_THAN_SOLD: ClassReason = ("broadband", "below_8m")  # a line sold as 50M may be that and still carry 8M
+WITHOUT_SOUND: frozenset[ClassReason] = frozenset({("video", "no_microphone"), ("video", "no_speaker")})
+DOUBTFUL_SIZE: ClassReason = ("led_screen", "connected_check_size")  # a size that some sets claim whatever their size
 PAGE_NOT_SET = "no_address"  # the web page's driver has nothing to fetch
 
 _WORKS = frozenset({Condition.WORKING, Condition.ATTENTION, Condition.IN_USE})
@@ -69,7 +69,7 @@ def verdicts(
     clock tells). Parameters hold numbers that move with every look: compare two answers by `standing`, not whole. Of several
     claims for one item the newest counts.
     """
-    seen = _Seen(readings, rules, opening)
+    seen = _Facts(readings, rules, opening)
     required = rules.profiles.of(profile)
     attested = {claim.item: claim for claim in sorted(attestations, key=lambda claim: claim.on)}
     claimed = {claim.item: claim for claim in sorted(waivers, key=lambda claim: claim.on)}
@@ -81,12 +81,12 @@ def verdicts(
     )
 
 
-def standing(items: Sequence[Item]) -> tuple[tuple[str, str, str], ...]:
+def verdict_codes(items: Sequence[Item]) -> tuple[tuple[str, str, str], ...]:
     """What must differ for two answers of `verdicts` to be different news."""
     return tuple((item.item, item.verdict, item.because) for item in items)
 
 
-class _Seen(NamedTuple):
+class _Facts(NamedTuple):
     """What is known at the instant of a verdict."""
 
     readings: Readings
@@ -101,7 +101,7 @@ class _Seen(NamedTuple):
         return min(items, key=_rank)
 
     def _of_device(self, code: ItemCode, device_id: str, reading: Reading) -> Item:
-        judged = _judge(code, reading, self.rules, self.opening)
+        judged = _assess(code, reading, self.rules, self.opening)
         reason: Params = {f"reason.{name}": value for name, value in reading.reason.params.items()}
         params: Params = {"device": device_id, "reason": reading.reason.code, **reason, **judged.figures}
         return Item(item=code, verdict=judged.verdict, because=judged.because, params=params)
@@ -111,7 +111,7 @@ def _rank(item: Item) -> int:
     return ("met", "unproven", "not_met").index(item.verdict)
 
 
-def _item(line: AnnexItem, seen: _Seen, attested: Attestation | None, waiver: Waiver | None) -> Item:
+def _item(line: AnnexItem, seen: _Facts, attested: Attestation | None, waiver: Waiver | None) -> Item:
     if not line.measured or (line.code == "web_page" and _no_page_is_set(seen.readings)):
         return _attested(line.code, attested)
     measured = seen.measured(line.code)
@@ -129,7 +129,7 @@ def _no_page_is_set(readings: Readings) -> bool:
     return all(page.reason.code == PAGE_NOT_SET for _, page in pages)
 
 
-def _with_waiver(measured: Item, waiver: Waiver, seen: _Seen) -> Item:
+def _with_waiver(measured: Item, waiver: Waiver, seen: _Facts) -> Item:
     """The better of what was measured and what is waived; that a waiver does not count is said before what is wrong else."""
     # a terminal's own camera waives the video device, is not it
     if measured.verdict == "met" and waiver.item != "video":
@@ -154,27 +154,27 @@ def _who(claim: Attestation | Waiver) -> Params:
     return {"by": claim.by, "on": claim.on.isoformat(), "note": claim.note}
 
 
-class _Judged(NamedTuple):
+class _Assessment(NamedTuple):
     verdict: Literal["met", "not_met", "unproven"]
     because: str
     figures: Params = {}  # noqa: RUF012  # never changed
 
 
-def _judge(code: ItemCode, reading: Reading, rules: Rules, opening: bool | None) -> _Judged:
+def _assess(code: ItemCode, reading: Reading, rules: Rules, opening: bool | None) -> _Assessment:
     """One device: what its condition proves, then the figure that the annex asks for."""
     what = (code, reading.reason.code)
     match reading.condition:
         case Condition.UNKNOWN:
-            return _Judged("unproven", "device_unknown")
+            return _Assessment("unproven", "device_unknown")
         case Condition.ABSENT | Condition.UNREACHABLE | Condition.FAULTY as condition:
             if not opening and (condition is not Condition.FAULTY or what in SWITCHED_OFF):
-                return _Judged("unproven", "hours_unknown" if opening is None else "off_outside_hours")
+                return _Assessment("unproven", "hours_unknown" if opening is None else "off_outside_hours")
             if condition is not Condition.FAULTY or what != SLOWER_THAN_SOLD:
-                return _Judged("not_met", f"device_{condition.value}")
+                return _Assessment("not_met", f"device_{condition.value}")
         case Condition.WORKING | Condition.ATTENTION | Condition.IN_USE:
             pass
     if what in PROVES_NOTHING:
-        return _Judged("unproven", "nothing_proved")
+        return _Assessment("unproven", "nothing_proved")
     match code:
         case "led_screen":
             return _screen(reading, rules)
@@ -183,49 +183,49 @@ def _judge(code: ItemCode, reading: Reading, rules: Rules, opening: bool | None)
         case "printer":
             return _printer_copier(reading)
         case "video" if what in WITHOUT_SOUND:
-            return _Judged("not_met", "video_without_sound")
+            return _Assessment("not_met", "video_without_sound")
         case _:
-            return _Judged("met", f"device_{reading.condition.value}")
+            return _Assessment("met", f"device_{reading.condition.value}")
 
 
-def _screen(reading: Reading, rules: Rules) -> _Judged:
+def _screen(reading: Reading, rules: Rules) -> _Assessment:
     area_m2 = _number(reading.measures.get("area_m2"))
     if area_m2 is None:
-        return _Judged("unproven", "screen_area_unknown")
+        return _Assessment("unproven", "screen_area_unknown")
     figures: Params = {"area_m2": area_m2, "min_area_m2": rules.min_area_m2}
     rounded = reading.measures.get("size_from") == "bytes_cm"
     margin_m2 = rules.min_area_m2 * rules.area_tolerance if rounded else 0.0
     if area_m2 < rules.min_area_m2 - margin_m2:
-        return _Judged("not_met", "screen_too_small", figures)
+        return _Assessment("not_met", "screen_too_small", figures)
     if area_m2 < rules.min_area_m2 + margin_m2:
-        return _Judged("unproven", "screen_area_rounded", figures)
+        return _Assessment("unproven", "screen_area_rounded", figures)
     if ("led_screen", reading.reason.code) == DOUBTFUL_SIZE:
-        return _Judged("unproven", "screen_area_doubtful", figures)
-    return _Judged("met", "screen_large_enough", figures)
+        return _Assessment("unproven", "screen_area_doubtful", figures)
+    return _Assessment("met", "screen_large_enough", figures)
 
 
-def _line(reading: Reading, rules: Rules) -> _Judged:
+def _line(reading: Reading, rules: Rules) -> _Assessment:
     line_mbps, down_mbps = (_number(reading.measures.get(name)) for name in ("line_mbps", "down_mbps"))
     needed = rules.min_mbps * rules.min_mbps_ratio
     rates = [rate for rate in (line_mbps, down_mbps) if rate is not None]
     figures: Params = {"min_mbps": rules.min_mbps, "needed_mbps": round(needed, 3)}
     if rates and max(rates) >= needed:
-        return _Judged("met", "line_fast_enough", {"line_mbps": max(rates), **figures})
+        return _Assessment("met", "line_fast_enough", {"line_mbps": max(rates), **figures})
     if line_mbps is None:
-        return _Judged("unproven", "line_not_measured", figures)
-    return _Judged("not_met", "line_too_slow", {"line_mbps": line_mbps, **figures})
+        return _Assessment("unproven", "line_not_measured", figures)
+    return _Assessment("not_met", "line_too_slow", {"line_mbps": line_mbps, **figures})
 
 
-def _printer_copier(reading: Reading) -> _Judged:
+def _printer_copier(reading: Reading) -> _Assessment:
     if reading.measures.get("can_print") is False:
-        return _Judged("not_met", "cannot_print")
+        return _Assessment("not_met", "cannot_print")
     match reading.measures.get("can_copy"):
         case True:
-            return _Judged("met", "prints_and_copies")
+            return _Assessment("met", "prints_and_copies")
         case False:
-            return _Judged("not_met", "cannot_copy")
+            return _Assessment("not_met", "cannot_copy")
         case _:
-            return _Judged("unproven", "copying_unproven")
+            return _Assessment("unproven", "copying_unproven")
 
 
 def _number(value: Scalar) -> float | None:

@@ -62,7 +62,7 @@ async def ours(folder: Path, fds: list[int]) -> None:
     captures = Captures(guns, Path("/"), SystemClock(), writer)
 
     async def show() -> None:
-        async for one in captures.live():
+        async for one in captures.subscribe():
             if isinstance(one, Capture):
                 tell(one.text, damaged=one.damage is not None)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.boot_time import APART_MS, BootClocks
+from common.boot_time import MIN_GAP_MS, BootClocks
 from common.clock import rfc3339
 
 POWER_ON = datetime(2026, 12, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ def test_a_time_put_right_is_off_by_no_more_than_the_drift_to_the_nearest_good_m
         at = truth(round(mono_ms * (1 + drift_ppm / 1e6))) if good else datetime(1970, 1, 1, tzinfo=UTC)
         moments.learn("b0070001", mono_ms, rfc3339(at), "synced" if good else "unsynced")
     good_ms = sorted(mono_ms for mono_ms, good in stamps if good)
-    said = moments.wall("b0070001", event_ms)
+    said = moments.wall_time("b0070001", event_ms)
     if not good_ms:
         assert said is None
         return
@@ -43,7 +43,7 @@ def test_a_time_put_right_is_off_by_no_more_than_the_drift_to_the_nearest_good_m
     after = [ms for ms in good_ms if ms >= event_ms]
     nearest_ms = (after[0] if after else good_ms[-1]) - event_ms
     # from the moment's own stamp, and its neighbour's thinning
-    drifted_ms = (abs(nearest_ms) + 3 * APART_MS) * PPM / 1e6
+    drifted_ms = (abs(nearest_ms) + 3 * MIN_GAP_MS) * PPM / 1e6
     expected = truth(round(event_ms * (1 + drift_ppm / 1e6)))
     assert abs((said - expected) / timedelta(milliseconds=1)) <= drifted_ms + 2
 
@@ -54,13 +54,13 @@ def test_what_is_kept_of_a_boot_grows_with_hours_and_not_with_records(monos: lis
     for mono_ms in monos:
         moments.learn("b0070001", mono_ms, rfc3339(truth(mono_ms)), "synced")
     kept = [moment.mono_ms for moment in moments._boots.get("b0070001", [])]
-    assert all(later - earlier >= APART_MS for earlier, later in pairwise(kept))
+    assert all(later - earlier >= MIN_GAP_MS for earlier, later in pairwise(kept))
 
 
 def test_another_boot_tells_nothing() -> None:
     moments = BootClocks()
     moments.learn("b0070001", 1000, rfc3339(truth(1000)), "synced")
-    assert moments.wall("b0070002", 1000) is None
+    assert moments.wall_time("b0070002", 1000) is None
 
 
 @pytest.mark.parametrize("at", ["nonsense", "", "2026-12-01T00:00:00", None, 5])
@@ -74,4 +74,4 @@ def test_a_moment_that_cannot_be_read_or_has_no_offset_is_none(at: str) -> None:
 def test_a_monotonic_time_that_no_machine_ever_had_is_unknown() -> None:
     moments = BootClocks()
     moments.learn("b0070001", 1000, rfc3339(truth(1000)), "synced")
-    assert moments.wall("b0070001", 1 << 62) is None
+    assert moments.wall_time("b0070001", 1 << 62) is None

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from common.clock import EARLIEST, STEP_MS, Steps, SystemClock
+from common.clock import EARLIEST, STEP_MS, StepDetector, SystemClock
 from drivers.timesync import TimeSync
 
 GOOD, BAD = TimeSync(0, 0), TimeSync(5, 0x40)
@@ -67,7 +67,7 @@ def test_a_time_before_this_program_was_made_is_never_believed() -> None:
 
 
 def test_steps_are_told_from_slewing_and_from_standing_still() -> None:
-    steps, at = Steps(), NOW
+    steps, at = StepDetector(), NOW
     assert steps.jumped_ms(at, 1000) == 0, "the first look has nothing to compare with"
     assert steps.jumped_ms(at + timedelta(seconds=10.8), 11_000) == 0, "slewed by 8 %"
     assert steps.jumped_ms(at + timedelta(seconds=70.8), 11_000) == 60_000

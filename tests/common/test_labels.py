@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.labels import CLASSES, CONDITIONS, chosen_lang, without_lang, word
+from common.labels import CLASSES, CONDITIONS, chosen_lang, label, without_lang
 from drivers.reading import Condition
 from drivers.table import CLASSES as TABLE
 
@@ -48,4 +48,4 @@ def test_every_condition_and_every_class_has_both_words() -> None:
 
 
 def test_a_word_of_a_newer_agent_is_shown_as_it_is() -> None:
-    assert word(CLASSES.get("drone"), "zh", "drone") == "drone"
+    assert label(CLASSES.get("drone"), "zh", "drone") == "drone"

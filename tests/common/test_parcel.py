@@ -20,14 +20,14 @@ from common.parcel import (
     BadParcel,
     Manifest,
     PackedRow,
-    Reading,
+    ParcelReader,
     Seal,
     Span,
     file_name,
     key_digits,
     row_line,
-    sealed,
     signed_text,
+    verify_seal,
 )
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
@@ -58,8 +58,8 @@ def made(rows: list[tuple[str, bytes]], key: Ed25519PrivateKey = KEY) -> bytes:
 
 def read(data: bytes) -> list[tuple[str, bytes]]:
     file = io.BytesIO(data)
-    assert sealed(file).key == PUBLIC
-    return [(row.leaf, row.body) for row in Reading(file).rows()]
+    assert verify_seal(file).key == PUBLIC
+    return [(row.leaf, row.body) for row in ParcelReader(file).rows()]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["scan", "journal", "device/printer/main"]), bodies), max_size=20))
@@ -162,10 +162,10 @@ def test_the_name_fits_a_stick_formatted_as_fat(tmp_path: Path, clock: Any) -> N
     box.close()
     assert len(file.name) < 128 and file.name.isascii() and not set(file.name) & set('\\/:*?"<>| ')
     with file.open("rb") as data:
-        sealed(data)
-        reading = Reading(data)
+        verify_seal(data)
+        reading = ParcelReader(data)
         assert {row.outbox for row in reading.rows()} == set(boxes)
-        assert file_name(reading.manifest, sealed(data).key) == file.name
+        assert file_name(reading.manifest, verify_seal(data).key) == file.name
 
 
 def test_a_row_of_a_capture_is_its_own_json(tmp_path: Path, clock: Any) -> None:
@@ -173,7 +173,7 @@ def test_a_row_of_a_capture_is_its_own_json(tmp_path: Path, clock: Any) -> None:
     parcels.scan(box, clock, "a\x1db", "沃柑")
     (file,) = parcels.packed(box, clock, tmp_path)
     with file.open("rb") as data:
-        rows = list(Reading(data).rows())
+        rows = list(ParcelReader(data).rows())
     assert [row.body for row in rows] == [row.body for row in box.waiting(0, 9)]
     assert [msgspec.json.decode(row.body, type=Capture).text for row in rows] == ["a\x1db", "沃柑"]
     box.close()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.messages import Receipt
-from common.receipts import Contiguous, Standing, answer
+from common.receipts import Contiguous, ReceiptState, apply_receipt
 
 OUTBOX = "0123456789ab"
 
@@ -41,27 +41,27 @@ def test_no_number_is_below_one() -> None:
 
 
 def test_a_receipt_advances_and_a_repeated_one_changes_nothing() -> None:
-    first = answer(Standing(OUTBOX), receipt(5), last_seq=9)
-    assert first == (Standing(OUTBOX, "s1", 5), False)
-    assert answer(first.standing, receipt(5), last_seq=9) == first
+    first = apply_receipt(ReceiptState(OUTBOX), receipt(5), last_seq=9)
+    assert first == (ReceiptState(OUTBOX, "s1", 5), False)
+    assert apply_receipt(first.state, receipt(5), last_seq=9) == first
 
 
 def test_a_receipt_of_another_outbox_changes_nothing() -> None:
-    known = Standing(OUTBOX, "s1", 5)
-    assert answer(known, receipt(7, outbox="ffffffffffff"), last_seq=9) == (known, False)
+    known = ReceiptState(OUTBOX, "s1", 5)
+    assert apply_receipt(known, receipt(7, outbox="ffffffffffff"), last_seq=9) == (known, False)
 
 
 def test_a_lower_number_or_a_new_store_makes_the_terminal_send_again() -> None:
-    known = Standing(OUTBOX, "s1", 5)
-    assert answer(known, receipt(3), last_seq=9) == (Standing(OUTBOX, "s1", 3), True)
-    assert answer(known, receipt(0, "s2"), last_seq=9) == (Standing(OUTBOX, "s2", 0), True)
-    assert answer(known, receipt(6, "s2"), last_seq=9) == (Standing(OUTBOX, "s2", 6), False)
+    known = ReceiptState(OUTBOX, "s1", 5)
+    assert apply_receipt(known, receipt(3), last_seq=9) == (ReceiptState(OUTBOX, "s1", 3), True)
+    assert apply_receipt(known, receipt(0, "s2"), last_seq=9) == (ReceiptState(OUTBOX, "s2", 0), True)
+    assert apply_receipt(known, receipt(6, "s2"), last_seq=9) == (ReceiptState(OUTBOX, "s2", 6), False)
 
 
 def test_an_old_receipt_that_the_broker_kept_makes_nobody_send_again() -> None:
-    known = Standing(OUTBOX, "s1", 5)
-    assert answer(known, receipt(3), last_seq=9, retained=True) == (known, False)
+    known = ReceiptState(OUTBOX, "s1", 5)
+    assert apply_receipt(known, receipt(3), last_seq=9, retained=True) == (known, False)
 
 
 def test_nothing_is_receipted_that_was_never_given_out() -> None:
-    assert answer(Standing(OUTBOX), receipt(100), last_seq=9) == (Standing(OUTBOX), False)
+    assert apply_receipt(ReceiptState(OUTBOX), receipt(100), last_seq=9) == (ReceiptState(OUTBOX), False)

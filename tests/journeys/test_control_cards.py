@@ -12,8 +12,8 @@ from support.daemon import COMMANDS, TERMINAL, Daemon, Gun, Recorder, keeps_the_
 from support.mqtt_county import County
 from support.sheets import texts_of
 
-from agent.control.socket import ask
-from common.codes.control_cards import Card, make
+from agent.control.socket import send_request
+from common.codes.control_cards import Card, card_text
 
 
 def agent(daemon: Daemon, *arguments: str) -> str:
@@ -110,7 +110,7 @@ def test_void_voids_the_last_scan_once_and_both_stay_recorded(tmp_path: Path, br
 
 
 def test_a_strangers_card_does_nothing_and_is_told(tmp_path: Path, broker: Broker) -> None:
-    key, other = bytes(range(32)), make(bytes(32), "450225/GXBRS0001B", Card("VOID"))
+    key, other = bytes(range(32)), card_text(bytes(32), "450225/GXBRS0001B", Card("VOID"))
     with (
         ExitStack() as stack,
         Gun() as gun,
@@ -121,7 +121,7 @@ def test_a_strangers_card_does_nothing_and_is_told(tmp_path: Path, broker: Broke
         gun.wait_until_opened()
         viewer = stack.enter_context(Viewer(daemon))
         changed = sheet["收货"].replace("RECEIVE", "SHIP")
-        neighbours = make(key, "450225/GXBRS0002B", Card("CHECK"))
+        neighbours = card_text(key, "450225/GXBRS0002B", Card("CHECK"))
         refused = ["YNC1.VOID", other, changed, neighbours]
         gun.scan("A1")
         assert viewer.next()["capture"]["text"] == "A1"
@@ -175,7 +175,9 @@ def test_receipted_captures_are_sent_again_late_on_demand_and_stored_once(tmp_pa
             again = county.of("scan")
         until(lambda: daemon.depth()["waiting"] == 0, lambda: f"{daemon.depth()}")
         stored = recorder.texts()
-        refused = next(ask(daemon.socket, {"ask": "resend", "range": {"first": seqs[1], "last": 100_000}}, 20))["error"]
+        refused = next(
+            send_request(daemon.socket, {"ask": "resend", "range": {"first": seqs[1], "last": 100_000}}, 20)
+        )["error"]
     assert "3 captures go again" in said
     assert [(h.late, h.retained, [c["text"] for c in h.json["captures"]]) for h in again] == [
         (True, False, ["A1", "A2", "A3"])

@@ -12,7 +12,7 @@ from support.broker import Broker, Tls
 from support.certificates import DAY, NOW, USUAL, Authority, Times
 from support.daemon import ALWAYS_OPEN, NAME, Daemon, Gun, Process, Recorder, until
 
-from agent.control.socket import ask
+from agent.control.socket import send_request
 
 THEN, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), datetime(2043, 5, 1, tzinfo=UTC)
 LOOKS_WITHIN_S = 40
@@ -39,7 +39,7 @@ class Terminal(Daemon):
 
     def newest_scanned_at(self) -> str | None:
         """As `yinong-agent scans list` is told it."""
-        return next(line["scan"] for line in ask(self.socket, {"ask": "scans"}, 20))["scanned_at"]
+        return next(line["scan"] for line in send_request(self.socket, {"ask": "scans"}, 20))["scanned_at"]
 
     def told(self, event: str) -> list[dict[str, Any]]:
         return [row for row in self.rows("journal") if row["event"] == event]

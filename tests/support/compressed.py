@@ -22,7 +22,7 @@ from support.sim_clock import SimClock
 from support.tiny_county import TinyCounty
 
 from agent.configuration.settings import load
-from agent.control.socket import NoDaemon, ask
+from agent.control.socket import NoDaemon, send_request
 from agent.host.fingerprint import fingerprint
 from agent.outbox.opening import open_outbox
 from agent.runtime import Runtime
@@ -171,7 +171,7 @@ class CompressedStation:
 
         def client() -> None:
             try:
-                for _ in ask(self.socket, {"ask": what}, 0.0 if leave else 20):
+                for _ in send_request(self.socket, {"ask": what}, 0.0 if leave else 20):
                     pass
             except (NoDaemon, YinongError):
                 pass

@@ -27,7 +27,7 @@ import jsonschema
 import msgspec
 from support.mqtt_county import County
 
-from agent.control.socket import NoDaemon, ask
+from agent.control.socket import NoDaemon, send_request
 from common.messages import type_of
 
 NAME = "450225-GXBRS0001B-1"
@@ -130,7 +130,7 @@ class Daemon:
 
     def asked(self, **request: Any) -> dict[str, Any]:
         """The answer over the socket."""
-        for line in ask(self.socket, request, 20):
+        for line in send_request(self.socket, request, 20):
             if "error" in line:
                 raise AssertionError(line["error"])
             if "answer" in line:

@@ -11,7 +11,7 @@ import pytest
 
 from agent.cli.config import append_table, free_id
 from agent.cli.devices import table_of
-from agent.cli.learn import heard_by
+from agent.cli.learn import learn_gun
 from agent.cli.output import Terms
 from agent.configuration.settings import load
 from drivers.reading import YinongError
@@ -57,7 +57,7 @@ async def test_the_gun_among_several_devices_is_recognised_and_learned(lines, ca
         Candidate("serial", Path(node), "HR32", vendor="1eab", product="1a06", serial=str(n))
         for n, (_, node) in enumerate(lines)
     ]
-    learning = asyncio.create_task(heard_by(say, devices, silence_s=0.2))
+    learning = asyncio.create_task(learn_gun(say, devices, silence_s=0.2))
     await shown(capsys, "Code 1 of 3")
     os.write(other, b"something else\r")
     await shown(capsys, "scan it again")
@@ -75,7 +75,7 @@ async def test_the_gun_among_several_devices_is_recognised_and_learned(lines, ca
 async def test_where_nothing_is_scanned_it_says_so(lines, capsys):
     devices = [Candidate("serial", Path(lines[0][1]), "a"), Candidate("serial", Path("/dev/ttyACM99"), "b")]
     with pytest.raises(YinongError, match=r"Nothing was scanned.*ttyACM99"):
-        await heard_by(say, devices, patience_s=0.05)
+        await learn_gun(say, devices, wait_s=0.05)
 
 
 def test_the_table_is_appended_and_every_other_byte_stays(tmp_path):

@@ -14,7 +14,7 @@ from support.sheets import texts_of
 from agent.host.card_key import NAME, card_key
 from agent.outbox.opening import open_outbox
 from agent.outbox.stamps import draft, placed
-from common.codes.control_cards import Card, looks_like_card, read
+from common.codes.control_cards import Card, looks_like_card, parse_card
 from common.messages import Capture
 
 COMMAND = str(Path(sys.executable).parent / "yinong-agent")
@@ -137,7 +137,9 @@ def test_the_sheet_is_printed_without_a_daemon_and_its_key_stays_for_it(place: P
     ]  # fmt: skip
     key = card_key(place.outbox)
     assert (place.folder / NAME).stat().st_mode & 0o777 == 0o600
-    cards = {title: read(text, key, "450225/GXBRS0001B") for title, text in texts.items() if looks_like_card(text)}
+    cards = {
+        title: parse_card(text, key, "450225/GXBRS0001B") for title, text in texts.items() if looks_like_card(text)
+    }
     assert cards["产品:沃柑 <A&B>"] == Card("PRODUCT", "沃柑 <A&B>") and cards["出库"] == Card("SHIP")
     assert all(isinstance(card, Card) for card in cards.values()) and len(cards) == len(texts)
     assert "size: A4" in sheet and "&lt;安太&gt;" in sheet and "<安太>" not in sheet

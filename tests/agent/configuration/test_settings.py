@@ -252,9 +252,9 @@ options = st.sampled_from(
 
 @given(st.dictionaries(names, values | st.dictionaries(options, values, max_size=4), max_size=6))
 def test_whatever_a_file_holds_load_gives_settings_or_says_why_not(tables):
-    from agent.configuration.settings import _Reading
+    from agent.configuration.settings import _FileReader
 
-    loaded = _Reading({}, Path("/nonexistent"), ONE, {}).loaded(tables)
+    loaded = _FileReader({}, Path("/nonexistent"), ONE, {}).loaded(tables)
     assert (loaded.settings is None) == any(m.stops_start for m in loaded.mistakes)
     for mistake in loaded.mistakes:
         assert mistake.text("zh") and mistake.text("en") and len(mistake.value) <= 60

@@ -12,7 +12,7 @@ import pytest
 from agent.cli.output import Terms
 from agent.cli.scan import camera
 from agent.control import camera as camera_desk
-from agent.control.camera import CameraDesk
+from agent.control.camera import CameraRequests
 from agent.control.socket import serve
 from agent.outbox.opening import read_only
 from agent.scans.captures import Captures
@@ -39,8 +39,8 @@ class Lens:
 
 
 @contextlib.asynccontextmanager
-async def desk(captures: Captures, *lens: Lens, root: Path = Path("/")) -> AsyncIterator[CameraDesk]:
-    one = CameraDesk(captures, root, "auto", *lens)
+async def desk(captures: Captures, *lens: Lens, root: Path = Path("/")) -> AsyncIterator[CameraRequests]:
+    one = CameraRequests(captures, root, "auto", *lens)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(captures.run()), group.create_task(one.run())]
         yield one
@@ -48,9 +48,9 @@ async def desk(captures: Captures, *lens: Lens, root: Path = Path("/")) -> Async
             task.cancel()
 
 
-async def told(one: CameraDesk, **asked: Any) -> list[dict[str, Any]]:
+async def told(one: CameraRequests, **asked: Any) -> list[dict[str, Any]]:
     async with asyncio.timeout(20):
-        return [line async for line in one.over_socket()["camera"]({"ask": "camera", **asked})]
+        return [line async for line in one.handlers()["camera"]({"ask": "camera", **asked})]
 
 
 async def next_capture(lines: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
@@ -90,7 +90,7 @@ async def test_its_captures_are_numbered_on_after_a_restart(clock, writer, outbo
 async def test_the_camera_is_let_go_when_the_officer_leaves(captures, until, monkeypatch):
     lens = Lens("a", stays=True)
     async with desk(captures, lens) as one:
-        lines = one.over_socket()["camera"]({"ask": "camera"})
+        lines = one.handlers()["camera"]({"ask": "camera"})
         assert (await next_capture(lines))["text"] == "a"
         assert lens.open == 1
         await lines.aclose()
@@ -101,7 +101,7 @@ async def test_a_second_officer_waits_for_the_first(captures, until, monkeypatch
     monkeypatch.setattr(camera_desk, "TICK_S", 0.01)
     lens = Lens("a", stays=True)
     async with desk(captures, lens) as one:
-        first, second = (one.over_socket()["camera"]({"ask": "camera"}) for _ in range(2))
+        first, second = (one.handlers()["camera"]({"ask": "camera"}) for _ in range(2))
         assert (await next_capture(first))["number"] == 1
         assert await anext(second) == {"progress": {"read": 0}}
         assert lens.open == 1
@@ -129,7 +129,7 @@ async def test_the_command_line_shows_them_through_the_socket(captures, tmp_path
     socket = tmp_path / "agent.sock"
     say = Terms("en")
     async with desk(captures, Lens("6901234567892")) as one, asyncio.TaskGroup() as group:
-        serving = group.create_task(serve(socket, one.over_socket()))
+        serving = group.create_task(serve(socket, one.handlers()))
         await until(socket.exists)
         assert await asyncio.to_thread(camera, say, socket, 5, as_json=False) == 0
         serving.cancel()

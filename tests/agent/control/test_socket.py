@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.control.socket import LONGEST_REQUEST_BYTES, Line, NoDaemon, ask, serve
+from agent.control.socket import MAX_REQUEST_BYTES, Line, NoDaemon, send_request, serve
 from drivers.reading import YinongError
 
 BAD_REQUEST = {"error": "a request is one JSON object in one line"}
@@ -116,7 +116,7 @@ async def test_a_bug_in_an_answer_is_an_error_line_and_the_others_go_on(tmp_path
 
 async def test_a_request_that_is_too_long_is_not_kept_in_memory(tmp_path: Path) -> None:
     async with serving(tmp_path / "s"):
-        lines = await sent(tmp_path / "s", b" " * (LONGEST_REQUEST_BYTES + 1) + b'{"ask": "greet"}\n')
+        lines = await sent(tmp_path / "s", b" " * (MAX_REQUEST_BYTES + 1) + b'{"ask": "greet"}\n')
         assert lines in ([], [BAD_REQUEST])
         assert (await sent(tmp_path / "s", b'{"ask": "greet"}\n'))[-1] == {"answer": {"hello": "nobody"}}
 
@@ -150,11 +150,11 @@ async def test_a_socket_that_a_killed_daemon_left_behind_is_replaced(tmp_path: P
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / "s"))
     with pytest.raises(NoDaemon):
-        list(ask(tmp_path / "s", {"ask": "greet"}))
+        list(send_request(tmp_path / "s", {"ask": "greet"}))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(serve(tmp_path / "s", {"greet": _greet}))
         await asyncio.sleep(0.05)
-        lines = await asyncio.to_thread(lambda: list(ask(tmp_path / "s", {"ask": "greet"}, 10)))
+        lines = await asyncio.to_thread(lambda: list(send_request(tmp_path / "s", {"ask": "greet"}, 10)))
         task.cancel()
     assert lines[-1] == {"answer": {"hello": "nobody"}}
 
@@ -177,12 +177,12 @@ def test_no_daemon_is_an_error_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "none", tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(NoDaemon):
-            list(ask(path, {"ask": "greet"}))
+            list(send_request(path, {"ask": "greet"}))
 
 
 def test_a_path_that_no_socket_can_have_is_one_of_our_errors(tmp_path: Path) -> None:
     with pytest.raises(YinongError):
-        list(ask(tmp_path / ("x" * 200), {"ask": "greet"}))
+        list(send_request(tmp_path / ("x" * 200), {"ask": "greet"}))
 
 
 def _served_once(path: Path, answer: bytes) -> socket.socket:
@@ -204,7 +204,7 @@ def _served_once(path: Path, answer: bytes) -> socket.socket:
 @pytest.mark.parametrize("answer", [b'{"ans', b"\xff\n", b"{}}\n", b'{"answer"'])
 def test_a_daemon_that_dies_in_the_middle_of_a_line_is_one_of_our_errors(tmp_path: Path, answer: bytes) -> None:
     with _served_once(tmp_path / "s", answer), pytest.raises(YinongError):
-        list(ask(tmp_path / "s", {"ask": "greet"}, 5))
+        list(send_request(tmp_path / "s", {"ask": "greet"}, 5))
 
 
 def test_a_daemon_that_hangs_is_given_up_with_one_of_our_errors(tmp_path: Path) -> None:
@@ -212,4 +212,4 @@ def test_a_daemon_that_hangs_is_given_up_with_one_of_our_errors(tmp_path: Path) 
         listening.bind(str(tmp_path / "s"))
         listening.listen()
         with pytest.raises(YinongError):
-            list(ask(tmp_path / "s", {"ask": "greet"}, 0.1))
+            list(send_request(tmp_path / "s", {"ask": "greet"}, 0.1))

@@ -201,7 +201,7 @@ async def test_scans_are_written_whatever_the_budget_says(writer: Writer, outbox
     captures = Captures((), Path("/"), clock, writer)
     async with running(captures.run()):
         for n in range(50):
-            captures.take(RawCapture(gun="camera", identity="x", source="camera", text=f"69{n}", raw="00", charset="ascii",
+            captures.accept(RawCapture(gun="camera", identity="x", source="camera", text=f"69{n}", raw="00", charset="ascii",
                                charset_because="plain", symbology=None, start_mono_ms=1, end_mono_ms=2))  # fmt: skip
         for _ in range(200):
             await clock.advance(0)

@@ -9,14 +9,14 @@ from support import parcels
 from agent.host.keys import NoExportKey, sign, told_key
 from agent.outbox.outbox import Outbox
 from agent.outbox.packing import Unsealed, pieces
-from common.parcel import Manifest, PackedRow, Reading, sealed
+from common.parcel import Manifest, PackedRow, ParcelReader, verify_seal
 from drivers.reading import YinongError
 
 
 def content(path: Path) -> tuple[Manifest, list[PackedRow]]:
     with path.open("rb") as file:
-        sealed(file)
-        reading = Reading(file)
+        verify_seal(file)
+        reading = ParcelReader(file)
         return reading.manifest, list(reading.rows())
 
 
@@ -29,7 +29,7 @@ def test_all_that_waits_is_in_it_and_nothing_changes_in_the_outbox(outbox: Outbo
     manifest, rows = content(file)
     assert [(row.outbox, row.seq, row.leaf) for row in rows] == [("0123456789ab", seq, "scan") for seq in (3, 4, 5, 6)]
     assert [row.body for row in rows] == [row.body for row in outbox.waiting(0, 99)]
-    assert (manifest.who, manifest.fingerprint, manifest.rows) == (parcels.TERMINAL, "f00d00000001", 4)
+    assert (manifest.sender, manifest.fingerprint, manifest.rows) == (parcels.TERMINAL, "f00d00000001", 4)
     assert [(span.first, span.last) for span in manifest.spans] == [(3, 6)]
     assert outbox.depth() == before
 

@@ -13,7 +13,7 @@ from support.running import running
 from agent.outbox.opening import read_only
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import Writer
-from agent.scans.captures import MOST_HELD, Captures
+from agent.scans.captures import MAX_QUEUED, Captures
 from common.messages import Capture, Journal
 from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.driver import ScanGun
@@ -149,20 +149,20 @@ async def test_a_scan_for_which_memory_has_no_room_either_is_refused_aloud_and_t
 ) -> None:
     room.none()
     heard = Heard()
-    reads: list[Any] = [read("0", raw="00" * 100_000), *(read(str(n)) for n in range(1, MOST_HELD + 3))]
+    reads: list[Any] = [read("0", raw="00" * 100_000), *(read(str(n)) for n in range(1, MAX_QUEUED + 3))]
     one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=reads, under_way=[]))
     one.captures = Captures(one.captures._guns, Path("/"), clock, writer, None, heard)
     async with one.running():
         await until(lambda: clock._sleepers)
         assert (heard.good, heard.bad) == (0, 3), "no good beep for what is not on the disk"
-        assert one.captures.held == MOST_HELD
+        assert one.captures.queued == MAX_QUEUED
         room.plenty()
         await clock.advance(2)
-        await until(lambda: heard.good == MOST_HELD)
-        assert one.captures.held == 0
-        one.captures.take(read("one more"))
-        await until(lambda: heard.good == MOST_HELD + 1)
-    entries = [row for row in outbox.waiting(0, MOST_HELD + 10) if row.leaf == "journal"]
+        await until(lambda: heard.good == MAX_QUEUED)
+        assert one.captures.queued == 0
+        one.captures.accept(read("one more"))
+        await until(lambda: heard.good == MAX_QUEUED + 1)
+    entries = [row for row in outbox.waiting(0, MAX_QUEUED + 10) if row.leaf == "journal"]
     assert [msgspec.json.decode(row.body)["event"] for row in entries] == ["scans_turned_away"]
     assert msgspec.json.decode(entries[0].body)["details"] == {"number": 3}
 
@@ -237,7 +237,7 @@ async def test_a_viewer_sees_captures_with_their_place_and_a_slow_one_loses_only
     many = ScriptedGun(id="main", reads=[], under_way=[])
     one = Terminal(writer, outbox, clock, many)
     async with one.running():
-        seen, slow = one.captures.live(), one.captures.live()
+        seen, slow = one.captures.subscribe(), one.captures.subscribe()
         firsts = [asyncio.create_task(anext(view)) for view in (seen, slow)]
         await asyncio.sleep(0)
         many.reads.append(read("0"))
@@ -257,7 +257,7 @@ async def test_a_viewer_sees_captures_with_their_place_and_a_slow_one_loses_only
 
 async def test_plugs_wake_every_gun(writer: Writer, outbox: Outbox, clock: Any) -> None:
     one = Terminal(writer, outbox, clock, gun(id="left"), gun(id="right"))
-    one.captures.on_plug()
+    one.captures.on_hotplug()
     assert all(event.is_set() for event in one.captures.changed.values())
 
 

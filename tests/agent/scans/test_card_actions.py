@@ -13,9 +13,9 @@ from agent.outbox.opening import read_only
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import Writer
 from agent.scans.captures import Captures
-from agent.scans.card_actions import CardAnswer, CardDesk
+from agent.scans.card_actions import CardActions, CardAnswer
 from agent.scans.gun_state import GunState
-from common.codes.control_cards import Card, make
+from common.codes.control_cards import Card, card_text
 from common.messages import Capture, Journal
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import RawCapture
@@ -25,7 +25,7 @@ KEY, STATION = bytes(range(32)), "450225/GXBRS0001B"
 
 
 def card(action: str, value: str = "") -> str:
-    return make(KEY, STATION, Card(action, value))
+    return card_text(KEY, STATION, Card(action, value))
 
 
 class HandGun(ScanGun, frozen=True, kw_only=True):
@@ -64,13 +64,13 @@ class Counter:
 
     def __init__(self, writer: Writer, outbox: Outbox, clock: Any, key: bytes | None = KEY, **works: Any) -> None:
         self.outbox, self.beeps, self.answers = outbox, Beeps(), []
-        self.desk = CardDesk(STATION, key, clock, writer, works, self._shown)
+        self.desk = CardActions(STATION, key, clock, writer, works, self._shown)
         self.guns = {id: HandGun(id=id, reads=[]) for id in ("main", "side")}
         self.captures = Captures(tuple(self.guns.values()), Path("/"), clock, writer, self.desk, self.beeps)
         self.answers: list[CardAnswer]
 
     def _shown(self, answer: CardAnswer) -> None:
-        self.captures.show(answer)
+        self.captures.show_card_answer(answer)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Counter"]:
@@ -82,7 +82,7 @@ class Counter:
                 task.cancel()
 
     async def _watch(self) -> None:
-        async for one in self.captures.live():
+        async for one in self.captures.subscribe():
             if isinstance(one, CardAnswer):
                 self.answers.append(one)
 
@@ -201,7 +201,8 @@ async def test_the_same_code_after_a_void_or_in_another_step_is_no_repeat_and_a_
     ("text", "why"),
     [
         ("YNC1.SHIP.AAAAAAAAAAAAAAAA", "signature"), ("YNC1.", "form"), ("ync1.hello", "form"),
-        (make(KEY, "450225/GXBRS0002B", Card("SHIP")), "signature"), (make(bytes(32), STATION, Card("VOID")), "signature"),
+        (card_text(KEY, "450225/GXBRS0002B", Card("SHIP")), "signature"),
+        (card_text(bytes(32), STATION, Card("VOID")), "signature"),
     ],
 )  # fmt: skip
 async def test_a_strangers_card_changes_nothing_and_is_no_goods(counter: Counter, text: str, why: str) -> None:

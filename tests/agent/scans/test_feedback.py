@@ -14,7 +14,7 @@ from support.running import running
 
 from agent.outbox.opening import read_only
 from agent.scans.captures import Captures
-from agent.scans.feedback import OK, REFUSED, Signals, signals
+from agent.scans.feedback import OK, REFUSED, SoundFeedback, open_feedback
 from common.messages import Capture
 from drivers.scan_gun.driver import ScanGun
 from drivers.speaker import Speaker
@@ -57,7 +57,7 @@ def line():
 async def test_the_gun_beeps_when_its_scan_is_in_the_outbox_and_not_before(line, clock, writer, outbox):
     end, port = line
     gun = ScanGun(id="main", port=port, acknowledge="bel")
-    async with capturing(gun, clock, writer, Signals([gun], None)):
+    async with capturing(gun, clock, writer, SoundFeedback([gun], None)):
         os.write(end, b"6901234567892\r")
         assert await asyncio.wait_for(asyncio.to_thread(os.read, end, 10), 20) == b"\x07"
         assert kept(outbox.path) == ["6901234567892"]
@@ -66,7 +66,7 @@ async def test_the_gun_beeps_when_its_scan_is_in_the_outbox_and_not_before(line,
 async def test_a_scan_that_waits_for_room_on_the_disk_is_not_acknowledged(line, clock, writer, outbox, room, until):
     end, port = line
     gun = ScanGun(id="main", port=port, acknowledge="ack")
-    async with capturing(gun, clock, writer, Signals([gun], None)):
+    async with capturing(gun, clock, writer, SoundFeedback([gun], None)):
         os.write(end, b"first\r")
         assert await asyncio.wait_for(asyncio.to_thread(os.read, end, 10), 20) == b"\x06"
         room.none()
@@ -84,7 +84,7 @@ async def test_a_scan_that_waits_for_room_on_the_disk_is_not_acknowledged(line, 
 
 async def test_the_speaker_says_kept_or_scan_again():
     ear = Ear()
-    both = Signals([ScanGun(id="main")], Speaker(ear.node))
+    both = SoundFeedback([ScanGun(id="main")], Speaker(ear.node))
     both.ok("main")
     both.refused("main")
     both.ok("a camera, which is no gun of the table")
@@ -96,9 +96,9 @@ async def test_the_speaker_says_kept_or_scan_again():
 def test_a_terminal_without_a_speaker_says_so_in_the_log_and_goes_on(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     guns = (ScanGun(id="main"),)
-    signals(guns, tmp_path, beep=True).ok("main")
+    open_feedback(guns, tmp_path, beep=True).ok("main")
     assert "no beep" in caplog.text
     caplog.clear()
-    signals(guns, tmp_path, beep=False).ok("main")
-    signals((), tmp_path, beep=True).refused("main")
+    open_feedback(guns, tmp_path, beep=False).ok("main")
+    open_feedback((), tmp_path, beep=True).refused("main")
     assert caplog.text == ""

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.host.card_key import NAME, NoKey, card_key
-from common.codes.control_cards import ACTIONS, WITH_VALUE, BadCard, Card, Refused, looks_like_card, make, read
+from common.codes.control_cards import (
+    ACTIONS,
+    WITH_VALUE,
+    BadCard,
+    Card,
+    CardRefusal,
+    card_text,
+    looks_like_card,
+    parse_card,
+)
 
 KEY = bytes(range(32))
 STATION = "450225/GXBRS0001B"
@@ -23,40 +32,40 @@ any_card = plain | valued
 
 @given(any_card)
 def test_a_card_is_short_plain_text_and_read_back_in_either_case(card: Card):
-    text = make(KEY, STATION, card)
+    text = card_text(KEY, STATION, card)
     assert set(text) <= ALPHANUMERIC and len(text) <= 128
     assert looks_like_card(text)
-    assert read(text, KEY, STATION) == card == read(text.lower(), KEY, STATION)
-    assert read(f"]Q1{text}", KEY, STATION) == card
+    assert parse_card(text, KEY, STATION) == card == parse_card(text.lower(), KEY, STATION)
+    assert parse_card(f"]Q1{text}", KEY, STATION) == card
 
 
 @given(any_card)
 def test_another_key_or_station_refuses_it(card: Card):
-    text = make(KEY, STATION, card)
-    assert read(text, bytes(32), STATION) == Refused("signature")
-    assert read(text, KEY, "450225/GXBRS0002B") == Refused("signature")
-    assert read(text, None, STATION) == Refused("no_key")
+    text = card_text(KEY, STATION, card)
+    assert parse_card(text, bytes(32), STATION) == CardRefusal("signature")
+    assert parse_card(text, KEY, "450225/GXBRS0002B") == CardRefusal("signature")
+    assert parse_card(text, None, STATION) == CardRefusal("no_key")
 
 
 @given(any_card, st.data())
 def test_a_changed_card_never_acts(card: Card, data: st.DataObject):
-    text = make(KEY, STATION, card)
+    text = card_text(KEY, STATION, card)
     at = data.draw(st.integers(0, len(text) - 1))
     changed = text[:at] + data.draw(st.sampled_from(sorted(ALPHANUMERIC))) + text[at + 1 :]
     if changed != text:
-        assert not looks_like_card(changed) or isinstance(read(changed, KEY, STATION), Refused)
+        assert not looks_like_card(changed) or isinstance(parse_card(changed, KEY, STATION), CardRefusal)
 
 
 @given(any_card, st.integers(1, 40))
 def test_half_a_card_or_two_of_them_never_act(card: Card, cut: int):
-    text = make(KEY, STATION, card)
-    assert read(text[: max(5, len(text) - cut)], KEY, STATION) in (Refused("form"), Refused("signature"))
-    assert read(text + text, KEY, STATION) == Refused("form")
+    text = card_text(KEY, STATION, card)
+    assert parse_card(text[: max(5, len(text) - cut)], KEY, STATION) in (CardRefusal("form"), CardRefusal("signature"))
+    assert parse_card(text + text, KEY, STATION) == CardRefusal("form")
 
 
 @given(st.text())
 def test_any_text_behind_the_prefix_is_refused_and_none_raises(tail: str):
-    assert isinstance(read(f"YNC1.{tail}", KEY, STATION), Refused)
+    assert isinstance(parse_card(f"YNC1.{tail}", KEY, STATION), CardRefusal)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +76,8 @@ def test_what_does_not_begin_as_a_card_is_goods(goods: str):
 
 
 def test_a_cards_text_stays_the_same_so_that_printed_sheets_stay_good():
-    assert make(KEY, STATION, Card("SHIP")) == "YNC1.SHIP.B372RLNCOBMOSIF4"
-    assert make(KEY, STATION, Card("PRODUCT", "沃柑")) == "YNC1.PRODUCT.42ZIHZU7SE.AKOTSZFMALBKF4Y6"
+    assert card_text(KEY, STATION, Card("SHIP")) == "YNC1.SHIP.B372RLNCOBMOSIF4"
+    assert card_text(KEY, STATION, Card("PRODUCT", "沃柑")) == "YNC1.PRODUCT.42ZIHZU7SE.AKOTSZFMALBKF4Y6"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +85,7 @@ def test_a_cards_text_stays_the_same_so_that_printed_sheets_stay_good():
 )
 def test_a_card_that_could_not_be_read_is_not_made(card: Card):
     with pytest.raises(BadCard):
-        make(KEY, STATION, card)
+        card_text(KEY, STATION, card)
 
 
 # --- the key ---

@@ -3,7 +3,7 @@
 import pytest
 
 from common.codes.meaning import meaning
-from common.codes.types import check_digit_right
+from common.codes.types import check_digit_valid
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_thirteen_digits_that_begin_with_21_are_goods_not_a_serial_number():
 
 
 def test_a_date_of_eight_digits_is_not_taken_for_an_ean_8_unless_the_gun_says_so():
-    assert check_digit_right("20250102")
+    assert check_digit_valid("20250102")
     assert meaning("20250102").kind == "unknown"
     assert (meaning("20250102", "E4").kind, meaning("20250102", "E4").verdict) == ("ean8", "ok")
 

@@ -5,7 +5,7 @@ from support.codes import GTIN
 
 from common.codes.gs1 import CHECKED
 from common.codes.meaning import meaning
-from common.codes.types import check_digit_right
+from common.codes.types import check_digit_valid
 
 
 def notes(text: str, symbology: str | None = None) -> dict[str, tuple[bool | None, str]]:
@@ -51,7 +51,7 @@ def test_every_field_with_a_check_digit_is_checked(ai: str):
     body = ("0" if ai == "8003" else "6") + "901234567890123456"[: length - 2]
     rest = {"8006": "0102", "8026": "0102", "253": "A"}.get(ai, "")
     right = [digit for digit in "0123456789" if meaning(ai + body + digit + rest, "C1").verdict == "ok"]
-    assert len(right) == 1 and check_digit_right(body + right[0])
+    assert len(right) == 1 and check_digit_valid(body + right[0])
 
 
 def test_a_plain_gtin_with_its_identifier_is_gs1_without_being_declared():

@@ -12,7 +12,7 @@ from common.messages import Item
 from common.standard.annex2 import EVERY_ITEM
 from common.standard.rules import ATTESTABLE, WAIVERS, Rules
 from common.standard.texts import item_sentence
-from common.standard.verdicts import standing, verdicts
+from common.standard.verdicts import verdict_codes, verdicts
 from common.station import StationType
 from drivers.reading import Condition
 
@@ -66,4 +66,4 @@ def test_moving_figures_are_no_news():
         verdicts(B, {"broadband": [("l", seen("working", line_mbps=rate))]}, (), (), RULES, True)
         for rate in (20.1, 20.3, 2.0)
     )
-    assert fast != faster and standing(fast) == standing(faster) != standing(slow)
+    assert fast != faster and verdict_codes(fast) == verdict_codes(faster) != verdict_codes(slow)
