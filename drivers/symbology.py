@@ -39,7 +39,7 @@ NAMES = {
 
 GS1 = {"C1": "GS1-128", "d2": "GS1 DataMatrix", "e0": "GS1 DataBar", "Q3": "GS1 QR Code", "J1": "GS1 DotCode"}
 
-# With these the gun has interpreted ECI: escapes `\nnnnnn` may stand in the text and every backslash of it is doubled.
+# With these the gun has interpreted ECI: the text may contain escapes `\nnnnnn` and every backslash in it is doubled.
 ECI_MODES = frozenset(
     {"Q2", "Q4", "Q6", "d4", "d5", "d6", "z3", "z4", "z5", "z9", "zA", "zB", "L1", "U2", "U3", "h1", "J3", "J4", "J5"}
 )
@@ -51,7 +51,7 @@ def is_identifier(code: str) -> bool:
 
 
 def symbology_name(code: str | None) -> str | None:
-    """The symbology of an identifier without its bracket; None where there is none or it is not of the standard."""
+    """The symbology of an identifier without its bracket; None if there is none or the standard does not define it."""
     if code is None or not is_identifier(code):
         return None
     return GS1.get(code) or NAMES.get(code[0])

@@ -1,8 +1,8 @@
-"""A scan gun as configured: is it there, and `listen`, which captures what it reads for as long as the daemon lives.
+"""A configured scan gun: `look` checks whether it is present, `listen` captures its scans while the daemon runs.
 
-    node -> reader (thread) -> decoder (keys, bytes, reports) -> framer -> Capture -> deliver
+    node -> reader (thread) -> decoder (keys, bytes, reports) -> framer -> RawCapture -> deliver
 
-Only a gun that its table names by `port`, `usb` or `usb_port` is ever opened: a person at a real keyboard is not a gun.
+A gun is opened only if its table names it by `port`, `usb` or `usb_port`: a keyboard that a person types on is not a gun.
 """
 
 import asyncio
@@ -23,26 +23,26 @@ from drivers.scan_gun.options import ScanGunOptions
 from drivers.scan_gun.recording import OnEntry
 from drivers.scan_gun.session import Listening, Session, read_until_gone, wait_until_settled
 
-RECHECK_S = 5.0  # without a hotplug event
+RECHECK_S = 5.0  # if no hotplug event comes
 SETTLE_S, SETTLE_TRIES = 0.5, 8  # udev sets links and permissions after the event
-OPEN_WAIT_S = 2.0  # of a look at a gun that was plugged in just now and is not open yet
+OPEN_WAIT_S = 2.0  # how long `look` waits for a gun that was just plugged in and is not open yet
 
 _ACKNOWLEDGE = {"none": b"", "bel": b"\x07", "ack": b"\x06"}
 
 
 class ScanGun(ScanGunOptions, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
-    """A gun as configured. With all defaults nothing is opened: `look` reports what could be configured.
+    """A configured gun. With all defaults nothing is opened: `look` reports what could be configured.
 
-    `listen`, `look` and `confirm` of one gun share its session, so the daemon calls all three on the same object.
+    `listen`, `look` and `confirm` share one session, so the daemon calls all three on the same object.
     """
 
     @cached_property
     def _listening(self) -> Listening:
-        """State of this object, not an option: it is in no table and not compared (`dict=True` makes the room for it)."""
+        """State of this object, not an option: not read from the table and not compared (needs `dict=True`)."""
         return Listening()
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:  # noqa: ARG002
-        """Is the gun there, and can it be read? From sysfs and `listen`'s session; the gun itself is not touched."""
+        """Is the gun present, and can it be read? From sysfs and the session of `listen`; the gun itself is not accessed."""
         if not self.configured:
             return _not_configured(candidates(root))
         fits, session = self._matching(root), self._listening.session
@@ -77,14 +77,15 @@ class ScanGun(ScanGunOptions, frozen=True, kw_only=True, forbid_unknown_fields=T
     async def listen(
         self, root: Path, deliver: Callable[[RawCapture], None], changed: asyncio.Event, on_entry: OnEntry | None = None
     ) -> None:
-        """Capture for ever: open the gun when it is there, read it to its unplugging, and again.
+        """Capture until cancelled: open the gun when it is present, read it until it is unplugged, repeat.
 
-        `deliver` is called in the loop's thread, in order, also for damaged captures. `changed` is this gun's own: set it when
-        a device came or went; it is cleared here. What `deliver` raises ends the listening. Cancelling closes and joins
-        everything, after what had been read is delivered. `heard` gets all that comes, for a recording.
+        `deliver` is called in the loop's thread, in order, also for damaged captures. `changed` belongs to this gun: set it
+        when a device was added or removed; it is cleared here. An exception of `deliver` ends `listen`. Cancellation first
+        delivers what had been read, then closes the device and joins the thread. `on_entry` receives every input, for a
+        recording.
         """
         session = self._listening.session = Session()
-        framers: dict[str, Framer] = {}  # a gun keeps what was learned of it over an unplugging
+        framers: dict[str, Framer] = {}  # what a framer has learned of its gun is kept when the gun is unplugged
         settling = 0
         try:
             while self.configured:
@@ -93,12 +94,12 @@ class ScanGun(ScanGunOptions, frozen=True, kw_only=True, forbid_unknown_fields=T
                 settling = 0 if ended == "absent" else settling + 1 if ended == "refused" else 1
                 session.settling = settling <= SETTLE_TRIES
                 await self._wait(root, changed, SETTLE_S if 0 < settling <= SETTLE_TRIES else RECHECK_S, ended)
-            await asyncio.Event().wait()  # no table names it: nothing is ever opened
+            await asyncio.Event().wait()  # its table names no gun: nothing is ever opened
         finally:
             self._listening.session = None
 
     def confirm(self) -> None:
-        """Tell a serial gun, as `acknowledge` says, that its scan is kept. Never waits."""
+        """Acknowledge a stored scan to a serial gun, with the character that `acknowledge` sets. Never blocks."""
         sign, session = _ACKNOWLEDGE[self.acknowledge], self._listening.session
         if sign and session and session.serial_fd is not None:
             with contextlib.suppress(OSError):
@@ -108,7 +109,7 @@ class ScanGun(ScanGunOptions, frozen=True, kw_only=True, forbid_unknown_fields=T
         self, root: Path, deliver: Callable[[RawCapture], None], session: Session, framers: dict[str, Framer],
         on_entry: OnEntry | None,
     ) -> Literal["absent", "refused", "gone"]:  # fmt: skip
-        """From plug to unplug; returns at once where there is no gun or it cannot be opened."""
+        """From plug to unplug; returns immediately if there is no gun or it cannot be opened."""
         fits = self._matching(root)
         if not fits:
             session.error = None
@@ -142,7 +143,7 @@ class ScanGun(ScanGunOptions, frozen=True, kw_only=True, forbid_unknown_fields=T
         return "gone"
 
     async def _wait(self, root: Path, changed: asyncio.Event, seconds: float, ended: str) -> None:
-        """Until a device came or went: told by `changed`, or seen in the listings every few seconds."""
+        """Until a device was added or removed: `changed` is set, or a poll every few seconds finds other nodes."""
         before = _nodes(root)
         while not await _set_within(changed, seconds):
             if ended != "absent" or self.port != "auto" or _nodes(root) != before:
@@ -161,7 +162,7 @@ class ScanGun(ScanGunOptions, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def find(root: Path) -> list[Found]:
-    """Every node that could be a gun, likely ones first, with its table; never opened."""
+    """Every node that could be a gun, likely ones first, with its table; none is opened."""
     from drivers.scan_gun.suggestions import suggest
 
     return [suggest(c) for c in candidates(root)]
@@ -195,7 +196,7 @@ def _raise_if_closed(gun: Candidate, error: OSError | None, evidence: tuple[Evid
 
 
 def _nodes(root: Path) -> list[str]:
-    """What is plugged in, at the price of three listings."""
+    """The device nodes of this machine: three directory listings, nothing is read."""
     names: list[str] = []
     for folder in ("input", "tty", "hidraw"):
         try:

@@ -1,7 +1,7 @@
-"""Which gun: every node of this machine that could be one, how it is known again, and which of them a table means.
+"""Which node is the gun: every candidate of this machine, its stable identity, and which of them a table matches.
 
-Read from sysfs alone: nothing is opened. A keyboard is a gun only when it is configured: a person may sit at it. A gun changes
-its USB product id with its mode, so it is known by vendor and serial number, or by the socket that it is plugged into.
+Read from sysfs alone: nothing is opened. A keyboard is a gun only if it is configured: a person may be typing on it. A gun
+changes its USB product id with its mode, so it is identified by vendor and serial number, or by the USB port it is plugged into.
 """
 
 import os
@@ -14,7 +14,7 @@ from drivers.scan_gun.capture import Source
 
 Likely: TypeAlias = Literal["gun", "maybe"]
 
-# USB vendors that make guns; QinHeng (1a86) is left out, it is in any serial cable.
+# USB vendors that make guns; QinHeng (1a86) is left out, its chip is in many serial cables.
 MAKERS = {
     "05e0": "Symbol/Zebra", "05f9": "Datalogic", "065a": "Opticon", "0536": "Hand Held Products", "0c2e": "Honeywell",
     "1eab": "Newland", "1fbb": "Cino", "23d0": "Champtek", "24ea": "Mindeo", "27dd": "Mindeo", "2745": "Unitech",
@@ -33,18 +33,16 @@ _NAME_HINTS = (
 )
 _NEWLAND = "1eab"
 
-PASS_THROUGH_NAME = (
-    "yinong-agent pass-through"  # name and phys of our own virtual keyboards, which are never read again
-)
+PASS_THROUGH_NAME = "yinong-agent pass-through"  # name and phys of our own virtual keyboards, which are never read
 
-# Keys that a gun types and a power button or a remote control has not: letters, digits, Enter (linux/input-event-codes.h).
+# Keys that a gun needs and a power button or remote control lacks: letters, digits, Enter (linux/input-event-codes.h).
 _TYPING = sum(1 << code for code in (*range(2, 12), *range(16, 26), 28, *range(30, 39), *range(44, 51)))
 
 _WORD_BITS = 8 * struct.calcsize("L")
 
 
 class Candidate(NamedTuple):
-    """One node that a gun's data may come from."""
+    """One device node that may belong to a gun."""
 
     source: Source
     node: Path
@@ -52,24 +50,24 @@ class Candidate(NamedTuple):
     vendor: str = ""  # four hex digits
     product: str = ""
     serial: str = ""
-    usb_port: str = ""  # as sysfs names the socket: 1-2.4
+    usb_port: str = ""  # as sysfs names the port: 1-2.4
     likely: Likely = "maybe"
 
     @property
     def identity(self) -> str:
-        """Stable: product ids are left out, they change with the gun's mode."""
+        """Stable: the product id is left out because it changes with the gun's mode."""
         if self.vendor and self.serial:
             return f"usb:{self.vendor}:{self.serial}"
         return f"usb:{self.vendor}@{self.usb_port}" if self.vendor else f"node:{self.node}"
 
     @property
     def usb(self) -> str:
-        """As the option `usb` takes it."""
+        """In the form of the option `usb`."""
         return ":".join(part for part in (self.vendor, self.product, self.serial) if part)
 
 
 def candidates(root: Path, source: Source | None = None) -> list[Candidate]:
-    """Typing keyboards, USB serial ports and HID POS nodes of this machine, or those of one source; likely guns first."""
+    """Keyboards, USB serial ports and HID POS nodes of this machine, or those of one source; likely guns first."""
     found = [
         candidate for face, listed in _LISTED_BY_SOURCE.items() if source in (None, face) for candidate in listed(root)
     ]
@@ -78,7 +76,7 @@ def candidates(root: Path, source: Source | None = None) -> list[Candidate]:
 
 
 def at_path(root: Path, path: str, source: Source | None) -> Candidate | None:
-    """The node behind a configured path (also a by-id or by-path link, or a pseudo-terminal); None where none is."""
+    """The node behind a configured path (also a by-id or by-path link, or a pseudo-terminal); None if there is none."""
     node = root / path.lstrip("/")
     try:
         real = node.resolve(strict=True)
@@ -94,7 +92,7 @@ def at_path(root: Path, path: str, source: Source | None) -> Candidate | None:
 
 
 def matching(found: list[Candidate], usb: str, usb_port: str) -> list[Candidate]:
-    """The candidates that a table means; several where it is not precise enough."""
+    """The candidates that a table matches; several if it is not specific enough."""
     vendor, product, serial = (*usb.lower().split(":", 2), "", "", "")[:3]
     serial = usb.split(":", 2)[2] if usb.count(":") > 1 else serial
     fits = [
@@ -105,12 +103,14 @@ def matching(found: list[Candidate], usb: str, usb_port: str) -> list[Candidate]
     ]  # fmt: skip
     exact = [c for c in fits if not product or c.product == product]
     if exact or serial:
-        return exact or fits  # the serial number is the gun's own: another product id is another mode of it
-    return [c for c in fits if vendor == _NEWLAND and c.product[:2] == product[:2]]  # Newland: mode in the last byte
+        return exact or fits  # the serial number identifies the gun: another product id is another mode of it
+    return [
+        c for c in fits if vendor == _NEWLAND and c.product[:2] == product[:2]
+    ]  # Newland: the last byte is the mode
 
 
 def one_gun(found: list[Candidate]) -> bool:
-    """They are faces of one USB device."""
+    """All are interfaces of one USB device."""
     return len({(c.identity, c.usb_port) for c in found}) == 1
 
 
@@ -147,7 +147,7 @@ def _hidpos(root: Path) -> list[Candidate]:
     return found
 
 
-# Of one gun that shows several faces at once the first is preferred.
+# If one gun has several interfaces, the first source is preferred.
 _LISTED_BY_SOURCE: dict[Source, Callable[[Path], list[Candidate]]] = {
     "serial": _serial_ports, "evdev": _keyboards, "hidpos": _hidpos
 }  # fmt: skip
@@ -171,12 +171,12 @@ def _candidate(source: Source, node: Path, device: Path, name: str) -> Candidate
 
 
 def _usb_device(device: Path) -> Path | None:
-    """The USB device that a class device hangs on."""
+    """The USB device that is the parent of a class device."""
     try:
         at = os.path.realpath(device, strict=True)
     except OSError:
         return None
-    while not os.path.exists(f"{at}/idVendor"):  # noqa: PTH110 - all guns look at all nodes whenever anything is plugged
+    while not os.path.exists(f"{at}/idVendor"):  # noqa: PTH110 - each gun checks all nodes at every hotplug event
         above = os.path.dirname(at)  # noqa: PTH120
         if above == at:
             return None

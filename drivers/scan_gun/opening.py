@@ -1,4 +1,4 @@
-"""A gun's node opened as its table says. Each source is imported when a gun needs it."""
+"""Opens a gun's node with the options of its table. Each source is imported only when a gun needs it."""
 
 import os
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Opened(NamedTuple):
-    """An open gun. `not_passed_on`: why it could not have `pass_through` and is shared instead."""
+    """An open gun. `not_passed_on`: why `pass_through` failed and the gun is shared instead."""
 
     fd: int
     decoder: Decoder
@@ -27,7 +27,7 @@ class Opened(NamedTuple):
 
 
 def open_gun(options: ScanGunOptions, gun: Candidate, framer: Framer) -> Opened:
-    """Errors: OSError (EBUSY: another program holds it)."""
+    """Open the gun's node. Errors: OSError (EBUSY: another program has it open exclusively)."""
     if gun.source == "serial":
         from drivers.scan_gun.sources.serial_port import open_serial
 
@@ -45,6 +45,6 @@ def open_gun(options: ScanGunOptions, gun: Candidate, framer: Framer) -> Opened:
 
     try:
         return opened._replace(pass_on=open_pass_through(opened.fd, gun.name))
-    except OSError as error:  # the shop's program must not lose its scans for that
+    except OSError as error:  # the shop's program must still get its scans
         ungrab(opened.fd)
         return opened._replace(not_passed_on=str(error))

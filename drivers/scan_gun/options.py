@@ -13,13 +13,13 @@ Affix = Annotated[str, Meta(max_length=32, pattern=r"^[\x00-\x7f]*$", descriptio
 
 
 class ScanGunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The `[[device]]` table of a gun. With all defaults no gun is named, and nothing is opened."""
+    """The `[[device]]` table of a gun. With all defaults it names no gun, and nothing is opened."""
 
     id: str
     source: Literal["auto", "evdev", "serial", "hidpos"] = "auto"
     port: str = "auto"  # a node or by-id / by-path link
     usb: Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(:.+)?)?$")] = ""  # VID:PID[:SERIAL]
-    usb_port: Annotated[str, Meta(pattern=r"^([0-9]+-[0-9.]+)?$")] = ""  # socket as sysfs names it: 1-2.4
+    usb_port: Annotated[str, Meta(pattern=r"^([0-9]+-[0-9.]+)?$")] = ""  # port as sysfs names it: 1-2.4
     baud: Speed = 9600
     parity: Literal["none", "even", "odd"] = "none"
     data_bits: Literal[7, 8] = 8
@@ -42,7 +42,7 @@ class ScanGunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def framing(self) -> Framing:
-        """Those of the options that a framer takes."""
+        """The options for the framer."""
         return Framing(
             prefix=self.prefix,
             suffix=self.suffix,
@@ -55,5 +55,5 @@ class ScanGunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def configured(self) -> bool:
-        """The table names a gun; without a name none is ever opened."""
+        """Whether the table names a gun; otherwise none is opened."""
         return self.port != "auto" or bool(self.usb or self.usb_port)

@@ -1,4 +1,4 @@
-"""What an open gun gives, as the lines that `replay` reads back to the same captures. The format stands in the README."""
+"""The input of an open gun as lines, from which `replay` produces the same captures. The README describes the format."""
 
 import json
 from collections.abc import Callable
@@ -9,12 +9,12 @@ import msgspec
 from drivers.scan_gun.options import ScanGunOptions
 
 Entry: TypeAlias = dict[str, Any]
-OnEntry: TypeAlias = Callable[[Entry], None]  # gets one entry of the recording; called in the loop's thread
+OnEntry: TypeAlias = Callable[[Entry], None]  # receives one entry of the recording; called in the loop's thread
 Mark: TypeAlias = Literal["opened", "quiet", "unplugged", "stopped"]
 
 
 def first_line(options: ScanGunOptions) -> str:
-    """The options of the gun's table that are not the default, for the recording's first line."""
+    """The first line of a recording: the options that differ from the default."""
     values = cast("dict[str, Any]", msgspec.to_builtins(options))
     defaults = cast("dict[str, Any]", msgspec.to_builtins(type(options)(id=options.id)))
     return line({"config": {key: value for key, value in values.items() if key == "id" or value != defaults[key]}})
@@ -42,5 +42,5 @@ def cause_mark(cause: str) -> Mark:
 
 
 def mark_entry(at_ms: int, mark: Mark) -> Entry:
-    """What else decided: when the gun was opened, when it was known to be silent, and how the reading ended."""
+    """Other events that the captures depend on: when the gun was opened, when it was found silent, how reading ended."""
     return {"t": at_ms / 1000, "mark": mark}

@@ -1,4 +1,4 @@
-"""One gun from plug to unplug: what is known of it while it is open, and reading it to its end."""
+"""One gun from plug to unplug: its state while it is open, and the read loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,17 +13,17 @@ _STEP_S = 0.05
 
 
 class Session(msgspec.Struct):
-    """What `listen` has met since it started, for `look` to tell."""
+    """What `listen` has counted since it started, for `look` to report."""
 
     open_node: str = ""
     identity: str = ""
     captures: int = 0
     damaged: int = 0
     openings: int = 0
-    error: OSError | None = None  # of the last try to open
-    settling: bool = True  # a refusal may be udev that is still at it, or a program that tries every new port first
-    serial_fd: int | None = None  # of the open port of a serial gun; opened without blocking
-    not_passed_on: str = ""  # why what the gun types cannot be typed again (`grab = "pass_through"`)
+    error: OSError | None = None  # of the last attempt to open
+    settling: bool = True  # a failed open may be temporary: udev is still working, or a program probes each new port
+    serial_fd: int | None = None  # descriptor of a serial gun's open port, non-blocking
+    not_passed_on: str = ""  # why the gun's keys cannot be passed on (`grab = "pass_through"`)
 
 
 class Listening(msgspec.Struct):
@@ -33,7 +33,7 @@ class Listening(msgspec.Struct):
 
 
 async def wait_until_settled(session: Session, within_s: float) -> None:
-    """Until the gun is open, or it is certain that it will not be soon; at most that long."""
+    """Wait until the gun is open or no longer settling; at most `within_s`."""
     for _ in range(round(within_s / _STEP_S)):
         if session.open_node or not session.settling:
             return
@@ -43,14 +43,14 @@ async def wait_until_settled(session: Session, within_s: float) -> None:
 async def read_until_gone(
     fd: int, decoder: Decoder, deliver: Callable[[RawCapture], None], pass_on: Callable[[bytes], None] | None = None
 ) -> str:
-    """Read an open device to its end and give why it ended. Cancelled: what was read is delivered first.
+    """Read an open device until it is gone and return why. Cancellation first delivers what was read.
 
-    `pass_on` gets what was read in the reader's thread, before anything else is done with it.
+    `pass_on` receives the bytes in the reader's thread, before anything else is done with them.
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[str] = loop.create_future()
 
-    def take(what: Bytes | Quiet | Gone) -> None:
+    def receive(what: Bytes | Quiet | Gone) -> None:
         if ended.done() and not ended.cancelled():
             return
         try:
@@ -70,7 +70,7 @@ async def read_until_gone(
                 raise
             ended.set_exception(error)
 
-    reader = Reader(fd, loop, take, pass_on)
+    reader = Reader(fd, loop, receive, pass_on)
     try:
         return await ended
     finally:

@@ -1,4 +1,4 @@
-"""A node that could be a gun, for the operator: its table for agent.toml, and which mode it is in."""
+"""For the operator: the table in agent.toml for a node that could be a gun, and which mode it is in."""
 
 from drivers.reading import Found, Scalar
 from drivers.scan_gun.identity import MAKERS, Candidate
@@ -14,7 +14,7 @@ _NO_SERIAL = "没有序列号,按 USB 插口识别,请不要换插口 / no seria
 
 
 def suggest(c: Candidate) -> Found:
-    """What `find` tells of a candidate."""
+    """What `find` reports for a candidate."""
     options: dict[str, Scalar] = {"source": c.source}
     notes = [_MODE[c.source] if c.likely == "gun" else _MAYBE]
     if not c.vendor:
@@ -25,7 +25,7 @@ def suggest(c: Candidate) -> Found:
             options["usb_port"] = c.usb_port
             notes.append(_NO_SERIAL)
     if c.likely == "gun" and c.serial and c.source != "evdev":
-        del options["source"]  # any mode of this gun will do, the lossless ones first
+        del options["source"]  # any mode of this gun is accepted, the lossless ones preferred
     label = c.name or MAKERS.get(c.vendor, "") or c.node.name
     return Found(
         device_class="scan_gun", identity=c.identity, label=label, options=options, note="; ".join(notes),

@@ -1,4 +1,4 @@
-"""What a gun puts around the data: prefix, suffix and AIM identifier, as set in its table."""
+"""What a gun adds to the data: prefix, suffix and AIM identifier, as its table sets them."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from drivers.symbology import is_identifier
 def strip_affixes(
     items: list[Item], prefix: str, tail: str, aim: bool, code: str | None
 ) -> tuple[list[Item], str | None, Damage | None]:
-    """The data alone, the AIM identifier without its bracket, and what should have been there and was not.
+    """The data alone, the AIM identifier without its bracket, and which expected part is missing.
 
-    `code` is the identifier where the gun told it apart (HID POS). Identifier and prefix come in either order.
+    `code` is the identifier if the gun sent it separately (HID POS). Identifier and prefix come in either order.
     """
     if not items:
         return items, code, None

@@ -1,8 +1,8 @@
-"""Typed scans to text: characters, and Alt+keypad codes as Unicode, as GBK decimals or byte by byte.
+"""Typed scans to text: characters, and Alt+keypad codes as Unicode, GBK decimals or single bytes.
 
 Guns in the field type Chinese as Unicode decimals (Alt+31508 is 笔), as the two GBK bytes in one decimal (Alt+49825 is 隆), or
-byte by byte (Alt+0194 Alt+0161). A decimal that is a CJK code point is Unicode, else GBK; but one scan is typed in one way, so
-a decimal that can only be GBK makes the whole scan GBK (喆 in GBK looks like another hanzi in Unicode).
+byte by byte (Alt+0194 Alt+0161). A decimal that is a CJK code point is Unicode, else GBK; but a gun types one scan in one
+encoding, so a decimal that can only be GBK makes the whole scan GBK (喆 in GBK looks like another hanzi in Unicode).
 """
 
 import re
@@ -13,13 +13,13 @@ from typing import Literal, TypeAlias
 from drivers.scan_gun.decoding.charset import ECI_CHARSETS, Decoded, Undecodable, decode, is_chinese
 
 Alt: TypeAlias = Literal["auto", "unicode", "gbk"]
-Item: TypeAlias = str | int  # a character, or the decimal of an Alt code from 128 up
+Item: TypeAlias = str | int  # a character, or the decimal of an Alt code of 128 or more
 
 _LEADING_ECI = re.compile(r"\\(\d{6})")
 
 
 def decode_items(items: Sequence[Item], configured: str = "auto", alt: Alt = "auto", eci_mode: bool = False) -> Decoded:
-    """The text of what was typed. Errors: Undecodable (also where Unicode and GBK decimals stand side by side)."""
+    """The text of what was typed. Errors: Undecodable (also if Unicode and GBK decimals are mixed)."""
     head = "".join(c for c in items[:7] if isinstance(c, str))
     leading = _LEADING_ECI.match(head) if len(head) == len(items[:7]) else None
     eci = int(leading[1]) if leading and int(leading[1]) in ECI_CHARSETS else None
@@ -33,7 +33,7 @@ def decode_items(items: Sequence[Item], configured: str = "auto", alt: Alt = "au
     for kind, run in groupby(items, key=_kind):
         if kind == "text":
             typed = "".join(str(c) for c in run)
-            if not typed.isascii():  # numbers in hex: Unicode for certain
+            if not typed.isascii():  # hex code points: always Unicode
                 charset, because = "unicode", "unicode_hex"
             parts.append(typed.replace("\\\\", "\\") if eci is not None or eci_mode else typed)
             continue
@@ -51,7 +51,7 @@ def decode_items(items: Sequence[Item], configured: str = "auto", alt: Alt = "au
 
 
 def best_effort(items: Iterable[Item]) -> str:
-    """What can be shown of a damaged scan."""
+    """The readable part of a damaged scan; U+FFFD for the rest."""
     return "".join(s if isinstance(s, str) else chr(s) if _is_scalar(s) and s > 0xFF else "\ufffd" for s in items)
 
 
@@ -66,7 +66,7 @@ def _is_scalar(code: int) -> bool:
 
 
 def _gbk(code: int) -> str | None:
-    """The character of a decimal that holds two (GBK) or four (GB18030) bytes; None where it holds none."""
+    """The character of a decimal that consists of two (GBK) or four (GB18030) bytes; None if it is none."""
     if not 0x8140 <= code <= 0xFFFFFFFF or 0xFFFF < code < 0x81308130:
         return None
     try:
@@ -88,7 +88,7 @@ def _is_gbk(codes: list[int], alt: Alt) -> bool:
 
 
 def _surrogates_joined(items: Sequence[Item]) -> list[Item]:
-    """A rare hanzi (planes 2 and 3) typed as its two UTF-16 halves becomes one code; no GB2312 hanzi looks like such a half."""
+    """Join a rare hanzi (planes 2 and 3) typed as its two UTF-16 surrogates; no GB2312 hanzi looks like a surrogate."""
     joined: list[Item] = []
     for item in items:
         high = joined[-1] if joined else None

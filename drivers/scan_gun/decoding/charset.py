@@ -1,7 +1,7 @@
-"""Bytes of a scan to text by a fixed rule, never by a guessing library.
+"""Bytes of a scan to text by a fixed rule, without a detection library.
 
-A declared ECI wins, then the configured character set, then: strict UTF-8 if the text is ASCII or holds a Chinese character
-(U+3000-9FFF, FF00-FFEF), else GB18030. "UTF-8 first" alone gets 18 % of single hanzi wrong (隆隆 in GBK is valid UTF-8).
+A declared ECI has priority, then the configured character set, then: strict UTF-8 if the text is ASCII or contains a Chinese
+character (U+3000-9FFF, FF00-FFEF), else GB18030. "UTF-8 first" alone gets 18 % of single hanzi wrong: 隆隆 as GBK is valid UTF-8.
 """
 
 import re
@@ -11,7 +11,7 @@ from drivers.reading import YinongError
 
 
 class Undecodable(YinongError):  # noqa: N818
-    """No character set gives these bytes or codes a meaning."""
+    """No character set decodes these bytes or codes."""
 
 
 class Decoded(NamedTuple):
@@ -20,7 +20,7 @@ class Decoded(NamedTuple):
     because: str  # ascii, utf8_with_chinese, not_utf8, utf8_without_chinese, configured, eci_<n>, keys, alt_<kind>, unicode_hex
 
 
-# ECI numbers (AIM ITS/04-001) that may meet a Chinese gun; an unknown number is left in the text.
+# ECI numbers (AIM ITS/04-001) that codes in China may use; an unknown number stays in the text.
 ECI_CHARSETS = {
     1: "iso-8859-1", 3: "iso-8859-1", 20: "shift_jis", 25: "utf-16-be", 26: "utf-8", 27: "ascii", 28: "big5",
     29: "gb18030", 30: "euc-kr", 31: "gbk", 32: "gb18030", 170: "ascii",
@@ -33,8 +33,8 @@ _ECI_OR_BACKSLASHES = re.compile(rb"\\\\|\\(\d{6})")
 def decode(data: bytes, configured: str = "auto", eci_mode: bool = False) -> Decoded:
     r"""The text of a scan's bytes.
 
-    `eci_mode`: the gun says by its AIM identifier that it escapes ECIs. Without that, a known `\000026` at the very
-    beginning says so too (hand-held guns send it as it stands). Errors: Undecodable.
+    `eci_mode`: the gun's AIM identifier states that it escapes ECIs. Without it, a known `\000026` at the very beginning
+    means the same (hand-held guns send it unchanged). Errors: Undecodable.
     """
     leading = _ECI.match(data)
     if not eci_mode and not (leading and int(leading[1]) in ECI_CHARSETS):
@@ -55,12 +55,12 @@ def decode(data: bytes, configured: str = "auto", eci_mode: bool = False) -> Dec
 
 
 def is_chinese(code: int) -> bool:
-    """In the blocks by which the rule knows Chinese: CJK and its punctuation, full-width forms."""
+    """In the blocks that the rule counts as Chinese: CJK and its punctuation, full-width forms."""
     return 0x3000 <= code <= 0x9FFF or 0xFF00 <= code <= 0xFFEF
 
 
 def _segments(data: bytes) -> list[tuple[int | None, bytes]]:
-    """Split at known ECIs, with doubled backslashes made single."""
+    """Split at known ECIs; doubled backslashes become single."""
     found: list[tuple[int | None, bytes]] = []
     eci: int | None = None
     piece = bytearray()

@@ -1,8 +1,8 @@
-r"""Where a scan begins and ends, and what of it is the gun's own: terminator, silence, prefix, suffix, AIM identifier.
+r"""Where a scan begins and ends, and which part of it the gun added: terminator, silence, prefix, suffix, AIM identifier.
 
-Pure: it is fed items (one character or Alt code of a keyboard gun, one byte of a serial one as its latin-1 character) with their
-times and gives captures. Silence is told by the source (`quiet`) or seen in the next item's time; no clock is read.
-`str.strip()` and `splitlines()` cut at GS (0x1D) and are used nowhere here.
+Pure: receives items (one character or Alt code of a keyboard gun, one byte of a serial gun as its latin-1 character) with their
+times and returns captures. The source reports silence (`quiet`), or the next item's time shows it; no clock is read.
+`str.strip()` and `splitlines()` cut at GS (0x1D) and are not used here.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ from drivers.scan_gun.decoding.merged import suffix_inside
 from drivers.scan_gun.decoding.open_scan import OpenScan
 from drivers.symbology import ECI_MODES
 
-MAX_ITEMS = 16_384  # items of one scan; the largest Han Xin code holds 7,827 digits
+MAX_ITEMS = 16_384  # of one scan; the largest Han Xin code holds 7,827 digits
 SILENCE_FLOOR_MS, SILENCE_CEILING_MS = 250, 1500
 LINE_FLOOR_MS, LINE_CEILING_MS = 60, 250
 CUT_WINDOW_MS = 5000
@@ -26,7 +26,7 @@ _NAMED = {"none": "", "cr": "\r", "lf": "\n", "crlf": "\r\n", "enter": "\r", "ta
 
 
 class Framing(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of a gun's table that say how its scans look."""
+    """The options of a gun's table that describe the form of its scans."""
 
     prefix: str = ""
     suffix: str = "auto"
@@ -38,10 +38,10 @@ class Framing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Framer:
-    """Items of one gun to captures. Methods that give captures give them in order.
+    """Items of one gun to captures. Methods that return captures return them in order.
 
-    `stamped`: the times of the items are when they happened (the kernel's stamps, a recording), so that a gap is silence. Bytes
-    are stamped when they are read, which may be late: there only `quiet` tells of silence.
+    `stamped`: the items' times are when they happened (kernel timestamps, a recording), so a gap is silence. Bytes are
+    timestamped when they are read, which may be late: for these only `quiet` proves silence.
     """
 
     def __init__(self, gun: str, identity: str, source: Source, framing: Framing, stamped: bool = True) -> None:
@@ -53,20 +53,18 @@ class Framer:
         text = "" if self._auto else _NAMED.get(suffix, framing.suffix)
         control = next((i for i in range(len(text), 0, -1) if text[i - 1] >= " "), 0)
         self._tail, self._terminator = text[:control], text[control:]
-        self._terminates = self._auto or bool(self._tail)  # by any line end, as nothing else is set
+        self._terminates = self._auto or bool(self._tail)  # by any line end, because nothing else is set
         line_end = text[control:] in ("\r", "\n", "\r\n")
         self._any_line_end = suffix == "enter" or (source == "evdev" and line_end)  # a keyboard has one Enter
         self._learned = False
         self._cut_ms: int | None = None
-        self._gaps: deque[int] = deque(maxlen=8)  # the longest gap between two items of each of the last scans
+        self._gaps: deque[int] = deque(maxlen=8)  # the longest gap between two items in each of the last scans
         self._gap = 0
         self._scan: OpenScan | None = None
         self._previous: str | None = None
         self._silent = False  # this gun ends its scans by silence
-        self._pending: list[RawCapture] = []  # ended by silence before that was known
-        self._lone_terminator_ms: int | None = (
-            None  # then a terminator came alone: the end of a cut scan, or before the next
-        )
+        self._pending: list[RawCapture] = []  # ended by silence before it was known whether this gun does that
+        self._lone_terminator_ms: int | None = None  # a terminator alone: ends a cut scan, or precedes the next
 
     @property
     def scanning(self) -> bool:
@@ -74,7 +72,7 @@ class Framer:
 
     @property
     def waiting(self) -> bool:
-        """Silence would tell something."""
+        """Silence would end a scan or release a pending capture."""
         return self._scan is not None or bool(self._pending)
 
     @property
@@ -86,12 +84,12 @@ class Framer:
         return self._scan is not None and self._scan.entering
 
     def enter(self, at_ms: int) -> None:
-        """A character's number is being typed (`code_entry`): a scan that ends before it is whole is not whole either."""
+        """A character's number is being typed (`code_entry`): a scan that ends before the number is complete is damaged."""
         if self._scan is not None:
             self._scan.entering, self._scan.last_ms = True, max(at_ms, self._scan.last_ms)
 
     def begin(self, at_ms: int) -> list[RawCapture]:
-        """Something of the gun moves (a key, also one that is no character): closes what is over, opens a scan."""
+        """Input from the gun (any key, also one without a character): closes a scan that has ended, opens a new one."""
         captures = self.quiet(at_ms) if self.stamped else []
         if self._scan is None:
             self._scan, self._gap, self._lone_terminator_ms = OpenScan(at_ms), 0, None
@@ -111,7 +109,7 @@ class Framer:
         scan.items.append(item)
         if len(scan.items) > MAX_ITEMS:
             scan.damage = scan.damage or "too_long"
-            del scan.items[-9]  # the newest stay, by which its end is seen
+            del scan.items[-9]  # the newest are kept, to detect the end
         if self._at_terminator(item, scan):
             if self._framing.multi_line:
                 scan.ended = True
@@ -120,7 +118,7 @@ class Framer:
         return captures
 
     def log(self, fragment: str, at_ms: int | None = None) -> None:
-        """Raw evidence of the scan that is open: bytes as hex, or (with a time) a key with the ms since the one before."""
+        """Raw evidence of the open scan: bytes as hex, or (with a time) a key with the ms since the previous one."""
         scan = self._scan
         if scan is None or len(scan.raw) > 8 * MAX_ITEMS:
             return
@@ -130,7 +128,7 @@ class Framer:
         scan.raw.append(fragment)
 
     def damage(self, cause: Damage, at_ms: int, *, lost: bool = True) -> list[RawCapture]:
-        """The scan is not whole. `lost`: also a scan of which nothing was seen is then told of."""
+        """Mark the scan as damaged. `lost`: report it even if nothing of it was read."""
         captures = self.begin(at_ms)
         scan = self._scan
         assert scan is not None
@@ -139,7 +137,7 @@ class Framer:
         return captures
 
     def dropped(self, at_ms: int) -> list[RawCapture]:
-        """Events were lost up to here: what seemed silence before was perhaps none, and the open scan is not whole."""
+        """Events were lost until now: the gap before may not have been silence, and the open scan is damaged."""
         captures = self._release("events_dropped")
         if self._scan is None:
             self._scan, self._gap = OpenScan(at_ms), 0
@@ -167,28 +165,28 @@ class Framer:
         return self._close(terminated=self._scan.ended)
 
     def complete(self, identifier: str | None) -> list[RawCapture]:
-        """The gun itself says that the scan is whole (HID POS), and its AIM identifier with the bracket."""
+        """The gun itself reports the end of the scan (HID POS), and its AIM identifier with the bracket."""
         if self._scan is None:
             return []
         return self._close(terminated=True, symbology=identifier[1:] if identifier else None)
 
     def silence(self) -> list[RawCapture]:
-        """Nothing more will come: the end of a recording."""
+        """Nothing follows: the end of a recording."""
         captures = [] if self._scan is None else self._close(terminated=self._scan.ended)
         return captures + self._release("no_terminator" if self._lone_terminator_ms is not None else None)
 
     def gone(self, at_ms: int, cause: Damage = "unplugged") -> list[RawCapture]:
-        """The gun is not read any more; a scan that had not ended is damaged."""
+        """The gun is no longer read; a scan that had not ended is damaged."""
         captures = self._close_if_silent(at_ms) if self.stamped else []
         if self._scan is not None and not self._scan.ended:
             captures += self.damage(cause, at_ms, lost=False)
         captures += self._release(cause) + self.silence()
         if cause == "unplugged":
-            self._cut_ms = None  # it has lost its power with what it had not typed: no second half comes
+            self._cut_ms = None  # without power it forgets what it had not typed: no second half comes
         return captures
 
     def _release(self, damage: Damage | None = None) -> list[RawCapture]:
-        """The captures that waited for what would come next."""
+        """The captures that waited for the next input."""
         pending, self._pending, self._lone_terminator_ms = self._pending, [], None
         return [c if damage is None or c.damaged else c.as_damaged(damage) for c in pending]
 
@@ -218,7 +216,7 @@ class Framer:
         by_silence = not terminated
         if self._source != "hidpos":  # there only the gun itself ends a scan
             terminated = terminated or len(items) < len(scan.items)
-        if self._framing.multi_line:  # line ends before the data: none of it
+        if self._framing.multi_line:  # line ends before the data are not part of it
             items = items[next((i for i, c in enumerate(items) if c not in ("\r", "\n")), len(items)) :]
         self._judge_end(scan, items, terminated)
         items, symbology, missing = strip_affixes(items, self._framing.prefix, self._tail, self._framing.aim, symbology)
@@ -231,7 +229,7 @@ class Framer:
             self._lone_terminator_ms = scan.last_ms if terminated and self._pending else None
             if terminated and self._learned:  # the end of one that fell silent
                 self._cut_ms = None
-            return []  # an empty scan is none
+            return []  # an empty scan is not reported
         capture = self._capture(scan, items, symbology)
         if terminated or not (self._pending or self._undecided):
             return [*self._release("no_terminator" if terminated else None), capture]
@@ -240,7 +238,7 @@ class Framer:
 
     @property
     def _undecided(self) -> bool:
-        """Whether this gun ends its scans by a terminator or by silence alone is not known yet."""
+        """It is not yet known whether this gun ends its scans with a terminator or by silence alone."""
         return self._auto and self._source != "hidpos" and not (self._learned or self._silent)
 
     def _without_terminator(self, scan: OpenScan, terminated: bool) -> list[Item]:
@@ -259,7 +257,7 @@ class Framer:
         return items[: len(items) - cut]
 
     def _judge_end(self, scan: OpenScan, items: list[Item], terminated: bool) -> None:
-        """By silence only where this gun ends its scans so."""
+        """Silence is a valid end only for a gun that ends its scans that way."""
         if not items:
             return
         if not terminated:
@@ -275,7 +273,7 @@ class Framer:
             self._cut_ms, self._learned = None, True
 
     def _unclear(self, scan: OpenScan, items: list[Item]) -> bool:
-        """Of a scan that silence ended: it may be two."""
+        """A scan that silence ended may be two."""
         if self._source == "evdev" and not self._framing.silence_ms and scan.pauses.one_stands_out:
             return True
         tail = self._tail or ("\t" if self._auto and scan.items[-1:] == ["\t"] else "")

@@ -1,7 +1,7 @@
-"""Key events of one gun to its scans: a fixed US table, whatever layout the desktop has.
+"""Key events of one gun to its scans: a fixed US table, regardless of the desktop's layout.
 
-Shift counts as long as it is down, Ctrl gives control characters (Ctrl+] is GS), Alt with digits and Ctrl+Shift+U a character's
-number (`code_entry`). The keypad gives digits whatever NumLock says. Key codes by linux/input-event-codes.h (`evdev.ecodes`).
+Shift counts while it is pressed, Ctrl types control characters (Ctrl+] is GS), Alt with digits and Ctrl+Shift+U a character's
+number (`code_entry`). The keypad types digits regardless of NumLock. Key codes: linux/input-event-codes.h (`evdev.ecodes`).
 """
 
 from typing import Literal, TypeAlias
@@ -36,14 +36,14 @@ US = {code: (c, c) for code, c in _BOTH.items()} | {
     first + i: pair for first, plain, shifted in _ROWS for i, pair in enumerate(zip(plain, shifted, strict=True))
 }
 
-# Ctrl with a digit or sign, as terminals have it: Ctrl+2 is NUL, Ctrl+6 is RS.
+# Ctrl with a digit or sign, as in terminals: Ctrl+2 is NUL, Ctrl+6 is RS.
 _CTRL_SIGNS = {"2": "\0", "@": "\0", "3": "\x1b", "4": "\x1c", "5": "\x1d", "6": "\x1e", "^": "\x1e", "7": "\x1f",
                "-": "\x1f", "/": "\x1f", "8": "\x7f", " ": "\0", "_": "\x1f", "?": "\x7f", "{": "\x1b", "|": "\x1c",
                "}": "\x1d", "[": "\x1b", "\\": "\x1c", "]": "\x1d"}  # fmt: skip
 
 
 class Keys:
-    """Feeds a framer from key events. `caps = "host"`: the gun turns its letters round while the host's CapsLock is on."""
+    """Feeds a framer from key events. `caps = "host"`: the gun inverts upper and lower case while the host's CapsLock is on."""
 
     def __init__(self, framer: Framer, caps: Caps = "ignore") -> None:
         self._framer, self._caps = framer, caps
@@ -62,7 +62,7 @@ class Keys:
         return []
 
     def dropped(self, at_ms: int) -> list[RawCapture]:
-        """Events were lost: which keys are down is not known any more, and the scan is damaged until it ends."""
+        """Events were lost: the pressed keys are no longer known, and the scan is damaged until it ends."""
         captures = self._framer.dropped(at_ms)
         self._framer.log("!dropped", at_ms)
         self._pressed.clear()
@@ -73,7 +73,7 @@ class Keys:
     def _down(self, at_ms: int, code: int) -> list[RawCapture]:
         captures = self._begin(at_ms)
         self._framer.log(f"+{_name(code)}", at_ms)
-        if code in self._pressed:  # the kernel never says so: an up is missing
+        if code in self._pressed:  # the kernel never reports this: a release is missing
             captures += self._framer.damage("inconsistent_keys", at_ms, lost=False)
         self._pressed.add(code)
         if code == e.KEY_CAPSLOCK:
@@ -103,7 +103,7 @@ class Keys:
 
     def _begin(self, at_ms: int) -> list[RawCapture]:
         captures = self._framer.begin(at_ms)
-        if not self._framer.entering:  # silence ended the scan in which it was begun
+        if not self._framer.entering:  # silence ended the scan in which the number began
             self._entry.clear()
         return captures
 
@@ -121,12 +121,12 @@ class Keys:
         return self._framer.damage("undecodable", at_ms, lost=False)
 
     def _finished(self, at_ms: int) -> list[RawCapture]:
-        """The number is whole."""
+        """The number is complete."""
         item = self._entry.finish()
         return self._framer.damage("undecodable", at_ms, lost=False) if item is None else self._framer.item(item, at_ms)
 
     def _typed(self, plain: str, shifted: str) -> str:
-        """The character of a key as things are; empty where it is none."""
+        """The character that a key types with the modifiers now pressed; empty if none."""
         if self._pressed & (_ALT | _META):
             return ""
         shift = bool(self._pressed & _SHIFT)

@@ -1,15 +1,15 @@
-"""Two scans of a gun without terminator that came so close together that they cannot be told apart from one. Pure."""
+"""Two scans of a gun without terminator that came too close together to be distinguished from one. Pure."""
 
 from collections.abc import Sequence
 
 from drivers.scan_gun.decoding.alt_codes import Item
 
-SUSPECT_MS = 60  # no gun hesitates so long within a code for no reason of its own
-TIMES = 8  # the patience of the framer, which ends a scan at so many times the gun's longest gap
+SUSPECT_MS = 60  # no gun pauses this long within a code without a reason
+TIMES = 8  # as the framer, which ends a scan after this multiple of the gun's longest gap
 
 
 class LongestPauses:
-    """The two longest pauses between the movements of one scan's keys."""
+    """The two longest pauses between the key events of one scan."""
 
     def __init__(self) -> None:
         self._longest = self._second = 0
@@ -22,11 +22,11 @@ class LongestPauses:
 
     @property
     def one_stands_out(self) -> bool:
-        """By so much that it may be the silence between two scans, though it was too short to end one."""
+        """The longest is so much longer that it may be the silence between two scans, although too short to end one."""
         return self._longest > max(SUSPECT_MS, TIMES * self._second) and self._second > 0
 
 
 def suffix_inside(data: Sequence[Item], suffix: str, prefix: str) -> bool:
-    """The gun's own suffix (and behind it its prefix) stands in the middle: one code that holds it, or two."""
+    """The gun's suffix (followed by its prefix) is in the middle: one code that contains it, or two codes."""
     seam = list(suffix + prefix)
     return any(list(data[at : at + len(seam)]) == seam for at in range(len(data) - len(seam) + 1))

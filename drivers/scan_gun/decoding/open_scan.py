@@ -1,4 +1,4 @@
-"""A scan that has begun and not ended."""
+"""A scan that has begun and not yet ended."""
 
 from drivers.scan_gun.capture import Damage
 from drivers.scan_gun.decoding.alt_codes import Item
@@ -6,7 +6,7 @@ from drivers.scan_gun.decoding.merged import LongestPauses
 
 
 class OpenScan:
-    """What has come of one scan."""
+    """What one scan has received so far."""
 
     def __init__(self, at_ms: int) -> None:
         self.start_ms = self.last_ms = at_ms
@@ -15,7 +15,7 @@ class OpenScan:
         self.raw: list[str] = []
         self.raw_ms = at_ms
         self.damage: Damage | None = None
-        self.lost = False  # damage that counts though nothing was seen
+        self.lost = False  # damage that is reported even if nothing was read
         self.ended = False  # by a terminator; more lines may follow (multi_line)
         self.entering = False  # a character's number is being typed
         self.pauses = LongestPauses()

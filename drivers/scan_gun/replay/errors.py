@@ -1,4 +1,4 @@
-"""What is wrong with a recording, for whoever made it: which line, what, and what to do."""
+"""Errors of a recording, for the person who made it: which line, what is wrong, and what to do."""
 
 import json
 from typing import Any
@@ -41,7 +41,7 @@ def wrong_option(number: int, why: str) -> BadRecording:
 
 
 def bad_form(number: int, entry: Any, error: Exception, source: Source) -> BadRecording:
-    """Also where the line would be right in a recording of another source, or as the first."""
+    """Also names the case that the line would be valid for another source, or as the first line."""
     why, form = str(error), _FORMS.get(source, "")
     if isinstance(entry, dict) and "config" in entry:
         return BadRecording(

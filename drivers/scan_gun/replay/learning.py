@@ -1,6 +1,6 @@
-"""What three scans of known codes tell of a gun: the options of its table, and why. Pure.
+"""The options of a gun's table, derived from three scans of known codes, with the reasons. Pure.
 
-Every set of options that is offered has read the three recordings exactly, through the decoders of the daemon.
+Options are offered only if the daemon's own decoders read all three recordings exactly with them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ Bilingual: TypeAlias = tuple[str, str]  # Chinese and English
 
 
 class Codes(NamedTuple):
-    """What the three test codes hold: a QR code of ASCII, one with Chinese (UTF-8, undeclared), an EAN-13."""
+    """Contents of the three test codes: a QR code of ASCII, one with Chinese (UTF-8, undeclared), an EAN-13."""
 
     ascii: str = "YiNong/2026-aZ:bY#7"
     chinese: str = "Mm益农信息社隆喆"
@@ -30,7 +30,7 @@ CODES = Codes()
 
 
 class Learned(NamedTuple):
-    """`ok`: the gun can be used with `options` (those that differ from the default). `notes` say what was found."""
+    """`ok`: the gun can be used with `options` (those that differ from the default). `notes` describe what was found."""
 
     ok: bool
     options: dict[str, Scalar]
@@ -38,7 +38,7 @@ class Learned(NamedTuple):
 
 
 class _Affixes(NamedTuple):
-    """What stood around a code's data."""
+    """What the gun added around a code's data."""
 
     prefix: str
     aim: str  # identifier without its bracket
@@ -48,14 +48,14 @@ class _Affixes(NamedTuple):
 def typed_by(
     recorded: Mapping[str, Sequence[Entry]], sources: Mapping[str, Source], codes: Codes = CODES
 ) -> str | None:
-    """Which of the devices read the ASCII code; None where none did (somebody typed, or a gun that garbles letters)."""
+    """The device that read the ASCII code; None if none did (a person typed, or a gun that garbles letters)."""
     wanted = codes.ascii.casefold()
     fits = [name for name, entries in recorded.items() if wanted in typed_input(sources[name], entries).text.casefold()]
     return fits[0] if fits else None
 
 
 def learn(source: Source, scans: Sequence[Sequence[Entry]], codes: Codes = CODES) -> Learned:
-    """From the recordings of `codes`, one each in their order (the format of `recording`, without marks)."""
+    """The options from the recordings of `codes`, one for each code in their order (format of `recording`, without marks)."""
     typed = [typed_input(source, entries) for entries in scans]
     fault = _fault(typed[0], typed[2], codes)
     if fault:
@@ -81,7 +81,7 @@ def learn(source: Source, scans: Sequence[Sequence[Entry]], codes: Codes = CODES
 
 
 def _choices(source: Source, fixed: dict[str, Scalar]) -> Iterator[dict[str, Scalar]]:
-    """Options to be tried, the default first."""
+    """The options to try, the default first."""
     keys = source == "evdev"
     for caps, alt, charset in product(
         ("ignore", "host") if keys else ("ignore",),
@@ -96,7 +96,7 @@ def _choices(source: Source, fixed: dict[str, Scalar]) -> Iterator[dict[str, Sca
 def _read(
     source: Source, scans: Sequence[Sequence[Entry]], options: dict[str, Scalar], codes: Codes, chinese: bool
 ) -> list[RawCapture] | None:
-    """The captures of the three, if each is exactly its code (that with Chinese only where `chinese`)."""
+    """The three captures, if each is exactly its code (the Chinese one is compared only if `chinese`)."""
     captures: list[RawCapture] = []
     for entries, text in zip(scans, codes, strict=True):
         found = list(replay([line({"config": options}), *(line(entry) for entry in entries)], source))
@@ -108,7 +108,7 @@ def _read(
 
 
 def _fault(letters: TypedInput, digits: TypedInput, codes: Codes) -> Bilingual | None:
-    """What no option of a table can make good."""
+    """A fault that no option of a table can correct."""
     if not _affixes(letters, codes.ascii):
         text = letters.text
         if codes.ascii.casefold() in text.casefold():
@@ -136,7 +136,7 @@ def _fault(letters: TypedInput, digits: TypedInput, codes: Codes) -> Bilingual |
 
 
 def _affixes(typed: TypedInput, text: str) -> _Affixes | None:
-    """Letters may come turned round: that is tried with the lamps known."""
+    """Upper and lower case may be inverted: that is tried with the state of the LEDs known."""
     for written in (text, text.swapcase()):
         at = typed.text.find(written)
         if at >= 0:
@@ -173,7 +173,7 @@ def _affix_options(source: Source, around: _Affixes, aim: bool) -> dict[str, Sca
 
 
 def _charset_option(source: Source, chinese: RawCapture) -> dict[str, Scalar]:
-    """The code held UTF-8: a gun that gave GBK bytes turns everything into GBK."""
+    """The code contained UTF-8: a gun that sent GBK bytes converts everything to GBK."""
     gbk = chinese.charset_because in ("not_utf8", "utf8_without_chinese")
     return {"charset": "gb18030"} if gbk and source != "evdev" else {}
 

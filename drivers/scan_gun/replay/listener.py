@@ -1,4 +1,4 @@
-"""Overhears a device that may be a gun, without taking it from anybody: for `yinong-agent learn`."""
+"""Reads a device that may be a gun without grabbing it: for `yinong-agent learn`."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from drivers.scan_gun.session import read_until_gone
 
 
 class GunListener:
-    """At one device; `heard` is set whenever something came. The lamps as they are stand in front of what `take` gives."""
+    """Listens to one device; sets `received` at each input. The state of the LEDs comes first in what `take_entries` returns."""
 
     def __init__(self, device: Candidate, received: asyncio.Event, baud: Speed = 9600) -> None:
         self.device, self._received = device, received
@@ -22,7 +22,7 @@ class GunListener:
         self._fd: int | None = None
 
     async def listen(self) -> None:
-        """Until it is unplugged or this is cancelled. Raises OSError where it cannot be opened."""
+        """Until the device is unplugged or this is cancelled. Raises OSError if it cannot be opened."""
         framer = Framer("learn", self.device.identity, self.device.source, Framing())
         opened = open_gun(self._options, self.device, framer)
         opened.decoder.record(self._on_entry)
@@ -34,12 +34,12 @@ class GunListener:
             opened.close()
 
     def take_entries(self) -> list[Entry]:
-        """What came since the last time."""
+        """The entries since the last call."""
         entries, self._entries = self._entries, []
         return entries
 
     def set_caps_led(self, lit: bool) -> None:
-        """The CapsLock lamp of a keyboard gun, to see whether it turns its letters round by it."""
+        """Set the CapsLock LED of a keyboard gun, to test whether the gun inverts upper and lower case by it."""
         if self._fd is not None and self.device.source == "evdev":
             from drivers.scan_gun.sources.evdev import set_caps_led
 
@@ -59,4 +59,4 @@ class GunListener:
 
 
 def _discard(capture: RawCapture) -> None:
-    """Nothing is captured here."""
+    """Captures are not used here."""

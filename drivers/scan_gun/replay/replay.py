@@ -1,14 +1,14 @@
-"""A recording to captures, on the recording's own times, by the same decoders as the live path.
+"""A recording to captures, with the recording's own times, by the same decoders as the live path.
 
 JSON lines; the first may be `{"config": {...}}` with options of the gun's table:
 
     evdev             {"t": seconds, "type": "EV_KEY", "code": "KEY_A", "value": 1}     several guns: "device": "name"
     serial, hidpos    {"t": seconds, "hex": "..."}                                      (hidpos: one report a line)
 
-A device's lines stand in the order of its events; a time that goes back in mid-scan makes the scan damaged (`out_of_order`).
-The end of the file counts as silence. What `recording` adds: `"error": true` (a byte that came broken) and the lines
-`{"t": seconds, "mark": "opened" | "quiet" | "unplugged" | "stopped"}`. After `opened` a gap in the times of bytes is no
-silence, as it is none while they are read: only `quiet` is.
+A device's lines are in the order of its events; a time that goes backwards in mid-scan damages the scan (`out_of_order`).
+The end of the file counts as silence. `recording` adds `"error": true` (a byte with a line error) and the lines
+`{"t": seconds, "mark": "opened" | "quiet" | "unplugged" | "stopped"}`. After `opened` a gap between the times of bytes is not
+silence, as in live reading: only `quiet` is.
 """
 
 import json
@@ -75,7 +75,7 @@ def replay(lines: Iterable[str], source: Source) -> Iterator[RawCapture]:
         except (ValueError, msgspec.ValidationError) as error:
             raise bad_form(number, entry, error, source) from error
         at_ms = round(parsed.t * 1000)
-        for other in guns.values():  # a gun that is silent while another one types
+        for other in guns.values():  # guns that are silent while another one types
             if other is not gun:
                 yield from other.framer.quiet(at_ms)
         yield from captures
@@ -91,7 +91,7 @@ def _parsed(line: str, number: int) -> Any:
 
 
 def _options(config: Any, source: Source, number: int) -> dict[str, Any]:
-    """A wrong option is told of also where no line follows."""
+    """Checks the options immediately, so that an invalid one is reported even if no line follows."""
     if not isinstance(config, dict):
         raise wrong_option(number, f"expected an object, got {json.dumps(config)[:40]}")
     options = cast("dict[str, Any]", config)
@@ -103,7 +103,7 @@ def _options(config: Any, source: Source, number: int) -> dict[str, Any]:
 
 
 def replay_into(framer: Framer, entries: Iterable[Entry], source: Source) -> None:
-    """Feed a framer with entries of one gun; its captures go nowhere. Errors: BadRecording."""
+    """Feed a framer with entries of one gun; its captures are discarded. Errors: BadRecording."""
     gun = _Gun(framer, source, "ignore")
     for number, entry in enumerate(entries, 1):
         try:
@@ -159,7 +159,7 @@ def _gun(options: dict[str, Any], device: str | None, source: Source) -> _Gun:
     table = {key: value for key, value in options.items() if key != "class"}
     table = {"id": device or "gun"} | table | ({"id": device} if device else {})
     gun = msgspec.convert(table, ScanGunOptions)
-    gun.id.encode()  # half a surrogate pair, which JSON can escape, could not be printed
+    gun.id.encode()  # half a surrogate pair, which JSON can escape, cannot be printed
     return _Gun(Framer(gun.id, device or "recording", source, gun.framing), source, gun.caps)
 
 
@@ -173,7 +173,7 @@ def _event_type(name: str | int) -> int:
 
 
 def _event_code(kind: int, name: str | int) -> int:
-    """A key that this machine's table does not name is a key all the same: one that is no character."""
+    """A key name that this machine's table does not contain counts as a key without a character."""
     if isinstance(name, int):
         return name
     beginnings = ("KEY_", "BTN_") if kind == ecodes.EV_KEY else (f"{ecodes.EV.get(kind, kind)}_".removeprefix("EV_"),)

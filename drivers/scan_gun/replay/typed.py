@@ -1,4 +1,4 @@
-"""What a recording typed, before anything is taken for prefix, suffix or Chinese. Pure."""
+"""The typed input of a recording, before prefix, suffix or Chinese are interpreted. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from drivers.scan_gun.replay.replay import replay_into
 class TypedInput(NamedTuple):
     items: list[Item]  # characters and Alt codes; bytes of serial guns as their latin-1 characters
     times: list[int]  # ms, of each
-    identifier: str | None  # AIM, with its bracket, where the gun tells it apart (HID POS)
+    identifier: str | None  # AIM, with its bracket, if the gun sends it separately (HID POS)
     lost: bool  # keys or bytes are missing
 
     @property
@@ -22,7 +22,7 @@ class TypedInput(NamedTuple):
 
 
 class _Collector(Framer):
-    """Takes what the decoders give, and frames nothing."""
+    """Collects the decoders' output without framing."""
 
     def __init__(self, source: Source) -> None:
         super().__init__("", "", source, Framing())

@@ -1,1 +1,1 @@
-"""What a gun is read from: evdev, serial, HID POS, camera."""
+"""Input sources of a gun: evdev, serial, HID POS, camera."""

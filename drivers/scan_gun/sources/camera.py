@@ -1,4 +1,4 @@
-"""A camera as scan gun, while an officer asks for it: codes read by a child process, as captures like any other."""
+"""The camera as scan gun while an officer's command runs: a child process reads codes, delivered as captures."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +11,12 @@ from drivers.scan_gun.capture import DAMAGED, RawCapture
 from drivers.scan_gun.decoding.charset import Decoded, Undecodable, decode
 from drivers.symbology import ECI_MODES, is_identifier
 
-CAMERA_ID = "camera"  # in the place of a table's id
+CAMERA_ID = "camera"  # in place of a table's id
 _MAX_NODES = 8
 
 
 async def read_codes(root: Path, device: str, seconds: float, deliver: Callable[[RawCapture], None]) -> None:
-    """Deliver what the camera sees for so long. `device`: a path, or "auto" for the first that gives raw pictures.
+    """Deliver the codes that the camera sees for `seconds`. `device`: a path, or "auto" for the first with raw pictures.
 
     Errors: CannotLook (`camera_none`, `camera_taken`, `camera_jpeg_only`, `camera_no_picture`, `camera_failed`, `driver_failed`).
     Cancelling ends the child.
@@ -43,7 +43,7 @@ async def read_codes(root: Path, device: str, seconds: float, deliver: Callable[
 
 
 def capture_of(raw: str, start_ms: int, end_ms: int, identity: str) -> RawCapture:
-    """One code as `camera_child` tells it."""
+    """The capture of one code as `camera_child` reports it."""
     data = bytes.fromhex(raw)
     symbology, data = _split(data)
     try:

@@ -1,10 +1,10 @@
 """The child process that reads codes from a camera: `python -m drivers.scan_gun.sources.camera_child '{"nodes": [NODE]}'`.
 
-Prints JSON lines: `{"camera": node, "format": [fourcc, width, height]}` once it is set up, then a code each as
-`{"hex": …, "start_ms": …, "end_ms": …}` (CLOCK_BOOTTIME), until it is killed; or `{"error": reason, …}` and ends.
+Prints JSON lines: `{"camera": node, "format": [fourcc, width, height]}` once it is set up, then for each code
+`{"hex": …, "start_ms": …, "end_ms": …}` (CLOCK_BOOTTIME), until it is killed; or `{"error": reason, …}` and exits.
 
-`hex` is what a gun would send that is set to AIM identifiers: `]cm`, then the data with ECIs as `\\nnnnnn` and backslashes
-doubled where the identifier says that there are any (zxing-cpp's text mode HexECI, ISO/IEC 15424).
+`hex` is what a gun that is set to AIM identifiers would send: `]cm`, then the data with ECIs as `\\nnnnnn` and doubled
+backslashes if the identifier declares ECIs (zxing-cpp's text mode HexECI, ISO/IEC 15424).
 """
 
 import errno
@@ -18,8 +18,8 @@ import zxingcpp
 from drivers.v4l2 import LUMA, Camera, Format, Frame, NoFrame
 
 SIZE = (1280, 720)
-REPEAT_AFTER_MS = 1500  # out of the picture for so long: the same code again is another scan
-AGREE_WITHIN_MS = 1000  # two pictures that agree lie no farther apart
+REPEAT_AFTER_MS = 1500  # a code that was out of the picture for this long and returns is another scan
+AGREE_WITHIN_MS = 1000  # at most this time between two pictures that agree
 
 _FIRST_FRAME_S, _NEXT_FRAME_S = 4.0, 2.0
 
@@ -31,13 +31,13 @@ class Code(NamedTuple):
 
 
 class Views:
-    """From the codes of each picture to scans: one that two pictures agree on, once for as long as it stays in view."""
+    """From the codes of each picture to scans: a code that two pictures agree on, once while it stays in view."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, int, bool]] = {}  # first and last time, and whether it was told
+        self._seen: dict[str, tuple[int, int, bool]] = {}  # first and last time, and whether it was reported
 
     def picture(self, codes: list[str], at_ms: int) -> list[Code]:
-        """A misread of one picture is not told: a plausible wrong code is worse than none."""
+        """A code misread in one picture is not reported: a plausible wrong code is worse than none."""
         confirmed: list[Code] = []
         for code in dict.fromkeys(codes):
             first_ms, last_ms, known = self._seen.get(code, (at_ms, at_ms, False))
@@ -52,7 +52,7 @@ class Views:
 
 
 def codes_in(data: memoryview, picture: Format) -> list[str]:
-    """Every code of a raw frame in the hex form above; none of a frame too short for its format."""
+    """Every code of a raw frame in the hex form above; empty if the frame is too short for its format."""
     pixel, first = LUMA[picture.fourcc]
     if picture.width < 1:
         return []
@@ -69,7 +69,7 @@ def codes_in(data: memoryview, picture: Format) -> list[str]:
 
 
 def run(nodes: list[str]) -> None:
-    """Read from the first node that is a camera with raw pictures."""
+    """Read codes from the first node that is a camera with raw pictures."""
     error: dict[str, Any] = {"error": "camera_none"}
     for node in nodes:
         try:

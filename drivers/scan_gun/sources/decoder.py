@@ -1,4 +1,4 @@
-"""What every source gives the listener: bytes as they were read, to captures."""
+"""The interface of every source's decoder: bytes as they were read, to captures."""
 
 from typing import Protocol
 
@@ -7,10 +7,10 @@ from drivers.scan_gun.recording import OnEntry
 
 
 class Decoder(Protocol):
-    """Pure: told what was read and when, gives captures. Times are CLOCK_BOOTTIME in ms."""
+    """Pure: receives what was read and when, returns captures. Times are CLOCK_BOOTTIME in ms."""
 
     def record(self, on_entry: OnEntry) -> None:
-        """From now on tell of everything that comes, before anything is made of it."""
+        """From now on report every input before it is decoded."""
         ...
 
     def feed(self, data: bytes, at_ms: int) -> list[RawCapture]: ...

@@ -1,7 +1,7 @@
-"""A keyboard gun: its event node opened, grabbed, and its struct input_event to key events.
+"""A keyboard gun: opens and grabs its event node, decodes struct input_event to key events.
 
-Own read loop (`reader`): python-evdev's generators lose the rest of a batch when left. EV_MSC is masked (EVIOCSMASK), which
-makes 4 events of a key press instead of 6, so that a whole EAN-13 fits the kernel's ring of 64; stamps are CLOCK_BOOTTIME
+Own read loop (`reader`): python-evdev's generators lose the rest of a batch when they are left. EV_MSC is masked (EVIOCSMASK), so
+a key press makes 4 events instead of 6 and a whole EAN-13 fits the kernel's ring buffer of 64; timestamps are CLOCK_BOOTTIME
 (EVIOCSCLOCKID). Source: linux/input.h, drivers/input/evdev.c.
 """
 
@@ -27,7 +27,7 @@ from drivers.scan_gun.sources.reader import boottime_ms
 Grab: TypeAlias = Literal["exclusive", "pass_through", "shared"]
 
 EVENT = struct.Struct("@LLHHi")  # 24 bytes on 64 bits, 16 on 32
-MID_SCAN_MS = 50  # a first key so soon after opening may be the middle of a scan
+MID_SCAN_MS = 50  # a first key within this time after opening may be in the middle of a scan
 
 _EVIOCGRAB = 0x40044590
 _EVIOCSMASK = 0x40104593
@@ -36,18 +36,18 @@ _EVIOCGLED = 0x80084519  # 8 bytes
 
 
 class EvdevDecoder:
-    """Bytes of the node to captures. `behind_ms` is what its clock lacks to CLOCK_BOOTTIME."""
+    """Bytes of the node to captures. `clock_offset_ms` is added to its timestamps to get CLOCK_BOOTTIME."""
 
     def __init__(self, framer: Framer, caps: Caps, opened_ms: int | None = None, clock_offset_ms: int = 0) -> None:
         self._framer, self._keys = framer, Keys(framer, caps)
         self._rest = b""
-        self.on_led_lit: Callable[[], None] | None = None  # CapsLock or NumLock of the gun's node was switched on
+        self.on_led_lit: Callable[[], None] | None = None  # called when an LED of the gun's node is switched on
         self._opened_ms, self._clock_offset_ms = opened_ms, clock_offset_ms
         self._on_entry: OnEntry | None = None
         self._leds: dict[int, int] = {}
 
     def record(self, on_entry: OnEntry) -> None:
-        """The lamps as they are come first."""
+        """The present state of the LEDs comes first."""
         self._on_entry = on_entry
         opened_ms = self._opened_ms or 0
         for code, lit in self._leds.items():
@@ -79,7 +79,7 @@ class EvdevDecoder:
         return captures + self._keys.event(at_ms, kind, code, value)
 
     def opened(self, at_ms: int) -> None:
-        """It is read from `at_ms` on: a first key that comes soon after may be the middle of a scan."""
+        """Reading began at `at_ms`: a first key soon after may be in the middle of a scan."""
         self._opened_ms = at_ms
 
     def quiet(self, at_ms: int) -> list[RawCapture]:
@@ -92,7 +92,7 @@ class EvdevDecoder:
 
 
 def open_evdev(node: Path, framer: Framer, caps: Caps, grab: Grab) -> tuple[int, EvdevDecoder]:
-    """The node's descriptor, set up and grabbed, and its decoder. Errors: OSError (EBUSY: another program holds the grab)."""
+    """The node's descriptor, set up and grabbed, and its decoder. Errors: OSError (EBUSY: another program has grabbed it)."""
     try:
         fd = os.open(node, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError:
@@ -115,13 +115,13 @@ def open_evdev(node: Path, framer: Framer, caps: Caps, grab: Grab) -> tuple[int,
 
 
 def ungrab(fd: int) -> None:
-    """End the grab: other programs get the gun's keys again."""
+    """Release the grab: other programs receive the gun's keys again."""
     with contextlib.suppress(OSError):  # it is gone
         fcntl.ioctl(fd, _EVIOCGRAB, 0)
 
 
 def switch_off_leds(fd: int) -> None:
-    """CapsLock and NumLock off on the gun's own node, for guns that turn their letters round by them. Best effort."""
+    """Switch CapsLock and NumLock off on the gun's own node, for guns that invert their letters by them. Best effort."""
     try:
         for code in (e.LED_CAPSL, e.LED_NUML):
             os.write(fd, EVENT.pack(0, 0, e.EV_LED, code, 0))
@@ -131,13 +131,13 @@ def switch_off_leds(fd: int) -> None:
 
 
 def set_caps_led(fd: int, lit: bool) -> None:
-    """The CapsLock lamp of this node alone; the host's own state is not touched. Best effort."""
+    """Set the CapsLock LED of this node only; the host's own state does not change. Best effort."""
     with contextlib.suppress(OSError):
         os.write(fd, EVENT.pack(0, 0, e.EV_LED, e.LED_CAPSL, lit) + EVENT.pack(0, 0, e.EV_SYN, e.SYN_REPORT, 0))
 
 
 def _set_clock(fd: int) -> int:
-    """Stamps in CLOCK_BOOTTIME; where the kernel has none, what its stamps lack to it in ms."""
+    """Set timestamps to CLOCK_BOOTTIME, or the best clock the kernel supports; returns its offset to CLOCK_BOOTTIME in ms."""
     for clock in (CLOCK_BOOTTIME, CLOCK_MONOTONIC):
         try:
             fcntl.ioctl(fd, _EVIOCSCLOCKID, struct.pack("i", clock))
@@ -155,7 +155,7 @@ def _mask_scancodes(fd: int) -> None:
     none = array("B", bytes(8))
     try:
         fcntl.ioctl(fd, _EVIOCSMASK, struct.pack("IIQ", e.EV_MSC, len(none), none.buffer_info()[0]))
-    except OSError:  # before Linux 4.4: they come and are passed over
+    except OSError:  # before Linux 4.4: the events arrive and are ignored
         pass
 
 

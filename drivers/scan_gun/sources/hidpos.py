@@ -1,13 +1,13 @@
-"""A gun in HID POS mode (hidraw, usage page 0x8C): reports of decoded data to captures. The mode that loses nothing.
+"""A gun in HID POS mode (hidraw, usage page 0x8C): reports of decoded data to captures. The lossless mode.
 
-Input report 2, as three makers document it, byte 0 being the report id:
+Input report 2, as three makers document it; byte 0 is the report id:
 
     1        length of the data in this report
     2 - 4    AIM identifier with its bracket, data from 5   (Honeywell, Access-IS)
-    2 -      data                                           (Newland; an AIM identifier stands in the data if it is sent)
+    2 -      data                                           (Newland; an AIM identifier is part of the data if it is sent)
     63       bit 0: more follows in the next report
 
-Which of the two is seen from where the data ends: after `length` bytes the report is filled up with zeros.
+Where the data ends shows which of the two it is: after `length` bytes the report is padded with zeros.
 """
 
 import fcntl
@@ -29,7 +29,7 @@ _HONEYWELL = "0c2e"
 
 
 class HidposDecoder:
-    """Reports to captures: the last report of a scan ends it; one whose rest does not come is damaged."""
+    """Reports to captures: the last report ends a scan; a scan whose last report does not come is damaged."""
 
     def __init__(self, framer: Framer) -> None:
         self._framer = framer
@@ -41,10 +41,10 @@ class HidposDecoder:
         on_entry(mark_entry(boottime_ms(), "opened"))
 
     def feed(self, data: bytes, at_ms: int) -> list[RawCapture]:
-        """One report, as one read of hidraw gives it."""
+        """One report, which is one read of hidraw."""
         if self._on_entry:
             self._on_entry(bytes_entry(at_ms, data))
-        if not data or data[0] != DECODED_DATA:  # answers, triggers, button reports: no scan
+        if not data or data[0] != DECODED_DATA:  # responses, triggers, button reports: not a scan
             return []
         captures = self._framer.begin(at_ms)
         self._framer.log(data.hex())
@@ -77,7 +77,7 @@ class HidposDecoder:
 
 
 def _split(report: bytes, length: int) -> tuple[str | None, bytes]:
-    """The AIM identifier with its bracket, where the report has a place for it (an empty one too), and the data."""
+    """The AIM identifier with its bracket, if the report has a field for it (even an empty one), and the data."""
     head = report[2:5].decode("latin-1")
     if head == "\0\0\0" and any(report[2 + length : 5 + length]):
         return None, report[5 : 5 + length]
@@ -92,7 +92,9 @@ def open_hidpos(node: Path, framer: Framer, vendor: str) -> tuple[int, HidposDec
         fd = os.open(node, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError:
         fd = os.open(node, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if vendor == _HONEYWELL:  # a Honeywell that is a keyboard too sends to HID POS when told so; a pure one refuses
+    if (
+        vendor == _HONEYWELL
+    ):  # a Honeywell that is also a keyboard switches to HID POS by this report; a pure one refuses it
         try:
             fcntl.ioctl(fd, _HIDIOCSFEATURE_2, bytes((254, 1)))
         except OSError:

@@ -1,8 +1,8 @@
-"""`grab = "pass_through"`: what a grabbed gun typed is typed again by a virtual keyboard, so that the shop's program gets it too.
+"""`grab = "pass_through"`: a virtual keyboard repeats what a grabbed gun typed, so that the shop's program receives it too.
 
-Only key events go on, in their order, from the thread that reads the gun: a busy event loop, a slow disk or a damaged scan
-holds nothing up. When the agent dies the kernel closes both nodes: that ends the grab, takes the virtual keyboard away and lets
-go of its keys (Documentation/input/uinput.rst; evdev_release in drivers/input/evdev.c).
+Only key events are passed on, in order, by the thread that reads the gun: a busy event loop, a slow disk or a damaged scan
+does not delay them. If the agent dies, the kernel closes both nodes: that releases the grab, removes the virtual keyboard and
+releases its keys (Documentation/input/uinput.rst; evdev_release in drivers/input/evdev.c).
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _REPORT = EVENT.pack(0, 0, e.EV_SYN, e.SYN_REPORT, 0)
 
 
 class PassThrough:
-    """Called with struct input_events as they were read; `write` takes those that are to be typed again."""
+    """Called with struct input_events as they were read; passes the key events to `write`."""
 
     def __init__(self, write: Callable[[bytes], object], close: Callable[[], None] = lambda: None) -> None:
         self._write, self.close = write, close
@@ -40,22 +40,22 @@ class PassThrough:
             elif (kind, code) == (e.EV_SYN, e.SYN_DROPPED):
                 events += self._release_keys()
         if events:
-            with contextlib.suppress(OSError):  # a virtual keyboard that is gone must not stop the reading
+            with contextlib.suppress(OSError):  # a missing virtual keyboard must not stop the reader
                 self._write(b"".join(events))
 
     def _release_keys(self) -> list[bytes]:
-        """Events were lost: a key whose way up was among them would stay down for ever."""
+        """Events were lost: a key whose release was among them would stay pressed."""
         down, self._down = sorted(self._down), set()
         return [*(EVENT.pack(0, 0, e.EV_KEY, code, 0) for code in down), _REPORT] if down else []
 
 
 def open_pass_through(fd: int, name: str) -> PassThrough:
     """A virtual keyboard with the keys of the gun behind `fd`. Errors: OSError (no /dev/uinput, no permission)."""
-    from evdev.uinput import UInput, UInputError  # ctypes: only where it is asked for
+    from evdev.uinput import UInput, UInputError  # imports ctypes: only if it is used
 
     class Keyboard(UInput):
         def _find_device(self, fd: int) -> None:  # type: ignore[override]
-            """python-evdev waits up to two seconds for the node; nothing is read from it here."""
+            """python-evdev waits up to two seconds for the node, which is not read here."""
 
     bits = bytearray(96)
     fcntl.ioctl(fd, _EVIOCGBIT_KEY, bits)

@@ -1,8 +1,8 @@
 """One permanent thread for each open device, from plug to unplug, that only moves bytes out of the kernel.
 
-The kernel's evdev ring holds ten characters; whoever reads it must never wait for a disk, a lock or the event loop. The thread
-blocks on the device and on its wake-up pipe and on nothing else; what it read it hands to the loop by call_soon_threadsafe.
-It also tells of silence: only who reads the device can say that nothing more had come until a certain moment.
+The kernel's evdev ring buffer holds ten characters; its reader must never wait for a disk, a lock or the event loop. The
+thread blocks only on the device and its wake-up pipe and passes what it read to the loop by call_soon_threadsafe. It also
+reports silence: only the reader of the device can state that nothing had come until a certain moment.
 """
 
 import asyncio
@@ -14,43 +14,43 @@ from collections.abc import Callable
 from time import CLOCK_BOOTTIME, clock_gettime_ns
 from typing import NamedTuple
 
-# Waits after the last bytes, each told, then none until the next bytes: past the shortest patience of the framer (60 and 250 ms)
-# soon, and then finely to its longest, as silence of a serial gun is known from here alone.
+# Waits after the last bytes, each reported as silence, then none until the next bytes: soon past the shortest limits of the
+# framer (60 and 250 ms), then in small steps to its longest, because for a serial gun only these reports prove silence.
 QUIET_STEPS_MS = (65, 65, 125, *(50,) * 26)
 _READS_PER_TURN = 4  # reads, of at most 256 key events each
 
 
 class Bytes(NamedTuple):
-    """What one read gave."""
+    """The result of one read."""
 
     data: bytes
     at_ms: int
 
 
 class Quiet(NamedTuple):
-    """Nothing more had come until then."""
+    """Nothing had come until `at_ms`."""
 
     at_ms: int
 
 
 class Gone(NamedTuple):
-    """The device is away; nothing follows."""
+    """The device is gone; nothing follows."""
 
     why: str
     at_ms: int
 
 
 def boottime_ms() -> int:
-    """CLOCK_BOOTTIME: what the kernel stamps key events with, and the daemon's base of every interval."""
+    """CLOCK_BOOTTIME: the clock of key event timestamps and of every interval in the daemon."""
     return clock_gettime_ns(CLOCK_BOOTTIME) // 1_000_000
 
 
 class Reader:
-    """Reads `fd` until it is gone or `close()`; `take` gets everything in order, in the loop's thread.
+    """Reads `fd` until it is gone or `close()`; `receive` is called with everything in order, in the loop's thread.
 
-    `pass_on` gets the bytes too, at once and in this thread: it must neither block nor raise.
+    `pass_on` is called with the bytes immediately, in this thread: it must neither block nor raise.
 
-    Resource handling: the descriptor stays the caller's; `close()` ends and joins the thread, hands over what had been read,
+    Resource handling: the caller keeps the descriptor; `close()` stops and joins the thread, delivers what had been read,
     and may be called twice.
     """
 
@@ -66,7 +66,7 @@ class Reader:
         self._thread.start()
 
     def close(self) -> int:
-        """Ends the reading and gives when."""
+        """Stop reading; returns the time of the end."""
         if self._closed:
             return boottime_ms()
         self._closed = True
@@ -81,7 +81,7 @@ class Reader:
             self._receive(self._queue.popleft())
 
     def _deliver_some(self) -> None:
-        """A few, then others have their turn: a gun may type faster than a busy terminal takes it."""
+        """Deliver a few, then yield to the loop: a gun may type faster than a busy terminal processes it."""
         self._called = False
         for _ in range(_READS_PER_TURN):
             if not self._queue:
@@ -130,7 +130,7 @@ class Reader:
         return Bytes(data, boottime_ms()) if data else Gone("end of file", boottime_ms())
 
     def _enqueue(self, item: Bytes | Quiet | Gone | None) -> bool:
-        """Hand it over; False when nothing more is to be read."""
+        """Queue it for the loop; False if nothing more is to be read."""
         if item is None:
             return True
         self._queue.append(item)

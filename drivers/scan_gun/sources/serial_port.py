@@ -1,7 +1,7 @@
-"""A serial gun (RS-232, CDC-ACM, USB adapter): its port opened and set up, its bytes to captures.
+"""A serial gun (RS-232, CDC-ACM, USB adapter): opens and sets up its port, decodes its bytes to captures.
 
-The line discipline marks what came broken (PARMRK: FF 00 before a byte with a parity or framing error, FF FF for a true FF;
-termios(3)); such a scan is damaged. Bytes carry the time at which they were read.
+The line discipline marks line errors (PARMRK: FF 00 before a byte with a parity or framing error, FF FF for a real FF;
+termios(3)); such a scan is damaged. Bytes have the time at which they were read.
 """
 
 import os
@@ -18,16 +18,16 @@ Parity: TypeAlias = Literal["none", "even", "odd"]
 
 
 class SerialDecoder:
-    """Bytes of the line to captures; `marked`: the line discipline marks errors (a recording holds the bytes alone)."""
+    """Bytes of the line to captures; `marked`: the line discipline marks errors (a recording contains only the bytes)."""
 
     def __init__(self, framer: Framer, marked: bool = False) -> None:
         self._framer, self._marked = framer, marked
         self._on_entry: OnEntry | None = None
         self._unrecorded = bytearray()
-        self._mark = b""  # the beginning of a mark whose rest has not been read yet
+        self._mark = b""  # the beginning of a mark that has not been read completely
 
     def record(self, on_entry: OnEntry) -> None:
-        """Bytes without the line discipline's marks; one that came broken stands alone."""
+        """Records bytes without the line discipline's marks; a byte with an error is an entry of its own."""
         self._on_entry = on_entry
         on_entry(mark_entry(boottime_ms(), "opened"))
 
@@ -42,7 +42,7 @@ class SerialDecoder:
         return captures
 
     def line_error(self, at_ms: int) -> list[RawCapture]:
-        """The next byte came broken."""
+        """The next byte has a line error."""
         return self._framer.damage("line_error", at_ms)
 
     def quiet(self, at_ms: int) -> list[RawCapture]:
@@ -84,11 +84,11 @@ def open_serial(
     node: Path, framer: Framer, baud: int, parity: Parity, data_bits: Literal[7, 8]
 ) -> tuple[int, SerialDecoder]:
     """The port's descriptor, raw and exclusive, and its decoder. Errors: OSError (EBUSY, EACCES, no tty)."""
-    import serial  # half a megabyte that a terminal with a keyboard gun does not need
+    import serial  # 0.5 MB that a terminal with a keyboard gun does not need
 
     class Port(serial.Serial):
         def _reset_input_buffer(self) -> None:
-            """pyserial throws away what came since the opening: that would cut a scan's front off unseen."""
+            """pyserial discards what came since the port was opened: that would silently cut off the start of a scan."""
 
     try:
         port = Port(
@@ -96,7 +96,7 @@ def open_serial(
             bytesize=data_bits,
         )  # fmt: skip
         try:
-            fd = os.dup(port.fileno())  # pyserial's own handle may go: closing it leaves this one as it was set up
+            fd = os.dup(port.fileno())  # pyserial's own handle can be closed: this one keeps the settings
         finally:
             port.close()
     except serial.SerialException as error:
