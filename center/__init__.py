@@ -1,1 +1,1 @@
-"""The county side."""
+"""The county side: store, recorder, live view, simulator and the command `yinong-center`."""

@@ -1,4 +1,4 @@
-"""A connection after the other, with full jitter between the tries."""
+"""Keeps a connection to the broker: reconnects after backoff with full jitter."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ from common.mqtt.session import Broker, Session
 
 
 class Retry(NamedTuple):
-    """Full jitter: before try n, wait anything from 0 to min(cap, first * 2**n)."""
+    """Full jitter: before try n, wait a random time from 0 to min(cap, first * 2**n)."""
 
     first_s: float = 1
     cap_s: float = 30
@@ -21,10 +21,11 @@ async def stay_connected(
     broker: Broker, session: Callable[[], Session], ears: Ears, rng: random.Random, retry: Retry = Retry(),
     on_failure: Callable[[Trouble], None] = lambda _why: None,
 ) -> None:  # fmt: skip
-    """Until cancelled (the connection then goes with DISCONNECT): a connection after the other.
+    """Connect and reconnect until cancelled (then with DISCONNECT).
 
-    `failed` is told why no connection came about. One that lasted half a minute begins the waits anew; one that was taken
-    over by another client of the same id waits the longest, so that two of them do not kick each other each second.
+    `on_failure` is called with the reason of each failed attempt. A connection that lasted longer than `cap_s` resets the
+    backoff. After a session takeover the wait is the longest, so that two clients of one id do not take over from each
+    other every second.
     """
     failures = 0
     while True:

@@ -1,7 +1,7 @@
-"""`make run`: a real broker, the recorder and the agent for this very machine, all on loopback, until Ctrl+C.
+"""`make run`: a real broker, the recorder and the agent for this machine, all on loopback, until Ctrl+C.
 
-Nothing is faked: the devices shown are this machine's own. Everything lies in one folder and every process started here is
-ended here, by its pid.
+Nothing is faked: the devices shown are this machine's own. All files are in one folder, and every process started here is
+stopped here, by its pid.
 """
 
 import argparse
@@ -23,7 +23,7 @@ START_S = 30.0
 
 
 def main() -> int:
-    """0 after Ctrl+C, or with --once after everything was receipted; 1 where it was not."""
+    """Exit code 0 after Ctrl+C, or with --once after everything was receipted; 1 if it was not."""
     parser = argparse.ArgumentParser(prog="make run")
     parser.add_argument(
         "--folder", type=Path, required=True, help="where the broker's, recorder's and agent's files go"
@@ -71,7 +71,7 @@ def _demo(folder: Path, running: contextlib.ExitStack, *, once: bool) -> int:
 
 
 def _broker_files(folder: Path, port: int) -> None:
-    """The shipped configuration with this folder and port; without root mosquitto stays who it is."""
+    """The shipped configuration with this folder and port; as root, `user root` keeps mosquitto from switching to its own user."""
     text = (CONFIG / "mosquitto.conf").read_text("utf-8")
     text = text.replace("listener 1883 127.0.0.1", f"listener {port} 127.0.0.1").replace(
         "/var/lib/mosquitto/", f"{folder}/"
@@ -108,9 +108,9 @@ def _print_commands(port: int, folder: Path, control: Path) -> None:
 
 
 def _wait_for_receipts(control: Path) -> bool:
-    """Until the agent's outbox is empty; says how many records the county has."""
+    """Wait until the agent's outbox is empty; print how many records the county has. False after START_S."""
     answer: dict[str, int] = {"waiting": -1, "receipted": 0}
-    until = time.monotonic() + START_S  # noqa: TID251  a script that waits for processes, no part of the agent
+    until = time.monotonic() + START_S  # noqa: TID251  a script that waits for processes, not part of the agent
     while time.monotonic() < until:  # noqa: TID251
         asked = subprocess.run(
             [str(BIN / "yinong-agent"), "outbox", "--json", "--socket", str(control)], capture_output=True, check=False
@@ -159,7 +159,7 @@ def _is_listening(port: int) -> bool:
 
 
 def _free_port(wanted: int) -> int:
-    """The wanted port, or another one where something listens there already."""
+    """The wanted port, or a free one if something already listens there."""
     if not _is_listening(wanted):
         return wanted
     with socket.socket() as probe:

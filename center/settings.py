@@ -1,4 +1,4 @@
-"""center.toml: every option with its default, and all mistakes at once, each with its path and what would be right."""
+"""center.toml: every option with its default; all mistakes are reported at once, each with its path and what is valid."""
 
 import os
 import ssl
@@ -31,7 +31,7 @@ Level: TypeAlias = Annotated[
 
 
 class SettingsError(YinongError):
-    """What is wrong with the settings; one line a mistake, in Chinese and English."""
+    """Mistakes in the settings, one line each, in Chinese and English."""
 
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))
@@ -82,32 +82,32 @@ def checked(tables: dict[str, Any]) -> Settings:
     """The settings of parsed TOML. Raises SettingsError."""
     mistakes: list[str] = []
     sections = get_type_hints(Settings)
-    made: dict[str, Any] = {}
+    valid: dict[str, Any] = {}
     for name, given in tables.items():
         if name not in sections:
             mistakes.append(_unknown(f"[{name}]", sections))
         elif not isinstance(given, dict):
             mistakes.append(f"{name} = {given!r}: 应为一节 [{name}] / must be a section [{name}]")
         else:
-            made[name] = _section(name, sections[name], cast(dict[str, Any], given), mistakes)
+            valid[name] = _section(name, sections[name], cast(dict[str, Any], given), mistakes)
     if mistakes:
         raise SettingsError(mistakes)
-    return Settings(**made)
+    return Settings(**valid)
 
 
 def _section(name: str, kind: type[Any], given: dict[str, Any], mistakes: list[str]) -> Any:
     fields = get_type_hints(kind, include_extras=True)
-    right: dict[str, Any] = {}
+    valid: dict[str, Any] = {}
     for key, value in given.items():
         if key not in fields:
             mistakes.append(_unknown(f"{name}.{key}", fields))
             continue
         try:
-            right[key] = msgspec.convert(value, fields[key])
+            valid[key] = msgspec.convert(value, fields[key])
         except msgspec.ValidationError:
-            wanted = next(meta.description for meta in fields[key].__metadata__ if meta.description)
-            mistakes.append(f"{name}.{key} = {value!r}: 应为 / must be: {wanted}")
-    return kind(**right)
+            expected = next(meta.description for meta in fields[key].__metadata__ if meta.description)
+            mistakes.append(f"{name}.{key} = {value!r}: 应为 / must be: {expected}")
+    return kind(**valid)
 
 
 def _unknown(path: str, known: dict[str, Any]) -> str:
@@ -115,7 +115,7 @@ def _unknown(path: str, known: dict[str, Any]) -> str:
 
 
 def broker_address(settings: BrokerSettings) -> Broker:
-    """Where and as whom to connect. Raises SettingsError: a secret that others can read, an authority that is no file."""
+    """Address, credentials and TLS. Raises SettingsError: a secret that others can read, a missing file of the authority."""
     mistakes: list[str] = []
     password = _secret(settings.password_file, mistakes)
     if settings.tls_ca and not Path(settings.tls_ca).is_file():
@@ -128,7 +128,7 @@ def broker_address(settings: BrokerSettings) -> Broker:
 
 
 def _secret(password_file: str, mistakes: list[str]) -> str | None:
-    """From systemd's credential `broker-password`, else from a file that only its owner may read."""
+    """From systemd's credential `broker-password`, otherwise from a file that only its owner may read."""
     credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / "broker-password"
     path = credential if credential.is_file() else Path(password_file)
     if path != credential and not password_file:

@@ -1,1 +1,1 @@
-"""Simulated stations: a fleet, each with an outbox and a life of its own."""
+"""Simulated stations: a fleet, each with an outbox and events of its own."""

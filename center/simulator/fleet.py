@@ -1,7 +1,7 @@
-"""`yinong-center simulate`: a county of simulated stations, each on a connection of its own, in one process.
+"""`yinong-center simulate`: a county of simulated stations in one process, each with a connection of its own.
 
-Marked as simulated in births and in a user property of every message; their terminal is called `sim`, so that none is ever
-mistaken for a station's real one. Every row is held until its receipt: at the end nothing may wait.
+They are marked as simulated in births and in a user property of every message; their terminal is called `sim`, so that none
+is mistaken for a real one. Every row is kept until its receipt: at the end nothing may wait.
 """
 
 import asyncio
@@ -20,25 +20,25 @@ from common.standard.register import County
 from common.station import StationType, Terminal
 
 TERMINAL = "sim"
-TOWNSHIP_CUTS = 1.5  # power cuts of a whole township, in an hour of the county's life
+TOWNSHIP_CUTS = 1.5  # power cuts of a whole township, per hour of the county
 
 
 class Plan(NamedTuple):
     stations: int
     seconds: float
     seed: int = 1
-    pace: float = 1.0  # events come so many times as often as in a believable hour
-    drain_s: float = 60.0  # at the end, wait so long for the last receipts
+    pace: float = 1.0  # factor on the frequency of events (`life.Pace`)
+    drain_s: float = 60.0  # at the end, wait at most this long for the last receipts
 
 
 class Total(NamedTuple):
-    """How the fleet stands."""
+    """The state of the fleet."""
 
     stations: int
     connects: int
-    cuts: int  # of line and power, as their lives want it
-    reconnects: int  # connections lost, or not come about, that no life ordered
-    sent: int  # rows handed to the broker, repeats included
+    cuts: int  # of line and power, as simulated
+    reconnects: int  # connections lost or failed that were not simulated
+    sent: int  # rows published, repeats included
     receipted: int
     waiting: int  # rows without a receipt
 
@@ -47,7 +47,7 @@ class Total(NamedTuple):
 
 
 def terminals(county: County, stations: int) -> list[tuple[Terminal, int]]:
-    """The first stations of the county's numbers, B, Z, J in turn, each with the place of its township in the register."""
+    """The first stations of the county's numbers, B, Z, J in turn, each with its township's index in the register."""
     ends = {kind: list(accumulate(place.stations(kind) for place in county.township)) for kind in StationType}
     found: list[tuple[Terminal, int]] = []
     for at in range(stations):
@@ -59,7 +59,7 @@ def terminals(county: County, stations: int) -> list[tuple[Terminal, int]]:
 
 
 class Fleet:
-    """`run` lives the plan and tells, through `say`, how it goes."""
+    """`run` simulates the plan and calls `report` with its progress."""
 
     def __init__(self, county: County, broker: Broker, clock: Clock, plan: Plan, report: Callable[[str], None]) -> None:
         self._county, self._plan, self._report = county, plan, report
@@ -73,22 +73,23 @@ class Fleet:
             self._lives.append((StationLife(station, pace, chance, self.counts), township))
 
     async def run(self) -> bool:
-        """True where every row of every station is receipted at the end."""
+        """True if every row of every station is receipted at the end."""
         _raise_limit(self._plan.stations + 100)
         ramp_s = min(self._plan.seconds / 4, max(1.0, self._plan.stations / 100))
         async with asyncio.TaskGroup() as group:
             for life, _ in self._lives:
                 group.create_task(life.run(self._rng.uniform(0, ramp_s)))
-            others = [group.create_task(self._progress()), group.create_task(self._township_cuts())]
+            progress = group.create_task(self._progress())
+            power_cuts = group.create_task(self._township_power_cuts())
             await asyncio.sleep(self._plan.seconds)
-            others[1].cancel()
+            power_cuts.cancel()
             await self._drain()
-            others[0].cancel()
-            total = self.total()  # before the farewells
+            progress.cancel()
+            total = self.total()  # before the stations disconnect
             for life, _ in self._lives:
                 life.stop()
-        odd = {name: count for name, count in self.counts.items() if ":" in name or name.startswith("invalid")}
-        self._report(f"{total}{f' {odd}' if odd else ''}")
+        problems = {name: count for name, count in self.counts.items() if ":" in name or name.startswith("invalid")}
+        self._report(f"{total}{f' {problems}' if problems else ''}")
         return total.waiting == 0
 
     def total(self) -> Total:
@@ -111,17 +112,17 @@ class Fleet:
             await asyncio.sleep(10)
             self._report(str(self.total()))
 
-    async def _township_cuts(self) -> None:
-        """The power of a township fails: most of its stations go dark together."""
+    async def _township_power_cuts(self) -> None:
+        """The power of a township fails: most of its stations lose power together."""
         while True:
             await asyncio.sleep(self._rng.expovariate(TOWNSHIP_CUTS * self._plan.pace / 3600))
             township = self._rng.randrange(len(self._county.township))
             away_s = self._rng.uniform(30, 120)
-            hit = [life for life, place in self._lives if place == township and self._rng.random() < 0.8]
-            for life in hit:
+            affected = [life for life, place in self._lives if place == township and self._rng.random() < 0.8]
+            for life in affected:
                 life.power_cut(away_s * self._rng.uniform(0.9, 1.1))
             self._report(
-                f"{self._county.township[township].name}: power cut, {len(hit)} stations for {away_s:.0f} s (simulated)"
+                f"{self._county.township[township].name}: power cut, {len(affected)} stations for {away_s:.0f} s (simulated)"
             )
 
 

@@ -1,6 +1,6 @@
-"""What simulated devices are seen to be: the reading of each class when all is well, and what goes wrong with it.
+"""The readings of simulated devices: of each class its normal reading and its troubles.
 
-Data only; every reason code is one of the drivers' catalogues, every evidence says that it is simulated.
+Data only; every reason code is one of the drivers' catalogues, every evidence states that it is simulated.
 """
 
 from datetime import date
@@ -26,14 +26,14 @@ def _reading(
 
 
 class Scene(NamedTuple):
-    """One device class: when all is well, and its troubles with how often each comes (relative) and lasts (mean minutes)."""
+    """One device class: its normal reading, and its troubles as (relative frequency, mean duration in minutes, reading)."""
 
     normal: Reading
     troubles: tuple[tuple[float, float, Reading], ...]
 
 
-_LINE: dict[str, Scalar] = {"line_mbps": 19.4, "down_mbps": 18.8, "up_mbps": 4.1, "rtt_ms": 24.0}
-_SCREEN: dict[str, Scalar] = {"width_mm": 1430, "height_mm": 806, "area_m2": 1.153}
+_LINE_MEASURES: dict[str, Scalar] = {"line_mbps": 19.4, "down_mbps": 18.8, "up_mbps": 4.1, "rtt_ms": 24.0}
+_SCREEN_MEASURES: dict[str, Scalar] = {"width_mm": 1430, "height_mm": 806, "area_m2": 1.153}
 
 SCENES: dict[str, Scene] = {
     "terminal": Scene(
@@ -44,14 +44,14 @@ SCENES: dict[str, Scene] = {
         ),
     ),
     "broadband": Scene(
-        _reading(C.WORKING, "rate_ok", _LINE, line_mbps=19.4, wanted_mbps=7.2),
+        _reading(C.WORKING, "rate_ok", _LINE_MEASURES, line_mbps=19.4, wanted_mbps=7.2),
         (
             (2, 6, _reading(C.UNREACHABLE, "internet_unreachable")),
             (2, 10, _reading(C.UNREACHABLE, "access_line_down")),
         ),
     ),
     "led_screen": Scene(
-        _reading(C.WORKING, "connected", _SCREEN, name="TCL 65", diagonal_in=64.6, area_m2=1.153),
+        _reading(C.WORKING, "connected", _SCREEN_MEASURES, name="TCL 65", diagonal_in=64.6, area_m2=1.153),
         (
             (3, 15, _reading(C.ABSENT, "unplugged", connector="HDMI-A-1")),
             (1, 10, _reading(C.FAULTY, "edid_lost", connector="HDMI-A-1")),
@@ -106,6 +106,6 @@ _ATTESTATIONS = tuple(
 
 
 def standard_items(profile: StationType, readings: dict[str, Reading]) -> tuple[Item, ...]:
-    """The items of the standard as the agent itself would judge these readings."""
-    held = {name: (("main", reading),) for name, reading in readings.items()}
-    return verdicts(profile, held, _ATTESTATIONS, (), Rules(), True)
+    """The items of the standard, as the agent itself would assess these readings."""
+    devices = {name: (("main", reading),) for name, reading in readings.items()}
+    return verdicts(profile, devices, _ATTESTATIONS, (), Rules(), True)

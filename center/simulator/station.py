@@ -1,6 +1,6 @@
-"""One simulated station: a believable life on a real connection, marked as simulated in everything that it sends.
+"""One simulated station: realistic events on a real connection, marked as simulated in everything that it sends.
 
-clockwork (heartbeats, telemetry, what happens) -> MemoryOutbox -> Wire -> broker -> recorder -> receipt
+life (heartbeats, telemetry, events) -> MemoryOutbox -> Wire -> broker -> recorder -> receipt
 """
 
 import random
@@ -42,7 +42,7 @@ VERSION = "simulated"
 INFLIGHT_WINDOW = 10
 HEARTBEAT_S, TELEMETRY_S = 60.0, 300.0
 WILL_DELAY_S, EXPIRY_S = 60, 600
-RECEIPT_TIMEOUT_S = (30.0, 600.0)  # without a receipt: hand over again after so long at first, and at most
+RECEIPT_TIMEOUT_S = (30.0, 600.0)  # publish again without a receipt: after this long at first, and at most
 
 
 class _Batch(Message, frozen=True, kw_only=True):
@@ -70,9 +70,9 @@ class SimulatedStation:
         self._items = standard_items(terminal.number.type, self.readings)
         self._captures = 0
         self._wire: Wire | None = None
-        self._in_flight: dict[int, tuple[int, ...]] = {}  # message id -> numbers of the rows in it
+        self._in_flight: dict[int, tuple[int, ...]] = {}  # message id -> numbers of its rows
         self._progress_s, self._receipt_timeout_s = 0.0, RECEIPT_TIMEOUT_S[0]
-        self._loss_expected = False  # the next loss of the connection belongs to this life
+        self._loss_expected = False  # the next loss of the connection is simulated or a clean stop
         self.powered, self.stopping = True, False
 
     @property
@@ -90,28 +90,28 @@ class SimulatedStation:
         self._standard()
 
     async def run_connection(self) -> None:
-        """Until cancelled."""
+        """Connect and reconnect until cancelled."""
         retry = Retry(first_s=1, cap_s=30)
         await stay_connected(self._broker, self._session, self, self._rng, retry, lambda _why: self._connect_failed())
 
     def cut_line(self) -> None:
-        """The line is gone, the station goes on: nothing is told to the broker."""
+        """The line is cut, the station keeps running: the connection ends without DISCONNECT."""
         self._drop()
         self._journal(LinkDown(connection=self._connection, why="closed"))
 
     def line_back(self, away_s: float) -> None:
-        """The agent of a station that was powered all the while knows where it broke."""
+        """The agent of a station that kept its power reports which layer failed."""
         down_ms = round(away_s * 1000)
         layers: tuple[tuple[Layer, int], ...] = (("access_line", self._mono_ms() - down_ms),)
         self._journal(LinkUp(connection=self._connection + 1, down_ms=down_ms, cause="access_line", layers=layers))
 
     def cut_power(self) -> None:
-        """The terminal is gone in mid-sentence; its outbox is what the disk kept."""
+        """The terminal stops without notice; its outbox survives on the disk."""
         self.powered = False
         self._drop()
 
     def power_back(self) -> None:
-        """A new boot, which found no clean end."""
+        """A new boot after an unclean end."""
         self.powered = True
         previous_run, previous_boot = self._run_id, self._boot
         self._boot, self._run_id, self._connection = (
@@ -132,8 +132,8 @@ class SimulatedStation:
     def _journal(self, event: Event) -> None:
         self._add_row("journal", Journal(**self._row_fields(), event=event.name, details=event.details()))
 
-    def change(self, name: str, reading: Reading) -> None:
-        """A device is seen otherwise, and believed."""
+    def change_device(self, name: str, reading: Reading) -> None:
+        """A device's condition changes (after debouncing)."""
         before, self.readings[name] = self.readings[name], reading
         self._device(name, before)
         items = standard_items(self.terminal.number.type, self.readings)
@@ -142,7 +142,7 @@ class SimulatedStation:
             self._standard()
 
     def scan(self) -> None:
-        """One capture."""
+        """Add one capture."""
         self._captures += 1
         text = self._rng.choice(CODES)
         mono_ms = self._mono_ms()
@@ -157,7 +157,7 @@ class SimulatedStation:
         beat = Heartbeat(
             **self._stamp_fields(), run=self._run_id, connection=self._connection, uptime_s=self._mono_ms() // 1000,
             waiting=self.outbox.waiting, oldest_waiting_s=None, verdicts=dict(verdicts), last_seq=self.outbox.last_seq,
-            outbox=self.outbox.standing.outbox,
+            outbox=self.outbox.receipt_state.outbox,
         )  # fmt: skip
         self._publish("heartbeat", beat, 0)
 
@@ -170,13 +170,13 @@ class SimulatedStation:
         }
         self._publish("telemetry", Telemetry(**self._stamp_fields(), measures=measures), 1)
 
-    def closing(self) -> None:
-        """A clean stop, said."""
+    def publish_closing(self) -> None:
+        """Announce a clean stop."""
         self._loss_expected = True
         self._publish("state", self._state("closing"), 1, retain=True)
 
     def check_receipt_timeout(self) -> None:
-        """Rows that the broker took and nobody receipts go again, more and more seldom."""
+        """Publish rows again that the broker acknowledged and nobody receipted, at growing intervals."""
         now_s = self._now_s()
         if self._wire and self.outbox.waiting and now_s - self._progress_s > self._receipt_timeout_s:
             self._progress_s, self._receipt_timeout_s = now_s, min(RECEIPT_TIMEOUT_S[1], self._receipt_timeout_s * 2)
@@ -185,7 +185,7 @@ class SimulatedStation:
 
     # listener
 
-    def connected(self, wire: Wire, resumed: bool) -> None:  # noqa: ARG002  # the session holds nothing that is needed
+    def connected(self, wire: Wire, resumed: bool) -> None:  # noqa: ARG002  # nothing in the session is needed
         self._wire, self._loss_expected = wire, False
         self._counts["connects"] += 1
         wire.subscribe([topic(self.terminal.name, "receipt"), topic(self.terminal.name, "command/+")])
@@ -210,13 +210,13 @@ class SimulatedStation:
         except msgspec.MsgspecError:
             self._counts["invalid receipts"] += 1
             return
-        before = self.outbox.standing.upto
-        again = self.outbox.apply_receipt(receipt, message.retain)
-        gained = self.outbox.standing.upto - before
+        before = self.outbox.receipt_state.upto
+        resend = self.outbox.apply_receipt(receipt, message.retain)
+        gained = self.outbox.receipt_state.upto - before
         if gained:
             self._progress_s, self._receipt_timeout_s = self._now_s(), RECEIPT_TIMEOUT_S[0]
             self._counts["receipted"] += gained
-        if again:
+        if resend:
             self._resend()
 
     def acknowledged(self, mid: int, reason: ReasonCode) -> None:
@@ -246,7 +246,7 @@ class SimulatedStation:
         if first.leaf == "scan":
             batch = _Batch(
                 **self._stamp_fields(),
-                outbox=self.outbox.standing.outbox,
+                outbox=self.outbox.receipt_state.outbox,
                 captures=tuple(msgspec.Raw(r.body) for r in rows),
             )
             body = msgspec.json.encode(batch)
@@ -290,10 +290,10 @@ class SimulatedStation:
         client_id = f"{self.terminal.name}-{self._fingerprint}"
         return Session(client_id, keepalive_s=30, clean_start=False, expiry_s=EXPIRY_S, will=will)
 
-    def _state(self, word: str) -> State:
+    def _state(self, state: str) -> State:
         return State(
-            **self._stamp_fields(), state=word, connection=self._connection, run=self._run_id,  # type: ignore[arg-type]
-            outbox=self.outbox.standing.outbox, fingerprint=self._fingerprint, version=VERSION,
+            **self._stamp_fields(), state=state, connection=self._connection, run=self._run_id,  # type: ignore[arg-type]
+            outbox=self.outbox.receipt_state.outbox, fingerprint=self._fingerprint, version=VERSION,
             division=self.terminal.division, number=str(self.terminal.number), terminal=self.terminal.terminal,
             simulated=True,
         )  # fmt: skip
@@ -307,7 +307,7 @@ class SimulatedStation:
         }  # fmt: skip
 
     def _row_fields(self) -> dict[str, Any]:
-        return {**self._stamp_fields(), "outbox": self.outbox.standing.outbox, "seq": self.outbox.last_seq + 1}
+        return {**self._stamp_fields(), "outbox": self.outbox.receipt_state.outbox, "seq": self.outbox.last_seq + 1}
 
     def _mono_ms(self) -> int:
         return self._clock.mono_ms() - self._boot_mono_ms
