@@ -71,7 +71,7 @@ def _demo(folder: Path, running: contextlib.ExitStack, *, once: bool) -> int:
 
 
 def _broker_files(folder: Path, port: int) -> None:
-    """The shipped configuration with this folder and port; as root, `user root` keeps mosquitto from switching to its own user."""
+    """The shipped configuration with this folder and port; as root, `user root` keeps mosquitto from changing its user."""
     text = (CONFIG / "mosquitto.conf").read_text("utf-8")
     text = text.replace("listener 1883 127.0.0.1", f"listener {port} 127.0.0.1").replace(
         "/var/lib/mosquitto/", f"{folder}/"
