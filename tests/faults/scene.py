@@ -114,7 +114,7 @@ class Scene:
 
     def start_agent(self) -> None:
         """Until it has the gun open. What was scanned while nobody read it is nobody's."""
-        self.gun.forget()
+        self.gun.reset()
         self._open.clear()
         self.daemon.start()
         self.gun.wait_until_opened()
@@ -128,7 +128,7 @@ class Scene:
 
     def gives_the_line_up(self) -> None:
         """Until the agent has noticed that nothing comes back."""
-        until(lambda: not self.daemon.asked(ask="status")["link"]["up"], self._logs, 60)
+        until(lambda: not self.daemon.request(ask="status")["link"]["up"], self._logs, 60)
 
     def start_recorder(self) -> None:
         self.recorder = Recorder(self.folder, self.broker.port)

@@ -85,7 +85,7 @@ def test_a_recorder_that_was_away_gets_everything_and_the_terminal_keeps_it_unti
         for n in range(30):
             gun.scan(f"S-{n}")
         until(lambda: len(daemon.rows("scan")) == 30, lambda: daemon.process.log)
-        until(lambda: daemon.asked(ask="status")["link"]["warning"] == "nobody_listens", lambda: daemon.process.log)
+        until(lambda: daemon.request(ask="status")["link"]["warning"] == "nobody_listens", lambda: daemon.process.log)
         assert daemon.depth()["receipted"] == 0, "a PUBACK is no receipt"
         with Recorder(tmp_path, broker.port) as recorder:
             until(lambda: daemon.depth()["waiting"] == 0, lambda: f"{daemon.depth()}\n{daemon.process.log}", 60)

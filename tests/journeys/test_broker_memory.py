@@ -38,7 +38,7 @@ def test_a_broker_out_of_memory_costs_nothing_but_time(tmp_path: Path) -> None:
             with Recorder(tmp_path, broker.port) as recorder:
                 until(
                     lambda: daemon.depth()["waiting"] == 0,
-                    lambda: f"{daemon.depth()} {daemon.asked(ask='status')['link']}\n{daemon.process.log}",
+                    lambda: f"{daemon.depth()} {daemon.request(ask='status')['link']}\n{daemon.process.log}",
                     100,
                 )
                 assert recorder.texts() == expected
@@ -46,4 +46,4 @@ def test_a_broker_out_of_memory_costs_nothing_but_time(tmp_path: Path) -> None:
 
 
 def _troubles(daemon: Daemon, lang: str) -> list[dict[str, Any]]:
-    return daemon.asked(ask="status", lang=lang)["link"]["troubles"]
+    return daemon.request(ask="status", lang=lang)["link"]["troubles"]

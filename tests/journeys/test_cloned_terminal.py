@@ -36,7 +36,7 @@ def test_two_terminals_from_one_disk_are_both_heard_told_and_left_in_peace(tmp_p
             first.stop()
         for part in first.folder.glob("outbox.db*"):
             shutil.copy(part, second.folder)
-        gun.forget()
+        gun.reset()
         began = len(_connects(broker))
         with first, second:
             for one, its_gun in ((first, gun), (second, other_gun)):
@@ -79,5 +79,5 @@ def _connects(broker: Broker) -> list[str]:
 
 def _told(daemon: Daemon) -> str:
     """What the officer reads of another terminal with the same name; empty while it says nothing."""
-    troubles: list[dict[str, Any]] = daemon.asked(ask="status", lang="zh")["link"]["troubles"]
+    troubles: list[dict[str, Any]] = daemon.request(ask="status", lang="zh")["link"]["troubles"]
     return next((one["says"] for one in troubles if one["code"] == "namesake"), "")

@@ -46,7 +46,7 @@ def test_a_card_changes_the_step_of_what_follows_and_is_itself_no_capture(tmp_pa
             gun.scan(text)
         until(lambda: recorder.texts() == ["A1", "A2", "A3"], lambda: daemon.process.log)
         daemon.stop()
-        gun.forget()
+        gun.reset()
         daemon.start()
         gun.wait_until_opened()
         gun.scan("A4")
@@ -197,7 +197,7 @@ def test_what_is_to_be_sent_again_is_remembered_without_a_line_and_over_a_restar
             until(lambda: daemon.depth()["waiting"] == 0, lambda: f"{daemon.depth()}")
         (seq,) = [c["seq"] for c in daemon.rows("scan")]
         broker.stop()
-        until(lambda: not daemon.asked(ask="status")["link"]["up"], lambda: daemon.process.log)
+        until(lambda: not daemon.request(ask="status")["link"]["up"], lambda: daemon.process.log)
         agent(daemon, "scans", "resend", str(seq), str(seq))
         daemon.stop()
         broker.start()

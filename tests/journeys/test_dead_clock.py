@@ -84,7 +84,7 @@ def test_a_terminal_with_a_dead_clock_connects_over_tls_and_its_scans_are_put_ri
         assert abs(timedelta(milliseconds=step["details"]["step_ms"]) - (scanned - THEN)) < timedelta(minutes=2)
         said = terminal.newest_scanned_at()
         assert said and abs(datetime.fromisoformat(said) - scanned) < timedelta(seconds=5)
-        assert terminal.asked(ask="status")["link"]["up"], "a certificate in its time keeps its connection"
+        assert terminal.request(ask="status")["link"]["up"], "a certificate in its time keeps its connection"
 
 
 def test_without_a_clock_an_absent_device_is_unproven_and_the_officer_hears_why(tmp_path: Path, broker: Broker) -> None:
@@ -94,7 +94,7 @@ def test_without_a_clock_an_absent_device_is_unproven_and_the_officer_hears_why(
     terminal.config.write_text(terminal.config.read_text("utf-8").replace(ALWAYS_OPEN, ""), "utf-8")
 
     def gun() -> dict[str, Any]:
-        return next(item for item in terminal.asked(ask="check")["standard"] if item["item"] == "scan_gun")
+        return next(item for item in terminal.request(ask="check")["standard"] if item["item"] == "scan_gun")
 
     with terminal:
         for dead in (THEN, AHEAD):
@@ -117,7 +117,7 @@ def test_a_certificate_outside_its_time_is_taken_while_nobody_knows_the_time_and
         terminal.set_clock(datetime.now(UTC), synced=True)
         terminal.waits_for("link_down")
         until(
-            lambda: terminal.asked(ask="status")["link"]["why"] == "certificate_not_yet_valid",
+            lambda: terminal.request(ask="status")["link"]["why"] == "certificate_not_yet_valid",
             lambda: terminal.process.log,
         )
 
@@ -127,7 +127,7 @@ def test_a_clock_that_never_becomes_good_keeps_nobody_from_reporting_and_is_said
 ) -> None:
     with Gun() as gun, Recorder(tmp_path, broker.port) as recorder:
         for boot in range(2):
-            gun.forget()
+            gun.reset()
             with Terminal(tmp_path, broker.port, AHEAD, tables=gun.table) as terminal:
                 gun.wait_until_opened()
                 gun.scan(f"A{boot}")

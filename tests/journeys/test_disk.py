@@ -53,8 +53,8 @@ def test_scans_wait_for_a_full_disk_in_memory_and_are_all_kept_when_it_has_room(
         assert disk.free_bytes < 64 << 10
         scan(20)
         until(
-            lambda: systemd.count("") or any("等待保存" in line for line in systemd.heard),
-            lambda: f"{systemd.heard}\n{daemon.process.log}",
+            lambda: systemd.count("") or any("等待保存" in line for line in systemd.received),
+            lambda: f"{systemd.received}\n{daemon.process.log}",
         )
         before = len(texts(daemon))
         assert before < len(scanned)
@@ -67,7 +67,7 @@ def test_scans_wait_for_a_full_disk_in_memory_and_are_all_kept_when_it_has_room(
         text = daemon.config.read_text("utf-8").replace(f"port = {NOBODY}\n", f"port = {broker.port}\n")
         daemon.config.write_text(text, "utf-8")
         with Recorder(tmp_path, broker.port) as recorder:
-            gun.forget()
+            gun.reset()
             daemon.start()
             until(lambda: daemon.depth()["waiting"] == 0, lambda: f"{daemon.depth()}\n{daemon.process.log}", 40)
             assert recorder.texts() == scanned
@@ -86,7 +86,7 @@ def test_without_an_inode_the_daemon_goes_on_and_also_starts(tmp_path: Path) -> 
         assert daemon.stop() == 0
         disk.take_inodes()
         assert os.statvfs(disk.path).f_favail == 0
-        gun.forget()
+        gun.reset()
         daemon.start()
         gun.wait_until_opened()
         gun.scan("after a start")
@@ -113,7 +113,7 @@ def test_a_disk_that_became_read_only_ends_nothing_and_loses_nothing_that_was_ke
         disk.fail()
         gun.scan("on a disk that takes nothing")
         until(lambda: "a scan waits for the outbox" in daemon.process.log, lambda: daemon.process.log)
-        assert daemon.asked(ask="status")["link"]["up"], "it says that it is there"
+        assert daemon.request(ask="status")["link"]["up"], "it says that it is there"
         assert "on a disk that takes nothing" not in [
             json.loads(h.payload)["captures"][0]["text"] for h in county.of("scan")
         ]
@@ -122,7 +122,7 @@ def test_a_disk_that_became_read_only_ends_nothing_and_loses_nothing_that_was_ke
         assert process.wait() == 74
         assert "打不开记录文件" in process.log
         disk.mend()
-        gun.forget()
+        gun.reset()
         daemon.start()
         gun.wait_until_opened()
         gun.scan("after")

@@ -32,14 +32,14 @@ def test_a_killed_daemon_says_so_at_its_next_start_and_loses_no_scan_that_it_sho
         with Daemon(tmp_path, broker.port, tables=gun.table) as daemon:
             for run in range(3):
                 if run:
-                    gun.forget()
+                    gun.reset()
                     daemon.start()
                 gun.wait_until_opened()
                 for n in range(20):
                     gun.scan(f"R{run}-{n}")
                 until(lambda run=run: len(daemon.rows("scan")) == 20 * (run + 1), lambda: daemon.process.log)
                 daemon.kill()
-            gun.forget()
+            gun.reset()
             daemon.start()
             until(lambda: len(recorder.texts()) == 60, lambda: daemon.process.log)
             until(lambda: daemon.depth()["waiting"] == 0, lambda: daemon.process.log)
@@ -173,7 +173,7 @@ def test_an_outbox_that_is_damaged_under_the_running_daemon_ends_it_and_the_next
         gun.scan("after the damage")
         assert daemon.process.wait() == 1
         county.wait_for(lambda c: _states(c) == ["online", "lost"])
-        gun.forget()
+        gun.reset()
         daemon.start()
         gun.wait_until_opened()
         gun.scan("after the restart")

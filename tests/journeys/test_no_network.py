@@ -24,11 +24,11 @@ def test_a_terminal_without_network_scans_looks_and_answers(tmp_path: Path, nobo
         until(lambda: len(daemon.rows("scan")) == 20, lambda: daemon.process.log)
         assert daemon.device("terminal/main")["condition"] in ("working", "attention")
         until(lambda: daemon.rows("standard"), lambda: daemon.process.log)
-        status = daemon.asked(ask="status")
+        status = daemon.request(ask="status")
         assert not status["link"]["up"]
         assert status["link"]["why"] == "server_not_running"
         assert status["heartbeat"]["waiting"] == status["outbox"]["waiting"] == status["outbox"]["last_seq"] >= 23
-        report = daemon.asked(ask="check", lang="en")
+        report = daemon.request(ask="check", lang="en")
         assert report["station"]["number"] == "桂BRS0001B"
         assert {row["item"] for row in report["standard"]} >= {"terminal", "scan_gun", "broadband"}
         assert next(d for d in report["devices"] if d["class"] == "scan_gun")["reason"] == "ready"
@@ -64,7 +64,7 @@ def test_a_name_that_cannot_be_looked_up_does_not_end_the_daemon(tmp_path: Path,
     daemon = Daemon(tmp_path, nobody)
     daemon.config.write_text(daemon.config.read_text("utf-8").replace('"127.0.0.1"', '"a..b"'), "utf-8")
     with daemon:
-        why = until(lambda: daemon.asked(ask="status")["link"]["why"].removeprefix("connecting"), lambda: "up?")
+        why = until(lambda: daemon.request(ask="status")["link"]["why"].removeprefix("connecting"), lambda: "up?")
         assert why == "no_such_server"
         assert daemon.stop() == 0
 
@@ -73,11 +73,11 @@ def test_systemd_hears_ready_signs_of_life_and_the_stop(tmp_path: Path, broker: 
     with SystemdSocket(tmp_path) as systemd:
         environment = {"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "400000"}
         with Daemon(tmp_path, broker.port, environment=environment) as daemon:
-            until(lambda: systemd.count("READY=1") == 1, lambda: f"{systemd.heard}")
-            until(lambda: systemd.count("WATCHDOG=1") >= 3, lambda: f"{systemd.heard}")
+            until(lambda: systemd.count("READY=1") == 1, lambda: f"{systemd.received}")
+            until(lambda: systemd.count("WATCHDOG=1") >= 3, lambda: f"{systemd.received}")
             assert daemon.rows("journal")[0]["event"] == "start", "READY means that it keeps records"
             daemon.until_connected()
-            until(lambda: "已连接县中心" in _last_status(systemd), lambda: f"{systemd.heard}")
+            until(lambda: "已连接县中心" in _last_status(systemd), lambda: f"{systemd.received}")
             assert systemd.count("STOPPING=1") == 0
             assert daemon.stop() == 0
         assert systemd.count("STOPPING=1") == 1
@@ -90,19 +90,19 @@ def test_systemds_status_says_what_is_wrong_in_both_languages_for_as_long_as_it_
     with SystemdSocket(tmp_path) as systemd:
         environment = {"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "400000"}
         with Daemon(tmp_path, broker.port, environment=environment) as daemon:
-            until(lambda: "已连接县中心 / connected" in _last_status(systemd), lambda: f"{systemd.heard}")
+            until(lambda: "已连接县中心 / connected" in _last_status(systemd), lambda: f"{systemd.received}")
             broker.stop()
             trouble = "县中心的消息服务没有开 / The county's broker is not running"
-            until(lambda: trouble in _last_status(systemd), lambda: f"{systemd.heard}\n{daemon.process.log}")
+            until(lambda: trouble in _last_status(systemd), lambda: f"{systemd.received}\n{daemon.process.log}")
             assert "已连接" not in _last_status(systemd)
             broker.start()
-            until(lambda: "已连接县中心 / connected" in _last_status(systemd), lambda: f"{systemd.heard}")
+            until(lambda: "已连接县中心 / connected" in _last_status(systemd), lambda: f"{systemd.received}")
             assert trouble not in _last_status(systemd)
 
 
 def _last_status(systemd: SystemdSocket) -> str:
     systemd.count("")
-    return next((line for line in reversed(systemd.heard) if line.startswith("STATUS=")), "")
+    return next((line for line in reversed(systemd.received) if line.startswith("STATUS=")), "")
 
 
 def test_a_terminal_whose_secret_is_wrong_keeps_its_records_and_says_why(
@@ -113,7 +113,7 @@ def test_a_terminal_whose_secret_is_wrong_keeps_its_records_and_says_why(
     secret.write_text("wrong\n")
     secret.chmod(0o600)
     with Daemon(tmp_path, secured_broker.port, broker=f'password_file = "{secret}"') as daemon:
-        until(lambda: daemon.asked(ask="status")["link"]["why"] == "not_admitted", lambda: daemon.process.log)
+        until(lambda: daemon.request(ask="status")["link"]["why"] == "not_admitted", lambda: daemon.process.log)
         until(lambda: daemon.rows("standard"), lambda: daemon.process.log)
 
 
@@ -136,5 +136,5 @@ def test_the_shipped_rules_of_the_broker_let_a_terminal_say_all_that_it_has_to_s
         gun.scan("x")
         kinds = {"state", "heartbeat", "journal", "standard", "device", "scan"}
         county.wait_for(lambda c: {h.leaf.partition("/")[0] for h in c.heard} >= kinds)
-        assert daemon.asked(ask="status")["link"]["warning"] in ("", "nobody_listens")
+        assert daemon.request(ask="status")["link"]["warning"] in ("", "nobody_listens")
         keeps_the_contract(county)

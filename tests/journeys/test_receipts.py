@@ -31,7 +31,7 @@ class Station:
         )
 
     def start(self) -> None:
-        self._gun.forget()
+        self._gun.reset()
         self.daemon.start()
         self._gun.wait_until_opened()
 

@@ -44,7 +44,7 @@ def test_a_month_without_a_line_by_usb_stick(tmp_path: Path, broker: Broker) -> 
         def restarted(port: int, end: Callable[[], object]) -> None:
             """Another line: to the broker, or to where nobody is."""
             end()
-            gun.forget()
+            gun.reset()
             daemon.config.write_text(
                 re.sub(r"\nport = \d+", f"\nport = {port}", daemon.config.read_text("utf-8")), "utf-8"
             )

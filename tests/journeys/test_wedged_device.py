@@ -62,8 +62,8 @@ def test_everything_goes_on_while_a_page_hangs_and_then_it_is_unreachable(
         gun.scan("meanwhile")
         county.wait_for(lambda c: c.of("scan") and c.of("heartbeat"))
         alive = systemd.count("WATCHDOG=1")
-        until(lambda: systemd.count("WATCHDOG=1") >= alive + 2, lambda: f"{systemd.heard}")
-        before = {f"{d['class']}": d["reason"] for d in daemon.asked(ask="status")["devices"]}
+        until(lambda: systemd.count("WATCHDOG=1") >= alive + 2, lambda: f"{systemd.received}")
+        before = {f"{d['class']}": d["reason"] for d in daemon.request(ask="status")["devices"]}
         assert time.monotonic() - hangs_since < 3, "all of this while the page hangs"
         assert before["web_page"] == "not_looked_at"
         assert before["terminal"] != "not_looked_at"
@@ -78,7 +78,7 @@ def test_a_check_of_one_device_does_not_wait_for_another_that_hangs(tmp_path: Pa
     with Daemon(tmp_path, 9, tables=page + TERMINAL) as daemon:
         until(lambda: silent.connections, lambda: daemon.process.log)
         began = time.monotonic()
-        report = daemon.asked(ask="check", device="terminal")
+        report = daemon.request(ask="check", device="terminal")
         assert time.monotonic() - began < 5
     assert [device["class"] for device in report["devices"]] == ["terminal"]
     assert [row["item"] for row in report["standard"]] == ["terminal"]

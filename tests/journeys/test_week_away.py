@@ -32,7 +32,7 @@ def test_a_week_without_recorder_and_a_queue_that_was_cut_lose_nothing_and_keep_
                 if day:
                     daemon.stop()
                     for gun in guns.values():
-                        gun.forget()
+                        gun.reset()
                     daemon.start()
                 for gun in guns.values():
                     gun.wait_until_opened()

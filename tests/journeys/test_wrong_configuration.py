@@ -56,7 +56,7 @@ def test_mistakes_in_the_station_stop_the_start_and_are_all_said_in_both_languag
             assert process.log.count(path) == 2, "once in each language"
         assert "没有启动 / not started" in process.log
         assert "Traceback" not in process.log
-        until(lambda: systemd.count("ERRNO=22"), lambda: f"{systemd.heard}")
+        until(lambda: systemd.count("ERRNO=22"), lambda: f"{systemd.received}")
         assert systemd.count("READY=1") == 0
     assert not daemon.outbox_file.exists()
 

@@ -1,6 +1,6 @@
-"""A station's life in compressed time: the daemon's own parts in this process, on a clock that runs as fast as they can follow.
+"""A station in compressed time: the daemon's own parts in this process, on a clock that advances as fast as their work is done.
 
-    SimClock ──> Runtime (rounds, captures, outbox, link, delivery, reports, control) ──> a real mosquitto ──> TinyCounty
+    SimClock ──> Runtime (poller, captures, outbox, link, delivery, reports, control) ──> a real mosquitto ──> TinyCounty
 
 Only time is made up. Devices are real drivers on a tree of files and a pseudo-terminal, the outbox is a real SQLite file, the
 broker a process, the county a second connection in the same loop that receipts what it hears and keeps nothing of it.
@@ -33,16 +33,16 @@ from drivers.table import CLASSES
 
 _EDID = Path(__file__).parents[1] / "drivers/led_screen/cases/tv_60_inch/edid.bin"
 SCREEN = "sys/class/drm/card0-HDMI-A-1"
-# fewer looks, not other ones
+# fewer polls, otherwise the same
 EVERY_S = {"terminal": 300, "led_screen": 60, "scan_gun": 60, "printer": 300, "video": 3600}
 
 
 class Footprint(NamedTuple):
-    """What the daemon takes at one moment of its life, the line up and nothing waiting."""
+    """The resources of the daemon at one moment, with the link up and nothing waiting."""
 
     day: float
     rss_kb: int
-    blocks: int  # that Python has allocated
+    blocks: int  # allocated by Python
     descriptors: int
     threads: int
     tasks: int
@@ -50,12 +50,12 @@ class Footprint(NamedTuple):
     rows: int
     spilled_bytes: int
     flash_mb_day: float  # of the last whole day
-    log_lines: int  # since the beginning
-    captures: int  # that the county has
+    log_lines: int  # since the start
+    captures: int  # at the county
 
 
 class CompressedStation:
-    """One station in `folder`. `async with` it; then let time pass and things happen."""
+    """One station in `folder`. Use it with `async with`; then let time pass and cause events."""
 
     def __init__(
         self, folder: Path, broker: Broker, *, archive_days: int = 90, max_mb: int = 512, flash_budget_mb: int = 30,
@@ -106,13 +106,13 @@ class CompressedStation:
             os.close(file)
 
     async def pass_s(self, seconds: float) -> None:
-        """So much time passes."""
+        """Let this time pass."""
         end = self.clock.mono_ms() + int(seconds * 1000)
-        _now_holds(self._uptime, f"{end / 1000:.2f} 1.0\n")
+        _set_content(self._uptime, f"{end / 1000:.2f} 1.0\n")
         await self.clock.run_to(end, self.quiet)
 
     async def quiet(self) -> None:
-        """Until everything that was brought about is done: looks, commits, acknowledgements, receipts."""
+        """Wait until all caused work is done: polls, commits, acknowledgements, receipts."""
         for _ in range(3):
             await asyncio.sleep(0)
         await self.runtime.writer.ask(lambda box: None)
@@ -121,15 +121,15 @@ class CompressedStation:
             self.county.receipt()
             await asyncio.sleep(0.0005)
 
-    async def until(self, fits: Callable[[], object]) -> None:
-        """Wait in real time for what a thread or a process brings about."""
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait in real time for the work of a thread or a process."""
         async with asyncio.timeout(60):
-            while not fits():
+            while not condition():
                 self.county.receipt()
                 await asyncio.sleep(0.002)
 
     async def scan(self) -> None:
-        """A code is scanned, and committed when this returns."""
+        """Scan a code; it is committed when this returns."""
         self.scanned += 1
         os.write(self._gun, f"69{self.scanned:011d}\r".encode())
         await self.until(lambda: self.runtime.captures._states["gun"].number >= self.scanned)
@@ -143,7 +143,7 @@ class CompressedStation:
         await self.broker_back()
 
     async def broker_back(self) -> None:
-        """Its port may be in use for a moment: a client that dials a free loopback port often enough meets itself there."""
+        """Start it again. The port may be in use for a moment: a client that often dials a free loopback port can meet itself."""
         for _ in range(20):
             try:
                 self.broker.start()
@@ -160,14 +160,14 @@ class CompressedStation:
         await self.quiet()
 
     async def turn_screen(self, then_s: float = 10) -> None:
-        """The screen goes off or on, and the kernel says so; `then_s` pass."""
+        """The screen goes off or on, and the kernel reports it; then `then_s` pass."""
         self._screen_on = not self._screen_on
-        _now_holds(self._screen, "connected\n" if self._screen_on else "disconnected\n")
+        _set_content(self._screen, "connected\n" if self._screen_on else "disconnected\n")
         self.runtime.poller.on_hotplug(HotplugEvent("change", "drm", "/devices/x/drm/card0"))
         await self.pass_s(then_s)
 
     async def ask(self, what: str, *, leave: bool = False) -> None:
-        """A client of the control socket; with `leave` it goes before the answer."""
+        """A client of the control socket; with `leave` it disconnects before the answer."""
 
         def client() -> None:
             try:
@@ -179,12 +179,12 @@ class CompressedStation:
         await asyncio.to_thread(client)
 
     async def bad_message(self, number: int) -> None:
-        """What is no receipt and no command."""
+        """Publish an invalid receipt or command."""
         self.county.publish("receipt" if number % 2 else f"command/nonsense{number}", b"\xff{" * (number % 50))
         await self.quiet()
 
     async def drained(self) -> None:
-        """Until the county has everything; a month's telemetry takes a day and a half behind what is live."""
+        """Wait until the county has everything; a month of telemetry takes a day and a half, behind the live messages."""
         for _ in range(10_000):
             depth = await self.runtime.writer.ask(lambda box: box.depth())
             spilled = await self.runtime.writer.ask(_spilled)
@@ -222,21 +222,21 @@ class CompressedStation:
 
 
 async def _all_threads_of_the_loop() -> None:
-    """The loop's executor makes its threads as they are needed at once: have them from the beginning, so that they count."""
+    """The loop's executor starts threads on demand: start all at the beginning, so that their number stays constant."""
     count = min(32, (os.cpu_count() or 1) + 4)  # concurrent.futures.ThreadPoolExecutor's default
     barrier = threading.Barrier(count, timeout=20)
     await asyncio.gather(*(asyncio.to_thread(barrier.wait) for _ in range(count)))
 
 
 def _in_memory(path: Path, text: str) -> int:
-    """A file that changes without a write to the disk: what this process writes there is the daemon's."""
+    """A file that changes without a write to the disk, so that every disk write of this process is the daemon's."""
     file = os.memfd_create(path.name)
     path.symlink_to(f"/proc/self/fd/{file}")
-    _now_holds(file, text)
+    _set_content(file, text)
     return file
 
 
-def _now_holds(file: int, text: str) -> None:
+def _set_content(file: int, text: str) -> None:
     os.pwrite(file, text.encode(), 0)
     os.ftruncate(file, len(text.encode()))
 

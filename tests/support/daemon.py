@@ -1,10 +1,10 @@
-"""The daemon as it runs on a terminal: the real command in a process of its own, its socket, its file, a gun on a pty.
+"""The daemon as on a terminal: the real command in its own process, with its socket, its outbox file and a gun on a pty.
 
     with Daemon(tmp_path, broker.port, tables=gun.table) as daemon:
         gun.wait_until_opened()
         gun.scan("6901234567892")
 
-and the county's recorder, the real command as well.
+and the county's recorder, also the real command.
 """
 
 import contextlib
@@ -33,13 +33,13 @@ from common.messages import type_of
 NAME = "450225-GXBRS0001B-1"
 COMMANDS = Path(sys.executable).parent
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-# or verdicts depend on the hour
+# so that verdicts do not depend on the hour
 ALWAYS_OPEN = "[opening_hours]\n" + "".join(f'{day} = ["00:00-24:00"]\n' for day in DAYS)
 TERMINAL = '[[device]]\nclass = "terminal"\nid = "main"\nstate_folder = ""\n'
 
 
 class Process:
-    """A command of ours under test: its output in a file, ended by its own pid."""
+    """One of our commands under test: its output goes to a file, it is ended by its own pid."""
 
     def __init__(self, arguments: list[str], log: Path, environment: Mapping[str, str]) -> None:
         self.log_file = log
@@ -59,7 +59,7 @@ class Process:
         return self._process.poll() is None
 
     def end(self, how: signal.Signals, timeout_s: float = 20) -> int:
-        """Send the signal; gives the exit code."""
+        """Send the signal; return the exit code."""
         if self.running:
             self._process.send_signal(how)
         return self.wait(timeout_s)
@@ -74,13 +74,13 @@ class Process:
 
 
 class Daemon:
-    """One terminal: its folder stays, its daemon comes and goes."""
+    """One terminal: its folder stays, its daemon can be started and stopped."""
 
     def __init__(
         self, folder: Path, port: int, *, tables: str = TERMINAL, sections: str = "", broker: str = "",
         environment: Mapping[str, str] | None = None, outbox_folder: Path | None = None, hardware: Path | None = None,
     ) -> None:  # fmt: skip
-        """`hardware`: a folder that the daemon sees as /sys, in a mount namespace of its own."""
+        """`hardware`: a folder that the daemon sees as /sys, in its own mount namespace."""
         self._hardware = hardware
         self.folder = folder / "terminal"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ class Daemon:
         return self._process
 
     def start(self) -> None:
-        """Returns when it answers over its socket."""
+        """Start and wait until it answers over its socket."""
         self.launch()
         until(lambda: self._answers(), lambda: self.process.log, 20)
 
@@ -122,13 +122,13 @@ class Daemon:
         return self._process
 
     def stop(self) -> int:
-        """A clean stop, as systemd does it; gives the exit code."""
+        """A clean stop, as systemd does it; return the exit code."""
         return self.process.end(signal.SIGTERM)
 
     def kill(self) -> None:
         self.process.end(signal.SIGKILL)
 
-    def asked(self, **request: Any) -> dict[str, Any]:
+    def request(self, **request: Any) -> dict[str, Any]:
         """The answer over the socket."""
         for line in send_request(self.socket, request, 20):
             if "error" in line:
@@ -138,43 +138,43 @@ class Daemon:
         raise AssertionError("broke off")
 
     def depth(self) -> dict[str, Any]:
-        return self.asked(ask="outbox")
+        return self.request(ask="outbox")
 
     def device(self, key: str) -> dict[str, Any]:
-        """What the board says of a device; waits until it was looked at."""
+        """The state of a device; waits until it was polled."""
 
-        def looked() -> dict[str, Any] | None:
-            found = [d for d in self.asked(ask="status")["devices"] if f"{d['class']}/{d['id']}" == key]
+        def polled() -> dict[str, Any] | None:
+            found = [d for d in self.request(ask="status")["devices"] if f"{d['class']}/{d['id']}" == key]
             assert found, f"no {key}"
             return found[0] if found[0]["reason"] != "not_looked_at" else None
 
-        return until(looked, lambda: f"{key} is not looked at\n{self.process.log}")
+        return until(polled, lambda: f"{key} was not polled\n{self.process.log}")
 
     def until_connected(self) -> None:
-        until(lambda: self.asked(ask="status")["link"]["up"], lambda: self.process.log)
+        until(lambda: self.request(ask="status")["link"]["up"], lambda: self.process.log)
 
     def rows(self, leaf: str) -> list[dict[str, Any]]:
-        """Rows of its file, in order, receipted or not: read beside the daemon, as the disk has them."""
+        """All rows of its outbox file in order, receipted or not, read directly from the file while the daemon runs."""
         with contextlib.closing(sqlite3.connect(self.outbox_file, timeout=20)) as db:
             found = db.execute("SELECT body FROM entry WHERE leaf = ? ORDER BY id", (leaf,)).fetchall()
         return [msgspec.json.decode(body) for (body,) in found]
 
     def count(self, leaf: str) -> int:
-        """How many rows of that leaf its file has."""
+        """The number of rows of that topic in its outbox file."""
         with contextlib.closing(sqlite3.connect(self.outbox_file, timeout=20)) as db:
             return db.execute("SELECT count(*) FROM entry WHERE leaf = ?", (leaf,)).fetchone()[0]
 
     def _answers(self) -> bool:
         assert self.process.running, f"it ended:\n{self.process.log}"
         try:
-            self.asked(ask="outbox")
+            self.request(ask="outbox")
         except (NoDaemon, ConnectionError):
             return False
         return True
 
 
 class Recorder:
-    """`yinong-center record` beside a broker; its store is read as SQLite."""
+    """`yinong-center record` at a broker; its store is read as SQLite."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.file = folder / "center.db"
@@ -189,7 +189,7 @@ class Recorder:
         self.process.end(signal.SIGTERM)
 
     def rows(self, leaf: str) -> list[dict[str, Any]]:
-        """In the order of the station's numbers."""
+        """Rows in the order of the station's sequence numbers."""
         with contextlib.closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True, timeout=20)) as db:
             found = db.execute("SELECT body FROM entry WHERE leaf = ? ORDER BY outbox, seq", (leaf,)).fetchall()
         return [msgspec.json.decode(body) for (body,) in found]
@@ -198,19 +198,19 @@ class Recorder:
         return [capture["text"] for capture in self.rows("scan")]
 
     def keys(self) -> list[str]:
-        """That terminals told for their parcels."""
-        return [key for (key,) in self._asked("SELECT key FROM export_key ORDER BY first_told")]
+        """The public keys that terminals have reported for their parcels."""
+        return [key for (key,) in self._query("SELECT key FROM export_key ORDER BY first_told")]
 
     def count(self, table: str) -> int:
-        return self._asked(f"SELECT count(*) FROM {table}")[0][0]
+        return self._query(f"SELECT count(*) FROM {table}")[0][0]
 
-    def _asked(self, query: str) -> list[Any]:
+    def _query(self, query: str) -> list[Any]:
         with contextlib.closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True, timeout=20)) as db:
             return db.execute(query).fetchall()
 
 
 class Gun:
-    """A serial gun on a pseudo-terminal: what is written to the master is what the gun sends."""
+    """A serial gun on a pseudo-terminal: the gun sends what is written to the master."""
 
     def __init__(self, id: str = "main") -> None:
         self.master, self._line = pty.openpty()
@@ -224,8 +224,8 @@ class Gun:
         os.close(self.master)
         os.close(self._line)
 
-    def forget(self) -> None:
-        """As an unopened line is: so that the next opening can be waited for; what nobody has read is gone."""
+    def reset(self) -> None:
+        """Reset the line to the unopened state, so that the next opening can be waited for; unread data is discarded."""
         termios.tcflush(self._line, termios.TCIFLUSH)
         modes = termios.tcgetattr(self._line)
         modes[3] |= termios.ICANON
@@ -242,14 +242,14 @@ class Gun:
 
 
 class SystemdSocket:
-    """What systemd would hear of sd_notify(3)."""
+    """The socket at which systemd would receive sd_notify(3)."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "notify"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self.path))
         self._socket.setblocking(False)
-        self.heard: list[str] = []
+        self.received: list[str] = []
 
     def __enter__(self) -> "SystemdSocket":
         return self
@@ -260,28 +260,28 @@ class SystemdSocket:
     def count(self, assignment: str) -> int:
         with contextlib.suppress(BlockingIOError):
             while True:
-                self.heard += self._socket.recv(4096).decode().split("\n")
-        return self.heard.count(assignment)
+                self.received += self._socket.recv(4096).decode().split("\n")
+        return self.received.count(assignment)
 
 
-def until(fits: Callable[[], Any], otherwise: Callable[[], str], timeout_s: float = 20) -> Any:
-    """Wait for a condition; gives what it gave, fails with what `otherwise` says."""
+def until(condition: Callable[[], Any], otherwise: Callable[[], str], timeout_s: float = 20) -> Any:
+    """Wait for a condition and return its value; fail with the text of `otherwise`."""
     end = time.monotonic() + timeout_s
-    while not (found := fits()):
+    while not (found := condition()):
         assert time.monotonic() < end, otherwise()
         time.sleep(0.02)
     return found
 
 
 def keeps_the_contract(county: County) -> None:
-    """Every message of a terminal that was heard: strictly decoded, by its JSON Schema, and without any other field."""
+    """Assert that every received message of a terminal decodes strictly, condition its JSON Schema and has no other field."""
     assert county.heard
-    for heard in county.heard:
-        if heard.leaf == "receipt" or heard.leaf.startswith("command/"):
+    for message in county.heard:
+        if message.leaf == "receipt" or message.leaf.startswith("command/"):
             continue
-        kind = type_of(heard.leaf)
-        assert kind is not None, f"the contract has no topic {heard.leaf}"
-        given = heard.json
-        jsonschema.validate(given, msgspec.json.schema(kind), cls=jsonschema.Draft202012Validator)
-        message = msgspec.json.decode(heard.payload, type=kind, strict=True)
-        assert given.keys() <= msgspec.to_builtins(message).keys(), f"{heard.leaf}: {given}"
+        kind = type_of(message.leaf)
+        assert kind is not None, f"the contract has no topic {message.leaf}"
+        body = message.json
+        jsonschema.validate(body, msgspec.json.schema(kind), cls=jsonschema.Draft202012Validator)
+        decoded = msgspec.json.decode(message.payload, type=kind, strict=True)
+        assert body.keys() <= msgspec.to_builtins(decoded).keys(), f"{message.leaf}: {body}"
