@@ -115,5 +115,5 @@ async def _watchdog(runtime: Runtime) -> None:
     interval_s = watchdog_interval_s() or 60.0
     while True:
         await asyncio.sleep(interval_s)
-        await runtime.writer.ask(lambda box: box.id)  # a hung disk is a hung agent
+        await runtime.writer.run_in_thread(lambda box: box.id)  # a hung disk is a hung agent
         notify("WATCHDOG=1", f"STATUS={runtime.status_line()}")

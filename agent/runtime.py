@@ -20,16 +20,15 @@ from agent.devices.debounce import Debounced
 from agent.devices.poller import Poller
 from agent.devices.state import ConfirmedReadings, DeviceState, DeviceStates
 from agent.devices.watched import WatchedDevice
-from agent.host.card_key import NoKey, card_key
+from agent.host.keys import CardKeyError, card_key
 from agent.host.log import logged_bytes
-from agent.host.write_budget import MARK as FLASH
-from agent.host.write_budget import Flash, Kept
+from agent.host.write_budget import STATE_KEY as FLASH
+from agent.host.write_budget import BudgetState, WriteBudget
 from agent.journal.clock_watch import ClockWatch
 from agent.journal.journal import JournalWriter, forget_device_states, section_hashes
 from agent.journal.last_alive import LastAliveFile, path_for
-from agent.outbox.disk_watch import RoomWatch
-from agent.outbox.marks import read_state
-from agent.outbox.outbox import Outbox
+from agent.outbox.disk_watch import DiskWatch
+from agent.outbox.outbox import Outbox, load_state
 from agent.outbox.rows import OutboxFull
 from agent.outbox.writer import Writer
 from agent.reports.outages import OutageLog
@@ -68,16 +67,16 @@ class Runtime:
         if outbox.opening.kind == "other_hardware":
             forget_device_states(outbox)
         self.writer = Writer(outbox)
-        self.room = RoomWatch(self.writer, clock)
+        self.room = DiskWatch(self.writer, clock)
         budget = self.settings.outbox.flash_budget_mb_day * 1_000_000
-        self.flash = Flash(clock, budget, read_state(outbox, FLASH, Kept), root=root, logged=logged_bytes)
-        self.writer.beside = self.flash.marks
+        self.flash = WriteBudget(clock, budget, load_state(outbox, FLASH, BudgetState), root=root, logged=logged_bytes)
+        self.writer.extra_state = self.flash.state
         self.device_states = DeviceStates()
         self.journal = JournalWriter(self.writer, clock, self.run_id, version, root)
         self._last_alive = _last_alive_file(outbox.path)
         self._clock_watch = ClockWatch(
             clock, self.run_id, self._last_alive, lambda: self.link.state.up, self.journal.record, self._on_clock_synced,
-            budget_spent=lambda: self.flash.met,
+            budget_spent=lambda: self.flash.spent,
         )  # fmt: skip
         station, key = self.settings.terminal.key, _card_key(outbox.path)
         cards = CardActions(
@@ -90,11 +89,11 @@ class Runtime:
         self.captures = Captures(guns, root, clock, self.writer, cards, feedback)
         self.poller = Poller(
             _watched_devices(loaded, outbox), root, clock, self.writer, self.device_states, self._verdicts,
-            self.settings.profile.value, self._on_plug, budget_spent=lambda: self.flash.met,
+            self.settings.profile.value, self._on_plug, budget_spent=lambda: self.flash.spent,
         )  # fmt: skip
         self._outages = OutageLog(
             clock, self.journal.record, lambda: self.poller.poll_now(self._line_keys()),
-            None if self.settings.broker.loopback else self._line, budget_spent=lambda: self.flash.met,
+            None if self.settings.broker.loopback else self._line, budget_spent=lambda: self.flash.spent,
         )  # fmt: skip
         self._export = ExportRequests(outbox.path, self.settings.terminal, clock, self.writer)
         self._presence = Presence(
@@ -111,7 +110,7 @@ class Runtime:
             self.writer, self.link, clock, broker_is_enough=self.settings.delivery.acknowledge == "broker",
             pace=Pace(self.settings.delivery.backlog_kbit_s * 125), refused=self._note_refused,
         )  # fmt: skip
-        self.writer.committed = self.delivery.on_rows
+        self.writer.on_commit = self.delivery.on_rows
         limits = Limits(self.settings.outbox.archive_days, self.settings.outbox.telemetry_max_mb << 20)
         self.reports = Reports(self.device_states, self.writer, self.link, clock, self.run_id, limits, self.flash, root)
         running = Parts(
@@ -171,7 +170,7 @@ class Runtime:
         return words[self.room.level] + waits
 
     async def note_stop(self) -> None:
-        self.writer.beside = lambda: self.flash.marks(now=True)
+        self.writer.extra_state = lambda: self.flash.state(now=True)
         await self.journal.end()
         await self._clock_watch.final_mark()
 
@@ -256,7 +255,7 @@ def _card_key(outbox: Path) -> bytes | None:
     """None where it cannot be read: the daemon runs, and control cards do nothing."""
     try:
         return card_key(outbox)
-    except NoKey as error:
+    except CardKeyError as error:
         log.error("%s", error)
         return None
 
@@ -269,7 +268,7 @@ def _camera(loaded: Loaded) -> str:
 def _watched_devices(loaded: Loaded, outbox: Outbox) -> list[WatchedDevice]:
     watches: list[WatchedDevice] = []
     for kind, driver in loaded.devices:
-        debounced = read_state(outbox, f"judged:{kind.name}/{driver.id}", Debounced)
+        debounced = load_state(outbox, f"judged:{kind.name}/{driver.id}", Debounced)
         watches.append(WatchedDevice(kind, driver.id, driver, debounced))
     for kind, id, reason in loaded.disabled:
         watches.append(WatchedDevice(kind, id, None, None, Reading(condition=Condition.UNKNOWN, reason=reason)))

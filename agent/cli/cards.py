@@ -13,7 +13,7 @@ import segno
 from agent.cli.output import Terms
 from agent.configuration.settings import Settings, load
 from agent.control.socket import NoDaemon, send_request
-from agent.host.card_key import card_key
+from agent.host.keys import card_key
 from common.clock import SystemClock
 from common.codes.control_cards import ACTIONS, WITH_VALUE, Card, card_text
 from drivers.reading import YinongError

@@ -16,9 +16,9 @@ from agent.cli.output import Terms, print_json
 from agent.configuration.settings import load
 from agent.control.export import TERMINAL
 from agent.control.socket import Line, NoDaemon, send_request
-from agent.host.keys import PRIVATE, sign, told_key
+from agent.host.keys import PRIVATE, public_key, sign
 from agent.outbox.opening import read_only
-from agent.outbox.packing import Begun, Unsealed, pieces
+from agent.outbox.packing import ParcelHeader, SealPoint, pieces
 from common.clock import SystemClock
 from common.parcel import BadParcel, Seal, key_digits
 from common.station import Terminal
@@ -51,7 +51,7 @@ class Source(NamedTuple):
     """What is to be written: each parcel's beginning, then its bytes."""
 
     key: str
-    pieces: Iterator[Begun | bytes]
+    pieces: Iterator[ParcelHeader | bytes]
 
 
 def export(
@@ -59,7 +59,7 @@ def export(
 ) -> int:
     """0 also where nothing waits. Nothing at the terminal counts as delivered by it: only the county's receipt does that."""
     folder = to or _find_stick(say)
-    strange = outbox is not None and told_key(outbox) is None
+    strange = outbox is not None and public_key(outbox) is None
     if outbox is not None:
         source = _from_file(outbox, Terminal.parse(terminal) if terminal else None)
     else:
@@ -98,20 +98,20 @@ def _find_stick(say: Terms) -> Path:
     raise YinongError(say(zh, "no stick found: plug one in and try again, or give --to FOLDER"))
 
 
-def _parcels(stream: Iterator[Begun | bytes]) -> Iterator[tuple[Begun, Iterator[bytes]]]:
+def _parcels(stream: Iterator[ParcelHeader | bytes]) -> Iterator[tuple[ParcelHeader, Iterator[bytes]]]:
     number = 0
 
-    def which(piece: Begun | bytes) -> int:
+    def which(piece: ParcelHeader | bytes) -> int:
         nonlocal number
-        number += isinstance(piece, Begun)
+        number += isinstance(piece, ParcelHeader)
         return number
 
     for _, group in groupby(stream, which):
         data = cast(Iterator[bytes], group)  # after the first
-        yield cast(Begun, next(data)), data
+        yield cast(ParcelHeader, next(data)), data
 
 
-def _write_parcel(say: Terms, folder: Path, key: str, begun: Begun, data: Iterator[bytes]) -> WrittenParcel:
+def _write_parcel(say: Terms, folder: Path, key: str, begun: ParcelHeader, data: Iterator[bytes]) -> WrittenParcel:
     path, was_there = folder / begun.name, False
     try:
         was_there = stick.content_of(path) == (key, begun.content)
@@ -132,10 +132,10 @@ def _from_daemon(say: Terms, socket: Path) -> Source | None:
     except StopIteration:
         raise YinongError(_broke_off(say)) from None
 
-    def stream() -> Iterator[Begun | bytes]:
+    def stream() -> Iterator[ParcelHeader | bytes]:
         for line in lines:
             if "parcel" in _checked(line):
-                yield Begun(**line["parcel"])
+                yield ParcelHeader(**line["parcel"])
             elif "bytes" in line:
                 yield base64.b64decode(line["bytes"])
             elif "answer" in line:
@@ -165,7 +165,7 @@ def _from_configured(say: Terms, config: Path) -> Source:
 def _from_file(outbox: Path, terminal: Terminal | None) -> Source:
     """From the file, which is only read; `terminal` None: as the file says."""
     with read_only(outbox) as box:
-        said = box.mark(TERMINAL)
+        said = box.state(TERMINAL)
     if terminal is None and said is None:
         raise YinongError(
             f"{outbox} 没有写明是哪个终端的:请加 --terminal 450225-GXBRS0001B-1 / "
@@ -175,10 +175,10 @@ def _from_file(outbox: Path, terminal: Terminal | None) -> Source:
 
     key = sign(outbox, None).key
 
-    def stream() -> Iterator[Begun | bytes]:
+    def stream() -> Iterator[ParcelHeader | bytes]:
         with read_only(outbox) as box:
             for piece in pieces(box, who, key, SystemClock()):
-                if isinstance(piece, Unsealed):
+                if isinstance(piece, SealPoint):
                     signed = sign(outbox, piece.digest)
                     yield Seal(signed.key, piece.digest, signed.signature).encoded()
                 elif piece:

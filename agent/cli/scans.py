@@ -16,7 +16,7 @@ import msgspec
 from agent.cli.output import Terms, print_json
 from agent.configuration.settings import Settings, load
 from agent.control.socket import NoDaemon, send_request
-from agent.outbox.archive import Kept, Walk, Wanted
+from agent.outbox.archive import CaptureQuery, CaptureReader, StoredCapture
 from agent.outbox.opening import read_only
 from common.clock import SystemClock
 from common.codes.control_cards import STEPS
@@ -30,12 +30,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def capture_query(say: Terms, gun: str | None, since: str | None, limit: int | None) -> Wanted:
+def capture_query(say: Terms, gun: str | None, since: str | None, limit: int | None) -> CaptureQuery:
     """`since` is a day, a day with time (of this machine's zone unless it has an offset), or an age: 90m, 12h, 7d."""
-    return Wanted(gun=gun, since=_since(say, since) if since else None, limit=limit)
+    return CaptureQuery(gun=gun, since=_since(say, since) if since else None, limit=limit)
 
 
-def list_scans(say: Terms, config: Path, socket: Path, wanted: Wanted, *, as_json: bool) -> int:
+def list_scans(say: Terms, config: Path, socket: Path, wanted: CaptureQuery, *, as_json: bool) -> int:
     """The newest last."""
     kept = _stored(say, config, socket, wanted)
     if as_json:
@@ -72,7 +72,7 @@ def resend(say: Terms, socket: Path, first: int, last: int, outbox: str) -> int:
     raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
 
 
-def export(say: Terms, config: Path, socket: Path, wanted: Wanted, form: Format, file: Path) -> int:
+def export(say: Terms, config: Path, socket: Path, wanted: CaptureQuery, form: Format, file: Path) -> int:
     """Write captures to a file (`-`: standard output), oldest first; what is left out is said on stderr."""
     settings = load(config).settings
     if settings is None:
@@ -90,7 +90,7 @@ def export(say: Terms, config: Path, socket: Path, wanted: Wanted, form: Format,
     return 0
 
 
-def scan_json(kept: Kept) -> dict[str, Any]:
+def scan_json(kept: StoredCapture) -> dict[str, Any]:
     """A capture in the documented form: as committed, with `state`, `voided` and `scanned_at` (null: no clock knew it)."""
     at = kept.scanned_at
     return {
@@ -101,7 +101,7 @@ def scan_json(kept: Kept) -> dict[str, Any]:
     }
 
 
-def _stored(say: Terms, config: Path, socket: Path, wanted: Wanted) -> list[Kept]:
+def _stored(say: Terms, config: Path, socket: Path, wanted: CaptureQuery) -> list[StoredCapture]:
     """From the daemon; where none runs from the file, which is only read. Oldest first."""
     try:
         kept = list(_from_daemon(say, socket, wanted))
@@ -109,19 +109,19 @@ def _stored(say: Terms, config: Path, socket: Path, wanted: Wanted) -> list[Kept
         settings = load(config).settings
         if settings is None:
             raise YinongError(say(f"{config} 不可用", f"{config} cannot be used")) from None
-        walk = Walk(wanted)
+        walk = CaptureReader(wanted)
         with read_only(Path(settings.outbox.path)) as box:
             kept = list(walk.all(box))
         _report_unreadable(say, walk.unreadable)
     return kept[::-1]
 
 
-def _from_daemon(say: Terms, socket: Path, wanted: Wanted) -> Iterator[Kept]:
+def _from_daemon(say: Terms, socket: Path, wanted: CaptureQuery) -> Iterator[StoredCapture]:
     for line in send_request(socket, {"ask": "scans", "wanted": msgspec.to_builtins(wanted)}, 60):
         if "error" in line:
             raise YinongError(line["error"])
         if "scan" in line:
-            yield msgspec.convert(line["scan"], Kept)
+            yield msgspec.convert(line["scan"], StoredCapture)
         if "answer" in line:
             _report_unreadable(say, line["answer"]["unreadable"])
             return
@@ -133,7 +133,7 @@ def _report_unreadable(say: Terms, number: int) -> None:
         print(say(f"{number} 条记录读不出", f"{number} records cannot be read"), file=sys.stderr)
 
 
-def _line(say: Terms, kept: Kept) -> str:
+def _line(say: Terms, kept: StoredCapture) -> str:
     capture = kept.capture
     at = kept.scanned_at.strftime("%Y-%m-%d %H:%M:%S") if kept.scanned_at else say("时间未知", "time unknown")
     step = STEPS.get(capture.context.get("step", ""))
@@ -148,7 +148,7 @@ def _line(say: Terms, kept: Kept) -> str:
     )
 
 
-def _epcis(say: Terms, settings: Settings, kept: list[Kept]) -> str:
+def _epcis(say: Terms, settings: Settings, kept: list[StoredCapture]) -> str:
     from common.codes.epcis import Scanned
     from common.codes.epcis import export as exported
 
@@ -164,7 +164,7 @@ def _epcis(say: Terms, settings: Settings, kept: list[Kept]) -> str:
     return _json_text(result.document)
 
 
-def _csv(kept: list[Kept]) -> str:
+def _csv(kept: list[StoredCapture]) -> str:
     """With a byte order mark, so that spreadsheets see UTF-8; import the columns as text, or they lose digits.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it: `raw` has the exact bytes.

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from agent.control.socket import Line, RequestHandler
-from agent.host.keys import Signed, told_key
-from agent.outbox import carried
+from agent.host.keys import Signed, public_key
+from agent.outbox import sent
 from agent.outbox.writer import Writer
 from common.clock import Clock
 from common.station import Terminal
@@ -27,12 +27,12 @@ class ExportRequests:
 
     def __init__(self, outbox: Path, terminal: Terminal, clock: Clock, writer: Writer) -> None:
         self._outbox, self._terminal, self._clock, self._writer = outbox, terminal, clock, writer
-        self.key = told_key(outbox)
+        self.key = public_key(outbox)
 
     async def begin(self) -> bool:
         """The file says whose it is, and there is a key; True where the key is new. Raises YinongError, sqlite3.Error."""
         name = self._terminal.name.encode()
-        if await self._writer.ask(lambda box: box.mark(TERMINAL)) != name:
+        if await self._writer.run_in_thread(lambda box: box.state(TERMINAL)) != name:
             await self._writer.commit([], {TERMINAL: name})
         return self.key is None and bool(await self._signed(None))
 
@@ -40,21 +40,23 @@ class ExportRequests:
         return {"export": self._export}
 
     async def _export(self, _asked: Line) -> AsyncIterator[Line]:
-        from agent.outbox.packing import Begun, Unsealed, pieces  # 0.3 MB that few terminals ever need
+        from agent.outbox.packing import ParcelHeader, SealPoint, pieces  # 0.3 MB that few terminals ever need
         from common.parcel import Seal
 
         key = (await self._signed(None)).key
         yield {"key": key}
-        walk = await self._writer.ask(lambda box: pieces(box, self._terminal, key, self._clock))
+        walk = await self._writer.run_in_thread(lambda box: pieces(box, self._terminal, key, self._clock))
         parcels = 0
-        while (piece := await self._writer.ask(lambda _box: next(walk, None))) is not None:
-            if isinstance(piece, Begun):
+        while (piece := await self._writer.run_in_thread(lambda _box: next(walk, None))) is not None:
+            if isinstance(piece, ParcelHeader):
                 parcels += 1
                 yield {"parcel": piece._asdict()}
-            elif isinstance(piece, Unsealed):
+            elif isinstance(piece, SealPoint):
                 signed = await self._signed(piece.digest)
                 spans = tuple((span.outbox, span.first, span.last) for span in piece.spans)
-                await self._writer.ask(lambda box, at=piece.digest, spans=spans: carried.note(box, at, spans))
+                await self._writer.run_in_thread(
+                    lambda box, at=piece.digest, spans=spans: sent.note_parcel(box, at, spans)
+                )
                 yield _bytes_line(Seal(signed.key, piece.digest, signed.signature).encoded())
             elif piece:
                 yield _bytes_line(piece)

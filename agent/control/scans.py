@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from agent.control.socket import Line, RequestHandler
-from agent.outbox.archive import STEP, Walk, Wanted, count_captures, resend_mark
+from agent.outbox.archive import STEP, CaptureQuery, CaptureReader, count_captures, replay_state
 from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
 from agent.scans.captures import Captures
@@ -48,18 +48,18 @@ class ScanRequests:
 
     async def _kept(self, asked: Line) -> AsyncIterator[Line]:
         """Newest first: the answer is never held in memory whole."""
-        walk = Walk(_converted(asked.get("wanted", {}), Wanted))
+        walk = CaptureReader(_converted(asked.get("wanted", {}), CaptureQuery))
         while not walk.done:
-            for kept in await self._writer.ask(walk.step):
+            for kept in await self._writer.run_in_thread(walk.step):
                 yield {"scan": msgspec.to_builtins(kept)}
-        yield {"answer": {"given": walk.given, "unreadable": walk.unreadable}}
+        yield {"answer": {"given": walk.returned, "unreadable": walk.unreadable}}
 
     async def _resend(self, asked: Line) -> AsyncIterator[Line]:
         """Mark a range; delivery sends it behind the backlog, also after a restart."""
         wanted = _converted(asked.get("range"), Resend)
-        outbox = wanted.outbox or await self._writer.ask(lambda box: box.id)
-        first = await self._writer.ask(lambda box: box.place(outbox, wanted.first))
-        last = await self._writer.ask(lambda box: box.place(outbox, wanted.last))
+        outbox = wanted.outbox or await self._writer.run_in_thread(lambda box: box.id)
+        first = await self._writer.run_in_thread(lambda box: box.rowid(outbox, wanted.first))
+        last = await self._writer.run_in_thread(lambda box: box.rowid(outbox, wanted.last))
         if not first or not last or first > last:
             raise YinongError(
                 f"记录编号 {outbox} 里没有 {wanted.first} 到 {wanted.last} 这一段 / "
@@ -68,12 +68,12 @@ class ScanRequests:
         captures = 0
         for at in range(first, last + 1, STEP):
             end = min(last, at + STEP - 1)
-            captures += await self._writer.ask(lambda box, at=at, end=end: count_captures(box, at, end))
+            captures += await self._writer.run_in_thread(lambda box, at=at, end=end: count_captures(box, at, end))
         if captures:
             entry = journal(
                 self._clock, "resend_asked", outbox=outbox, first=wanted.first, last=wanted.last, captures=captures
             )
-            await self._writer.commit([entry], resend_mark(first, last))
+            await self._writer.commit([entry], replay_state(first, last))
             self._delivery.send_asked()
         yield {"answer": {"outbox": outbox, "first": wanted.first, "last": wanted.last, "captures": captures}}
 

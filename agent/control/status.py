@@ -14,7 +14,7 @@ from agent.devices.discovery import find_devices
 from agent.devices.poller import Poller
 from agent.devices.state import DeviceStates, device_json
 from agent.host.log import recent_lines
-from agent.host.write_budget import Flash
+from agent.host.write_budget import WriteBudget
 from agent.outbox.writer import Writer
 from agent.reports.telemetry import Reports
 from agent.uplink.delivery import Delivery
@@ -41,7 +41,7 @@ class Parts(NamedTuple):
     device_states: DeviceStates
     poller: Poller
     reports: Reports
-    flash: Flash
+    flash: WriteBudget
 
 
 class StatusRequests:
@@ -75,14 +75,14 @@ class StatusRequests:
 
     async def _status_now(self, lang: Lang) -> dict[str, Any]:
         parts = self._parts
-        depth = await parts.writer.ask(lambda box: box.depth())
+        depth = await parts.writer.run_in_thread(lambda box: box.depth())
         return {
             "station": station_json(parts.settings.terminal),
             "version": parts.version,
             "link": self._link_now(lang),
             "heartbeat": msgspec.to_builtins(await parts.reports.heartbeat()),
             "outbox": depth._asdict(),
-            "flash": parts.flash.shown(),
+            "flash": parts.flash.status(),
             "devices": [device_json(seen, lang) for seen in parts.device_states.devices.values()],
         }
 
@@ -113,7 +113,7 @@ class StatusRequests:
         return check_report(parts.settings.terminal, seen, items, lang)
 
     async def _outbox(self, _asked: Line) -> AsyncIterator[Line]:
-        yield {"answer": (await self._parts.writer.ask(lambda box: box.depth()))._asdict()}
+        yield {"answer": (await self._parts.writer.run_in_thread(lambda box: box.depth()))._asdict()}
 
     async def _measure(self, asked: Line) -> AsyncIterator[Line]:
         yield {"answer": await self._measure_now(_lang(asked))}

@@ -24,9 +24,8 @@ from agent.devices.watched import (
     bounded_measurement,
     bounded_poll,
 )
-from agent.outbox.marks import read_state
-from agent.outbox.outbox import Draft, OutboxFull
-from agent.outbox.stamps import draft, placed
+from agent.outbox.outbox import Draft, OutboxFull, load_state
+from agent.outbox.stamps import draft, sequenced
 from agent.outbox.writer import Writer
 from common.clock import Clock, first_of, rfc3339
 from common.messages import Device, Item, Standard
@@ -107,8 +106,8 @@ class Poller:
         """Resume measurements from before a restart if their age is known: in the same boot, or by a trusted clock."""
         for device in self._devices.values():
             if isinstance(device.driver, Measurer):
-                stored = await self._writer.ask(
-                    lambda box, key=device.key: read_state(box, f"measured:{key}", StoredMeasurement)
+                stored = await self._writer.run_in_thread(
+                    lambda box, key=device.key: load_state(box, f"measured:{key}", StoredMeasurement)
                 )
                 age_s = stored.age_s(self._clock) if stored else None
                 if stored is not None and age_s is not None:
@@ -239,12 +238,12 @@ class Poller:
     def _device_message(self, device: WatchedDevice, debounced: Debounced) -> Draft:
         reading = debounced.confirmed
         message = Device(
-            **placed(self._clock), device_class=device.kind.name, id=device.id, condition=reading.condition,
+            **sequenced(self._clock), device_class=device.kind.name, id=device.id, condition=reading.condition,
             reason=reading.reason.code, params=reading.reason.params, measures=reading.measures,
             evidence=reading.evidence, previous=debounced.previous, flaps=debounced.flaps,
         )  # fmt: skip
         return draft(self._clock, f"device/{device.key}", message, retained=True)
 
     def _standard_message(self, items: tuple[Item, ...]) -> Draft:
-        message = Standard(**placed(self._clock), profile=self._profile, items=items)
+        message = Standard(**sequenced(self._clock), profile=self._profile, items=items)
         return draft(self._clock, "standard", message, retained=True)

@@ -10,17 +10,21 @@ import os
 import re
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.host.beside import put_beside
 from drivers.reading import YinongError
 
-PRIVATE, PUBLIC = "export.key", "export.pub"
+CARD_KEY, PRIVATE, PUBLIC = "cards.key", "export.key", "export.pub"
 KEY_BYTES = 32
 
 
-class NoExportKey(YinongError):  # noqa: N818
+class CardKeyError(YinongError):
+    """The key cannot be read or made, or others can read it."""
+
+
+class ExportKeyError(YinongError):
     """The key cannot be read or made, or others can read it."""
 
 
@@ -31,7 +35,31 @@ class Signed(NamedTuple):
     signature: str
 
 
-def told_key(outbox: Path) -> str | None:
+def card_key(outbox: Path) -> bytes:
+    """The key beside this outbox file, made where there is none. Raises CardKeyError."""
+    path = outbox.with_name(CARD_KEY)
+    try:
+        if not path.exists():
+            write_private(path, os.urandom(KEY_BYTES), 0o600)
+        mode = stat.S_IMODE(path.stat().st_mode)
+        key = path.read_bytes()
+    except OSError as error:
+        raise CardKeyError(
+            f"控制卡密钥 {path} 读不了:{error.strerror} / the key of the control cards cannot be read: {error.strerror}"
+        ) from error
+    if mode & 0o077:
+        raise CardKeyError(
+            f"别人也能读 {path}(权限 {mode:04o}):请删除它,再重新打印控制卡 / "
+            f"others can read {path} (mode {mode:04o}): remove it and print the cards anew"
+        )
+    if len(key) != KEY_BYTES:
+        raise CardKeyError(
+            f"{path} 已损坏:请删除它,再重新打印控制卡 / {path} is damaged: remove it and print the cards anew"
+        )
+    return key
+
+
+def public_key(outbox: Path) -> str | None:
     """The public key beside this outbox file, in hex; None where there is none yet."""
     try:
         text = outbox.with_name(PUBLIC).read_text("ascii").strip()
@@ -43,7 +71,7 @@ def told_key(outbox: Path) -> str | None:
 def sign(outbox: Path, digest: str | None) -> Signed:
     """Sign a parcel's digest (none: only see that there is a key) with this outbox's key, made where there is none.
 
-    Raises NoExportKey.
+    Raises ExportKeyError.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -52,31 +80,61 @@ def sign(outbox: Path, digest: str | None) -> Signed:
     path = outbox.with_name(PRIVATE)
     try:
         if not path.exists():
-            put_beside(path, os.urandom(KEY_BYTES), 0o600)
+            write_private(path, os.urandom(KEY_BYTES), 0o600)
         mode, secret = stat.S_IMODE(path.stat().st_mode), path.read_bytes()
         if mode & 0o077:
-            raise NoExportKey(
+            raise ExportKeyError(
                 f"别人也能读 {path}(权限 {mode:04o}):请删除它,会另做一把 / "
                 f"others can read {path} (mode {mode:04o}): remove it, another one will be made"
             )
         if len(secret) != KEY_BYTES:
-            raise NoExportKey(f"{path} 已损坏:请删除它,会另做一把 / {path} is damaged: remove it, another will be made")
+            raise ExportKeyError(
+                f"{path} 已损坏:请删除它,会另做一把 / {path} is damaged: remove it, another will be made"
+            )
         private = Ed25519PrivateKey.from_private_bytes(secret)
         key = private.public_key().public_bytes_raw().hex()
-        if told_key(outbox) != key:
+        if public_key(outbox) != key:
             outbox.with_name(PUBLIC).unlink(missing_ok=True)
-            put_beside(outbox.with_name(PUBLIC), f"{key}\n".encode(), 0o644)
+            write_private(outbox.with_name(PUBLIC), f"{key}\n".encode(), 0o644)
     except OSError as error:
-        raise NoExportKey(
+        raise ExportKeyError(
             f"数据包密钥 {path} 不可用:{error.strerror} / the key of parcels cannot be used: {error.strerror}"
         ) from error
     return Signed(key, private.sign(signed_text(digest)).hex() if digest else "")
+
+
+def write_private(path: Path, content: bytes, mode: int) -> None:
+    """Make the file, fsynced; made by root it is given to the owner of the folder, which is the daemon's user.
+
+    Where somebody was quicker his file stays. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.urandom(4).hex()}.new")
+    try:
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            os.write(fd, content)
+            folder = path.parent.stat()
+            if os.geteuid() == 0:
+                os.fchown(fd, folder.st_uid, folder.st_gid)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        with suppress(FileExistsError):
+            os.link(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+    folder_fd = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder_fd)
+    finally:
+        os.close(folder_fd)
 
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
     try:
         print(json.dumps(sign(Path(asked["outbox"]), asked.get("digest"))._asdict()))
-    except NoExportKey as failure:
+    except ExportKeyError as failure:
         print(failure, file=sys.stderr)
         sys.exit(1)

@@ -9,7 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-KEPT_LINES = 200
+RECENT_LINES = 200
 HOUR_MS = 3_600_000
 SAME_AN_HOUR = 10  # of one message: its text before the parameters are put in
 LINES_AN_HOUR = 120  # of all messages
@@ -21,7 +21,7 @@ class _Recent(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self.lines: deque[str] = deque(maxlen=RECENT_LINES)
         self.bytes = 0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -30,42 +30,42 @@ class _Recent(logging.Handler):
         self.lines.append(line[:500])
 
 
-class Bounded(logging.Handler):
+class RateLimitedHandler(logging.Handler):
     """Hands on to the other handlers what is within the bounds; `mono_ms` is the clock's."""
 
     def __init__(self, mono_ms: Callable[[], int], *others: logging.Handler) -> None:
         super().__init__()
         self._mono_ms, self._others = mono_ms, others
         self._hour_began_ms = mono_ms()
-        self._said: dict[str, int] = {}
-        self._held: dict[str, int] = {}
+        self._passed: dict[str, int] = {}
+        self._suppressed: dict[str, int] = {}
         self._lines = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         self.turn_hour()
         message = f"{record.name}: {record.msg}"
-        if message not in self._said and len(self._said) >= MESSAGES_KNOWN:
+        if message not in self._passed and len(self._passed) >= MESSAGES_KNOWN:
             message = "…"
-        said = self._said.setdefault(message, 0)
+        said = self._passed.setdefault(message, 0)
         if said < SAME_AN_HOUR and self._lines < LINES_AN_HOUR:
-            self._said[message] = said + 1
+            self._passed[message] = said + 1
             self._lines += 1
-            self._hand_on(record if said == 0 else _without_traceback(record))
+            self._forward(record if said == 0 else _without_traceback(record))
         else:
-            self._held[message] = self._held.get(message, 0) + 1
+            self._suppressed[message] = self._suppressed.get(message, 0) + 1
 
     def turn_hour(self) -> None:
         """Where the hour is over, tell how often what was held back."""
         now_ms = self._mono_ms()
         if now_ms - self._hour_began_ms < HOUR_MS:
             return
-        held = self._held
-        self._hour_began_ms, self._lines, self._said, self._held = now_ms, 0, {}, {}
+        held = self._suppressed
+        self._hour_began_ms, self._lines, self._passed, self._suppressed = now_ms, 0, {}, {}
         for message, count in held.items():
             told = logging.LogRecord(__name__, logging.WARNING, "", 0, "held back %d times: %s", (count, message), None)
-            self._hand_on(told)
+            self._forward(told)
 
-    def _hand_on(self, record: logging.LogRecord) -> None:
+    def _forward(self, record: logging.LogRecord) -> None:
         for handler in self._others:
             if record.levelno >= handler.level:
                 handler.handle(record)
@@ -83,7 +83,7 @@ def _without_traceback(record: logging.LogRecord) -> logging.LogRecord:
 
 
 _recent = _Recent()
-_bounded: Bounded | None = None
+_bounded: RateLimitedHandler | None = None
 
 
 def start_logging(level: str, mono_ms: Callable[[], int]) -> None:
@@ -92,7 +92,7 @@ def start_logging(level: str, mono_ms: Callable[[], int]) -> None:
     stderr = logging.StreamHandler()
     for handler in (stderr, _recent):
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    _bounded = Bounded(mono_ms, stderr, _recent)
+    _bounded = RateLimitedHandler(mono_ms, stderr, _recent)
     logging.basicConfig(level=level.upper(), handlers=[_bounded], force=True)
 
 

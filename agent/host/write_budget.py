@@ -16,15 +16,15 @@ import msgspec
 
 from common.clock import Clock
 
-MARK = "flash"
+STATE_KEY = "flash"
 DAY_MS = 24 * 3_600_000
-LOOK_S = 60
+UPDATE_S = 60
 DAYS_KEPT = 7
-MARK_BYTES = 64 << 10  # so much may be forgotten by a power cut
-MARK_MS = 3_600_000
+SAVE_BYTES = 64 << 10  # so much may be forgotten by a power cut
+SAVE_MS = 3_600_000
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class BudgetState(msgspec.Struct, frozen=True, kw_only=True):
     """The meter as its mark keeps it."""
 
     boot: str
@@ -35,31 +35,31 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     before: tuple[int, ...] = ()  # bytes of the days before, newest first
 
 
-class Note(Protocol):
+class RecordOther(Protocol):
     """Writes an entry into the journal."""
 
     def __call__(self, event: str, /, **details: object) -> Awaitable[None]: ...
 
 
-class Flash:
+class WriteBudget:
     """The meter and its budget. `watch` belongs into the daemon's task group; `marks` go along with commits."""
 
     def __init__(
-        self, clock: Clock, budget_bytes: int, kept: Kept | None, *, root: Path = Path("/"),
+        self, clock: Clock, budget_bytes: int, saved: BudgetState | None, *, root: Path = Path("/"),
         logged: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
         self._clock, self._budget = clock, budget_bytes
         self._file, self._logged = root / "proc/self/io", logged
-        self._began_mono_ms = _began(clock, kept)
-        self._day_bytes = kept.day_bytes if kept else 0
-        self._before = kept.before if kept else ()
-        self._told = kept.told if kept else False
+        self._began_mono_ms = _began(clock, saved)
+        self._day_bytes = saved.day_bytes if saved else 0
+        self._days_before = saved.before if saved else ()
+        self._reported = saved.told if saved else False
         self._seen = 0  # of this process's own count: what it wrote before the first look counts too
-        self._marked: tuple[int, int] | None = None  # bytes and time of the last mark
+        self._last_saved: tuple[int, int] | None = None  # bytes and time of the last mark
         self.metered = True  # whether the kernel lets us count
 
     @property
-    def met(self) -> bool:
+    def spent(self) -> bool:
         """Whether the day's budget is spent, as of the last look."""
         return self._day_bytes >= self._budget
 
@@ -68,26 +68,26 @@ class Flash:
         """Of this day so far, as of the last look; None where it cannot be counted."""
         return self._day_bytes if self.metered else None
 
-    def shown(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """For the status."""
         return {
             "day_bytes": self.day_bytes,
             "day_s": (self._clock.mono_ms() - self._began_mono_ms) // 1000,
             "budget_bytes": self._budget,
-            "met": self.met,
-            "days_before": list(self._before),
+            "met": self.spent,
+            "days_before": list(self._days_before),
         }
 
-    async def watch(self, note: Note) -> None:
+    async def watch(self, note: RecordOther) -> None:
         """Until cancelled. `note` is told once a day that the budget is met."""
         while True:
-            self.look()
-            if self.met and not self._told:
-                self._told = True
+            self.update()
+            if self.spent and not self._reported:
+                self._reported = True
                 await note("flash_budget_met", day_bytes=self._day_bytes, budget_bytes=self._budget)
-            await self._clock.sleep(LOOK_S)
+            await self._clock.sleep(UPDATE_S)
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Count what was written since the last look."""
         written = _written(self._file)
         self.metered = written is not None
@@ -97,29 +97,29 @@ class Flash:
             self._day_bytes += max(0, written - self._seen)
             self._seen = max(self._seen, written)
 
-    def marks(self, *, now: bool = False) -> Mapping[str, bytes]:
+    def state(self, *, now: bool = False) -> Mapping[str, bytes]:
         """The meter's mark where it is due (or `now`, at a stop): for a transaction that is made anyway."""
-        self.look()
+        self.update()
         mono_ms = self._clock.mono_ms()
-        if self._marked is not None and not now:
-            bytes_then, then_ms = self._marked
-            if 0 <= self._day_bytes - bytes_then < MARK_BYTES and mono_ms - then_ms < MARK_MS:
+        if self._last_saved is not None and not now:
+            bytes_then, then_ms = self._last_saved
+            if 0 <= self._day_bytes - bytes_then < SAVE_BYTES and mono_ms - then_ms < SAVE_MS:
                 return {}
-        self._marked = self._day_bytes, mono_ms
-        kept = Kept(
+        self._last_saved = self._day_bytes, mono_ms
+        kept = BudgetState(
             boot=self._clock.boot, began_mono_ms=self._began_mono_ms, passed_ms=mono_ms - self._began_mono_ms,
-            day_bytes=self._day_bytes, told=self._told, before=self._before,
+            day_bytes=self._day_bytes, told=self._reported, before=self._days_before,
         )  # fmt: skip
-        return {MARK: msgspec.json.encode(kept)}
+        return {STATE_KEY: msgspec.json.encode(kept)}
 
     def _turn_days(self) -> None:
         while self._clock.mono_ms() - self._began_mono_ms >= DAY_MS:
-            self._before = (self._day_bytes, *self._before)[:DAYS_KEPT]
+            self._days_before = (self._day_bytes, *self._days_before)[:DAYS_KEPT]
             self._began_mono_ms += DAY_MS
-            self._day_bytes, self._told = 0, False
+            self._day_bytes, self._reported = 0, False
 
 
-def _began(clock: Clock, kept: Kept | None) -> int:
+def _began(clock: Clock, kept: BudgetState | None) -> int:
     """When the day began, in this boot's monotonic time: a day that another boot left unfinished goes on with this boot."""
     if kept is None:
         return clock.mono_ms()

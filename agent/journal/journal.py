@@ -14,8 +14,7 @@ import msgspec
 
 from agent.configuration.settings import Loaded
 from agent.journal.previous_run import Run, exit_of, invocation, previous_end, stop_of
-from agent.outbox.marks import decoded
-from agent.outbox.outbox import Opening, Outbox, OutboxFull
+from agent.outbox.outbox import Opening, Outbox, OutboxFull, decode_state
 from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
 from common.clock import Clock
@@ -36,8 +35,8 @@ class JournalWriter:
 
     async def begin(self, opening: Opening, mistakes: int, last_alive: LastAlive | None = None) -> None:
         """Record the start, with the end of the previous run and the state in which the outbox was found."""
-        stored = await self._writer.ask(lambda box: box.mark(RUN_STATE))
-        before = decoded(stored, Run, RUN_STATE)
+        stored = await self._writer.run_in_thread(lambda box: box.state(RUN_STATE))
+        before = decode_state(stored, Run, RUN_STATE)
         observed_exit = exit_of(before)
         start = Start(
             run=self._run.run, version=self._run.version, outbox=opening.kind,
@@ -58,7 +57,7 @@ class JournalWriter:
 
     async def record_configuration(self, hashes: Mapping[str, str]) -> None:
         """Record which sections of the configuration (`section_hashes`) differ from those of the previous run."""
-        stored = await self._writer.ask(lambda box: box.mark(CONFIGURATION_STATE))
+        stored = await self._writer.run_in_thread(lambda box: box.state(CONFIGURATION_STATE))
         before = None if stored is None else _decode_hashes(stored)
         if before == hashes:
             return

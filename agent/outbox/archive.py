@@ -18,10 +18,10 @@ from common.messages import Capture, Journal
 STEP = 2000  # places: some milliseconds, or tens on a slow flash
 LOOK_BACK = 20 * STEP
 VOIDED = "voided:"  # mark: voided:<place> -> the voiding entry's time
-RESEND = "resend:"  # mark: resend:<first place>-<last place> -> the next place to send
+REPLAY = "resend:"  # mark: resend:<first place>-<last place> -> the next place to send
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CaptureQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which captures. A capture whose time no clock knew is never left out by `since`."""
 
     gun: str | None = None
@@ -29,7 +29,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limit: int | None = None  # so many of the newest
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class StoredCapture(msgspec.Struct, frozen=True, kw_only=True):
     """A capture with what became of it."""
 
     capture: Capture
@@ -38,46 +38,46 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     scanned_at: datetime | None  # None where no clock knew it
 
 
-class Walk:
+class CaptureReader:
     """Newest first: `step` until `done`. In the outbox's thread, or on a file that is read only."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
+    def __init__(self, query: CaptureQuery) -> None:
+        self._query = query
         self._before: int | None = None  # places from here on were looked at
         self._known = BootClocks()  # what tells of a boot's clock stands behind most of its captures
-        self._asked: set[str] = set()  # boots for which it was looked for before them too
-        self.given = self.unreadable = 0
+        self._looked_back: set[str] = set()  # boots for which it was looked for before them too
+        self.returned = self.unreadable = 0
         self.done = False
 
-    def step(self, box: Outbox) -> list[Kept]:
+    def step(self, box: Outbox) -> list[StoredCapture]:
         """The next wanted captures among the next STEP places; [] does not mean the end."""
-        before = box.last_id() + 1 if self._before is None else self._before
+        before = box.last_rowid() + 1 if self._before is None else self._before
         self._before = max(1, before - STEP)
         found = box.db.execute(
             "SELECT id, kind, body, at_s FROM entry WHERE id >= ? AND id < ? AND kind IN ('scan', 'journal') ORDER BY id DESC",
             (self._before, before),
         ).fetchall()
-        voided = box.marks(VOIDED)
-        kept: list[Kept] = []
+        voided = box.states(VOIDED)
+        kept: list[StoredCapture] = []
         for place, kind, body, at_s in found:
             if kind == "journal":
                 self._learn(body)
             elif self._is_older(at_s):
                 self.done = True
-            elif not self.done and (one := self._kept(box, place, bytes(body), f"{VOIDED}{place}" in voided)):
+            elif not self.done and (one := self._stored(box, place, bytes(body), f"{VOIDED}{place}" in voided)):
                 kept.append(one)
-                self.given += 1
-                self.done = self.given == self._wanted.limit
+                self.returned += 1
+                self.done = self.returned == self._query.limit
             if self.done:
                 break
         self.done = self.done or self._before == 1
         return kept
 
-    def all(self, box: Outbox) -> Iterator[Kept]:
+    def all(self, box: Outbox) -> Iterator[StoredCapture]:
         while not self.done:
             yield from self.step(box)
 
-    def _kept(self, box: Outbox, place: int, body: bytes, voided: bool) -> Kept | None:
+    def _stored(self, box: Outbox, place: int, body: bytes, voided: bool) -> StoredCapture | None:
         try:
             capture = msgspec.json.decode(body, type=Capture)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -85,22 +85,24 @@ class Walk:
             return None
         if capture.clock != "synced" and not self._known.knows(capture.boot):
             self._look_back(box, place, capture.boot)
-        at, since = scanned_at(capture, self._known), self._wanted.since
-        if self._wanted.gun not in (None, capture.gun) or (since is not None and at is not None and at < since):
+        at, since = scanned_at(capture, self._known), self._query.since
+        if self._query.gun not in (None, capture.gun) or (since is not None and at is not None and at < since):
             return None
         _, receipted = box.row(place, "scan", body)
-        return Kept(capture=capture, state="archived" if receipted else "waiting", voided=voided, scanned_at=at)
+        return StoredCapture(
+            capture=capture, state="archived" if receipted else "waiting", voided=voided, scanned_at=at
+        )
 
     def _is_older(self, at_s: int | None) -> bool:
         """Far enough before `since` that nothing wanted stands before it: guns of one terminal share one clock."""
-        since = self._wanted.since
+        since = self._query.since
         return since is not None and at_s is not None and at_s < since.timestamp() - 3600
 
     def _look_back(self, box: Outbox, place: int, boot: str) -> None:
         """The clock was good before and was set wrong since: entries before the capture tell, once for a boot."""
-        if boot in self._asked:
+        if boot in self._looked_back:
             return
-        self._asked.add(boot)
+        self._looked_back.add(boot)
         found = box.db.execute(
             "SELECT body FROM entry WHERE id >= ? AND id < ? AND kind = 'journal' ORDER BY id DESC",
             (place - LOOK_BACK, place),
@@ -122,14 +124,14 @@ class Walk:
 def forget_voids(box: Outbox) -> None:
     """Drop the marks of voided captures that the archive no longer holds."""
     gone = [
-        key for key in box.marks(VOIDED)
+        key for key in box.states(VOIDED)
         if box.db.execute("SELECT 1 FROM entry WHERE id = ?", (int(key.removeprefix(VOIDED)),)).fetchone() is None
     ]  # fmt: skip
     if gone:
         box.append([], dict.fromkeys(gone))
 
 
-class Again(NamedTuple):
+class Replay(NamedTuple):
     """A range of places whose captures are to be sent again."""
 
     key: str  # of its mark
@@ -143,27 +145,27 @@ def count_captures(box: Outbox, first: int, last: int) -> int:
     return int(box.db.execute(sql, (first, last)).fetchone()[0])
 
 
-def resend_mark(first: int, last: int) -> dict[str, bytes | None]:
+def replay_state(first: int, last: int) -> dict[str, bytes | None]:
     """The mark by which the captures at these places go again: it survives a restart and a cut line."""
-    return {f"{RESEND}{first}-{last}": str(first).encode()}
+    return {f"{REPLAY}{first}-{last}": str(first).encode()}
 
 
-def next_again(box: Outbox) -> Again | None:
+def next_replay(box: Outbox) -> Replay | None:
     """What is to be sent again first; None where nothing is."""
-    for key, value in box.marks(RESEND).items():
-        return Again(key, int(value), int(key.rpartition("-")[2]))
+    for key, value in box.states(REPLAY).items():
+        return Replay(key, int(value), int(key.rpartition("-")[2]))
     return None
 
 
-def rows_again(box: Outbox, again: Again, most: int) -> tuple[list[Row], dict[str, bytes | None]]:
+def replay_rows(box: Outbox, replay: Replay, most: int) -> tuple[list[Row], dict[str, bytes | None]]:
     """The next captures of it, of one outbox id, and the mark to commit when they were taken.
 
     Those that the county has not receipted are left to the backlog, which sends them until it has.
     """
-    end = min(again.last, again.next + STEP - 1)
+    end = min(replay.last, replay.next + STEP - 1)
     found = box.db.execute(
         "SELECT id, leaf, body, crc FROM entry WHERE id >= ? AND id <= ? AND kind = 'scan' ORDER BY id LIMIT ?",
-        (again.next, end, most),
+        (replay.next, end, most),
     ).fetchall()
     reached = end if len(found) < most else int(found[-1][0])
     rows: list[Row] = []
@@ -176,4 +178,4 @@ def rows_again(box: Outbox, again: Again, most: int) -> tuple[list[Row], dict[st
             break
         if receipted:
             rows.append(row)
-    return rows, {again.key: None if reached >= again.last else str(reached + 1).encode()}
+    return rows, {replay.key: None if reached >= replay.last else str(reached + 1).encode()}

@@ -10,17 +10,17 @@ from pathlib import Path
 
 FILES = 2
 FILE_BYTES = 512 << 10
-LEAVES_BYTES = 8 << 20  # it is taken only where this much stays for others
+MIN_FREE_BYTES = 8 << 20  # it is taken only where this much stays for others
 
 
-def hold(outbox: Path) -> bool:
+def allocate(outbox: Path) -> bool:
     """Take what is missing of it, where the disk has room. Gives whether all of it is held."""
     for path in _paths(outbox):
         if path.exists():
             continue
         try:
             room = os.statvfs(path.parent)
-            if room.f_bavail * room.f_frsize < LEAVES_BYTES + FILE_BYTES:
+            if room.f_bavail * room.f_frsize < MIN_FREE_BYTES + FILE_BYTES:
                 return False
             with path.open("xb") as file:
                 os.posix_fallocate(file.fileno(), 0, FILE_BYTES)  # blocks, without writing them to the flash
@@ -31,7 +31,7 @@ def hold(outbox: Path) -> bool:
     return True
 
 
-def release(outbox: Path) -> bool:
+def free(outbox: Path) -> bool:
     """Give it back to the disk. False where there was none."""
     released = False
     for path in _paths(outbox):

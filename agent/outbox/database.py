@@ -1,4 +1,10 @@
-"""The outbox's SQLite file itself: opened durable and of the newest schema, and what its errors mean."""
+"""The outbox's SQLite file: opened durably and migrated to the newest schema, and what its errors mean.
+
+outbox  the ids under which this file has written: rows with base < id <= the next one's base, seq = id - base
+entry   receipted messages; a row leaves by age, after its receipt
+mark    the daemon's small states, committed with the messages that report them
+spill   telemetry that waits for a line; thinned by age, bounded in bytes
+"""
 
 import errno
 import os
@@ -8,13 +14,42 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.outbox.hardware import Hardware
-from agent.outbox.schema import MIGRATIONS
 
+# One migration a version, applied in order, never changed after a release.
+MIGRATIONS = (
+    """
+    CREATE TABLE outbox (
+        id TEXT NOT NULL UNIQUE,
+        base INTEGER NOT NULL,
+        fingerprint TEXT NOT NULL,
+        upto INTEGER NOT NULL DEFAULT 0,
+        store TEXT
+    );
+    CREATE TABLE entry (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        leaf TEXT NOT NULL,
+        body BLOB NOT NULL,
+        retained INTEGER NOT NULL,
+        at_s INTEGER
+    );
+    CREATE TABLE mark (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE spill (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL)
+    """,
+    # crc: of the body, since a flash that tires flips bits below SQLite, and a wrong code is worse than none.
+    # handed: up to here brokers have taken the rows, as known when the last receipt was committed.
+    """
+    ALTER TABLE entry ADD COLUMN crc INTEGER;
+    ALTER TABLE outbox ADD COLUMN handed INTEGER NOT NULL DEFAULT 0
+    """,
+    # parts: of the hardware that wrote under this id, hashed, one a line (agent.outbox.hardware); NULL: never looked at.
+    "ALTER TABLE outbox ADD COLUMN parts TEXT",
+)
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 _PARTS = ("", "-wal", "-shm")  # a file and what belongs to it
 
 
-def opened(path: Path, max_bytes: int | None = None) -> tuple[sqlite3.Connection, dict[str, str | int]]:
+def connect(path: Path, max_bytes: int | None = None) -> tuple[sqlite3.Connection, dict[str, str | int]]:
     """A connection that is read and written, and what was migrated. Raises sqlite3.DatabaseError where it is damaged.
 
     `max_bytes` bounds the file: beyond it SQLite says 'full', as on a full disk.
@@ -55,7 +90,7 @@ def transaction(db: sqlite3.Connection) -> Generator[None]:
         raise
 
 
-def begin(db: sqlite3.Connection, outbox: str, hardware: Hardware, base: int | None = None) -> None:
+def start_epoch(db: sqlite3.Connection, outbox: str, hardware: Hardware, base: int | None = None) -> None:
     """A new outbox id from here on: after the newest row, or after the place `base`."""
     db.execute(
         "INSERT INTO outbox (id, base, fingerprint, parts) VALUES "
@@ -64,13 +99,13 @@ def begin(db: sqlite3.Connection, outbox: str, hardware: Hardware, base: int | N
     )
 
 
-def writer(db: sqlite3.Connection) -> tuple[str, Hardware] | None:
+def newest_epoch(db: sqlite3.Connection) -> tuple[str, Hardware] | None:
     """The newest outbox id, and the hardware that writes under it; None in a new file."""
     newest = db.execute("SELECT id, fingerprint, parts FROM outbox ORDER BY base DESC, rowid DESC LIMIT 1").fetchone()
-    return newest and (newest[0], Hardware.kept(*newest[1:]))
+    return newest and (newest[0], Hardware.from_text(*newest[1:]))
 
 
-def put_aside(path: Path, stamp: str) -> Path:
+def move_aside(path: Path, stamp: str) -> Path:
     """Rename a damaged file and what belongs to it; nothing is deleted, nothing overwritten. Gives the new path."""
     aside, times = path.with_name(f"{path.name}.damaged-{stamp}"), 1
     while any(aside.with_name(aside.name + suffix).exists() for suffix in _PARTS):
@@ -101,7 +136,7 @@ def may_be_full(error: Exception) -> bool:
     return code in _FULL or code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR)
 
 
-def disk_room(path: Path) -> tuple[int, int | None]:
+def disk_free(path: Path) -> tuple[int, int | None]:
     """Free bytes for us on the file's disk, and free inodes (None where the filesystem does not count them)."""
     found = os.statvfs(path.parent)
     return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None

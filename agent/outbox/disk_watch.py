@@ -8,8 +8,7 @@ import logging
 import sqlite3
 from typing import Literal, NamedTuple, TypeAlias
 
-from agent.outbox import ballast as reserve
-from agent.outbox import database as file
+from agent.outbox import ballast, database
 from agent.outbox.outbox import Outbox
 from agent.outbox.rows import Draft, OutboxFull
 from agent.outbox.stamps import journal
@@ -18,17 +17,17 @@ from common.clock import Clock
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 15
-LOOK_AGAIN_S = 5  # while room is short
-SHORT_BYTES = 32 << 20  # of the disk
-SHORT_INODES = 16
-SHORT_SHARE = 0.9  # of the file's bound
-SPARE_BYTES = 2 << 20  # free pages in the file that let it go on while the disk is full
+CHECK_S = 15
+CHECK_WHEN_LOW_S = 5  # while room is short
+LOW_BYTES = 32 << 20  # of the disk
+LOW_INODES = 16
+NEARLY_FULL_SHARE = 0.9  # of the file's bound
+FREE_PAGES_BYTES = 2 << 20  # free pages in the file that let it go on while the disk is full
 
 Level: TypeAlias = Literal["plenty", "nearly_full", "full"]
 
 
-class Room(NamedTuple):
+class DiskSpace(NamedTuple):
     """What was seen."""
 
     level: Level
@@ -38,68 +37,72 @@ class Room(NamedTuple):
     file_most_bytes: int
 
 
-class RoomWatch:
+class DiskWatch:
     """`run` belongs into the daemon's task group; `room` is what was seen last."""
 
     def __init__(self, writer: Writer, clock: Clock) -> None:
         self._writer, self._clock = writer, clock
-        self._refused = 0
-        self._unsaid: list[Draft] = []  # what the journal has to be told as soon as it has room for it
-        self.room: Room | None = None
+        self._full_count = 0
+        self._unreported: list[Draft] = []  # what the journal has to be told as soon as it has room for it
+        self.space: DiskSpace | None = None
 
     @property
     def level(self) -> Level:
-        return self.room.level if self.room else "plenty"
+        return self.space.level if self.space else "plenty"
 
     async def run(self) -> None:
         while True:
             try:
-                await self.look()
+                await self.check()
             except (OSError, sqlite3.Error) as error:
                 log.error("how much room there is cannot be told: %s", error)
-            await self._clock.sleep(LOOK_S if self.level == "plenty" else LOOK_AGAIN_S)
+            await self._clock.sleep(CHECK_S if self.level == "plenty" else CHECK_WHEN_LOW_S)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Look once, give way where room is short, and tell the journal of a change. Raises OSError, sqlite3.Error."""
-        before, self.room = self.level, await self._writer.ask(self._seen)
+        before, self.space = self.level, await self._writer.run_in_thread(self._measure)
         if event := _event(before, self.level):
-            log.warning("%s %s", event, self.room)
-            details = {name: value for name, value in self.room._asdict().items() if name != "level"}
-            self._unsaid.append(journal(self._clock, event, **details))
-        if self._unsaid:
+            log.warning("%s %s", event, self.space)
+            details = {name: value for name, value in self.space._asdict().items() if name != "level"}
+            self._unreported.append(journal(self._clock, event, **details))
+        if self._unreported:
             try:
-                await self._writer.commit(self._unsaid)
-                self._unsaid = []
+                await self._writer.commit(self._unreported)
+                self._unreported = []
             except OutboxFull:
                 pass  # said when there is room
 
-    def _seen(self, box: Outbox) -> Room:
+    def _measure(self, box: Outbox) -> DiskSpace:
         """In the outbox's thread."""
-        reserve.hold(box.path)
+        ballast.allocate(box.path)
         short, free, inodes, used, most, spare = _measured(box)
-        while (short or used > most * SHORT_SHARE) and spare < min(SPARE_BYTES, most // 10) and _gave(box):
+        while (
+            (short or used > most * NEARLY_FULL_SHARE)
+            and spare < min(FREE_PAGES_BYTES, most // 10)
+            and _evicted_archived(box)
+        ):
             short, free, inodes, used, most, spare = _measured(box)
-        refused, self._refused = box.refused != self._refused, box.refused
+        refused, self._full_count = box.full_count != self._full_count, box.full_count
         full = box.is_full or refused
-        level: Level = "full" if full else "nearly_full" if short or used > most * SHORT_SHARE else "plenty"
-        return Room(level, free, inodes, used, most)
+        level: Level = "full" if full else "nearly_full" if short or used > most * NEARLY_FULL_SHARE else "plenty"
+        return DiskSpace(level, free, inodes, used, most)
 
 
 def _measured(box: Outbox) -> tuple[bool, int, int | None, int, int, int]:
-    free, inodes = file.disk_room(box.path)
+    free, inodes = database.disk_free(box.path)
     page, pages, unused, most = (
         int(box.db.execute(f"PRAGMA {name}").fetchone()[0])
         for name in ("page_size", "page_count", "freelist_count", "max_page_count")
     )
-    short = free < SHORT_BYTES or (inodes is not None and inodes < SHORT_INODES)
+    short = free < LOW_BYTES or (inodes is not None and inodes < LOW_INODES)
     return short, free, inodes, (pages - unused) * page, most * page, unused * page
 
 
-def _gave(box: Outbox) -> bool:
+def _evicted_archived(box: Outbox) -> bool:
     try:
-        return box.give_archive() > 0
+        return box.evict_archived() > 0
     except sqlite3.OperationalError as error:  # no room to give room: the next commit makes it
-        if not file.is_full(error):
+        if not database.is_full(error):
             raise
         return False
 

@@ -12,45 +12,42 @@ from zlib import crc32
 
 import msgspec
 
-from agent.outbox import ballast as reserve
-from agent.outbox import database as file
-from agent.outbox import eviction as giving_way
-from agent.outbox import voids
+from agent.outbox import ballast, database, eviction, voids
 from agent.outbox.eviction import Span
 from agent.outbox.rows import Backlog, Depth, Draft, Opening, OutboxFull, Row
 from common.messages import Journal, Receipted
 
 
-class Box(NamedTuple):
+class Epoch(NamedTuple):
     """One outbox id: rows with `base` < id, up to the next one's base."""
 
     outbox: str
     base: int
     upto: int  # receipted seq
     store: str | None
-    handed: int  # brokers had taken the rows up to this seq when the last receipt was committed
+    sent_upto: int  # brokers had taken the rows up to this seq when the last receipt was committed
 
 
-class RowFile:
+class EntryTable:
     """See the module. Not safe between threads: one owner."""
 
     def __init__(self, db: sqlite3.Connection, path: Path, opening: Opening) -> None:
         self._db = db
         self.path = path
         self.opening = opening
-        self._boxes = self._read_boxes()
-        self._opened_at = self.last_id()  # rows above are of this run: they are new, whatever the file's past
+        self._epochs = self._read_epochs()
+        self._rowid_at_opening = self.last_rowid()  # rows above are of this run: they are new, whatever the file's past
         self.is_full = False  # the last commit found no room
-        self.refused = 0  # commits that found no room, and uses of the room that is held for that
+        self.full_count = 0  # commits that found no room, and uses of the room that is held for that
 
     @property
     def id(self) -> str:
-        return self._boxes[-1].outbox
+        return self._epochs[-1].outbox
 
     @property
     def fingerprint(self) -> str:
         """The terminal's, as its outbox began with it: the same while the terminal is recognised, whatever is plugged in."""
-        newest = file.writer(self._db)
+        newest = database.newest_epoch(self._db)
         return newest[1].fingerprint if newest else ""
 
     @property
@@ -61,10 +58,10 @@ class RowFile:
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
         """All or nothing (`agent.outbox.database`)."""
-        with file.transaction(self._db):
+        with database.transaction(self._db):
             yield self._db
 
-    def append(self, drafts: Iterable[Draft], marks: Mapping[str, bytes | None] | None = None) -> list[Row]:
+    def append(self, drafts: Iterable[Draft], states: Mapping[str, bytes | None] | None = None) -> list[Row]:
         """Commit messages and state marks in one transaction; gives the rows, in order, when they are on the disk.
 
         `marks` are the daemon's small states (what is believed of a device, a gun's counter): a state and the message
@@ -74,22 +71,22 @@ class RowFile:
         drafts = tuple(drafts)
         while True:
             try:
-                rows = self._append(drafts, marks or {})
+                rows = self._append(drafts, states or {})
             except sqlite3.OperationalError as error:
-                if not file.is_full(error):
+                if not database.is_full(error):
                     raise
                 stamp = _stamp(drafts[0].message) if drafts else None
-                if not self.make_room(stamp, for_captures=any(draft.leaf == "scan" for draft in drafts)):
+                if not self.evict(stamp, for_captures=any(draft.leaf == "scan" for draft in drafts)):
                     self.is_full = True
-                    self.refused += 1
+                    self.full_count += 1
                     raise OutboxFull(f"磁盘已满,无法保存 / the disk is full: {self.path}") from error
             else:
                 self.is_full = False
                 return rows
 
-    def _append(self, drafts: Sequence[Draft], marks: Mapping[str, bytes | None]) -> list[Row]:
+    def _append(self, drafts: Sequence[Draft], states: Mapping[str, bytes | None]) -> list[Row]:
         rows: list[Row] = []
-        box = self._boxes[-1]
+        box = self._epochs[-1]
         with self.transaction():
             for draft in drafts:
                 cursor = self._db.execute(
@@ -101,26 +98,26 @@ class RowFile:
                 body = msgspec.json.encode(message)
                 self._db.execute("UPDATE entry SET body = ?, crc = ? WHERE id = ?", (body, crc32(body), place))
                 rows.append(Row(place, box.outbox, place - box.base, draft.leaf, body, draft.retained))
-            for key, value in marks.items():
+            for key, value in states.items():
                 if value is None:
                     self._db.execute("DELETE FROM mark WHERE key = ?", (key,))
                 else:
                     self._db.execute("INSERT OR REPLACE INTO mark (key, value) VALUES (?, ?)", (key, value))
         return rows
 
-    def mark(self, key: str) -> bytes | None:
+    def state(self, key: str) -> bytes | None:
         """A state mark as last committed."""
         found = self._db.execute("SELECT value FROM mark WHERE key = ?", (key,)).fetchone()
         return bytes(found[0]) if found else None
 
-    def marks(self, prefix: str) -> dict[str, bytes]:
+    def states(self, prefix: str) -> dict[str, bytes]:
         """All state marks whose key begins so, in order of their keys (ASCII)."""
         found = self._db.execute(
             "SELECT key, value FROM mark WHERE key >= ? AND key < ? ORDER BY key", (prefix, f"{prefix}\x7f")
         )
         return {str(key): bytes(value) for key, value in found}
 
-    def place(self, outbox: str, seq: int) -> int:
+    def rowid(self, outbox: str, seq: int) -> int:
         """The place in the file that a number of an outbox id has; 0 where this file never gave it."""
         for box, end in self._spans():
             if box.outbox == outbox and 0 < seq <= end - box.base:
@@ -131,12 +128,12 @@ class RowFile:
         """The newest number that this file gave under an outbox id; 0 where it never had that id."""
         return max((end - box.base for box, end in self._spans() if box.outbox == outbox), default=0)
 
-    def row(self, place: int, leaf: str, body: bytes, retained: bool = False) -> tuple[Row, bool]:
+    def row(self, rowid: int, leaf: str, body: bytes, retained: bool = False) -> tuple[Row, bool]:
         """A row read at this place, and whether the county has receipted it."""
-        box = next(box for box, end in self._spans() if box.base < place <= end)
-        return Row(place, box.outbox, place - box.base, leaf, body, retained), place <= box.base + box.upto
+        box = next(box for box, end in self._spans() if box.base < rowid <= end)
+        return Row(rowid, box.outbox, rowid - box.base, leaf, body, retained), rowid <= box.base + box.upto
 
-    def last_id(self) -> int:
+    def last_rowid(self) -> int:
         """The newest row's place (0 where there never was one), also where all rows are gone."""
         found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entry'").fetchone()
         return int(found[0]) if found else 0
@@ -153,13 +150,13 @@ class RowFile:
                 rows += self._read(box, low, high, limit - len(rows))
         return rows
 
-    def _read(self, box: Box, low: int, high: int, limit: int) -> list[Row]:
+    def _read(self, box: Epoch, low: int, high: int, limit: int) -> list[Row]:
         found = self._db.execute(
             "SELECT id, kind, leaf, body, retained, crc FROM entry WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
             (low, high, limit),
         ).fetchall()
         damaged = {place for place, _, _, body, _, crc in found if crc is not None and crc32(body) != crc}
-        if damaged and self._given_up(damaged):
+        if damaged and self._void_damaged(damaged):
             return self._read(box, low, high, limit)
         return [
             Row(place, box.outbox, place - box.base, leaf, bytes(body), bool(retained),
@@ -168,19 +165,21 @@ class RowFile:
             if place not in damaged
         ]  # fmt: skip
 
-    def _given_up(self, damaged: Iterable[int]) -> bool:
+    def _void_damaged(self, damaged: Iterable[int]) -> bool:
         """False where that cannot be written now (a full disk, a file that is only read): they are left out for now."""
         try:
-            self.give_up(damaged, "unreadable")
+            self.void_rows(damaged, "unreadable")
         except sqlite3.OperationalError as error:
-            if file.is_damage(error):
+            if database.is_damage(error):
                 raise
             return False
         return True
 
     def is_newest(self, row: Row) -> bool:
         """Whether no later row tells of the same leaf: what is retained of it must be this one."""
-        found = self._db.execute("SELECT 1 FROM entry WHERE id > ? AND leaf = ? LIMIT 1", (row.id, row.leaf)).fetchone()
+        found = self._db.execute(
+            "SELECT 1 FROM entry WHERE id > ? AND leaf = ? LIMIT 1", (row.rowid, row.leaf)
+        ).fetchone()
         return found is None
 
     def backlog(self) -> Backlog:
@@ -188,7 +187,7 @@ class RowFile:
         waiting = sum(max(0, span.end - span.receipted) for span in self.spans())
         pages = int(self._db.execute("PRAGMA page_count").fetchone()[0])
         size = int(self._db.execute("PRAGMA page_size").fetchone()[0])
-        return Backlog(self.id, self.last_id() - self._boxes[-1].base, waiting, pages * size)
+        return Backlog(self.id, self.last_rowid() - self._epochs[-1].base, waiting, pages * size)
 
     def depth(self) -> Depth:
         """Counts for status and `yinong-agent outbox`."""
@@ -198,16 +197,16 @@ class RowFile:
             ).fetchone()[0])
             for span in self.spans()
         )  # fmt: skip
-        box, backlog = self._boxes[-1], self.backlog()
+        box, backlog = self._epochs[-1], self.backlog()
         return Depth(box.outbox, backlog.last_seq, box.upto, backlog.waiting, archived, backlog.file_bytes, box.store)
 
-    def give_up(self, places: Iterable[int], reason: str, stamp: Journal | None = None) -> None:
+    def void_rows(self, rowids: Iterable[int], reason: str, stamp: Journal | None = None) -> None:
         """Replace rows by `void` entries, neighbours together: a receipt 'without a gap' can still advance."""
-        places = tuple(places)
+        rowids = tuple(rowids)
         with self.transaction():
             for box, end in self._spans():
-                here = [place for place in places if box.base < place <= end]
-                voids.give_up(self._db, voids.Place(box.outbox, box.base), here, reason, stamp)
+                here = [place for place in rowids if box.base < place <= end]
+                voids.void_rows(self._db, voids.EpochBase(box.outbox, box.base), here, reason, stamp)
 
     def fill_gaps(self) -> int:
         """Voids for what waits by its number and is not there. Gives how many places."""
@@ -216,36 +215,36 @@ class RowFile:
             count = "SELECT count(*) FROM entry WHERE id > ? AND id <= ? AND kind <> 'void'"
             if int(self._db.execute(count, (span.receipted, span.end)).fetchone()[0]) < span.end - span.receipted:
                 with self.transaction():
-                    place = voids.Place(span.outbox, span.base)
-                    filled += voids.fill(self._db, place, span.receipted, span.end, "missing")
+                    place = voids.EpochBase(span.outbox, span.base)
+                    filled += voids.fill_gaps(self._db, place, span.receipted, span.end, "missing")
         return filled
 
     def prune(self, before_s: int) -> int:
         """Delete receipted rows older than `before_s` (wall time); gives how many. Unreceipted rows are never deleted."""
         with self.transaction():
-            return giving_way.delete_archived(self._db, self.spans(), "at_s < ?", (before_s,), limit=5000)
+            return eviction.delete_archived(self._db, self.spans(), "at_s < ?", (before_s,), limit=5000)
 
-    def make_room(self, stamp: Journal | None = None, *, for_captures: bool = False) -> int:
+    def evict(self, stamp: Journal | None = None, *, for_captures: bool = False) -> int:
         """The next step of giving way; gives how many rows went, 0 where nothing may go any more.
 
         Where the disk has no room even for that, the room that is held for it is given back (`agent.outbox.ballast`).
         """
         try:
             with self.transaction():
-                return giving_way.give_way(self._db, self.spans(), stamp, for_captures=for_captures)
+                return eviction.evict(self._db, self.spans(), stamp, for_captures=for_captures)
         except sqlite3.OperationalError as error:
-            if not file.is_full(error):
+            if not database.is_full(error):
                 raise
-        released = reserve.release(self.path)
-        self.refused += released
+        released = ballast.free(self.path)
+        self.full_count += released
         with suppress(sqlite3.OperationalError):  # the WAL's room is used again from its beginning
             self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         return int(released)
 
-    def give_archive(self) -> int:
+    def evict_archived(self) -> int:
         """Room before it is needed: the next step of the archive alone. Raises sqlite3.Error."""
         with self.transaction():
-            return giving_way.give_archive(self._db, self.spans())
+            return eviction.evict_archived(self._db, self.spans())
 
     def close(self) -> None:
         self._db.close()
@@ -254,15 +253,15 @@ class RowFile:
         """Every outbox id with its places."""
         return [Span(box.outbox, box.base, min(end, box.base + box.upto), end) for box, end in self._spans()]
 
-    def _spans(self) -> Iterable[tuple[Box, int]]:
-        ends = [box.base for box in self._boxes[1:]] + [self.last_id()]
-        return zip(self._boxes, ends, strict=True)
+    def _spans(self) -> Iterable[tuple[Epoch, int]]:
+        ends = [box.base for box in self._epochs[1:]] + [self.last_rowid()]
+        return zip(self._epochs, ends, strict=True)
 
-    def _read_boxes(self) -> list[Box]:
+    def _read_epochs(self) -> list[Epoch]:
         columns = {column[1] for column in self._db.execute("PRAGMA table_info(outbox)")}
         handed = "handed" if "handed" in columns else "0"  # a file that an older program has open is only read
         return [
-            Box(*row)
+            Epoch(*row)
             for row in self._db.execute(f"SELECT id, base, upto, store, {handed} FROM outbox ORDER BY base, rowid")
         ]
 

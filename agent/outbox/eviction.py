@@ -14,9 +14,9 @@ from agent.outbox import voids
 from common.messages import Journal
 
 READINGS, JOURNAL, CAPTURES = ("device", "standard"), ("journal", voids.VOID), ("scan",)
-ARCHIVED = 200  # rows in one step
-SAMPLES = 500
-VOIDED = 500
+ARCHIVED_PER_STEP = 200  # rows in one step
+SAMPLES_PER_STEP = 500
+VOIDED_PER_STEP = 500
 
 
 class Span(NamedTuple):
@@ -28,7 +28,7 @@ class Span(NamedTuple):
     end: int
 
 
-def give_way(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal | None, *, for_captures: bool) -> int:
+def evict(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal | None, *, for_captures: bool) -> int:
     """Take the next step in which there is something to give. Gives how many rows; 0: there is nothing more.
 
     In a transaction of the caller.
@@ -36,18 +36,18 @@ def give_way(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal | Non
     spans = tuple(spans)
     if samples := _drop_telemetry(db):
         return samples
-    if archived := give_archive(db, spans):
+    if archived := evict_archived(db, spans):
         return archived
     if superseded := _void_superseded(db, spans, stamp):
         return superseded
     return _void_journal(db, spans, stamp) if for_captures else 0
 
 
-def give_archive(db: sqlite3.Connection, spans: Iterable[Span]) -> int:
+def evict_archived(db: sqlite3.Connection, spans: Iterable[Span]) -> int:
     """Delete the oldest archived rows of the first kind of which there are any."""
     for kinds in (READINGS, JOURNAL, CAPTURES):
         wanted = ",".join(f"'{kind}'" for kind in kinds)
-        if freed := delete_archived(db, spans, f"kind IN ({wanted})", (), ARCHIVED):
+        if freed := delete_archived(db, spans, f"kind IN ({wanted})", (), ARCHIVED_PER_STEP):
             return freed
     return 0
 
@@ -67,7 +67,9 @@ def delete_archived(
 
 
 def _drop_telemetry(db: sqlite3.Connection) -> int:
-    return db.execute("DELETE FROM spill WHERE id IN (SELECT id FROM spill ORDER BY id LIMIT ?)", (SAMPLES,)).rowcount
+    return db.execute(
+        "DELETE FROM spill WHERE id IN (SELECT id FROM spill ORDER BY id LIMIT ?)", (SAMPLES_PER_STEP,)
+    ).rowcount
 
 
 def _void_superseded(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal | None) -> int:
@@ -88,7 +90,7 @@ def _void_journal(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal 
 
 
 def _void(
-    db: sqlite3.Connection, spans: Iterable[Span], condition: str, keeps: dict[str, int], stamp: Journal | None
+    db: sqlite3.Connection, spans: Iterable[Span], condition: str, newest: dict[str, int], stamp: Journal | None
 ) -> int:
     given = 0
     for span in spans:
@@ -98,9 +100,9 @@ def _void(
         )
         places: list[int] = []
         for place, leaf in found:
-            if keeps.get(leaf) != place and len(places) < VOIDED - given:
+            if newest.get(leaf) != place and len(places) < VOIDED_PER_STEP - given:
                 places.append(place)
-        given += voids.give_up(db, voids.Place(span.outbox, span.base), places, "no_room", stamp)
-        if given >= VOIDED:
+        given += voids.void_rows(db, voids.EpochBase(span.outbox, span.base), places, "no_room", stamp)
+        if given >= VOIDED_PER_STEP:
             break
     return given

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-MOST_OF_A_KIND = 8  # parts of a kind that are remembered
+MAX_PER_KIND = 8  # parts of a kind that are remembered
 
 
 class Hardware(NamedTuple):
@@ -17,12 +17,12 @@ class Hardware(NamedTuple):
         return None if self.parts is None else "\n".join(sorted(self.parts))
 
     @classmethod
-    def kept(cls, fingerprint: str, text: str | None) -> "Hardware":
+    def from_text(cls, fingerprint: str, text: str | None) -> "Hardware":
         """As the file has it."""
         return cls(fingerprint, None if text is None else frozenset(text.splitlines()))
 
 
-class Compared(NamedTuple):
+class Match(NamedTuple):
     """The kinds of parts that could be compared. A kind of which one side shows nothing says nothing."""
 
     # at least one part is on both sides: a missing card is no contradiction, an added one is none
@@ -37,28 +37,28 @@ class Compared(NamedTuple):
         return not self.differ or more > 0 or (more == 0 and "mac" in self.agree)
 
 
-def compared(before: Hardware, now: Hardware) -> Compared:
+def compare(before: Hardware, now: Hardware) -> Match:
     """Where one side has no parts, the fingerprints are all there is to compare."""
     if before.parts is None or now.parts is None:
         alike = before.fingerprint == now.fingerprint
         fingerprints = frozenset({"fingerprint"})
-        return Compared(fingerprints, frozenset()) if alike else Compared(frozenset(), fingerprints)
+        return Match(fingerprints, frozenset()) if alike else Match(frozenset(), fingerprints)
     kinds = {_kind(part) for part in before.parts} & {_kind(part) for part in now.parts}
     agree = frozenset(_kind(part) for part in before.parts & now.parts)
-    return Compared(agree, frozenset(kinds - agree))
+    return Match(agree, frozenset(kinds - agree))
 
 
-def remembered(before: Hardware, now: Hardware) -> Hardware:
+def merged(before: Hardware, now: Hardware) -> Hardware:
     """The same terminal, under its first fingerprint, as it is known from now on: parts that were replaced are forgotten,
     those that are only missing are not."""
     if before.parts is None or now.parts is None:
         return Hardware(before.fingerprint, before.parts if now.parts is None else now.parts)
-    replaced = compared(before, now).differ
+    replaced = compare(before, now).differ
     missing = {part for part in before.parts - now.parts if _kind(part) not in replaced}
     kept: dict[str, list[str]] = {}
     for part in [*sorted(now.parts), *sorted(missing)]:
         kept.setdefault(_kind(part), []).append(part)
-    return Hardware(before.fingerprint, frozenset(part for one in kept.values() for part in one[:MOST_OF_A_KIND]))
+    return Hardware(before.fingerprint, frozenset(part for one in kept.values() for part in one[:MAX_PER_KIND]))
 
 
 def _kind(part: str) -> str:

@@ -6,9 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from agent.outbox import ballast as reserve
-from agent.outbox import database as file
-from agent.outbox.hardware import Compared, Hardware, compared, remembered
+from agent.outbox import ballast, database
+from agent.outbox.hardware import Hardware, Match, compare, merged
 from agent.outbox.outbox import Outbox
 from agent.outbox.rows import Depth, Opening
 from agent.outbox.salvage import salvage
@@ -25,17 +24,17 @@ def open_outbox(
     (`agent.outbox.hardware`); without them the fingerprint alone. A terminal that is recognised keeps the fingerprint that
     its outbox began with, and what is new of its parts is remembered. `stamp` goes into the name of a
     file that is put aside; what the county lacks and can still be read there is taken over (`agent.outbox.salvage`).
-    `max_bytes` bounds the file.
+    `max_bytes` bounds the database.
     Raises OSError and sqlite3.OperationalError where the folder cannot be written at all.
     """
     now = Hardware(fingerprint, parts)
     try:
         box = _open(path, now, new_id, stamp, max_bytes)
     except (OSError, sqlite3.OperationalError) as error:
-        if not (file.may_be_full(error) and reserve.release(path)):
+        if not (database.may_be_full(error) and ballast.free(path)):
             raise
         box = _open(path, now, new_id, stamp, max_bytes)
-    reserve.hold(path)
+    ballast.allocate(path)
     return box
 
 
@@ -43,32 +42,32 @@ def _open(path: Path, now: Hardware, new_id: str, stamp: str, max_bytes: int | N
     path.parent.mkdir(parents=True, exist_ok=True)
     existed = path.exists()
     try:
-        db, details = file.opened(path, max_bytes)
+        db, details = database.connect(path, max_bytes)
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError) and not file.is_damage(error):
+        if isinstance(error, sqlite3.OperationalError) and not database.is_damage(error):
             raise
-        aside = file.put_aside(path, stamp)
-        db, _ = file.opened(path, max_bytes)
+        aside = database.move_aside(path, stamp)
+        db, _ = database.connect(path, max_bytes)
         saved = salvage(aside, db)
-        last = file.writer(db)
-        recognised = last is not None and compared(last[1], now).same_terminal
-        file.begin(db, new_id, remembered(last[1], now) if last and recognised else now)
+        last = database.newest_epoch(db)
+        recognised = last is not None and compare(last[1], now).same_terminal
+        database.start_epoch(db, new_id, merged(last[1], now) if last and recognised else now)
         return Outbox(db, path, Opening("corrupt", {"error": str(error), "moved_to": aside.name, **saved}))
-    last = file.writer(db)
+    last = database.newest_epoch(db)
     if last is None:
-        file.begin(db, new_id, now)
+        database.start_epoch(db, new_id, now)
         return Outbox(db, path, Opening("kept" if existed else "new", details))
-    before, parts = last[1], compared(last[1], now)
+    before, parts = last[1], compare(last[1], now)
     if not parts.same_terminal:
-        file.begin(db, new_id, now)
+        database.start_epoch(db, new_id, now)
         details = {**details, "before": before.fingerprint, "now": now.fingerprint, "outbox_before": last[0]}
         return _whole(db, path, Opening("other_hardware", {**details, **_words(parts)}))
-    _remember(db, last[0], before, remembered(before, now))
+    _remember(db, last[0], before, merged(before, now))
     replaced = _words(parts) if parts.differ else {}
     return _whole(db, path, Opening("migrated" if details else "kept", {**details, **replaced}))
 
 
-def _words(parts: Compared) -> dict[str, str]:
+def _words(parts: Match) -> dict[str, str]:
     return {"agree": " ".join(sorted(parts.agree)), "differ": " ".join(sorted(parts.differ))}
 
 

@@ -24,7 +24,7 @@ STEP_PLACES = 2000
 PART_BYTES = 1 << 30  # of row lines, before compression: far below the 4 GB that FAT takes
 
 
-class Begun(NamedTuple):
+class ParcelHeader(NamedTuple):
     """A parcel begins; its bytes follow."""
 
     name: str
@@ -33,14 +33,14 @@ class Begun(NamedTuple):
     content: str  # SHA-256 of its row lines
 
 
-class Unsealed(NamedTuple):
+class SealPoint(NamedTuple):
     """Its first member is complete: the seal over this SHA-256 belongs behind it."""
 
     digest: str
     spans: tuple[Span, ...]
 
 
-Piece: TypeAlias = Begun | bytes | Unsealed
+Piece: TypeAlias = ParcelHeader | bytes | SealPoint
 
 
 def pieces(box: Outbox, terminal: Terminal, key: str, clock: Clock, part_bytes: int = PART_BYTES) -> Iterator[Piece]:
@@ -56,7 +56,7 @@ def pieces(box: Outbox, terminal: Terminal, key: str, clock: Clock, part_bytes: 
             fingerprint=box.fingerprint, version=VERSION, spans=tuple(part.spans), rows=part.rows,
             content=part.content.hexdigest(),
         )  # fmt: skip
-        yield Begun(file_name(manifest, key), part.rows, part.scans, manifest.content)
+        yield ParcelHeader(file_name(manifest, key), part.rows, part.scans, manifest.content)
         yield from _packed(box, part, manifest)
 
 
@@ -75,10 +75,10 @@ class _Part:
         self.bytes += len(line)
         self.rows += 1
         self.scans += waits and row.leaf == "scan"
-        if self.places and self.places[-1][1] == row.id - 1:
-            self.places[-1] = (self.places[-1][0], row.id)
+        if self.places and self.places[-1][1] == row.rowid - 1:
+            self.places[-1] = (self.places[-1][0], row.rowid)
         else:
-            self.places.append((row.id, row.id))
+            self.places.append((row.rowid, row.rowid))
         if not waits:
             return
         last = self.spans[-1] if self.spans else None
@@ -97,7 +97,7 @@ class _Stamp(msgspec.Struct):
 def _planned(box: Outbox, part_bytes: int) -> Generator[Piece, None, list[_Part]]:
     parts: list[_Part] = []
     untimed: set[str] = set()  # boots with a row that waits and whose time no clock knew
-    after, upto = 0, box.last_id()
+    after, upto = 0, box.last_rowid()
     while rows := box.waiting(after, STEP, upto):
         for row in rows:
             if not parts or parts[-1].bytes >= part_bytes:
@@ -106,7 +106,7 @@ def _planned(box: Outbox, part_bytes: int) -> Generator[Piece, None, list[_Part]
             stamp = _stamp(row.body)
             if stamp.clock != "synced":
                 untimed.add(stamp.boot)
-        after = rows[-1].id
+        after = rows[-1].rowid
         yield b""
     for first in range(1, upto + 1 if untimed else 1, STEP_PLACES):
         for row in _receipted_journal(box, first, min(upto, first + STEP_PLACES - 1)):
@@ -143,7 +143,7 @@ def _packed(box: Outbox, part: _Part, manifest: Manifest) -> Iterator[Piece]:
     piece += pack.flush()
     digest.update(piece)
     yield piece
-    yield Unsealed(digest.hexdigest(), manifest.spans)
+    yield SealPoint(digest.hexdigest(), manifest.spans)
 
 
 def _read(box: Outbox, places: list[tuple[int, int]]) -> Iterator[list[PackedRow]]:
@@ -154,7 +154,7 @@ def _read(box: Outbox, places: list[tuple[int, int]]) -> Iterator[list[PackedRow
             ).fetchall()
             rows = [box.row(place, leaf, bytes(body))[0] for place, leaf, body in found]
             yield [PackedRow(row.outbox, row.seq, row.leaf, row.body) for row in rows]
-            first = rows[-1].id + 1 if rows else last + 1
+            first = rows[-1].rowid + 1 if rows else last + 1
 
 
 def _stamp(body: bytes) -> _Stamp:

@@ -12,16 +12,16 @@ MARK = "archive-time"  # seconds since 1970; written when it is a day off, not e
 DAY_S = 86_400
 
 
-def aged(known_s: int, now_s: int) -> int:
+def archive_time(known_s: int, now_s: int) -> int:
     """The archive's time at the next of its hourly looks. Pure."""
     return min(now_s, known_s + DAY_S)
 
 
-def prune_aged(box: Outbox, now_s: int, keep_days: int) -> int:
+def prune_archive(box: Outbox, now_s: int, keep_days: int) -> int:
     """Delete receipted rows that are older than `keep_days` by the archive's time; gives how many. Hourly, by a good clock."""
-    mark = box.mark(MARK)
+    mark = box.state(MARK)
     known_s = int(mark) if mark and mark.isdigit() else int(EARLIEST.timestamp())
-    by_s = aged(known_s, now_s)
+    by_s = archive_time(known_s, now_s)
     deleted = box.prune(by_s - keep_days * DAY_S)
     if abs(by_s - known_s) >= DAY_S:
         box.append([], {MARK: str(by_s).encode()})

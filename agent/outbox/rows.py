@@ -22,7 +22,7 @@ class Draft(NamedTuple):
 class Row(NamedTuple):
     """A committed message, byte for byte as it is sent."""
 
-    id: int  # position in the file, over all outbox ids
+    rowid: int  # position in the file, over all outbox ids
     outbox: str
     seq: int
     leaf: str

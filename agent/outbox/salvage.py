@@ -11,8 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 from zlib import crc32
 
-from agent.outbox import database as file
-from agent.outbox import voids
+from agent.outbox import database, voids
 
 STEP = 200  # places that are read together, until one of them cannot be read
 
@@ -37,7 +36,7 @@ def salvage(aside: Path, db: sqlite3.Connection) -> dict[str, str | int]:
         if not boxes:
             return {}
         last = _last(old, boxes)
-        with file.transaction(db):
+        with database.transaction(db):
             db.executemany(
                 "INSERT INTO outbox (id, base, fingerprint, upto, store, parts) VALUES (?, ?, ?, ?, ?, ?)", boxes
             )
@@ -50,7 +49,7 @@ def salvage(aside: Path, db: sqlite3.Connection) -> dict[str, str | int]:
                         (place, kind, leaf, body, retained, at_s, crc32(body)),
                     )
                     saved += 1
-                lost += voids.fill(db, voids.Place(outbox, base), base + upto, end, "unreadable")
+                lost += voids.fill_gaps(db, voids.EpochBase(outbox, base), base + upto, end, "unreadable")
             marks = list(_marks(old))
             db.executemany("INSERT OR REPLACE INTO mark (key, value) VALUES (?, ?)", marks)
             db.execute("DELETE FROM sqlite_sequence WHERE name = 'entry'")

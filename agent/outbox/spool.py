@@ -18,12 +18,12 @@ class Sample(NamedTuple):
     body: bytes
 
 
-def keep(box: Outbox, bodies: Sequence[bytes], most_bytes: int) -> None:
+def append(box: Outbox, bodies: Sequence[bytes], most_bytes: int) -> None:
     """Add samples, oldest first, in one transaction; thin until at most `most_bytes` are held."""
     with box.transaction() as db:
         db.executemany("INSERT INTO spill (body) VALUES (?)", ((body,) for body in bodies))
         stride = 1
-        while held_bytes(box) > most_bytes and len(oldest(box, 2)) > 1:
+        while waiting_bytes(box) > most_bytes and len(oldest(box, 2)) > 1:
             stride *= 2
             db.execute(
                 "DELETE FROM spill WHERE id % ? != 0 AND id <= "
@@ -46,12 +46,12 @@ def oldest(box: Outbox, limit: int) -> list[tuple[int, bytes]]:
     return [(int(place), bytes(body)) for place, body in found]
 
 
-def drop(box: Outbox, upto: int) -> None:
+def forget(box: Outbox, upto: int) -> None:
     """Forget samples up to this id: the broker has them."""
     with box.transaction() as db:
         db.execute("DELETE FROM spill WHERE id <= ?", (upto,))
 
 
-def held_bytes(box: Outbox) -> int:
+def waiting_bytes(box: Outbox) -> int:
     """Bytes of all samples that wait."""
     return int(box.db.execute("SELECT coalesce(sum(length(body)), 0) FROM spill").fetchone()[0])

@@ -16,7 +16,7 @@ class Stamped(TypedDict):
     clock: ClockQuality
 
 
-class Placed(Stamped):
+class Sequenced(Stamped):
     """Of a receipted message: its place is filled in when it is committed."""
 
     outbox: str
@@ -27,7 +27,7 @@ def stamped(clock: Clock) -> Stamped:
     return {"boot": clock.boot, "at": rfc3339(clock.now()), "mono_ms": clock.mono_ms(), "clock": clock.quality()}
 
 
-def placed(clock: Clock) -> Placed:
+def sequenced(clock: Clock) -> Sequenced:
     return {**stamped(clock), "outbox": "0" * 12, "seq": 1}
 
 
@@ -39,4 +39,4 @@ def draft(clock: Clock, leaf: str, message: Receipted, *, retained: bool = False
 
 def journal(clock: Clock, event: str, /, **details: object) -> Draft:
     """A journal entry: what happened to the terminal, with its evidence."""
-    return draft(clock, "journal", Journal(**placed(clock), event=event, details=details))
+    return draft(clock, "journal", Journal(**sequenced(clock), event=event, details=details))

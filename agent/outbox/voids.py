@@ -20,14 +20,14 @@ _NO_STAMP = Journal(  # of one that no clock was at hand for
 )
 
 
-class Place(NamedTuple):
+class EpochBase(NamedTuple):
     """Where a void belongs: an outbox id, and the place in the file before its first number."""
 
     outbox: str
     base: int
 
 
-def void_body(at: Place, first: int, last: int, reason: str, was: str, stamp: Journal | None = None) -> bytes:
+def void_body(at: EpochBase, first: int, last: int, reason: str, was: str, stamp: Journal | None = None) -> bytes:
     """The bytes of a void for the places first..last."""
     details: dict[str, object] = {"reason": reason, "was": was}
     if first < last:
@@ -47,10 +47,12 @@ def first_of(body: bytes) -> int:
     return first if isinstance(first, int) and first > 0 else 0
 
 
-def give_up(db: sqlite3.Connection, at: Place, places: Iterable[int], reason: str, stamp: Journal | None = None) -> int:
+def void_rows(
+    db: sqlite3.Connection, at: EpochBase, rowids: Iterable[int], reason: str, stamp: Journal | None = None
+) -> int:
     """Put voids in these places (of one outbox id), neighbours together; gives how many places. In the caller's transaction."""
     given = 0
-    for first, last in runs(sorted(places)):
+    for first, last in runs(sorted(rowids)):
         kinds = db.execute("SELECT DISTINCT kind FROM entry WHERE id BETWEEN ? AND ? ORDER BY kind", (first, last))
         was = ",".join(str(kind) for (kind,) in kinds) or "?"
         body = void_body(at, first, last, reason, was, stamp)
@@ -63,7 +65,7 @@ def give_up(db: sqlite3.Connection, at: Place, places: Iterable[int], reason: st
     return given
 
 
-def fill(db: sqlite3.Connection, at: Place, after: int, end: int, reason: str) -> int:
+def fill_gaps(db: sqlite3.Connection, at: EpochBase, after: int, end: int, reason: str) -> int:
     """Put voids in every place of after < id <= end that no row is in and no void covers. Gives how many places.
 
     In the caller's transaction.
@@ -81,14 +83,14 @@ def fill(db: sqlite3.Connection, at: Place, after: int, end: int, reason: str) -
     if expected <= end:
         empty.append((expected, end))
     for first, last in empty:
-        give_up(db, at, range(first, last + 1), reason)
+        void_rows(db, at, range(first, last + 1), reason)
     return sum(last - first + 1 for first, last in empty)
 
 
-def runs(places: Sequence[int]) -> list[tuple[int, int]]:
+def runs(rowids: Sequence[int]) -> list[tuple[int, int]]:
     """Sorted places as closed intervals of neighbours."""
     found: list[tuple[int, int]] = []
-    for place in places:
+    for place in rowids:
         if found and found[-1][1] == place - 1:
             found[-1] = (found[-1][0], place)
         else:

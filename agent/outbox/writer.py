@@ -17,9 +17,9 @@ from agent.outbox.rows import Draft, Row
 T = TypeVar("T")
 
 
-class _Wish(NamedTuple):
+class _Request(NamedTuple):
     drafts: tuple[Draft, ...]
-    marks: Mapping[str, bytes | None]
+    states: Mapping[str, bytes | None]
     done: asyncio.Future[list[Row]]
 
 
@@ -29,10 +29,10 @@ class Writer:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
-        self._wishes: asyncio.Queue[_Wish] = asyncio.Queue()
-        self.committed: Callable[[list[Row]], object] = len  # set by the delivery
+        self._requests: asyncio.Queue[_Request] = asyncio.Queue()
+        self.on_commit: Callable[[list[Row]], object] = len  # set by the delivery
         # marks that go along with any commit; set by the daemon
-        self.beside: Callable[[], Mapping[str, bytes | None]] = dict
+        self.extra_state: Callable[[], Mapping[str, bytes | None]] = dict
 
     async def run(self) -> None:
         """Commit what is wished, until cancelled. An error is raised to those who wished, never swallowed.
@@ -41,70 +41,70 @@ class Writer:
         file aside and goes on, while a daemon that stayed would keep nothing any more.
         """
         while True:
-            wishes = [await self._wishes.get()]
-            while not self._wishes.empty():
-                wishes.append(self._wishes.get_nowait())
-            await self._commit_all(wishes)
+            requests = [await self._requests.get()]
+            while not self._requests.empty():
+                requests.append(self._requests.get_nowait())
+            await self._commit_all(requests)
 
-    async def commit(self, drafts: Iterable[Draft], marks: Mapping[str, bytes | None] | None = None) -> list[Row]:
+    async def commit(self, drafts: Iterable[Draft], states: Mapping[str, bytes | None] | None = None) -> list[Row]:
         """Messages and marks, on the disk when this returns. Raises OutboxFull and sqlite3.Error."""
         done: asyncio.Future[list[Row]] = asyncio.get_running_loop().create_future()
-        self._wishes.put_nowait(_Wish(tuple(drafts), marks or {}, done))
+        self._requests.put_nowait(_Request(tuple(drafts), states or {}, done))
         return await done
 
-    async def ask(self, question: Callable[[Outbox], T]) -> T:
+    async def run_in_thread(self, work: Callable[[Outbox], T]) -> T:
         """Run a question (or a small change) on the outbox in its thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, question, self._outbox)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._outbox)
 
     async def flush(self) -> None:
         """Commit what is still wished: for a clean stop, after `run` was cancelled."""
-        wishes: list[_Wish] = []
-        while not self._wishes.empty():
-            wishes.append(self._wishes.get_nowait())
-        if wishes:
-            await self._commit_all(wishes)
+        requests: list[_Request] = []
+        while not self._requests.empty():
+            requests.append(self._requests.get_nowait())
+        if requests:
+            await self._commit_all(requests)
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
         self._outbox.close()
 
-    async def _commit_all(self, wishes: list[_Wish]) -> None:
-        drafts = [draft for wish in wishes for draft in wish.drafts]
-        marks = {**self.beside(), **{key: value for wish in wishes for key, value in wish.marks.items()}}
-        commit = asyncio.get_running_loop().run_in_executor(self._thread, self._outbox.append, drafts, marks)
+    async def _commit_all(self, requests: list[_Request]) -> None:
+        drafts = [draft for wish in requests for draft in wish.drafts]
+        states = {**self.extra_state(), **{key: value for wish in requests for key, value in wish.states.items()}}
+        commit = asyncio.get_running_loop().run_in_executor(self._thread, self._outbox.append, drafts, states)
         try:
             rows = await asyncio.shield(commit)
         except asyncio.CancelledError:  # under way already: its wishers are told the truth
             try:
-                _settle(wishes, await commit)
+                _settle(requests, await commit)
             except Exception:  # nothing of it is on the disk: `flush` tries again, and tells
-                self._wish_again(wishes)
+                self._requeue(requests)
             raise
         except Exception as error:
-            if len(wishes) > 1:  # one bad row must not take the others with it
-                for at, wish in enumerate(wishes):
+            if len(requests) > 1:  # one bad row must not take the others with it
+                for at, wish in enumerate(requests):
                     try:
                         await self._commit_all([wish])
                     except asyncio.CancelledError:
-                        self._wish_again(wishes[at + 1 :])
+                        self._requeue(requests[at + 1 :])
                         raise
-            elif not wishes[0].done.done():
-                wishes[0].done.set_exception(error)
+            elif not requests[0].done.done():
+                requests[0].done.set_exception(error)
             if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
                 raise
             return
-        _settle(wishes, rows)
+        _settle(requests, rows)
         if rows:
-            self.committed(rows)
+            self.on_commit(rows)
 
-    def _wish_again(self, wishes: list[_Wish]) -> None:
-        for wish in wishes:
-            self._wishes.put_nowait(wish)
+    def _requeue(self, requests: list[_Request]) -> None:
+        for wish in requests:
+            self._requests.put_nowait(wish)
 
 
-def _settle(wishes: list[_Wish], rows: list[Row]) -> None:
+def _settle(requests: list[_Request], rows: list[Row]) -> None:
     at = 0
-    for wish in wishes:
+    for wish in requests:
         if not wish.done.done():
             wish.done.set_result(rows[at : at + len(wish.drafts)])
         at += len(wish.drafts)

@@ -16,10 +16,10 @@ import msgspec
 
 from agent.devices.state import DeviceStates
 from agent.host.log import turn_hour
-from agent.host.write_budget import Flash
-from agent.outbox import spool as spill
+from agent.host.write_budget import WriteBudget
+from agent.outbox import spool
 from agent.outbox.outbox import Outbox
-from agent.outbox.retention import prune_aged
+from agent.outbox.retention import prune_archive
 from agent.outbox.rows import Backlog
 from agent.outbox.stamps import stamped
 from agent.outbox.writer import Writer
@@ -50,13 +50,13 @@ class Reports:
     """Three loops for the daemon's task group."""
 
     def __init__(
-        self, states: DeviceStates, writer: Writer, link: Link, clock: Clock, run_id: str, limits: Limits, flash: Flash,
+        self, states: DeviceStates, writer: Writer, link: Link, clock: Clock, run_id: str, limits: Limits, flash: WriteBudget,
         root: Path = Path("/"),
     ) -> None:  # fmt: skip
         self._states, self._writer, self._link, self._clock = states, writer, link, clock
         self._run_id, self._limits, self._flash, self._root = run_id, limits, flash, root
         self._start_mono_ms = clock.mono_ms()
-        self._unsent: list[spill.Sample] = []
+        self._unsent: list[spool.Sample] = []
         self._samples = 0  # of this run
 
     async def run(self) -> None:
@@ -67,7 +67,7 @@ class Reports:
 
     async def heartbeat(self) -> Heartbeat:
         """The heartbeat of this moment; reads the outbox."""
-        backlog, oldest_s = await self._writer.ask(self._backlog_and_age)
+        backlog, oldest_s = await self._writer.run_in_thread(self._backlog_and_age)
         return Heartbeat(
             **stamped(self._clock), run=self._run_id, connection=self._link.state.connections,
             uptime_s=(self._clock.mono_ms() - self._start_mono_ms) // 1000, waiting=backlog.waiting,
@@ -99,7 +99,7 @@ class Reports:
         while True:
             sample = Telemetry(**stamped(self._clock), measures=await self.measures())
             self._samples += 1
-            self._unsent.append(spill.Sample(self._samples, msgspec.json.encode(sample)))
+            self._unsent.append(spool.Sample(self._samples, msgspec.json.encode(sample)))
             try:
                 if self._link.up.is_set():
                     await self._send_unsent()
@@ -108,12 +108,12 @@ class Reports:
                     await self.write_spool()
             except sqlite3.Error as error:  # a full disk: the samples in memory stay there
                 log.error("telemetry: %s", error)
-            spill.thin(self._unsent, MAX_SAMPLES_IN_MEMORY)
+            spool.thin(self._unsent, MAX_SAMPLES_IN_MEMORY)
             await self._clock.sleep(TELEMETRY_S)
 
     async def measures(self) -> dict[str, int | float]:
         """`<class>.<id>.<measure>` of every numeric measure, and `agent.self.<measure>` of the daemon itself."""
-        backlog = await self._writer.ask(lambda box: box.backlog())
+        backlog = await self._writer.run_in_thread(lambda box: box.backlog())
         own = {
             **process_measures(self._root),
             "outbox_file_bytes": backlog.file_bytes,
@@ -136,8 +136,8 @@ class Reports:
 
         Not once the day's flash budget is spent.
         """
-        if (bodies := [sample.body for sample in self._unsent]) and not self._flash.met:
-            await self._writer.ask(lambda box: spill.keep(box, bodies, self._limits.telemetry_bytes))
+        if (bodies := [sample.body for sample in self._unsent]) and not self._flash.spent:
+            await self._writer.run_in_thread(lambda box: spool.append(box, bodies, self._limits.telemetry_bytes))
             del self._unsent[: len(bodies)]
 
     async def _send_unsent(self) -> None:
@@ -150,28 +150,30 @@ class Reports:
 
     async def _send_spooled(self) -> None:
         """Send a batch of the spool, oldest first; deleted in one transaction, a fifth of the flash writes of one for each."""
-        if self._flash.met:
+        if self._flash.spent:
             return
         sent = 0
-        for rowid, body in await self._writer.ask(lambda box: spill.oldest(box, SPOOL_BATCH)):
+        for rowid, body in await self._writer.run_in_thread(lambda box: spool.oldest(box, SPOOL_BATCH)):
             try:
                 await self._link.publish("telemetry", body, late=True)
             except (LinkLost, Refused):
                 break
             sent = rowid
         if sent:
-            await self._writer.ask(lambda box: spill.drop(box, sent))
+            await self._writer.run_in_thread(lambda box: spool.forget(box, sent))
 
     async def _housekeeping(self) -> None:
         while True:
             await self._clock.sleep(HOUSEKEEPING_S)
             turn_hour()
-            if self._flash.met:  # deleting writes too
+            if self._flash.spent:  # deleting writes too
                 continue
             if self._clock.quality() == "synced":  # never prune the archive by a clock that may be wrong
                 now_s = int(self._clock.now().timestamp())
                 try:
-                    await self._writer.ask(lambda box, now_s=now_s: prune_aged(box, now_s, self._limits.archive_days))
+                    await self._writer.run_in_thread(
+                        lambda box, now_s=now_s: prune_archive(box, now_s, self._limits.archive_days)
+                    )
                 except sqlite3.Error as error:  # deleting needs disk space too
                     log.error("the archive cannot be pruned: %s", error)
 

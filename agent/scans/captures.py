@@ -14,9 +14,8 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from agent.outbox.archive import forget_voids
-from agent.outbox.marks import read_state
-from agent.outbox.outbox import Draft, Outbox, OutboxFull, Row
-from agent.outbox.stamps import draft, journal, placed
+from agent.outbox.outbox import Draft, Outbox, OutboxFull, Row, load_state
+from agent.outbox.stamps import draft, journal, sequenced
 from agent.outbox.writer import Writer
 from agent.scans.card_actions import CardActions, CardAnswer, CardEffect
 from agent.scans.feedback import Feedback, NoFeedback
@@ -68,7 +67,7 @@ class Captures:
         self.changed = {gun.id: asyncio.Event() for gun in guns}
 
     async def run(self) -> None:
-        await self._writer.ask(self._load)
+        await self._writer.run_in_thread(self._load)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._commit_queued())
             if self._cards is not None:
@@ -84,9 +83,11 @@ class Captures:
         while not self._queue.empty():
             self._waiting.append(self._queue.get_nowait())
         if self._waiting:
-            await self._writer.ask(self._read_states)  # what the writer flushed has its numbers
+            await self._writer.run_in_thread(self._read_states)  # what the writer flushed has its numbers
         while self._waiting:
-            await self._commit_next(lambda drafts, marks: self._writer.ask(lambda box: box.append(drafts, marks)))
+            await self._commit_next(
+                lambda drafts, marks: self._writer.run_in_thread(lambda box: box.append(drafts, marks))
+            )
 
     def on_hotplug(self) -> None:
         for event in self.changed.values():
@@ -123,7 +124,7 @@ class Captures:
 
     def _read_states(self, box: Outbox) -> None:
         for gun in (*(gun.id for gun in self._guns), CAMERA):
-            self._states[gun] = read_state(box, state_key(gun), GunState) or GunState()
+            self._states[gun] = load_state(box, state_key(gun), GunState) or GunState()
 
     async def _listen(self, gun: ScanGun) -> None:
         """A bug met with one gun must stop neither the others nor the daemon."""
@@ -207,7 +208,7 @@ class Captures:
     def _capture(self, read: RawCapture, state: GunState, again: bool) -> Capture:
         flags = (*read.flags, REPEATED) if again and REPEATED not in read.flags else read.flags
         return Capture(
-            **placed(self._clock), gun=read.gun, identity=read.identity, number=state.number, source=read.source,
+            **sequenced(self._clock), gun=read.gun, identity=read.identity, number=state.number, source=read.source,
             text=read.text, raw=read.raw, charset=read.charset, charset_because=read.charset_because,
             symbology=read.symbology, start_mono_ms=read.start_mono_ms, end_mono_ms=read.end_mono_ms, flags=flags,
             seen=read.seen, damage=read.damage, context=state.context,

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from agent.outbox.archive import VOIDED, Kept, Walk, Wanted
+from agent.outbox.archive import VOIDED, CaptureQuery, CaptureReader, StoredCapture
 from agent.outbox.outbox import Draft
 from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
@@ -141,7 +141,7 @@ class CardActions:
         last = await self._last(scan.gun) if state.number else None
         if last is None or last.number != state.number:
             return self._refused(scan, state, "nothing_to_void", "VOID")
-        place = await self._writer.ask(lambda box: box.place(last.outbox, last.seq))
+        place = await self._writer.run_in_thread(lambda box: box.rowid(last.outbox, last.seq))
         entry = journal(
             self._clock, "capture_voided", gun=last.gun, number=last.number, outbox=last.outbox, seq=last.seq
         )
@@ -154,9 +154,9 @@ class CardActions:
         return acted._replace(drafts=[*acted.drafts, entry], state_values=mark)
 
     async def _last(self, gun: str) -> Capture | None:
-        walk = Walk(Wanted(gun=gun, limit=1))
+        walk = CaptureReader(CaptureQuery(gun=gun, limit=1))
         while not walk.done:
-            if kept := await self._writer.ask(walk.step):
+            if kept := await self._writer.run_in_thread(walk.step):
                 return kept[0].capture
         return None
 
@@ -184,15 +184,15 @@ class CardActions:
     async def _today(self) -> Texts:
         """Counts of all guns since midnight in China; of this boot where no clock knew the time."""
         midnight = self._clock.now().astimezone(CHINA).replace(hour=0, minute=0, second=0, microsecond=0)
-        walk = Walk(Wanted(since=midnight))
-        kept: list[Kept] = []
+        walk = CaptureReader(CaptureQuery(since=midnight))
+        kept: list[StoredCapture] = []
         while not walk.done:
-            found = await self._writer.ask(walk.step)
+            found = await self._writer.run_in_thread(walk.step)
             kept += [k for k in found if k.scanned_at is not None or k.capture.boot == self._clock.boot]
         return _counts(kept)
 
 
-def _counts(kept: list[Kept]) -> Texts:
+def _counts(kept: list[StoredCapture]) -> Texts:
     good = [k.capture for k in kept if not k.voided and k.capture.damage is None]
     steps: dict[str, int] = {}
     for capture in good:

@@ -14,11 +14,9 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from agent.outbox import archive as scan_archive
-from agent.outbox import carried
-from agent.outbox.elsewhere import GoesOnElsewhere
+from agent.outbox import archive, sent
 from agent.outbox.outbox import Outbox, OutboxFull, Row
-from agent.outbox.sent import HandedOver
+from agent.outbox.sent import CloneDetector, Sent
 from agent.outbox.writer import Writer
 from agent.uplink.batches import MOST_ROWS, next_batch
 from agent.uplink.link import OVERHEAD, Link
@@ -53,7 +51,7 @@ class Delivery:
         self._writer, self._link, self._clock, self._pace = writer, link, clock, pace
         self._hands = HandOver(writer, link, clock, broker_is_enough, refused)
         self._refusals = self._hands.refusals
-        self._handed, self._elsewhere = HandedOver(), GoesOnElsewhere()
+        self._handed, self._elsewhere = Sent(), CloneDetector()
         self._live: asyncio.Queue[Row] = asyncio.Queue()
         self._live_from = 0  # rows up to here are backlog for this connection
         self._cursor = 0  # backlog is handed over up to here
@@ -77,7 +75,7 @@ class Delivery:
         if not self._link.up.is_set():
             return
         if self._live.qsize() + len(rows) > LIVE_MOST:
-            self._live_from = rows[-1].id
+            self._live_from = rows[-1].rowid
             while not self._live.empty():
                 self._live.get_nowait()
             self._backlog_again.set()
@@ -86,16 +84,18 @@ class Delivery:
                 self._live.put_nowait(row)
 
     async def on_receipt(self, receipt: Receipt, retained: bool) -> str:
-        """Take a receipt in: what `Outbox.receipt` says of it, or `elsewhere` (`agent.outbox.elsewhere`)."""
+        """Take a receipt in: what `Outbox.receipt` says of it, or `elsewhere` (`agent.outbox.sent`)."""
         if not retained:
             self._link.recorder_seen()
         if not self._handed.knows(receipt.outbox):
-            known = await self._writer.ask(lambda box: box.handed(receipt.outbox))
+            known = await self._writer.run_in_thread(lambda box: box.sent_upto(receipt.outbox))
             self._handed.begin(receipt.outbox, known)
-        for first, last in await self._writer.ask(lambda box: carried.spans_of(box, receipt)):
-            self._handed.carried(receipt.outbox, first, last)
+        for first, last in await self._writer.run_in_thread(lambda box: sent.parcel_spans(box, receipt)):
+            self._handed.add_parcel(receipt.outbox, first, last)
         upto = self._handed.upto(receipt)
-        meaning, oldest = await self._writer.ask(lambda box: (box.receipt(receipt, retained, upto), box.waiting(0, 1)))
+        meaning, oldest = await self._writer.run_in_thread(
+            lambda box: (box.apply_receipt(receipt, retained, upto), box.waiting(0, 1))
+        )
         self._idle = not oldest
         if meaning in ("advanced", "again"):
             self._patience.begin()
@@ -109,17 +109,17 @@ class Delivery:
             self._hurried = self._recorder_there = True
             self._patience.hurry()
         if not retained and meaning in ("same", "advanced"):
-            last_seq = await self._writer.ask(lambda box: box.last_seq_of(receipt.outbox))
-            return "elsewhere" if self._elsewhere.hears(receipt, last_seq) else meaning
+            last_seq = await self._writer.run_in_thread(lambda box: box.last_seq_of(receipt.outbox))
+            return "elsewhere" if self._elsewhere.saw(receipt, last_seq) else meaning
         return meaning
 
     async def begin_anew(self, outbox: str) -> None:
         """The outbox file is an older copy of itself: this run's rows go under a new id (`Outbox.begin_anew`)."""
-        await self._writer.ask(lambda box: box.begin_anew(outbox))
+        await self._writer.run_in_thread(lambda box: box.start_epoch(outbox))
         await self._send_again()
 
     def send_asked(self) -> None:
-        """A range was marked to be sent again (`scan_archive.resend_mark`)."""
+        """A range was marked to be sent again (`archive.resend_mark`)."""
         self._backlog_again.set()
 
     async def run(self) -> None:
@@ -139,7 +139,7 @@ class Delivery:
                     loop.cancel()
 
     async def _send_again(self) -> None:
-        last = await self._writer.ask(lambda box: box.last_id())
+        last = await self._writer.run_in_thread(lambda box: box.last_rowid())
         self._live_from = max(self._live_from, last)
         self._cursor, self._pass = 0, self._pass + 1
         self._backlog_again.set()
@@ -148,12 +148,12 @@ class Delivery:
         """One of a few: each hands over the next row and waits for its acknowledgement; they start in order."""
         while True:
             row = await self._live.get()
-            if row.id > self._live_from and not self._refusals.held(row):  # else it became backlog meanwhile
+            if row.rowid > self._live_from and not self._refusals.held(row):  # else it became backlog meanwhile
                 await self._hand_over([row], late=False)
 
     async def _send_backlog(self) -> None:
         await self._clock.sleep(1)  # the retained receipt comes first: what it covers is not sent again
-        for row in await self._writer.ask(lambda box: box.asks()):
+        for row in await self._writer.run_in_thread(lambda box: box.epoch_probes()):
             await self._note_handed([row], await self._hands.publish([row], late=True))
         while True:
             self._backlog_again.clear()
@@ -171,7 +171,7 @@ class Delivery:
             if handed == "nobody":
                 return
             if handed != "one by one" and this_pass == self._pass:
-                self._cursor = max(self._cursor, rows[-1].id)
+                self._cursor = max(self._cursor, rows[-1].rowid)
             await self._keep_pace(rows, began_ms)
 
     async def _next_backlog(self) -> Sequence[Row]:
@@ -179,17 +179,17 @@ class Delivery:
         while True:
             this_pass, cursor, until = self._pass, self._cursor, self._live_from
             most = 1 if cursor < self._hands.alone_upto else MOST_ROWS
-            rows = await self._writer.ask(lambda box, a=cursor, n=most, b=until: box.waiting(a, n, b))
+            rows = await self._writer.run_in_thread(lambda box, a=cursor, n=most, b=until: box.waiting(a, n, b))
             over, batch = next_batch(rows, self._refusals.held, self._link.room("scan"))
             if batch or not rows:
                 return batch
             if this_pass == self._pass:
-                self._cursor = over[-1].id
+                self._cursor = over[-1].rowid
 
     async def _send_asked(self) -> None:
         """Captures that were asked for again, though receipted: behind the backlog, late, until the broker took them."""
         alone = False
-        while again := await self._writer.ask(scan_archive.next_again):
+        while again := await self._writer.run_in_thread(archive.next_replay):
             began_ms = self._clock.mono_ms()
             rows, mark = await self._asked(again, 1 if alone else MOST_ROWS)
             handed: Handed = await self._hands.publish(rows, late=True) if rows else "taken"
@@ -206,9 +206,9 @@ class Delivery:
                 return
             await self._keep_pace(rows, began_ms)
 
-    async def _asked(self, again: scan_archive.Again, most: int) -> tuple[Sequence[Row], dict[str, bytes | None]]:
+    async def _asked(self, again: archive.Replay, most: int) -> tuple[Sequence[Row], dict[str, bytes | None]]:
         """As many captures as go into one message, and the mark to commit when they were taken."""
-        rows, mark = await self._writer.ask(lambda box: scan_archive.rows_again(box, again, most))
+        rows, mark = await self._writer.run_in_thread(lambda box: archive.replay_rows(box, again, most))
         _, fit = next_batch(rows, lambda _row: False, self._link.room("scan"))
         return (rows, mark) if len(fit) == len(rows) else await self._asked(again, len(fit))
 
@@ -231,14 +231,14 @@ class Delivery:
                 continue
             self._patience.wait_longer()
             there, self._recorder_there = self._recorder_there or self._reached_nobody, False
-            if oldest := await self._writer.ask(lambda box: box.waiting(0, 1)):
+            if oldest := await self._writer.run_in_thread(lambda box: box.waiting(0, 1)):
                 if self._refusals.held(oldest[0]):
                     continue  # no receipt can advance before it is taken: `_try_refused` is at it
                 if there:
                     await self._send_again()
                 else:
                     await self._hand_over(oldest, late=True)
-            elif await self._writer.ask(scan_archive.next_again):
+            elif await self._writer.run_in_thread(archive.next_replay):
                 self.send_asked()
             else:
                 self._idle = True
@@ -261,7 +261,7 @@ class Delivery:
 
         if hold.given_up:
             await self._hands.give_up(hold)
-        if rows := await self._writer.ask(ask):
+        if rows := await self._writer.run_in_thread(ask):
             await self._hand_over(rows, late=True)
             return
         self._refusals.forget(hold)  # receipted meanwhile
@@ -270,7 +270,7 @@ class Delivery:
 
     async def _note_handed(self, rows: Sequence[Row], handed: Handed) -> None:
         """What a broker took can be covered by a receipt: one may have come before its acknowledgement."""
-        if handed in ("taken", "freed", "nobody") and (unanswered := self._handed.note(rows)):
+        if handed in ("taken", "freed", "nobody") and (unanswered := self._handed.add(rows)):
             await self.on_receipt(unanswered, False)
 
     async def _hand_over(self, rows: Sequence[Row], *, late: bool) -> Handed:

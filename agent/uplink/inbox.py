@@ -13,7 +13,7 @@ import sqlite3
 
 import msgspec
 
-from agent.host.write_budget import Note
+from agent.host.write_budget import RecordOther
 from agent.uplink.connection import Incoming
 from agent.uplink.delivery import Delivery
 from agent.uplink.link import Link
@@ -28,7 +28,7 @@ QUEUE_SIZE = 100  # packets of each kind: more than a recorder and a console sen
 class Inbox:
     """`put` is called by the link, `commands` is read by `agent.control.commands`; `run` belongs into the daemon's task group."""
 
-    def __init__(self, name: str, link: Link, delivery: Delivery, presence: Presence, note: Note) -> None:
+    def __init__(self, name: str, link: Link, delivery: Delivery, presence: Presence, note: RecordOther) -> None:
         self._receipt_topic = topic(name, "receipt")
         self._link, self._delivery = link, delivery
         self._presence, self._note = presence, note

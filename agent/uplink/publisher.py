@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from agent.outbox.outbox import Outbox, Row
-from agent.outbox.stamps import placed
+from agent.outbox.stamps import sequenced
 from agent.outbox.writer import Writer
 from agent.uplink.batches import payload_of
 from agent.uplink.link import Link
@@ -48,14 +48,14 @@ class HandOver:
 
     def committed(self, rows: Sequence[Row]) -> None:
         """What stands for the present from now on."""
-        self._present |= {row.leaf: row.id for row in rows if row.retained}
+        self._present |= {row.leaf: row.rowid for row in rows if row.retained}
 
     async def waiting(self, rows: Sequence[Row], *, late: bool) -> Handed:
         """Hand over rows that the county has not receipted: one, or captures that go together."""
         handed = await self.publish(rows, late=late)
         if handed in ("refused", "one by one"):
             return handed
-        self._deaths.pop(rows[0].id, None)
+        self._deaths.pop(rows[0].rowid, None)
         freed = self.refusals.taken(rows)
         if self._broker_is_enough:
             await self._note_taken(rows)
@@ -67,11 +67,11 @@ class HandOver:
         first = rows[0]
         while quiet_ms := self.refusals.quiet_ms(self._clock.mono_ms()):
             await self._clock.sleep(quiet_ms / 1000)
-        newest = first.retained and (not late or await self._writer.ask(lambda box: box.is_newest(first)))
+        newest = first.retained and (not late or await self._writer.run_in_thread(lambda box: box.is_newest(first)))
         try:
             code = await self._link.publish(
                 first.leaf, payload_of(rows, self._clock), late=late,
-                retain=lambda: newest and self._present.get(first.leaf, 0) <= first.id,
+                retain=lambda: newest and self._present.get(first.leaf, 0) <= first.rowid,
             )  # fmt: skip
         except Refused as error:
             return await self._note_refused(rows, error)
@@ -83,9 +83,9 @@ class HandOver:
 
     async def give_up(self, hold: Hold) -> None:
         """A reading that the broker will never take makes room for what is behind it: a void keeps its place."""
-        stamp = Journal(**placed(self._clock), event="void")
+        stamp = Journal(**sequenced(self._clock), event="void")
         try:
-            await self._writer.ask(lambda box: box.give_up([hold.place], hold.trouble.code, stamp))
+            await self._writer.run_in_thread(lambda box: box.void_rows([hold.place], hold.trouble.code, stamp))
         except sqlite3.Error as error:  # a full disk: it is tried again
             log.error("row %d cannot be given up: %s", hold.place, error)
         else:
@@ -97,11 +97,11 @@ class HandOver:
         `message_size_limit`) with a code that MQTT 5 does not have there, others end the connection without a word."""
         if error.trouble.code not in MAY_BE_THE_ROW:
             return
-        deaths = self._deaths.get(rows[0].id, 0) + 1
-        self._deaths = {place: n for place, n in self._deaths.items() if place >= rows[0].id - MOST_DEATHS}
-        self._deaths[rows[0].id] = deaths
+        deaths = self._deaths.get(rows[0].rowid, 0) + 1
+        self._deaths = {place: n for place, n in self._deaths.items() if place >= rows[0].rowid - MOST_DEATHS}
+        self._deaths[rows[0].rowid] = deaths
         if deaths >= 2 and len(rows) > 1:
-            self.alone_upto = max(self.alone_upto, rows[-1].id)
+            self.alone_upto = max(self.alone_upto, rows[-1].rowid)
         elif deaths >= 3:
             code = PACKET_TOO_LARGE if error.trouble.code == "packet_too_large" else UNSPECIFIED
             said = f"ended {deaths} connections: {error.trouble}"
@@ -112,7 +112,7 @@ class HandOver:
         known = {(hold.leaf.partition("/")[0], hold.code) for hold in self.refusals.holds}
         hold = self.refusals.refused(rows, error.code, error.trouble, self._clock.mono_ms())
         if hold is None and len(rows) > 1:
-            self.alone_upto = max(self.alone_upto, rows[-1].id)
+            self.alone_upto = max(self.alone_upto, rows[-1].rowid)
             return "one by one"
         self.refused_again.set()
         kind = rows[0].leaf.partition("/")[0]
@@ -123,10 +123,10 @@ class HandOver:
         return "refused"
 
     async def _note_taken(self, rows: Sequence[Row]) -> None:
-        self._taken |= {row.id: row.outbox for row in rows}
+        self._taken |= {row.rowid: row.outbox for row in rows}
         taken = self._taken.copy()
         try:
-            front = await self._writer.ask(lambda box: _forget_taken(box, taken))
+            front = await self._writer.run_in_thread(lambda box: _forget_taken(box, taken))
         except sqlite3.Error as error:  # a full disk: taken is taken, said with the next row
             log.error("what the broker took cannot be noted: %s", error)
         else:
@@ -135,9 +135,9 @@ class HandOver:
 
 def _forget_taken(box: Outbox, taken: Mapping[int, str]) -> int:
     """Forget, without a gap, what the broker took; gives the first place that it did not (in the outbox's thread)."""
-    while (waiting := box.waiting(0, 1)) and (outbox := taken.get(waiting[0].id)):
-        place = waiting[0].id
+    while (waiting := box.waiting(0, 1)) and (outbox := taken.get(waiting[0].rowid)):
+        place = waiting[0].rowid
         while taken.get(place + 1) == outbox:  # one transaction for all of an outbox id
             place += 1
         box.acknowledge_broker(place)
-    return waiting[0].id if waiting else box.last_id() + 1
+    return waiting[0].rowid if waiting else box.last_rowid() + 1

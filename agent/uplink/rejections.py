@@ -61,7 +61,7 @@ class Refusals:
 
     def held(self, row: Row) -> bool:
         """Not now: it is tried again by whoever asks `due`."""
-        return row.id in self._holds or row.leaf in self._holds
+        return row.rowid in self._holds or row.leaf in self._holds
 
     def quiet_ms(self, now_ms: int) -> int:
         """So long nothing at all is handed over."""
@@ -84,7 +84,7 @@ class Refusals:
         if len(rows) > 1 and not whole_leaf:
             return None
         row = rows[0]
-        key = row.leaf if whole_leaf else row.id
+        key = row.leaf if whole_leaf else row.rowid
         before = self._holds.get(key)
         if before is None and len(self._holds) >= MOST:
             self._quiet_until_ms = now_ms + QUIET_MS[1]
@@ -92,7 +92,7 @@ class Refusals:
         tries = before.tries + 1 if before else 1
         factor = 2 if code == NOT_AUTHORIZED else 6
         until_ms = now_ms + min(LONGEST_MS, FIRST_MS * factor ** min(tries - 1, 12))
-        hold = Hold(row.id, row.leaf, code, trouble, tries, until_ms, whole_leaf)
+        hold = Hold(row.rowid, row.leaf, code, trouble, tries, until_ms, whole_leaf)
         self._holds[key] = hold
         return hold
 
@@ -100,7 +100,7 @@ class Refusals:
         """The broker took them. True where a whole leaf had been waiting for this."""
         self._quiet_ms, self._quiet_until_ms = QUIET_MS[0], 0
         for row in rows:
-            self._holds.pop(row.id, None)
+            self._holds.pop(row.rowid, None)
         return self._holds.pop(rows[0].leaf, None) is not None
 
     def forget(self, hold: Hold) -> None:

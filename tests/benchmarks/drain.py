@@ -21,7 +21,7 @@ from stage import SAMPLE_GUN, parser, percentile, print_machine, print_table, st
 
 from agent.host.fingerprint import fingerprint
 from agent.outbox.opening import open_outbox
-from agent.outbox.stamps import draft, placed
+from agent.outbox.stamps import draft, sequenced
 from common.clock import SystemClock
 from common.messages import ROOT, Capture, Heartbeat
 
@@ -34,7 +34,7 @@ def fill(file: Path, captures: int) -> int:
     for start in range(0, captures, 500):
         made = [
             Capture(
-                **placed(clock), gun="gun", identity="bench", number=n + 1, source="serial", text=f"69{n:011d}",
+                **sequenced(clock), gun="gun", identity="bench", number=n + 1, source="serial", text=f"69{n:011d}",
                 raw=f"69{n:011d}".encode().hex(), charset="ascii", charset_because="ascii", symbology=None,
                 start_mono_ms=1, end_mono_ms=2,
             )

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from stage import Broker, parser, print_machine, print_table
 
-from agent.host.log import Bounded
+from agent.host.log import RateLimitedHandler
 
 from support.compressed import CompressedStation, Footprint  # isort: skip  (found below tests/, which `stage` puts on the path)
 
@@ -65,7 +65,7 @@ async def _live(folder: Path, broker: Broker, options: argparse.Namespace) -> li
         folder, broker, archive_days=options.archive_days, max_mb=options.max_mb, flash_budget_mb=options.flash_budget,
         quality="unsynced" if options.unsynced else "synced",
     ) as life:  # fmt: skip
-        logging.basicConfig(level="INFO", handlers=[Bounded(life.clock.mono_ms, lines)], force=True)
+        logging.basicConfig(level="INFO", handlers=[RateLimitedHandler(life.clock.mono_ms, lines)], force=True)
         if options.dead:
             broker.kill()
             await life.until(life.runtime.link.down.is_set)

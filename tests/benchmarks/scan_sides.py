@@ -70,7 +70,7 @@ async def ours(folder: Path, fds: list[int]) -> None:
         time.sleep(HELD_S)
 
     loop = asyncio.get_running_loop()
-    on_line(lambda: asyncio.run_coroutine_threadsafe(writer.ask(hold), loop))
+    on_line(lambda: asyncio.run_coroutine_threadsafe(writer.run_in_thread(hold), loop))
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())
         group.create_task(show())

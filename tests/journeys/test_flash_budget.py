@@ -23,7 +23,7 @@ def bodies(life: CompressedStation, leaf: str, kind: type) -> list:
 
 
 def written(life: CompressedStation) -> int:
-    life.runtime.flash.look()
+    life.runtime.flash.update()
     if life.runtime.flash.day_bytes is None:
         pytest.skip("this kernel keeps no account of I/O")
     return life.runtime.flash.day_bytes
@@ -47,8 +47,8 @@ async def test_a_loose_plug_spends_the_budget_and_scans_are_still_written(tmp_pa
         assert life.county.scans == 30
         (entry,) = [one for one in bodies(life, "journal", Journal) if one.event == "flash_budget_met"]
         assert entry.details["budget_bytes"] == BUDGET_MB * 1_000_000
-        assert life.runtime.flash.shown()["met"]
+        assert life.runtime.flash.status()["met"]
         await life.pass_s(DAY_MS / 1000)
-        assert not life.runtime.flash.shown()["met"]
+        assert not life.runtime.flash.status()["met"]
         last = bodies(life, "device/led_screen/main", Device)[-1]
         assert last.condition == life.runtime.device_states.devices["led_screen/main"].reading.condition

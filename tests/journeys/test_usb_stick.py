@@ -11,7 +11,7 @@ from support.broker import Broker
 from support.daemon import COMMANDS, TERMINAL, Daemon, Gun, Recorder, until
 from support.mqtt_county import County
 
-from agent.host.keys import told_key
+from agent.host.keys import public_key
 
 
 def run(*arguments: str) -> str:
@@ -55,8 +55,8 @@ def test_a_month_without_a_line_by_usb_stick(tmp_path: Path, broker: Broker) -> 
         daemon.until_connected()
         gun.scan("with the line")
         until(lambda: recorder.texts() == ["with the line"], lambda: daemon.process.log)
-        until(lambda: told_key(daemon.outbox_file), lambda: daemon.process.log)
-        until(lambda: recorder.keys() == [told_key(daemon.outbox_file)], lambda: recorder.process.log)
+        until(lambda: public_key(daemon.outbox_file), lambda: daemon.process.log)
+        until(lambda: recorder.keys() == [public_key(daemon.outbox_file)], lambda: recorder.process.log)
         until(lambda: daemon.depth()["waiting"] == 0, lambda: daemon.process.log)
 
         restarted(1, daemon.stop)

@@ -115,7 +115,7 @@ class CompressedStation:
         """Wait until all caused work is done: polls, commits, acknowledgements, receipts."""
         for _ in range(3):
             await asyncio.sleep(0)
-        await self.runtime.writer.ask(lambda box: None)
+        await self.runtime.writer.run_in_thread(lambda box: None)
         await asyncio.sleep(0)
         while self._busy():
             self.county.receipt()
@@ -186,8 +186,8 @@ class CompressedStation:
     async def drained(self) -> None:
         """Wait until the county has everything; a month of telemetry takes a day and a half, behind the live messages."""
         for _ in range(10_000):
-            depth = await self.runtime.writer.ask(lambda box: box.depth())
-            spilled = await self.runtime.writer.ask(_spilled)
+            depth = await self.runtime.writer.run_in_thread(lambda box: box.depth())
+            spilled = await self.runtime.writer.run_in_thread(_spilled)
             if not depth.waiting and not spilled:
                 return
             await self.pass_s(30)
@@ -198,15 +198,15 @@ class CompressedStation:
             await self.drained()
         await asyncio.sleep(0.05)
         gc.collect()
-        depth = await self.runtime.writer.ask(lambda box: box.depth())
-        flash = self.runtime.flash.shown()["days_before"]
+        depth = await self.runtime.writer.run_in_thread(lambda box: box.depth())
+        flash = self.runtime.flash.status()["days_before"]
         return Footprint(
             day=(self.clock.mono_ms() - 1_000_000) / 86_400_000,
             rss_kb=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024,
             blocks=sys.getallocatedblocks(), descriptors=_entries("fd"),
             threads=_entries("task"), tasks=len(asyncio.all_tasks()),
             file_kb=sum(file.stat().st_size for file in self.folder.glob("outbox.db*")) // 1024,
-            rows=depth.waiting + depth.archived, spilled_bytes=await self.runtime.writer.ask(_spilled),
+            rows=depth.waiting + depth.archived, spilled_bytes=await self.runtime.writer.run_in_thread(_spilled),
             flash_mb_day=flash[0] / 1e6 if flash else 0.0, log_lines=log_lines, captures=self.county.scans,
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ import msgspec
 from support.mqtt_county import County
 
 from agent.outbox.outbox import Outbox
-from agent.outbox.stamps import draft, journal, placed
+from agent.outbox.stamps import draft, journal, sequenced
 from agent.outbox.writer import Writer
 from agent.uplink.connection import Incoming
 from agent.uplink.delivery import Delivery, Pace
@@ -65,7 +65,7 @@ class Station:
             pace=pace or Pace(10_000_000),
             refused=self._refused,
         )
-        self.writer.committed = self.delivery.on_rows
+        self.writer.on_commit = self.delivery.on_rows
 
     async def _born(self, link: Link) -> None:
         await link.publish("state", b'{"state":"online"}', retain=True)
@@ -119,6 +119,6 @@ def numbers(county: County) -> list[str]:
 
 def capture(clock: Clock, text: str, number: int = 1) -> Capture:
     return Capture(
-        **placed(clock), gun="g", identity="i", number=number, source="serial", text=text, raw="", charset="ascii",
+        **sequenced(clock), gun="g", identity="i", number=number, source="serial", text=text, raw="", charset="ascii",
         charset_because="ascii", symbology=None, start_mono_ms=1, end_mono_ms=2,
     )  # fmt: skip

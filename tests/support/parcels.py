@@ -7,8 +7,8 @@ from typing import Any
 from agent.host.keys import sign
 from agent.outbox.opening import open_outbox
 from agent.outbox.outbox import Outbox
-from agent.outbox.packing import Begun, Unsealed, pieces
-from agent.outbox.stamps import draft, journal, placed
+from agent.outbox.packing import ParcelHeader, SealPoint, pieces
+from agent.outbox.stamps import draft, journal, sequenced
 from common.clock import Clock
 from common.messages import Capture, Receipt
 from common.parcel import Seal
@@ -27,7 +27,7 @@ def scan(box: Outbox, clock: Clock, *texts: str, **other: Any) -> None:
     """Captures, committed as the daemon does."""
     for number, text in enumerate(texts, 1):
         given: dict[str, Any] = {
-            **placed(clock), "gun": "main", "identity": "usb:1", "number": number, "source": "serial", "text": text,
+            **sequenced(clock), "gun": "main", "identity": "usb:1", "number": number, "source": "serial", "text": text,
             "raw": text.encode().hex(), "charset": "utf-8", "charset_because": "plain", "symbology": None,
             "start_mono_ms": 1, "end_mono_ms": clock.mono_ms(),
         }  # fmt: skip
@@ -40,7 +40,7 @@ def note(box: Outbox, clock: Clock, event: str, **details: object) -> None:
 
 def receipted(box: Outbox, upto: int, outbox: str = "0123456789ab") -> None:
     said = Receipt(at="2026-03-02T09:00:00.000+08:00", store="s", outbox=outbox, upto=upto)
-    assert box.receipt(said) == "advanced"
+    assert box.apply_receipt(said) == "advanced"
 
 
 def packed(
@@ -51,10 +51,10 @@ def packed(
     files: dict[str, list[bytes]] = {}
     key, name = sign(box.path, None).key, ""
     for piece in pieces(box, terminal, key, clock, part_bytes):
-        if isinstance(piece, Begun):
+        if isinstance(piece, ParcelHeader):
             name = piece.name
             files[name] = []
-        elif isinstance(piece, Unsealed):
+        elif isinstance(piece, SealPoint):
             files[name].append(Seal(key, piece.digest, sign(box.path, piece.digest).signature).encoded())
         elif piece:
             files[name].append(piece)

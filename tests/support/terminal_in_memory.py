@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 from support.memory_county import InMemoryCounty, Published
 
-from agent.outbox import archive as scan_archive
+from agent.outbox import archive
 from agent.outbox.opening import open_outbox
 from agent.outbox.rows import Draft, Row
-from agent.outbox.sent import HandedOver
+from agent.outbox.sent import Sent
 from common.messages import Capture, Device, Journal, Receipt
 from drivers.reading import Condition
 
@@ -63,7 +63,7 @@ class InMemoryTerminal:
 
     def _open(self) -> None:
         self.box = open_outbox(self._path, f"hw{self._fingerprint}", self._new_id(), "t")
-        self._handed = HandedOver()
+        self._handed = Sent()
         self.up = False
         self.live: list[Row] = []
         self.cursor = self._live_from = 0
@@ -112,15 +112,15 @@ class InMemoryTerminal:
             self.receive(retained, True)
         self._county.birth(self.box.id)
         self.send_again()
-        for row in self.box.asks():
+        for row in self.box.epoch_probes():
             self._publish([row], True, "")
 
     def send_again(self) -> None:
-        self._live_from, self.cursor = self.box.last_id(), 0
+        self._live_from, self.cursor = self.box.last_rowid(), 0
 
     def send_live(self, fault: str) -> None:
         row = self.live.pop(0)
-        if row.id > self._live_from:
+        if row.rowid > self._live_from:
             self._publish([row], False, fault)
 
     def send_backlog(self, most: int, fault: str = "") -> None:
@@ -130,11 +130,11 @@ class InMemoryTerminal:
         same = [r for r in rows if r.leaf == "scan" and r.outbox == rows[0].outbox]
         rows = rows[:1] if rows[0].leaf != "scan" else same[: _leading(rows)]
         if self._publish(rows, True, fault):
-            self.cursor = max(self.cursor, rows[-1].id)
+            self.cursor = max(self.cursor, rows[-1].rowid)
 
     def send_what_was_asked_for(self) -> None:
-        if again := scan_archive.next_again(self.box):
-            rows, mark = scan_archive.rows_again(self.box, again, 5)
+        if again := archive.next_replay(self.box):
+            rows, mark = archive.replay_rows(self.box, again, 5)
             if not rows or self._publish(rows, True, ""):
                 self.box.append([], mark)
 
@@ -150,17 +150,17 @@ class InMemoryTerminal:
         if fault in ("lost", "unacknowledged"):
             self.up = False
             return False
-        if said := self._handed.note(rows):
+        if said := self._handed.add(rows):
             self.receive(said, False)
         return True
 
     def receive(self, receipt: Receipt, retained: bool) -> None:
         if not self._handed.knows(receipt.outbox):
-            self._handed.begin(receipt.outbox, self.box.handed(receipt.outbox))
-        meaning = self.box.receipt(receipt, retained, self._handed.upto(receipt))
+            self._handed.begin(receipt.outbox, self.box.sent_upto(receipt.outbox))
+        meaning = self.box.apply_receipt(receipt, retained, self._handed.upto(receipt))
         if meaning == "went_back":
             assert self.went_back, "a receipt for what was never given"
-            self.box.begin_anew(self._new_id())
+            self.box.start_epoch(self._new_id())
             self._county.birth(self.box.id)
         if meaning in ("again", "went_back"):
             self.send_again()

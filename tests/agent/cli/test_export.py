@@ -16,7 +16,7 @@ from support import parcels
 from agent.cli import stick
 from agent.cli.output import Terms
 from agent.control.export import TERMINAL
-from agent.host.keys import told_key
+from agent.host.keys import public_key
 from common.parcel import BadParcel, key_digits
 from drivers.reading import YinongError
 
@@ -71,7 +71,7 @@ def place(tmp_path: Path, clock: Any) -> Place:
 
 def test_the_officer_is_told_what_was_written_and_what_to_do_next(place: Place) -> None:
     said = place.run("--to", str(place.stick), lang="zh")
-    key = told_key(place.outbox)
+    key = public_key(place.outbox)
     assert key and [file.suffix for file in place.files] == [".yinong"]
     for word in ("3 条记录,其中扫码 3 条", "安全弹出U盘", "交给乡镇或县", "记录还留在本机", key_digits(key)):
         assert word in said, said

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from support.sheets import texts_of
 
-from agent.host.card_key import NAME, card_key
+from agent.host.keys import CARD_KEY, card_key
 from agent.outbox.opening import open_outbox
-from agent.outbox.stamps import draft, placed
+from agent.outbox.stamps import draft, sequenced
 from common.codes.control_cards import Card, looks_like_card, parse_card
 from common.messages import Capture
 
@@ -60,7 +60,7 @@ def place(tmp_path: Path, clock: Any) -> Place:
         1,
     ):  # fmt: skip
         given: dict[str, Any] = {
-            **placed(clock), "gun": "main", "identity": "usb:1", "number": n, "source": "serial", "text": text, "raw": "00",
+            **sequenced(clock), "gun": "main", "identity": "usb:1", "number": n, "source": "serial", "text": text, "raw": "00",
             "charset": "ascii", "charset_because": "ascii", "symbology": None, "start_mono_ms": 1, "end_mono_ms": clock.mono_ms(),
         }  # fmt: skip
         box.append([draft(clock, "scan", Capture(**{**given, **other}))])
@@ -136,7 +136,7 @@ def test_the_sheet_is_printed_without_a_daemon_and_its_key_stays_for_it(place: P
         "收货", "出库", "检测", "销售", "清除", "作废", "自检", "测速", "清单", "产品:沃柑 <A&B>", "产品:砂糖橘", "批次:2026-03"
     ]  # fmt: skip
     key = card_key(place.outbox)
-    assert (place.folder / NAME).stat().st_mode & 0o777 == 0o600
+    assert (place.folder / CARD_KEY).stat().st_mode & 0o777 == 0o600
     cards = {
         title: parse_card(text, key, "450225/GXBRS0001B") for title, text in texts.items() if looks_like_card(text)
     }

@@ -108,5 +108,6 @@ async def test_a_refused_measurement_is_answered_and_does_not_make_the_line_unkn
     assert device.debounced is not None
     assert device.debounced.confirmed.reason.code == "no_interface"  # the result of the poll after it
     assert (
-        msgspec.json.decode(outbox.mark("measured:broadband/main") or b"{}")["reading"]["reason"]["code"] == "line_busy"
+        msgspec.json.decode(outbox.state("measured:broadband/main") or b"{}")["reading"]["reason"]["code"]
+        == "line_busy"
     )

@@ -65,7 +65,7 @@ async def test_after_a_plug_one_poll_is_enough(terminal: Any) -> None:
 async def test_what_is_confirmed_outlives_the_daemon(writer: Writer, outbox: Outbox, clock: Any) -> None:
     one = Terminal(writer, outbox, clock, watched(WORKING))
     await one.poll()
-    debounced = msgspec.json.decode(outbox.mark("judged:printer/main") or b"", type=Debounced)
+    debounced = msgspec.json.decode(outbox.state("judged:printer/main") or b"", type=Debounced)
     again = Terminal(
         writer, outbox, clock, WatchedDevice(kind(), "main", Scripted(readings=[FAULTY], previous=[]), debounced)
     )

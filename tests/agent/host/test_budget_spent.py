@@ -11,8 +11,8 @@ from support.running import running
 from agent.devices.poller import BUDGET_SPENT_INTERVAL_MS, REPORT_INTERVAL_MS, Poller
 from agent.devices.state import DeviceStates
 from agent.devices.watched import WatchedDevice
-from agent.host.write_budget import DAY_MS, Flash
-from agent.outbox import spool as spill
+from agent.host.write_budget import DAY_MS, WriteBudget
+from agent.outbox import spool
 from agent.outbox.outbox import Outbox
 from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
@@ -37,12 +37,12 @@ class Day:
     def __init__(self, root: Path, clock: Any) -> None:
         (root / "proc/self").mkdir(parents=True)
         self._io = root / "proc/self/io"
-        self.flash = Flash(clock, 1000, None, root=root)
+        self.flash = WriteBudget(clock, 1000, None, root=root)
         self.spent(0)
 
     def spent(self, count: int) -> None:
         self._io.write_text(f"write_bytes: {count}\ncancelled_write_bytes: 0\n", "ascii")
-        self.flash.look()
+        self.flash.update()
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def poller_of(driver: Any, writer: Writer, clock: Any, day: Day) -> tuple[Poller
         lambda _: (),
         "B",
         lambda _: None,
-        budget_spent=lambda: day.flash.met,
+        budget_spent=lambda: day.flash.spent,
     )
     return poller, device
 
@@ -111,7 +111,7 @@ async def pass_samples(writer: Writer, clock: Any, count: int) -> None:
     for _ in range(count):
         await clock.advance(300)
         for _ in range(3):
-            await writer.ask(lambda _: None)
+            await writer.run_in_thread(lambda _: None)
             await clock.advance(0)
 
 
@@ -148,13 +148,13 @@ async def test_daily_repeats_wait_for_a_day_with_budget(writer: Writer, outbox: 
     await clock.advance(REPORT_INTERVAL_MS / 1000 - 1)
     await poller.poll(device)
     await clock.advance(0.5)
-    day.flash.look()
-    assert day.flash.met
+    day.flash.update()
+    assert day.flash.spent
     device.reported_mono_ms = None  # as in a run that has just begun
     await poller.poll(device)
     assert len(told(outbox)) == 1
     await clock.advance(DAY_MS / 1000)
-    day.flash.look()
+    day.flash.update()
     await poller.poll(device)
     assert len(told(outbox)) == 2
 
@@ -182,14 +182,14 @@ async def test_telemetry_stays_in_memory_thinned_and_bounded_and_goes_to_the_dis
     async with running(reports.run()):
         await clock.advance(30)
         await pass_samples(writer, clock, 4 * MAX_SAMPLES_IN_MEMORY)
-        assert spill.held_bytes(outbox) == 0
+        assert spool.waiting_bytes(outbox) == 0
         await reports.write_spool()
-        assert spill.held_bytes(outbox) == 0, "nor at a stop"
+        assert spool.waiting_bytes(outbox) == 0, "nor at a stop"
         await pass_samples(writer, clock, 288 - 4 * MAX_SAMPLES_IN_MEMORY)
-        day.flash.look()
-        assert not day.flash.met
+        day.flash.update()
+        assert not day.flash.spent
         await pass_samples(writer, clock, 1)
-        held = spill.oldest(outbox, 1000)
+        held = spool.oldest(outbox, 1000)
         assert MAX_SAMPLES_IN_MEMORY // 2 < len(held) <= MAX_SAMPLES_IN_MEMORY + 1
         times = [msgspec.json.decode(body)["mono_ms"] for _, body in held]
         assert times == sorted(times)
@@ -205,7 +205,7 @@ async def test_scans_are_written_whatever_the_budget_says(writer: Writer, outbox
                                charset_because="plain", symbology=None, start_mono_ms=1, end_mono_ms=2))  # fmt: skip
         for _ in range(200):
             await clock.advance(0)
-            await writer.ask(lambda _: None)
+            await writer.run_in_thread(lambda _: None)
         assert len([row for row in outbox.waiting(0, 1000) if row.leaf == "scan"]) == 50
 
 
@@ -214,13 +214,13 @@ async def test_the_archive_is_not_pruned_on_a_day_without_budget(
 ) -> None:
     old_s = int(clock.now().timestamp()) - 91 * 86_400
     await writer.commit([journal(clock, "old")._replace(at_s=old_s)])
-    outbox.receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
+    outbox.apply_receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
     day.spent(1000)
     reports = reports_of(writer, clock, day)
     async with running(reports.run()):
         await pass_samples(writer, clock, 26)
         assert outbox.depth().archived == 1
         await clock.advance(DAY_MS / 1000)
-        day.flash.look()
+        day.flash.update()
         await pass_samples(writer, clock, 13)
         assert outbox.depth().archived == 0

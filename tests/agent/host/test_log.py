@@ -8,11 +8,11 @@ import pytest
 
 from agent.host.log import (
     HOUR_MS,
-    KEPT_LINES,
     LINES_AN_HOUR,
     MESSAGES_KNOWN,
+    RECENT_LINES,
     SAME_AN_HOUR,
-    Bounded,
+    RateLimitedHandler,
     logged_bytes,
     recent_lines,
     start_logging,
@@ -51,25 +51,25 @@ def hand() -> Hand:
 def lines(hand: Hand) -> Iterator[Lines]:
     """The root logger as the daemon sets it up, with another end."""
     end = Lines()
-    logging.basicConfig(level="INFO", handlers=[Bounded(hand, end)], force=True)
+    logging.basicConfig(level="INFO", handlers=[RateLimitedHandler(hand, end)], force=True)
     yield end
     logging.basicConfig(force=True)
 
 
-@pytest.mark.parametrize(("count", "lines"), [(2, 2), (0, 0), (-3, 0), (10_000, KEPT_LINES)])
+@pytest.mark.parametrize(("count", "lines"), [(2, 2), (0, 0), (-3, 0), (10_000, RECENT_LINES)])
 def test_so_many_of_the_newest_lines_are_given_oldest_first(count: int, lines: int, hand: Hand) -> None:
     start_logging("info", hand)
     before = logged_bytes()
     try:
-        for n in range(KEPT_LINES + 10):
+        for n in range(RECENT_LINES + 10):
             hand.ms += HOUR_MS
             logging.getLogger("x").info("line %d %s", n, "益" * 1000)
         given = recent_lines(count)
         assert len(given) == lines
         assert all(len(line) <= 500 for line in given)
         if given:
-            assert given[-1].startswith(f"INFO x: line {KEPT_LINES + 9} ")
-        assert logged_bytes() - before > (KEPT_LINES + 10) * 3000
+            assert given[-1].startswith(f"INFO x: line {RECENT_LINES + 9} ")
+        assert logged_bytes() - before > (RECENT_LINES + 10) * 3000
     finally:
         logging.basicConfig(force=True)
 
@@ -89,7 +89,7 @@ def test_what_was_held_back_is_told_by_the_hour_also_where_nothing_more_is_said(
     for _ in range(SAME_AN_HOUR + 1):
         logging.getLogger("x").info("again")
     bounded = logging.getLogger().handlers[0]
-    assert isinstance(bounded, Bounded)
+    assert isinstance(bounded, RateLimitedHandler)
     hand.ms += HOUR_MS - 1
     bounded.turn_hour()
     assert len(lines.said) == SAME_AN_HOUR
@@ -145,7 +145,7 @@ def test_a_traceback_is_told_once_an_hour_then_its_last_line(hand: Hand, lines: 
 def test_what_a_handler_is_too_high_for_does_not_reach_it(hand: Hand) -> None:
     end = Lines()
     end.setLevel(logging.ERROR)
-    bounded = Bounded(hand, end)
+    bounded = RateLimitedHandler(hand, end)
     bounded.handle(logging.LogRecord("x", logging.INFO, "", 0, "low", (), None))
     bounded.handle(logging.LogRecord("x", logging.ERROR, "", 0, "high", (), None))
     assert end.said == ["high"]

@@ -8,9 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.host.write_budget import DAY_MS, DAYS_KEPT, LOOK_S, MARK, MARK_BYTES, MARK_MS, Flash, Kept
-from agent.outbox.marks import read_state
-from agent.outbox.outbox import Outbox
+from agent.host.write_budget import (
+    DAY_MS,
+    DAYS_KEPT,
+    SAVE_BYTES,
+    SAVE_MS,
+    STATE_KEY,
+    UPDATE_S,
+    BudgetState,
+    WriteBudget,
+)
+from agent.outbox.outbox import Outbox, load_state
 from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
 
@@ -43,12 +51,14 @@ def kernel(tmp_path: Path) -> Kernel:
     return Kernel(tmp_path / "root")
 
 
-def meter(kernel: Kernel, clock: Any, budget: int = 30 * MB, kept: Kept | None = None, logged: int = 0) -> Flash:
-    return Flash(clock, budget, kept, root=kernel.root, logged=lambda: logged)
+def meter(
+    kernel: Kernel, clock: Any, budget: int = 30 * MB, kept: BudgetState | None = None, logged: int = 0
+) -> WriteBudget:
+    return WriteBudget(clock, budget, kept, root=kernel.root, logged=lambda: logged)
 
 
-def kept_of(marks: Any) -> Kept:
-    return msgspec.json.decode(marks[MARK], type=Kept)
+def kept_of(marks: Any) -> BudgetState:
+    return msgspec.json.decode(marks[STATE_KEY], type=BudgetState)
 
 
 def test_what_the_process_and_its_ended_children_wrote_counts_less_what_was_cancelled(
@@ -56,21 +66,21 @@ def test_what_the_process_and_its_ended_children_wrote_counts_less_what_was_canc
 ) -> None:
     kernel.write(5000)
     one = meter(kernel, clock, logged=700)
-    one.look()
+    one.update()
     assert one.day_bytes == 5700, "what was written before the first look, and the log"
     kernel.cancelled = 1000
     kernel.write(4096)
-    one.look()
+    one.update()
     assert one.day_bytes == 5700 + 4096 - 1000
     kernel.cancelled = 3000
     kernel.say()
-    one.look()
+    one.update()
     assert one.day_bytes == 5700 + 4096 - 1000, "what this day has written is not unwritten"
 
 
 def test_the_real_kernel_counts_this_process(clock: Any, tmp_path: Path) -> None:
-    one = Flash(clock, 30 * MB, None)
-    one.look()
+    one = WriteBudget(clock, 30 * MB, None)
+    one.update()
     before = one.day_bytes
     if before is None:
         pytest.skip("this kernel keeps no account of I/O")
@@ -79,7 +89,7 @@ def test_the_real_kernel_counts_this_process(clock: Any, tmp_path: Path) -> None
         file.write(bytes(300_000))
         file.flush()
         os.fsync(file.fileno())
-        one.look()
+        one.update()
     assert one.day_bytes is not None
     assert one.day_bytes - before >= 300_000
 
@@ -87,9 +97,9 @@ def test_the_real_kernel_counts_this_process(clock: Any, tmp_path: Path) -> None
 def test_without_an_account_of_the_kernel_nothing_is_said_and_nothing_gives_way(kernel: Kernel, clock: Any) -> None:
     (kernel.root / "proc/self/io").write_text("something: else\n")
     one = meter(kernel, clock, budget=0 + 1)
-    one.look()
-    assert (one.day_bytes, one.met) == (None, False)
-    assert one.shown()["day_bytes"] is None
+    one.update()
+    assert (one.day_bytes, one.spent) == (None, False)
+    assert one.status()["day_bytes"] is None
 
 
 async def test_a_day_is_24_hours_of_running_whatever_the_wall_clock_says(kernel: Kernel, clock: Any) -> None:
@@ -97,48 +107,48 @@ async def test_a_day_is_24_hours_of_running_whatever_the_wall_clock_says(kernel:
     for day in range(1, DAYS_KEPT + 3):
         kernel.write(day * MB)
         await clock.advance(DAY_MS / 1000 - 1)
-        one.look()
+        one.update()
         assert one.day_bytes == day * MB
         clock._wall = clock._wall.replace(year=1970 + day)
         await clock.advance(1)
-        one.look()
+        one.update()
         assert one.day_bytes == 0
-    assert one.shown()["days_before"] == [day * MB for day in range(DAYS_KEPT + 2, 2, -1)]
+    assert one.status()["days_before"] == [day * MB for day in range(DAYS_KEPT + 2, 2, -1)]
     await clock.advance(2.5 * DAY_MS / 1000)  # suspended, say
-    one.look()
-    assert one.shown()["days_before"][:2] == [0, 0]
-    assert one.shown()["day_s"] == DAY_MS // 2000
+    one.update()
+    assert one.status()["days_before"][:2] == [0, 0]
+    assert one.status()["day_s"] == DAY_MS // 2000
 
 
 async def test_the_day_goes_on_after_a_restart_in_the_same_boot(kernel: Kernel, clock: Any) -> None:
     one = meter(kernel, clock)
     kernel.write(3 * MB)
     await clock.advance(7200)
-    kept = kept_of(one.marks())
+    kept = kept_of(one.state())
     await clock.advance(3600)  # nobody ran
     kernel.written = 0
     kernel.write(1 * MB)
     two = meter(kernel, clock, kept=kept)
-    two.look()
+    two.update()
     assert two.day_bytes == 4 * MB
-    assert two.shown()["day_s"] == 3 * 3600
+    assert two.status()["day_s"] == 3 * 3600
 
 
 async def test_the_day_goes_on_in_the_next_boot_where_it_was_marked(kernel: Kernel, clock: Any) -> None:
     one = meter(kernel, clock)
     kernel.write(3 * MB)
     await clock.advance(7200)
-    kept = kept_of(one.marks())
+    kept = kept_of(one.state())
     clock.boot, clock._mono_ms = "b0070002", 60_000
     two = meter(kernel, clock, kept=kept)
-    assert two.shown()["day_s"] == 7260
+    assert two.status()["day_s"] == 7260
     kernel.written = 0
     kernel.write(MB)
-    two.look()
+    two.update()
     assert two.day_bytes == 4 * MB
     await clock.advance(22 * 3600 - 60)
-    two.look()
-    assert two.shown()["days_before"] == [4 * MB]
+    two.update()
+    assert two.status()["days_before"] == [4 * MB]
 
 
 async def test_the_budget_is_told_once_a_day_and_not_again_after_a_restart(kernel: Kernel, clock: Any) -> None:
@@ -150,53 +160,53 @@ async def test_the_budget_is_told_once_a_day_and_not_again_after_a_restart(kerne
     one = meter(kernel, clock, budget=10 * MB)
     task = asyncio.create_task(one.watch(note))
     kernel.write(10 * MB - 1)
-    await clock.advance(LOOK_S)
-    assert (one.met, told) == (False, [])
+    await clock.advance(UPDATE_S)
+    assert (one.spent, told) == (False, [])
     kernel.write(1)
-    await clock.advance(3 * LOOK_S)
-    assert one.met
+    await clock.advance(3 * UPDATE_S)
+    assert one.spent
     assert told == [{"event": "flash_budget_met", "day_bytes": 10 * MB, "budget_bytes": 10 * MB}]
-    two = meter(Kernel(kernel.root / "two"), clock, budget=10 * MB, kept=kept_of(one.marks(now=True)))
-    assert two.met
+    two = meter(Kernel(kernel.root / "two"), clock, budget=10 * MB, kept=kept_of(one.state(now=True)))
+    assert two.spent
     again = asyncio.create_task(two.watch(note))
-    await clock.advance(3 * LOOK_S)
+    await clock.advance(3 * UPDATE_S)
     assert len(told) == 1
     again.cancel()
     await clock.advance(DAY_MS / 1000)
-    assert not one.met
+    assert not one.spent
     kernel.write(11 * MB)
-    await clock.advance(LOOK_S)
+    await clock.advance(UPDATE_S)
     assert len(told) == 2
     task.cancel()
 
 
 async def test_the_meter_is_marked_by_the_64_kilobytes_or_the_hour_and_at_a_stop(kernel: Kernel, clock: Any) -> None:
     one = meter(kernel, clock)
-    assert MARK in one.marks(), "the first commit of a run"
-    assert one.marks() == {}
-    kernel.write(MARK_BYTES - 1)
-    assert one.marks() == {}
+    assert STATE_KEY in one.state(), "the first commit of a run"
+    assert one.state() == {}
+    kernel.write(SAVE_BYTES - 1)
+    assert one.state() == {}
     kernel.write(1)
-    assert kept_of(one.marks()).day_bytes == MARK_BYTES
-    await clock.advance(MARK_MS / 1000 - 1)
-    assert one.marks() == {}
-    assert MARK in one.marks(now=True)
-    await clock.advance(MARK_MS / 1000)
-    assert MARK in one.marks()
+    assert kept_of(one.state()).day_bytes == SAVE_BYTES
+    await clock.advance(SAVE_MS / 1000 - 1)
+    assert one.state() == {}
+    assert STATE_KEY in one.state(now=True)
+    await clock.advance(SAVE_MS / 1000)
+    assert STATE_KEY in one.state()
     await clock.advance(DAY_MS / 1000)
-    assert kept_of(one.marks()).day_bytes == 0
+    assert kept_of(one.state()).day_bytes == 0
 
 
 async def test_the_mark_goes_along_with_a_commit_that_is_made_anyway(
     kernel: Kernel, clock: Any, writer: Writer, outbox: Outbox
 ) -> None:
     one = meter(kernel, clock)
-    writer.beside = one.marks
+    writer.extra_state = one.state
     kernel.write(5 * MB)
     commits: list[str] = []
     outbox.db.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
     await writer.commit([journal(clock, "x")])
     assert len(commits) == 1
-    kept = read_state(outbox, MARK, Kept)
+    kept = load_state(outbox, STATE_KEY, BudgetState)
     assert kept is not None
     assert kept.day_bytes == 5 * MB

@@ -135,6 +135,6 @@ async def test_on_other_hardware_everything_is_reported_anew(tmp_path: Path) -> 
     moved = open_outbox(tmp_path / "o.db", "hardware-two", "00000000000b", "t")
     assert (moved.opening.kind, moved.id) == ("other_hardware", "00000000000b")
     forget_device_states(moved)
-    assert moved.mark("judged:printer/main") is None
-    assert moved.mark("gun:main") is not None
+    assert moved.state("judged:printer/main") is None
+    assert moved.state("gun:main") is not None
     moved.close()

@@ -7,12 +7,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.outbox import archive as scan_archive
-from agent.outbox.archive import VOIDED, Walk, Wanted, forget_voids, next_again, resend_mark, rows_again
+from agent.outbox import archive
+from agent.outbox.archive import (
+    VOIDED,
+    CaptureQuery,
+    CaptureReader,
+    forget_voids,
+    next_replay,
+    replay_rows,
+    replay_state,
+)
 from agent.outbox.opening import read_only
 from agent.outbox.outbox import Outbox
 from agent.outbox.rows import Draft
-from agent.outbox.stamps import draft, journal, placed
+from agent.outbox.stamps import draft, journal, sequenced
 from common.messages import Capture, Journal, Receipt
 from drivers.reading import YinongError
 
@@ -21,7 +29,7 @@ def scan(clock: Any, text: str, gun: str = "main", **other: Any) -> Draft:
     at = clock.mono_ms()
     capture = Capture(
         **{
-            **placed(clock), "gun": gun, "identity": "usb:1", "number": 1, "source": "serial", "text": text, "raw": "",
+            **sequenced(clock), "gun": gun, "identity": "usb:1", "number": 1, "source": "serial", "text": text, "raw": "",
             "charset": "ascii", "charset_because": "ascii", "symbology": None, "start_mono_ms": at, "end_mono_ms": at,
             **other,
         }
@@ -30,16 +38,16 @@ def scan(clock: Any, text: str, gun: str = "main", **other: Any) -> Draft:
 
 
 def texts(box: Outbox, **wanted: Any) -> list[str]:
-    return [kept.capture.text for kept in Walk(Wanted(**wanted)).all(box)]
+    return [kept.capture.text for kept in CaptureReader(CaptureQuery(**wanted)).all(box)]
 
 
 def receipt(box: Outbox, upto: int) -> None:
-    assert box.receipt(Receipt(at="", store="s", outbox=box.id, upto=upto)) == "advanced"
+    assert box.apply_receipt(Receipt(at="", store="s", outbox=box.id, upto=upto)) == "advanced"
 
 
 @pytest.fixture(autouse=True)
 def _short_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_archive, "STEP", 3)
+    monkeypatch.setattr(archive, "STEP", 3)
 
 
 def test_the_newest_come_first_whatever_lies_between_them(outbox: Outbox, clock: Any) -> None:
@@ -58,7 +66,7 @@ def test_an_empty_file_has_none(outbox: Outbox) -> None:
 
 def test_a_step_looks_at_so_many_places_and_no_more(outbox: Outbox, clock: Any) -> None:
     outbox.append([scan(clock, f"A{n}") for n in range(8)])
-    walk, steps = Walk(Wanted()), []
+    walk, steps = CaptureReader(CaptureQuery()), []
     while not walk.done:
         steps.append(len(walk.step(outbox)))
     assert steps == [3, 3, 2]
@@ -67,7 +75,10 @@ def test_a_step_looks_at_so_many_places_and_no_more(outbox: Outbox, clock: Any) 
 def test_what_the_county_has_is_archived_and_the_rest_waits(outbox: Outbox, clock: Any) -> None:
     outbox.append([scan(clock, "A"), scan(clock, "B")])
     receipt(outbox, 1)
-    assert [(k.capture.text, k.state) for k in Walk(Wanted()).all(outbox)] == [("B", "waiting"), ("A", "archived")]
+    assert [(k.capture.text, k.state) for k in CaptureReader(CaptureQuery()).all(outbox)] == [
+        ("B", "waiting"),
+        ("A", "archived"),
+    ]
 
 
 async def test_since_stops_early_and_keeps_what_no_clock_knew(outbox: Outbox, clock: Any) -> None:
@@ -90,7 +101,7 @@ async def test_a_clock_that_became_good_later_in_the_boot_tells_when(outbox: Out
     good = datetime.fromisoformat("2026-03-02T10:00:00+08:00")
     clock.set(good)
     outbox.append([journal(clock, "clock_synced", at=good.isoformat(), mono_ms=clock.mono_ms())])
-    (kept,) = Walk(Wanted()).all(outbox)
+    (kept,) = CaptureReader(CaptureQuery()).all(outbox)
     assert kept.scanned_at == good - timedelta(seconds=60)
 
 
@@ -103,7 +114,7 @@ async def test_captures_of_a_run_whose_clock_became_good_while_no_agent_ran_are_
     await clock.advance(3600)
     clock.known = "synced"
     outbox.append([journal(clock, "start")])
-    (kept,) = Walk(Wanted()).all(outbox)
+    (kept,) = CaptureReader(CaptureQuery()).all(outbox)
     assert kept.scanned_at == clock.now() - timedelta(hours=1)
 
 
@@ -116,7 +127,7 @@ async def test_captures_on_a_clock_that_was_set_wrong_are_put_right_by_what_was_
     clock.known = "unsynced"
     await clock.advance(60)
     outbox.append([scan(clock, "after"), *[journal(clock, "noise")] * 7, scan(clock, "later")])
-    later, after, before = Walk(Wanted()).all(outbox)
+    later, after, before = CaptureReader(CaptureQuery()).all(outbox)
     assert later.scanned_at == after.scanned_at == good + timedelta(seconds=60)
     assert before.scanned_at == good
 
@@ -127,26 +138,26 @@ def test_captures_of_a_boot_that_never_had_a_good_clock_stay_unknown(outbox: Out
     outbox.append([journal(clock, "start"), scan(clock, "when")])
     clock.known, clock.boot = "synced", "b0070003"
     outbox.append([journal(clock, "start")])
-    (kept,) = Walk(Wanted()).all(outbox)
+    (kept,) = CaptureReader(CaptureQuery()).all(outbox)
     assert kept.scanned_at is None
 
 
 def test_a_record_that_cannot_be_read_is_counted(outbox: Outbox, clock: Any) -> None:
     outbox.append([scan(clock, "A"), scan(clock, "B")])
     outbox.db.execute("UPDATE entry SET body = x'7b7d' WHERE id = 1")
-    walk = Walk(Wanted())
+    walk = CaptureReader(CaptureQuery())
     assert [kept.capture.text for kept in walk.all(outbox)] == ["B"]
     assert walk.unreadable == 1
 
 
 def test_a_void_is_known_as_long_as_the_capture_is_there(outbox: Outbox, clock: Any) -> None:
     outbox.append([scan(clock, "A"), scan(clock, "B")], {f"{VOIDED}1": b"1"})
-    assert [kept.voided for kept in Walk(Wanted()).all(outbox)] == [False, True]
+    assert [kept.voided for kept in CaptureReader(CaptureQuery()).all(outbox)] == [False, True]
     forget_voids(outbox)
-    assert outbox.marks(VOIDED) == {f"{VOIDED}1": b"1"}
+    assert outbox.states(VOIDED) == {f"{VOIDED}1": b"1"}
     outbox.db.execute("DELETE FROM entry WHERE id = 1")
     forget_voids(outbox)
-    assert outbox.marks(VOIDED) == {}
+    assert outbox.states(VOIDED) == {}
 
 
 def test_the_file_is_read_beside_its_owner_and_not_changed(outbox: Outbox, clock: Any) -> None:
@@ -170,8 +181,8 @@ def test_no_file_is_told(tmp_path: Any) -> None:
 def again(outbox: Outbox, most: int = 50) -> list[int]:
     """The numbers that go again, as the delivery would hand them over."""
     numbers: list[int] = []
-    while (one := next_again(outbox)) is not None:
-        rows, mark = rows_again(outbox, one, most)
+    while (one := next_replay(outbox)) is not None:
+        rows, mark = replay_rows(outbox, one, most)
         numbers += [row.seq for row in rows]
         outbox.append([], mark)
     return numbers
@@ -181,18 +192,18 @@ def test_receipted_captures_of_a_range_go_again_and_nothing_else(outbox: Outbox,
     for n in range(6):
         outbox.append([scan(clock, f"A{n}"), journal(clock, "noise")])  # captures at 1, 3, 5, 7, 9, 11
     receipt(outbox, 8)
-    outbox.append([], resend_mark(2, 12))
+    outbox.append([], replay_state(2, 12))
     assert again(outbox) == [3, 5, 7]  # 9 and 11 wait anyway: the backlog sends them until they are receipted
-    assert outbox.marks("resend:") == {} and next_again(outbox) is None
+    assert outbox.states("resend:") == {} and next_replay(outbox) is None
 
 
 def test_a_range_is_sent_in_batches_and_goes_on_where_it_was(outbox: Outbox, clock: Any) -> None:
     outbox.append([scan(clock, f"A{n}") for n in range(7)])
     receipt(outbox, 7)
-    outbox.append([], resend_mark(1, 7))
-    first = next_again(outbox)
+    outbox.append([], replay_state(1, 7))
+    first = next_replay(outbox)
     assert first is not None
-    rows, mark = rows_again(outbox, first, 2)
+    rows, mark = replay_rows(outbox, first, 2)
     assert [row.seq for row in rows] == [1, 2]
     outbox.append([], mark)
     assert again(outbox, 2) == [3, 4, 5, 6, 7]
@@ -208,18 +219,18 @@ def test_a_batch_holds_captures_of_one_outbox_id_as_they_were_committed(tmp_path
     second = open_outbox(tmp_path / "o.db", "f00d00000002", "ba9876543210", "t")
     second.append([scan(clock, "B")])
     receipt(second, 1)
-    second.append([], resend_mark(1, 2))
-    one = next_again(second)
+    second.append([], replay_state(1, 2))
+    one = next_replay(second)
     assert one is not None
-    rows, mark = rows_again(second, one, 50)
+    rows, mark = replay_rows(second, one, 50)
     assert [(row.outbox, row.seq, row.body) for row in rows] == [("0123456789ab", 1, body)]
     second.append([], mark)
-    one = next_again(second)
+    one = next_replay(second)
     assert one is not None
-    assert [row.outbox for row in rows_again(second, one, 50)[0]] == ["ba9876543210"]
+    assert [row.outbox for row in replay_rows(second, one, 50)[0]] == ["ba9876543210"]
     assert json.loads(body)["seq"] == msgspec.json.decode(body, type=Capture).seq == 1
-    assert second.place("0123456789ab", 1) == 1 and second.place("ba9876543210", 1) == 2
-    assert second.place("ba9876543210", 2) == second.place("none", 1) == second.place("0123456789ab", 0) == 0
+    assert second.rowid("0123456789ab", 1) == 1 and second.rowid("ba9876543210", 1) == 2
+    assert second.rowid("ba9876543210", 2) == second.rowid("none", 1) == second.rowid("0123456789ab", 0) == 0
     second.close()
 
 
@@ -228,7 +239,7 @@ def test_the_clock_entry_is_told_from_others_by_name(outbox: Outbox, clock: Any)
     outbox.append(
         [scan(clock, "A"), journal(clock, "clock_synced", at="nonsense", mono_ms=1), journal(clock, "clock_synced")]
     )
-    entry = Journal(**placed(clock), event="other", details={"at": "2026-03-02T10:00:00+08:00", "mono_ms": 1})
+    entry = Journal(**sequenced(clock), event="other", details={"at": "2026-03-02T10:00:00+08:00", "mono_ms": 1})
     outbox.append([Draft("journal", entry)])
-    (kept,) = Walk(Wanted()).all(outbox)
+    (kept,) = CaptureReader(CaptureQuery()).all(outbox)
     assert kept.scanned_at is None

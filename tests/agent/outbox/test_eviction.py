@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.outbox import spool as spill
-from agent.outbox.disk_watch import RoomWatch
+from agent.outbox import spool
+from agent.outbox.disk_watch import DiskWatch
 from agent.outbox.opening import open_outbox
 from agent.outbox.outbox import Outbox
 from agent.outbox.rows import Draft, OutboxFull
-from agent.outbox.stamps import draft, journal, placed
+from agent.outbox.stamps import draft, journal, sequenced
 from agent.outbox.writer import Writer
 from common.messages import Capture, Device, Journal, Receipt
 from drivers.reading import Condition
@@ -21,14 +21,14 @@ from drivers.reading import Condition
 
 def capture(clock: Any, n: int, size: int = 1500) -> Draft:
     return draft(clock, "scan", Capture(
-        **placed(clock), gun="gun", identity="usb", number=n, source="evdev", text=f"T{n}" + "x" * size, raw="",
+        **sequenced(clock), gun="gun", identity="usb", number=n, source="evdev", text=f"T{n}" + "x" * size, raw="",
         charset="ascii", charset_because="bytes", symbology=None, start_mono_ms=1, end_mono_ms=2,
     ))  # fmt: skip
 
 
 def reading(clock: Any, id: str, n: int) -> Draft:
     message = Device(
-        **placed(clock), device_class="printer", id=id, condition=Condition.WORKING, reason="ok",
+        **sequenced(clock), device_class="printer", id=id, condition=Condition.WORKING, reason="ok",
         params={"n": n, "pad": "x" * 1500}, measures={}, evidence=(),
     )  # fmt: skip
     return draft(clock, f"device/printer/{id}", message, retained=True)
@@ -45,7 +45,7 @@ def bound(box: Outbox) -> None:
 
 
 def receipt_all(box: Outbox) -> None:
-    box.receipt(Receipt(at="", store="store", outbox=box.id, upto=box.last_id()))
+    box.apply_receipt(Receipt(at="", store="store", outbox=box.id, upto=box.last_rowid()))
 
 
 def kinds(box: Outbox) -> dict[str, int]:
@@ -63,10 +63,10 @@ def test_the_order_of_giving_way(outbox: Outbox, clock: Any) -> None:
     outbox.append(
         [reading(clock, "a", 1), entry(clock, 4), reading(clock, "a", 2), reading(clock, "b", 1), capture(clock, 9)]
     )
-    spill.keep(outbox, [b"sample"] * 10, 10_000)
+    spool.append(outbox, [b"sample"] * 10, 10_000)
     steps: list[str] = []
-    while outbox.make_room(for_captures=True):
-        steps.append(f"telemetry {spill.held_bytes(outbox)} {kinds(outbox)}")
+    while outbox.evict(for_captures=True):
+        steps.append(f"telemetry {spool.waiting_bytes(outbox)} {kinds(outbox)}")
     assert steps == [
         "telemetry 0 {'device': 4, 'journal': 4, 'scan': 4}",
         "telemetry 0 {'device': 3, 'journal': 4, 'scan': 4}",  # archived readings
@@ -141,7 +141,7 @@ def test_an_archive_of_its_bound_rolls_on_without_a_word(tmp_path: Path, clock: 
         receipt_all(box)
     assert (tmp_path / "o.db").stat().st_size <= most
     assert box.depth().archived > 300
-    assert box.refused == 0
+    assert box.full_count == 0
     box.close()
 
 
@@ -149,7 +149,7 @@ class Watched:
     """A watch over an outbox whose bound the test moves."""
 
     def __init__(self, outbox: Outbox, writer: Writer, clock: Any) -> None:
-        self.watch, self._outbox, self._clock = RoomWatch(writer, clock), outbox, clock
+        self.watch, self._outbox, self._clock = DiskWatch(writer, clock), outbox, clock
 
     def events(self) -> list[str]:
         found = self._outbox.db.execute("SELECT body FROM entry WHERE kind = 'journal' ORDER BY id")
@@ -168,21 +168,21 @@ async def test_a_file_that_gets_full_is_told_once_and_so_is_its_end(
     watched: Watched, outbox: Outbox, writer: Writer, clock: Any
 ) -> None:
     watched.bound(200)
-    await watched.watch.look()
+    await watched.watch.check()
     assert (watched.watch.level, watched.events()) == ("plenty", [])
     await writer.commit([capture(clock, n, 3000) for n in range(183)])
     for _ in range(3):
-        await watched.watch.look()
+        await watched.watch.check()
     assert (watched.watch.level, watched.events()) == ("nearly_full", ["disk_nearly_full"])
     with pytest.raises(OutboxFull):
         await writer.commit([capture(clock, n, 3000) for n in range(183, 230)])
-    await watched.watch.look()
+    await watched.watch.check()
     assert watched.watch.level == "full"
-    await watched.watch.look()
+    await watched.watch.check()
     assert watched.events() == ["disk_nearly_full", "disk_full"]
     receipt_all(outbox)
     for _ in range(3):
-        await watched.watch.look()
+        await watched.watch.check()
     assert watched.watch.level == "plenty"
     assert watched.events()[-1] == "disk_has_room"
     told = json.loads(outbox.waiting(0, 10)[-1].body)["details"]
@@ -195,12 +195,12 @@ async def test_the_archive_gives_way_before_a_commit_has_to_wait_for_it(
     watched.bound(200)
     await writer.commit([capture(clock, n, 3000) for n in range(183)])
     receipt_all(outbox)
-    await watched.watch.look()
+    await watched.watch.check()
     assert (watched.watch.level, watched.events()) == ("plenty", [])
     assert outbox.depth().archived < 183
 
 
 def test_a_void_keeps_the_contract(outbox: Outbox, clock: Any) -> None:
     outbox.append([reading(clock, "a", 1), reading(clock, "a", 2)])
-    outbox.make_room()
+    outbox.evict()
     msgspec.json.decode(outbox.waiting(0, 1)[0].body, type=Journal, strict=True)

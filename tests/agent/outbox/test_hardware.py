@@ -270,7 +270,7 @@ def test_a_damaged_file_leaves_the_terminal_its_name(began: Began, earlier: bool
 def test_an_id_that_begins_anew_is_of_the_same_terminal(began: Began) -> None:
     one = began()
     box = one.start()
-    box.begin_anew("cccccccccccc")
+    box.start_epoch("cccccccccccc")
     box.close()
     one.machine.card("wlan0", WIFI_MAC, real="pci0/0000:03:00.0")
     box = one.start()

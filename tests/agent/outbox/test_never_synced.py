@@ -17,7 +17,7 @@ def test_the_file_fills_to_its_bound_and_no_further_and_takes_what_is_new(tmp_pa
     sizes: list[int] = []
     for _ in range(60):
         rows = box.append([journal(clock, "scan_like", text="x" * 400) for _ in range(ROWS_AT_ONCE)])
-        box.receipt(Receipt(at="", store="store", outbox=box.id, upto=rows[-1].seq))
+        box.apply_receipt(Receipt(at="", store="store", outbox=box.id, upto=rows[-1].seq))
         assert box.prune(2_000_000_000) == 0, "by its age nothing of it may go"
         sizes.append(box.backlog().file_bytes)
     assert max(sizes) <= MAX_BYTES

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from agent.outbox.opening import open_outbox
 from agent.outbox.outbox import Outbox
-from agent.outbox.spool import drop, held_bytes, keep, oldest
-from agent.outbox.stamps import journal, placed
+from agent.outbox.spool import append, forget, oldest, waiting_bytes
+from agent.outbox.stamps import journal, sequenced
 from common.messages import Journal, Receipt
 
 
@@ -37,41 +37,41 @@ def test_a_row_has_its_place_in_its_own_bytes(outbox: Outbox, clock) -> None:
 
 def test_a_receipted_row_waits_no_more_and_stays_in_the_archive(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(5)])
-    assert outbox.receipt(said("store", outbox.id, 3)) == "advanced"
+    assert outbox.apply_receipt(said("store", outbox.id, 3)) == "advanced"
     assert texts(outbox.waiting(0, 10)) == ["3", "4"]
     assert (outbox.depth().waiting, outbox.depth().archived) == (2, 3)
 
 
 def test_the_same_receipt_again_changes_nothing(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n="a")])
-    outbox.receipt(said("store", outbox.id, 1))
-    assert outbox.receipt(said("store", outbox.id, 1)) == "same"
+    outbox.apply_receipt(said("store", outbox.id, 1))
+    assert outbox.apply_receipt(said("store", outbox.id, 1)) == "same"
 
 
 def test_a_lower_receipt_of_a_restored_recorder_sends_the_archive_again(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(5)])
-    outbox.receipt(said("store", outbox.id, 5))
-    assert outbox.receipt(said("store", outbox.id, 2)) == "again"
+    outbox.apply_receipt(said("store", outbox.id, 5))
+    assert outbox.apply_receipt(said("store", outbox.id, 2)) == "again"
     assert texts(outbox.waiting(0, 10)) == ["2", "3", "4"]
 
 
 def test_an_old_receipt_that_a_broker_had_retained_sends_nothing_again(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(5)])
-    outbox.receipt(said("store", outbox.id, 5))
-    assert outbox.receipt(said("store", outbox.id, 2), retained=True) == "same"
+    outbox.apply_receipt(said("store", outbox.id, 5))
+    assert outbox.apply_receipt(said("store", outbox.id, 2), retained=True) == "same"
     assert outbox.depth().waiting == 0
 
 
 def test_a_new_store_sends_everything_again(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(3)])
-    outbox.receipt(said("old", outbox.id, 3))
-    assert outbox.receipt(said("new", outbox.id, 0)) == "again"
+    outbox.apply_receipt(said("old", outbox.id, 3))
+    assert outbox.apply_receipt(said("new", outbox.id, 0)) == "again"
     assert outbox.depth().waiting == 3
 
 
 def test_a_receipt_for_another_outbox_is_foreign(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n="a")])
-    assert outbox.receipt(said("store", "ffffffffffff", 1)) == "foreign"
+    assert outbox.apply_receipt(said("store", "ffffffffffff", 1)) == "foreign"
     assert outbox.depth().waiting == 1
 
 
@@ -79,14 +79,14 @@ def test_a_receipt_for_what_this_file_never_gave_covers_nothing_and_says_that_it
     outbox: Outbox, clock
 ) -> None:
     outbox.append([journal(clock, "x", n="a")])
-    assert outbox.receipt(said("store", outbox.id, 99)) == "went_back"
+    assert outbox.apply_receipt(said("store", outbox.id, 99)) == "went_back"
     assert outbox.depth().waiting == 1
 
 
 def test_a_number_is_never_given_twice_also_when_every_row_is_gone(tmp_path: Path, clock) -> None:
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
     box.append([journal(clock, "x", n="a"), journal(clock, "x", n="b")])
-    box.receipt(said("store", box.id, 2))
+    box.apply_receipt(said("store", box.id, 2))
     assert box.prune(2**40) == 2
     box.close()
     box = open_outbox(tmp_path / "o.db", "hw", "ffffffffffff", "t")
@@ -96,7 +96,7 @@ def test_a_number_is_never_given_twice_also_when_every_row_is_gone(tmp_path: Pat
 
 def test_unreceipted_rows_are_never_pruned(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(4)])
-    outbox.receipt(said("store", outbox.id, 1))
+    outbox.apply_receipt(said("store", outbox.id, 1))
     assert outbox.prune(2**40) == 1
     assert texts(outbox.waiting(0, 10)) == ["1", "2", "3"]
 
@@ -110,7 +110,7 @@ def test_a_state_and_its_message_are_true_together_or_not_at_all(outbox: Outbox,
         outbox.append([journal(clock, "x", n="a")], {"judged": Unwritable()})  # type: ignore[dict-item]
     assert outbox.depth().last_seq == 0
     rows = outbox.append([journal(clock, "x", n="a")], {"judged": b"1"})
-    assert (rows[0].seq, outbox.mark("judged")) == (1, b"1")
+    assert (rows[0].seq, outbox.state("judged")) == (1, b"1")
 
 
 def test_another_machine_with_the_same_disk_begins_a_new_outbox_and_keeps_the_old_rows(tmp_path: Path, clock) -> None:
@@ -121,7 +121,7 @@ def test_another_machine_with_the_same_disk_begins_a_new_outbox_and_keeps_the_ol
     assert (box.opening.kind, box.id) == ("other_hardware", "bbbbbbbbbbbb")
     box.append([journal(clock, "x", n="new")])
     assert [(row.outbox, row.seq) for row in box.waiting(0, 10)] == [("aaaaaaaaaaaa", 1), ("bbbbbbbbbbbb", 1)]
-    assert box.receipt(said("store", "aaaaaaaaaaaa", 1)) == "advanced"
+    assert box.apply_receipt(said("store", "aaaaaaaaaaaa", 1)) == "advanced"
     assert texts(box.waiting(0, 10)) == ["new"]
     box.close()
 
@@ -153,7 +153,7 @@ def test_every_page_of_a_file_may_be_damaged_and_the_agent_still_starts(tmp_path
 
 def test_a_given_up_row_leaves_a_void_in_its_place(outbox: Outbox, clock) -> None:
     rows = outbox.append([journal(clock, "x", n="a"), journal(clock, "x", n="b")])
-    outbox.give_up([rows[0].id], "unreadable", Journal(**placed(clock), event="void"))
+    outbox.void_rows([rows[0].rowid], "unreadable", Journal(**sequenced(clock), event="void"))
     first, second = outbox.waiting(0, 10)
     assert json.loads(first.body)["event"] == "void"
     assert json.loads(first.body)["details"] == {"reason": "unreadable", "was": "journal"}
@@ -164,7 +164,7 @@ def test_a_full_disk_gives_up_archived_readings_before_anything_else(tmp_path: P
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
     rows = box.append([journal(clock, "x", n="j" * 2000) for _ in range(50)])
     box.db.execute("UPDATE entry SET kind = 'device' WHERE id <= 40")
-    box.receipt(said("store", box.id, rows[-1].seq))
+    box.apply_receipt(said("store", box.id, rows[-1].seq))
     box.db.execute(f"PRAGMA max_page_count = {box.db.execute('PRAGMA page_count').fetchone()[0]}")
     box.append([journal(clock, "x", n="s" * 2000) for _ in range(5)])
     kinds = dict(box.db.execute("SELECT kind, count(*) FROM entry WHERE id <= 50 GROUP BY kind"))
@@ -208,13 +208,13 @@ def test_telemetry_that_waits_is_bounded_and_keeps_its_newest(sizes: list[int], 
         box = open_outbox(db, "hw", "0123456789ab", "t")
         bodies = [bytes([65 + n % 26]) * size for n, size in enumerate(sizes)]
         for body in bodies:
-            keep(box, [body], most_bytes)
-        assert held_bytes(box) <= most_bytes
+            append(box, [body], most_bytes)
+        assert waiting_bytes(box) <= most_bytes
         held = [body for _, body in oldest(box, 100)]
         assert held[-1:] == bodies[-1:]
         assert all(body in bodies for body in held)
-        drop(box, 10**9)
-        assert held_bytes(box) == 0
+        forget(box, 10**9)
+        assert waiting_bytes(box) == 0
         box.close()
     finally:
         for part in db.parent.glob(f"{db.name}*"):

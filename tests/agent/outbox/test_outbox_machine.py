@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from support.memory_county import InMemoryCounty
 from support.terminal_in_memory import InMemoryTerminal, capture, entry, reading, told
 
-from agent.outbox import archive as scan_archive
+from agent.outbox import archive
 from common.messages import Receipt
 
 # Not the flash is tested here: what each fsync costs is saved. `make test` walks the same lives each time, so that a failure is
@@ -48,7 +48,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def resend_everything_that_was_scanned(self) -> None:
         box = self.terminal.box
-        box.append([], scan_archive.resend_mark(1, max(1, box.last_id())))
+        box.append([], archive.replay_state(1, max(1, box.last_rowid())))
 
     # rules: the line
 
@@ -159,7 +159,7 @@ class OutboxMachine(RuleBasedStateMachine):
         box = self.terminal.box
         waiting = {told(row.body) for row in box.waiting(0, 10_000) if row.leaf == "scan"}
         before = self.terminal.held()
-        box.make_room(for_captures=True)
+        box.evict(for_captures=True)
         assert waiting <= self.terminal.held(), "a capture that the county lacks gave way"
         self.exempt |= before - self.terminal.held()
 

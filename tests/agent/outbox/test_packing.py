@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from support import parcels
 
-from agent.host.keys import NoExportKey, sign, told_key
+from agent.host.keys import ExportKeyError, public_key, sign
 from agent.outbox.outbox import Outbox
-from agent.outbox.packing import Unsealed, pieces
+from agent.outbox.packing import SealPoint, pieces
 from common.parcel import Manifest, PackedRow, ParcelReader, verify_seal
 from drivers.reading import YinongError
 
@@ -108,14 +108,14 @@ def test_a_receipt_in_the_middle_takes_nothing_out_of_the_parcel(outbox: Outbox,
     walk = pieces(outbox, parcels.TERMINAL, "0" * 64, clock)
     next(walk)
     parcels.receipted(outbox, 3)
-    assert any(isinstance(piece, Unsealed) for piece in walk)
+    assert any(isinstance(piece, SealPoint) for piece in walk)
 
 
 def test_rows_that_change_while_they_are_packed_end_it(outbox: Outbox, clock: Any) -> None:
     parcels.scan(outbox, clock, "a", "b", "c")
     walk = pieces(outbox, parcels.TERMINAL, "0" * 64, clock)
     next(walk)
-    outbox.give_up([2], "unreadable")
+    outbox.void_rows([2], "unreadable")
     with pytest.raises(YinongError, match="changed"):
         list(walk)
 
@@ -130,21 +130,21 @@ def test_a_row_that_the_disk_spoilt_is_a_void_in_the_parcel(outbox: Outbox, cloc
 
 def test_the_key_is_private_and_its_public_half_is_text(tmp_path: Path) -> None:
     box = tmp_path / "outbox.db"
-    assert told_key(box) is None
+    assert public_key(box) is None
     key = sign(box, None).key
-    assert told_key(box) == key == sign(box, "00" * 32).key
+    assert public_key(box) == key == sign(box, "00" * 32).key
     assert (tmp_path / "export.key").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "export.pub").read_text() == f"{key}\n"
     (tmp_path / "export.pub").write_text("nonsense")
-    assert told_key(box) is None and sign(box, None).key == key == told_key(box)
+    assert public_key(box) is None and sign(box, None).key == key == public_key(box)
 
 
 def test_a_public_half_without_its_key_is_no_key(tmp_path: Path) -> None:
     box = tmp_path / "outbox.db"
     key = sign(box, None).key
     (tmp_path / "export.key").unlink()
-    assert told_key(box) is None
-    assert sign(box, None).key not in (key, None) and told_key(box) != key
+    assert public_key(box) is None
+    assert sign(box, None).key not in (key, None) and public_key(box) != key
 
 
 @pytest.mark.parametrize("spoil", ["others can read it", "short"])
@@ -155,5 +155,5 @@ def test_a_key_that_cannot_be_trusted_signs_nothing(tmp_path: Path, spoil: str) 
         file.write_bytes(b"123")
     else:
         file.chmod(0o640)
-    with pytest.raises(NoExportKey, match=r"export\.key"):
+    with pytest.raises(ExportKeyError, match=r"export\.key"):
         sign(tmp_path / "outbox.db", "00" * 32)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.outbox.outbox import Outbox
-from agent.outbox.retention import DAY_S, MARK, aged, prune_aged
+from agent.outbox.retention import DAY_S, MARK, archive_time, prune_archive
 from agent.outbox.stamps import journal
 from common.clock import EARLIEST
 from common.messages import Receipt
@@ -19,7 +19,7 @@ KEEP_DAYS = 90
 def filled(outbox: Outbox, clock: Any, days: int = 100) -> None:
     """A receipted row a day, the newest of now; and an archive that knows the time."""
     outbox.append([journal(clock, "day")._replace(at_s=NOW_S - day * DAY_S) for day in reversed(range(days))])
-    outbox.receipt(Receipt(at="", store="s", outbox=outbox.id, upto=days))
+    outbox.apply_receipt(Receipt(at="", store="s", outbox=outbox.id, upto=days))
     outbox.append([], {MARK: str(NOW_S).encode()})
 
 
@@ -29,8 +29,8 @@ def kept(outbox: Outbox) -> int:
 
 def test_what_is_older_than_the_archive_keeps_goes(outbox: Outbox, clock: Any) -> None:
     filled(outbox, clock)
-    assert prune_aged(outbox, NOW_S, KEEP_DAYS) == 9
-    assert prune_aged(outbox, NOW_S, KEEP_DAYS) == 0
+    assert prune_archive(outbox, NOW_S, KEEP_DAYS) == 9
+    assert prune_archive(outbox, NOW_S, KEEP_DAYS) == 0
     assert kept(outbox) == 91
 
 
@@ -38,20 +38,20 @@ def test_a_time_server_that_says_2043_for_a_day_costs_a_day_an_hour_and_not_the_
     outbox: Outbox, clock: Any
 ) -> None:
     filled(outbox, clock)
-    prune_aged(outbox, NOW_S, KEEP_DAYS)
-    assert prune_aged(outbox, IN_2043_S, KEEP_DAYS) == 1
+    prune_archive(outbox, NOW_S, KEEP_DAYS)
+    assert prune_archive(outbox, IN_2043_S, KEEP_DAYS) == 1
     for _ in range(8):
-        prune_aged(outbox, IN_2043_S, KEEP_DAYS)
+        prune_archive(outbox, IN_2043_S, KEEP_DAYS)
     assert kept(outbox) == 82
-    assert prune_aged(outbox, NOW_S + DAY_S // 2, KEEP_DAYS) == 0, "back at once"
-    assert outbox.mark(MARK) == str(NOW_S + DAY_S // 2).encode()
+    assert prune_archive(outbox, NOW_S + DAY_S // 2, KEEP_DAYS) == 0, "back at once"
+    assert outbox.state(MARK) == str(NOW_S + DAY_S // 2).encode()
 
 
 def test_after_a_year_in_a_cupboard_it_catches_up_by_a_day_an_hour(outbox: Outbox, clock: Any) -> None:
     filled(outbox, clock)
     later_s, hours = NOW_S + 365 * DAY_S, 0
     while kept(outbox):
-        prune_aged(outbox, later_s, KEEP_DAYS)
+        prune_archive(outbox, later_s, KEEP_DAYS)
         hours += 1
     assert 85 < hours <= 100
 
@@ -59,22 +59,22 @@ def test_after_a_year_in_a_cupboard_it_catches_up_by_a_day_an_hour(outbox: Outbo
 def test_an_archive_that_never_knew_the_time_begins_at_this_versions_day(outbox: Outbox, clock: Any) -> None:
     filled(outbox, clock)
     outbox.append([], {MARK: b"nonsense"})
-    assert prune_aged(outbox, NOW_S, KEEP_DAYS) == 0
-    assert outbox.mark(MARK) == str(int(EARLIEST.timestamp()) + DAY_S).encode()
+    assert prune_archive(outbox, NOW_S, KEEP_DAYS) == 0
+    assert outbox.state(MARK) == str(int(EARLIEST.timestamp()) + DAY_S).encode()
 
 
 def test_an_hour_in_which_nothing_is_due_writes_nothing(outbox: Outbox, clock: Any) -> None:
     filled(outbox, clock)
-    prune_aged(outbox, NOW_S + 3600, KEEP_DAYS)
+    prune_archive(outbox, NOW_S + 3600, KEEP_DAYS)
     before = outbox.db.total_changes
     for hour in range(2, 20):
-        prune_aged(outbox, NOW_S + hour * 3600, KEEP_DAYS)
+        prune_archive(outbox, NOW_S + hour * 3600, KEEP_DAYS)
     assert outbox.db.total_changes == before
 
 
 @given(st.lists(st.integers(0, 10 * NOW_S), max_size=50), st.integers(0, 10 * NOW_S))
 def test_whatever_the_clock_says_the_archive_ages_by_a_day_a_look_at_most(said: list[int], known_s: int) -> None:
     for now_s in said:
-        by_s = aged(known_s, now_s)
+        by_s = archive_time(known_s, now_s)
         assert by_s <= now_s and by_s - known_s <= DAY_S
         known_s = by_s

@@ -20,7 +20,7 @@ def filled(path: Path, clock: Any, rows: int = 60) -> Outbox:
     box = open_outbox(path, "hw", OLD, "t")
     for n in range(rows):
         box.append([journal(clock, f"n{n}", pad="x" * 300)], {"gun:main": str(n).encode()})
-    box.receipt(Receipt(at="", store="store", outbox=OLD, upto=10))
+    box.apply_receipt(Receipt(at="", store="store", outbox=OLD, upto=10))
     return box
 
 
@@ -71,7 +71,7 @@ def test_the_journal_says_what_was_saved_and_what_was_lost(tmp_path: Path, clock
     assert isinstance(lost, int)
     assert saved + lost == 50
     assert 0 < lost < 20
-    assert box.mark("gun:main") == b"59", "a gun counts on"
+    assert box.state("gun:main") == b"59", "a gun counts on"
     box.close()
 
 

@@ -1,7 +1,7 @@
 """What was handed over: by brokers, and by hand in parcels that the county names."""
 
 from agent.outbox.rows import Row
-from agent.outbox.sent import HandedOver
+from agent.outbox.sent import Sent
 from common.messages import Receipt
 
 OUTBOX = "0123456789ab"
@@ -16,17 +16,17 @@ def receipt(upto: int) -> Receipt:
 
 
 def test_a_row_taken_before_the_first_receipt_is_heard_hides_nothing_of_what_the_file_knows() -> None:
-    handed = HandedOver()
-    handed.note([row(7), row(8)])
+    handed = Sent()
+    handed.add([row(7), row(8)])
     assert not handed.knows(OUTBOX)
     handed.begin(OUTBOX, 6)
     assert handed.knows(OUTBOX) and handed.upto(receipt(8)) == 8
 
 
 def test_what_went_by_hand_counts_where_it_joins_what_brokers_took() -> None:
-    handed = HandedOver()
+    handed = Sent()
     handed.begin(OUTBOX, 6)
-    handed.carried(OUTBOX, 7, 20)
+    handed.add_parcel(OUTBOX, 7, 20)
     assert handed.upto(receipt(20)) == 20
-    handed.carried(OUTBOX, 30, 40)
+    handed.add_parcel(OUTBOX, 30, 40)
     assert handed.upto(receipt(40)) == 20

@@ -55,7 +55,7 @@ def test_a_row_that_cannot_be_read_is_sent_as_void_and_the_receipt_advances(
     receipt = deliver(outbox, county)
     assert [json.loads(row.body)["event"] for row in outbox.waiting(0, 10)] == ["n0", "void", "n2", "n3"]
     assert voids(outbox.waiting(0, 10)) == [(2, {"reason": "unreadable", "was": "journal"})]
-    assert (receipt.upto, outbox.receipt(receipt)) == (4, "advanced")
+    assert (receipt.upto, outbox.apply_receipt(receipt)) == (4, "advanced")
     assert outbox.depth().waiting == 0
 
 
@@ -100,13 +100,13 @@ def test_what_is_no_longer_in_the_archive_is_void_to_a_new_store_which_then_gets
     outbox: Outbox, clock: Any, county: InMemoryCounty
 ) -> None:
     outbox.append([journal(clock, f"n{n}") for n in range(300)])
-    outbox.receipt(said(outbox.id, 250, "the store before"))
+    outbox.apply_receipt(said(outbox.id, 250, "the store before"))
     outbox.prune(2**40)
-    assert outbox.receipt(said(outbox.id, 0, county.store.id)) == "again"
+    assert outbox.apply_receipt(said(outbox.id, 0, county.store.id)) == "again"
     first, *rest = outbox.waiting(0, 1000)
     assert (list(first.numbers), len(rest)) == (list(range(1, 251)), 50)
     receipt = deliver(outbox, county)
-    assert (receipt.upto, outbox.receipt(receipt)) == (300, "advanced")
+    assert (receipt.upto, outbox.apply_receipt(receipt)) == (300, "advanced")
 
 
 def test_a_void_does_not_take_the_place_of_what_a_store_has(outbox: Outbox, clock: Any, county: InMemoryCounty) -> None:
@@ -114,9 +114,9 @@ def test_a_void_does_not_take_the_place_of_what_a_store_has(outbox: Outbox, cloc
     outbox.append([journal(clock, f"n{n}") for n in range(10)])
     county.queue += [Published(row.leaf, row.body, False) for row in outbox.waiting(0, 10) if row.seq in (1, 2, 5)]
     county.take(10)
-    outbox.receipt(said(outbox.id, 8, county.store.id))
+    outbox.apply_receipt(said(outbox.id, 8, county.store.id))
     outbox.prune(2**40)
-    assert outbox.receipt(county.receipts[-1]) == "again"
+    assert outbox.apply_receipt(county.receipts[-1]) == "again"
     assert [list(row.numbers) for row in outbox.waiting(0, 10)] == [[3, 4, 5, 6, 7, 8], [9], [10]]
     assert deliver(outbox, county).upto == 10
     assert sorted(json.loads(body)["event"] for body in county.bodies("entry", "journal")) == [

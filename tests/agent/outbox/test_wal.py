@@ -44,7 +44,7 @@ def test_a_wal_cut_at_every_64th_byte_gives_a_prefix_and_never_less_than_was_ack
         found = [json.loads(row.body)["event"] for row in box.waiting(0, 100)]
         assert found == [f"n{n}" for n in range(len(found))], length
         assert len(found) == sum(end <= length for end in acknowledged), length
-        assert box.mark("gun:main") == (str(len(found) - 1).encode() if found else None), "state and message together"
+        assert box.state("gun:main") == (str(len(found) - 1).encode() if found else None), "state and message together"
         seen.add(len(found))
         _close(box)
     assert seen == set(range(7)), "the cuts went through every commit"

@@ -12,7 +12,7 @@ from support.memory_county import InMemoryCounty, Published
 from agent.outbox.opening import open_outbox
 from agent.outbox.outbox import Outbox
 from agent.outbox.rows import Row
-from agent.outbox.sent import HandedOver
+from agent.outbox.sent import Sent
 from agent.outbox.stamps import journal
 
 OLD, NEW = "0123456789ab", "ffffffffffff"
@@ -23,14 +23,14 @@ class Terminal:
 
     def __init__(self, path: Path, county: InMemoryCounty) -> None:
         self.box = open_outbox(path, "hw", OLD, "t")
-        self.county, self.handed = county, HandedOver()
+        self.county, self.handed = county, Sent()
 
     def commit(self, clock: Any, *events: str) -> list[Row]:
         return self.box.append([journal(clock, event) for event in events])
 
     def hand_over(self, rows: list[Row]) -> None:
         self.county.queue += [Published(row.leaf, row.body, False) for row in rows]
-        self.handed.note(rows)
+        self.handed.add(rows)
 
     def receipts(self) -> list[str]:
         """What each receipt that is on its way meant."""
@@ -38,8 +38,8 @@ class Terminal:
         meant: list[str] = []
         while self.county.receipts:
             receipt = self.county.receipts.pop(0)
-            self.handed.begin(receipt.outbox, self.box.handed(receipt.outbox))
-            meant.append(self.box.receipt(receipt, False, self.handed.upto(receipt)))
+            self.handed.begin(receipt.outbox, self.box.sent_upto(receipt.outbox))
+            meant.append(self.box.apply_receipt(receipt, False, self.handed.upto(receipt)))
         return meant
 
     def waiting(self) -> list[tuple[str, int, str]]:
@@ -81,7 +81,7 @@ def test_what_it_commits_goes_under_a_new_id_and_collides_with_nothing(
     put_back.commit(clock, "new")
     county.birth(OLD)
     assert put_back.receipts() == ["went_back"]
-    put_back.box.begin_anew(NEW)
+    put_back.box.start_epoch(NEW)
     assert put_back.waiting() == [(OLD, 3, "c"), (NEW, 1, "new")]
     put_back.hand_over(put_back.box.waiting(0, 100))
     assert put_back.receipts() == ["advanced", "advanced"]
@@ -109,7 +109,7 @@ def test_what_an_earlier_run_left_is_stored_once_where_it_is_the_same(
 ) -> None:
     county.birth(OLD)
     put_back.receipts()
-    put_back.box.begin_anew(NEW)
+    put_back.box.start_epoch(NEW)
     assert put_back.waiting() == [(OLD, 3, "c")]
     put_back.hand_over(put_back.box.waiting(0, 100))
     put_back.receipts()
@@ -121,7 +121,7 @@ def test_an_entry_that_names_a_row_names_it_by_its_new_number(put_back: Terminal
     voided = journal(clock, "capture_voided", outbox=rows[0].outbox, seq=rows[0].seq)
     earlier = journal(clock, "capture_voided", outbox=OLD, seq=2)
     put_back.box.append([voided, earlier])
-    put_back.box.begin_anew(NEW)
+    put_back.box.start_epoch(NEW)
     details = [json.loads(row.body)["details"] for row in put_back.box.waiting(0, 10)]
     assert details[-2:] == [{"outbox": NEW, "seq": 1}, {"outbox": OLD, "seq": 2}]
 
@@ -129,11 +129,11 @@ def test_an_entry_that_names_a_row_names_it_by_its_new_number(put_back: Terminal
 def test_it_can_go_back_twice_in_one_run(put_back: Terminal, county: InMemoryCounty, clock: Any) -> None:
     county.birth(OLD)
     put_back.receipts()
-    put_back.box.begin_anew(NEW)
+    put_back.box.start_epoch(NEW)
     put_back.commit(clock, "x")
-    put_back.box.begin_anew("eeeeeeeeeeee")
+    put_back.box.start_epoch("eeeeeeeeeeee")
     assert put_back.waiting()[-1] == ("eeeeeeeeeeee", 1, "x")
-    assert put_back.box.last_id() == 4
+    assert put_back.box.last_rowid() == 4
 
 
 def test_what_was_handed_over_is_known_after_a_restart(tmp_path: Path, county: InMemoryCounty, clock: Any) -> None:
@@ -144,7 +144,7 @@ def test_what_was_handed_over_is_known_after_a_restart(tmp_path: Path, county: I
     county.take(2)
     first = county.receipts.pop(0)
     terminal.handed.begin(OLD, 0)
-    assert terminal.box.receipt(first, False, terminal.handed.upto(first)) == "advanced"
+    assert terminal.box.apply_receipt(first, False, terminal.handed.upto(first)) == "advanced"
     terminal.box.close()
     again = Terminal(tmp_path / "o.db", county)
     county.take(10)
@@ -161,12 +161,12 @@ def test_a_receipt_that_is_quicker_than_the_acknowledgement_is_not_forgotten(
     county.queue += [Published(row.leaf, row.body, False) for row in rows]
     terminal.receipts()
     assert len(terminal.waiting()) == 2
-    said = terminal.handed.note(rows[:1])
+    said = terminal.handed.add(rows[:1])
     assert said is not None
-    assert terminal.box.receipt(said, False, terminal.handed.upto(said)) == "advanced"
-    said = terminal.handed.note(rows[1:])
+    assert terminal.box.apply_receipt(said, False, terminal.handed.upto(said)) == "advanced"
+    said = terminal.handed.add(rows[1:])
     assert said is not None
-    assert terminal.box.receipt(said, False, terminal.handed.upto(said)) == "advanced"
+    assert terminal.box.apply_receipt(said, False, terminal.handed.upto(said)) == "advanced"
     assert terminal.waiting() == []
     terminal.box.close()
 
@@ -184,9 +184,9 @@ def test_the_newest_row_of_an_earlier_id_asks_the_county_what_it_has_of_it(
     terminal = Terminal(path, county)
     terminal.box.close()
     terminal.box: Outbox = open_outbox(path, "other hardware", NEW, "t")
-    assert [(row.outbox, row.seq) for row in terminal.box.asks()] == [(OLD, 3)]
+    assert [(row.outbox, row.seq) for row in terminal.box.epoch_probes()] == [(OLD, 3)]
     county.restore()
-    terminal.hand_over(terminal.box.asks())
+    terminal.hand_over(terminal.box.epoch_probes())
     assert terminal.receipts() == ["again"]
     terminal.hand_over(terminal.box.waiting(0, 10))
     assert terminal.receipts() == ["advanced"]
@@ -207,8 +207,8 @@ def test_where_the_newest_row_has_given_way_the_newest_that_is_left_asks(
     terminal.box.close()
     terminal.box = open_outbox(path, "other hardware", NEW, "t")
     county.renew()
-    assert [(row.outbox, row.seq) for row in terminal.box.asks()] == [(OLD, 2)]
-    terminal.hand_over(terminal.box.asks())
+    assert [(row.outbox, row.seq) for row in terminal.box.epoch_probes()] == [(OLD, 2)]
+    terminal.hand_over(terminal.box.epoch_probes())
     assert terminal.receipts() == ["again"]
     terminal.hand_over(terminal.box.waiting(0, 10))
     assert terminal.receipts() == ["advanced"]

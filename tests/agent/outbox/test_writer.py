@@ -40,7 +40,7 @@ class Held:
         self._writer, self._let = writer, threading.Event()
 
     async def __aenter__(self) -> "Held":
-        self._task = asyncio.create_task(self._writer.ask(lambda _: self._let.wait(20)))
+        self._task = asyncio.create_task(self._writer.run_in_thread(lambda _: self._let.wait(20)))
         await asyncio.sleep(0)
         return self
 
@@ -56,7 +56,7 @@ async def test_what_arrives_while_a_commit_is_under_way_goes_into_the_next_one_t
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
     commits: list[list[Row]] = []
-    writer.committed = commits.append
+    writer.on_commit = commits.append
     async with Held(writer) as held:
         first = asyncio.create_task(writer.commit([journal(clock, "first")]))
         await asyncio.sleep(0)
@@ -104,7 +104,7 @@ async def test_a_full_disk_is_told_to_those_whose_row_it_was(writer: Writer, roo
 async def test_marks_and_rows_are_committed_together_or_not_at_all(writer: Writer, outbox: Outbox, clock: Any) -> None:
     with pytest.raises(TypeError):
         await writer.commit([bad(clock)], {"believed": b"1"})
-    assert outbox.mark("believed") is None
+    assert outbox.state("believed") is None
 
 
 async def test_a_commit_that_is_under_way_when_the_end_comes_is_told_as_done(outbox: Outbox, clock: Any) -> None:
@@ -197,5 +197,5 @@ async def test_an_error_of_a_question_goes_to_who_asked(writer: Writer) -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        await writer.ask(wrong)
-    assert await writer.ask(lambda box: box.last_id()) == 0
+        await writer.run_in_thread(wrong)
+    assert await writer.run_in_thread(lambda box: box.last_rowid()) == 0

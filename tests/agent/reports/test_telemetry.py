@@ -14,10 +14,10 @@ from support.broker import Broker
 from support.mqtt_county import County
 
 from agent.devices.state import DeviceState, DeviceStates
-from agent.host.write_budget import Flash
-from agent.outbox import spool as spill
+from agent.host.write_budget import WriteBudget
+from agent.outbox import spool
 from agent.outbox.outbox import Draft, Outbox
-from agent.outbox.stamps import journal, placed
+from agent.outbox.stamps import journal, sequenced
 from agent.outbox.writer import Writer
 from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, SPOOL_AFTER_SAMPLES, SPOOL_BATCH, Limits, Reports
 from agent.uplink.link import Link, LinkState
@@ -37,7 +37,7 @@ class Station:
             NAME, clock, Address("127.0.0.1", port), lambda _: Session("c", connect_timeout_s=5, no_ack_s=5, will=will),
             self._born, lambda _: None, self._changed, chance=random.Random(1), backoff_first_s=0.1,
         )  # fmt: skip
-        self.flash = Flash(clock, 30_000_000, None)
+        self.flash = WriteBudget(clock, 30_000_000, None)
         self.reports = Reports(self.states, writer, self.link, clock, "0000aaaa", Limits(90, 1 << 20), self.flash)
         self.see(free_mb=1.5, ok=True, name="x", none=None, count=3)
 
@@ -71,12 +71,12 @@ class Station:
     async def settle(self) -> None:
         """Wait until the outbox has been read and the samples in memory are written to it."""
         for _ in range(3):
-            await self.writer.ask(lambda _: None)
+            await self.writer.run_in_thread(lambda _: None)
             await self.clock.advance(0)
 
 
 def spilled(outbox: Outbox) -> list[Telemetry]:
-    return [msgspec.json.decode(body, type=Telemetry) for _, body in spill.oldest(outbox, 10_000)]
+    return [msgspec.json.decode(body, type=Telemetry) for _, body in spool.oldest(outbox, 10_000)]
 
 
 async def test_a_heartbeat_reports_what_waits_how_old_it_is_and_the_verdicts(
@@ -96,7 +96,7 @@ async def test_a_heartbeat_reports_what_waits_how_old_it_is_and_the_verdicts(
     assert beat.verdicts == {"met": 2, "unproven": 1}
     assert (beat.run, beat.connection, beat.outbox) == ("0000aaaa", 0, outbox.id)
     assert (beat.boot, beat.mono_ms, beat.at) == (clock.boot, clock.mono_ms(), "2026-03-02T09:01:30.500+08:00")
-    outbox.receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
+    outbox.apply_receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
     assert (await one.reports.heartbeat()).oldest_waiting_s == 0
 
 
@@ -122,14 +122,14 @@ async def test_a_heartbeat_costs_the_same_however_much_the_archive_holds(
     await writer.commit([journal(clock, "a")])
     few = await steps()
     await writer.commit([journal(clock, "b")] * 5000)
-    outbox.receipt(Receipt(at="", store="store", outbox=outbox.id, upto=5000))
+    outbox.apply_receipt(Receipt(at="", store="store", outbox=outbox.id, upto=5000))
     assert await steps() < few + 50
 
 
 async def test_what_waits_from_before_this_boot_is_at_least_as_old_as_the_boot(
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
-    old = Journal(**{**placed(clock), "boot": "b0070000", "mono_ms": 99_000_000}, event="old")
+    old = Journal(**{**sequenced(clock), "boot": "b0070000", "mono_ms": 99_000_000}, event="old")
     await writer.commit([Draft("journal", old)])
     assert (await Station(writer, clock).reports.heartbeat()).oldest_waiting_s == clock.mono_ms() // 1000
 
@@ -166,7 +166,7 @@ async def test_telemetry_of_the_outage_is_sent_late_oldest_first_behind_what_is_
 ) -> None:
     samples = [Telemetry(boot=clock.boot, at="2026-03-02T08:00:00.000+08:00", mono_ms=n, clock="synced",
                          measures={"n": n}) for n in range(SPOOL_BATCH + 5)]  # fmt: skip
-    spill.keep(outbox, [msgspec.json.encode(sample) for sample in samples], 1 << 20)
+    spool.append(outbox, [msgspec.json.encode(sample) for sample in samples], 1 << 20)
     one = Station(writer, clock, broker.port)
     with County(broker.host, broker.port) as county:
         async with one.running():
@@ -225,7 +225,7 @@ async def test_the_archive_is_pruned_hourly_and_only_by_a_synchronised_clock(
 ) -> None:
     old_s = int(clock.now().timestamp()) - 91 * 86_400
     await writer.commit([journal(clock, "old")._replace(at_s=old_s), journal(clock, "waits")._replace(at_s=old_s)])
-    outbox.receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
+    outbox.apply_receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
     one = Station(writer, clock)
     clock.known = "unsynced"
     async with one.running():
@@ -243,8 +243,8 @@ def test_older_samples_of_a_long_outage_are_kept_at_lower_resolution_within_the_
 ) -> None:
     for n in range(300):
         sample = Telemetry(boot="b0070001", at="2026-03-02T08:00:00.000+08:00", mono_ms=n, clock="synced", measures={})
-        spill.keep(outbox, [msgspec.json.encode(sample)], most)
-    assert spill.held_bytes(outbox) <= most
+        spool.append(outbox, [msgspec.json.encode(sample)], most)
+    assert spool.waiting_bytes(outbox) <= most
     kept = [sample.mono_ms for sample in spilled(outbox)]
     assert kept == sorted(kept)
     assert kept[-1] == 299

@@ -199,8 +199,8 @@ async def test_numbers_are_given_once_also_where_a_commit_was_under_way_at_the_s
     let = threading.Event()
     one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=[], under_way=[read("b")]))
     async with one.running():
-        await writer.ask(lambda _: None)
-        held = asyncio.create_task(writer.ask(lambda _: let.wait(20)))
+        await writer.run_in_thread(lambda _: None)
+        held = asyncio.create_task(writer.run_in_thread(lambda _: let.wait(20)))
         await asyncio.sleep(0.02)
         one.captures._queue.put_nowait(read("a"))
         await asyncio.sleep(0.02)
@@ -266,7 +266,7 @@ async def test_what_comes_together_is_committed_together(
     writer: Writer, outbox: Outbox, clock: Any, until: Any, count: int
 ) -> None:
     commits: list[int] = []
-    writer.committed = lambda rows: commits.append(len(rows))
+    writer.on_commit = lambda rows: commits.append(len(rows))
     one = Terminal(writer, outbox, clock, gun(*map(str, range(count))))
     async with one.running():
         await until(lambda: sum(commits) == count)

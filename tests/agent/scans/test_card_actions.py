@@ -162,8 +162,8 @@ async def test_void_names_the_capture_of_its_own_gun_also_in_one_breath(counter:
     voided = next(c for c in counter.goods if c.text == "B")
     assert void == {"gun": "main", "number": 2, "outbox": voided.outbox, "seq": voided.seq}
     assert [c.text for c in counter.goods] == ["X", "A", "B", "C"]
-    place = counter.outbox.place(voided.outbox, voided.seq)
-    assert counter.outbox.marks("voided:") == {f"voided:{place}": b"2"}
+    place = counter.outbox.rowid(voided.outbox, voided.seq)
+    assert counter.outbox.states("voided:") == {f"voided:{place}": b"2"}
 
 
 async def test_void_leaves_another_guns_newer_scan_of_the_same_number_alone(counter: Counter) -> None:
@@ -316,7 +316,7 @@ async def test_cards_that_wait_at_a_clean_stop_are_acted_on_in_order(counter: Co
 async def test_a_card_and_the_state_it_makes_are_one_transaction(counter: Counter) -> None:
     async with counter.open():
         await counter.scan(card("SHIP"))
-    mark = counter.outbox.mark("gun:main")
+    mark = counter.outbox.state("gun:main")
     assert mark is not None
     assert msgspec.json.decode(mark, type=GunState) == GunState(context={"step": "shipping"})
     assert counter.told("card") == [

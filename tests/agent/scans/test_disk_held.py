@@ -79,7 +79,7 @@ async def test_a_disk_held_for_two_seconds_loses_nothing_at_gun_speed(
         time.sleep(HELD_S)
 
     async with terminal.running():
-        holding = asyncio.create_task(writer.ask(hold))
+        holding = asyncio.create_task(writer.run_in_thread(hold))
         await asyncio.to_thread(held.wait)
         gun.start()
         while not holding.done():

@@ -12,7 +12,7 @@ from support.one_station import NAME, numbers, station, until
 
 from agent.outbox.outbox import Outbox
 from agent.outbox.rows import Draft
-from agent.outbox.stamps import draft, placed
+from agent.outbox.stamps import draft, sequenced
 from agent.uplink.connection import Connection
 from agent.uplink.delivery import Pace
 from common.messages import Journal, Standard
@@ -50,7 +50,7 @@ async def test_the_newest_late_row_of_a_retained_topic_is_retained_and_no_older_
 ) -> None:
     broker.stop()
     async with station(outbox, broker) as one:
-        items = [Standard(**placed(one.clock), profile=profile, items=()) for profile in "BZJ"]
+        items = [Standard(**sequenced(one.clock), profile=profile, items=()) for profile in "BZJ"]
         await one.writer.commit([draft(one.clock, "standard", item, retained=True) for item in items])
         broker.start()
         with County(broker.host, broker.port) as county:
@@ -83,7 +83,7 @@ async def test_captures_of_the_backlog_travel_together_with_their_bytes_unchange
     async with station(outbox, broker) as one:
         captures = [
             Capture(
-                **placed(one.clock), gun="g", identity="i", number=n, source="serial", text=f"6901234{n:06d}", raw="",
+                **sequenced(one.clock), gun="g", identity="i", number=n, source="serial", text=f"6901234{n:06d}", raw="",
                 charset="ascii", charset_because="ascii", symbology=None, start_mono_ms=1, end_mono_ms=2,
             )
             for n in range(1, 121)
@@ -106,7 +106,7 @@ async def test_a_puback_alone_removes_nothing_and_a_receipt_does(outbox: Outbox,
             await until(one.link.up.is_set)
             await one.tell("a", "b")
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) == 2)
-            assert (await one.writer.ask(lambda box: box.depth())).waiting == 2
+            assert (await one.writer.run_in_thread(lambda box: box.depth())).waiting == 2
             await asyncio.to_thread(county.receipt, NAME, outbox.id, 2)
             await until(lambda: outbox.depth().waiting == 0)
 
@@ -146,7 +146,7 @@ async def test_a_denied_topic_is_said_and_the_row_stays(outbox: Outbox, secured_
     secured_broker.add_user(NAME, "secret")
     async with station(outbox, secured_broker, password="secret") as one:
         await until(one.link.up.is_set)
-        await one.writer.commit([Draft("receipt", Journal(**placed(one.clock), event="forged"))])
+        await one.writer.commit([Draft("receipt", Journal(**sequenced(one.clock), event="forged"))])
         await until(lambda: one.link.state.warning == "row_not_authorized")
         assert outbox.depth().waiting == 1
 

@@ -50,7 +50,7 @@ async def delivering(writer: Writer, broker: Broker, clock: Hand) -> AsyncIterat
         chance=random.Random(1),
     )  # fmt: skip
     delivery = Delivery(writer, link, clock, broker_is_enough=False, pace=Pace(10_000_000), refused=_refused)
-    writer.committed = delivery.on_rows
+    writer.on_commit = delivery.on_rows
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop) for loop in (link.run(), delivery.run())]
         await asyncio.wait_for(link.up.wait(), 10)
@@ -64,7 +64,7 @@ async def pass_time(writer: Writer, clock: Hand, seconds: int) -> None:
     """Second by second, each question to the outbox's thread answered in between."""
     for _ in range(seconds):
         await clock.advance(1)
-        await writer.ask(lambda box: box.id)
+        await writer.run_in_thread(lambda box: box.id)
 
 
 async def test_an_idle_hour_asks_the_outbox_once_a_minute_at_most(

@@ -11,7 +11,7 @@ from support.mqtt_county import County
 from support.one_station import capture, numbers, station, until
 
 from agent.outbox.outbox import Outbox, Row
-from agent.outbox.stamps import draft, placed
+from agent.outbox.stamps import draft, sequenced
 from agent.uplink import rejections as refusals
 from agent.uplink.batches import MOST_BYTES, next_batch
 from agent.uplink.rejections import GIVE_UP_AFTER, MOST, QUIET_MS, Refusals
@@ -104,15 +104,15 @@ def test_holds_are_bounded_and_whoever_is_refused_beyond_that_makes_all_wait() -
 
 def test_a_batch_fits_into_what_the_broker_takes_and_holds_one_outbox() -> None:
     captures = [row(n, "scan", 300) for n in range(1, 80)]
-    over, batch = next_batch(captures, lambda r: r.id < 3, 2000)
-    assert [r.id for r in over] == [1, 2]
-    assert [r.id for r in batch] == [3, 4, 5, 6, 7]
+    over, batch = next_batch(captures, lambda r: r.rowid < 3, 2000)
+    assert [r.rowid for r in over] == [1, 2]
+    assert [r.rowid for r in batch] == [3, 4, 5, 6, 7]
     assert len(next_batch(captures, lambda _: False, None)[1]) == 50
     large = [row(n, "scan", 6000) for n in range(1, 50)]
     assert sum(len(r.body) for r in next_batch(large, lambda _: False, None)[1]) <= MOST_BYTES
     assert len(next_batch(large, lambda _: False, 100)[1]) == 1, "one that is too large is tried alone, and refused"
     mixed = [row(1, "scan"), row(2, "scan", outbox="b" * 12), row(3)]
-    assert [r.id for r in next_batch(mixed, lambda _: False, None)[1]] == [1]
+    assert [r.rowid for r in next_batch(mixed, lambda _: False, None)[1]] == [1]
     assert next_batch(mixed, lambda _: True, None) == (mixed, [])
     assert next_batch([], lambda _: False, None) == ([], [])
 
@@ -177,7 +177,7 @@ async def test_a_reading_that_the_broker_never_takes_is_given_up_as_a_void(outbo
 
     async with FakeBroker(puback=puback) as broker, station(outbox, broker) as one:
         reading = Device(
-            **placed(one.clock), device_class="printer", id="main", condition=Condition.WORKING, reason="ok", params={},
+            **sequenced(one.clock), device_class="printer", id="main", condition=Condition.WORKING, reason="ok", params={},
             measures={}, evidence=(),
         )  # fmt: skip
         await one.writer.commit([draft(one.clock, "device/printer/main", reading, retained=True)])
@@ -252,7 +252,7 @@ async def test_a_row_that_ends_every_connection_is_found_and_set_aside(outbox: O
 async def test_a_retained_reading_that_was_overtaken_while_it_waited_is_not_retained(outbox: Outbox) -> None:
     """A window of one: the older row waits for it while the newer one is committed."""
     async with FakeBroker(properties=b"\x21\x00\x01") as broker, station(outbox, broker) as one:
-        old, new = (Standard(**placed(one.clock), profile=profile, items=()) for profile in "BZ")
+        old, new = (Standard(**sequenced(one.clock), profile=profile, items=()) for profile in "BZ")
         await one.writer.commit([draft(one.clock, "standard", old, retained=True)])
         await until(one.link.up.is_set)
         broker.acknowledging.clear()

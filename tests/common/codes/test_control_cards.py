@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.host.card_key import NAME, NoKey, card_key
+from agent.host.keys import CARD_KEY, CardKeyError, card_key
 from common.codes.control_cards import (
     ACTIONS,
     WITH_VALUE,
@@ -95,35 +95,35 @@ def test_the_key_is_made_once_private_and_stays(tmp_path):
     outbox = tmp_path / "state/outbox.db"
     key = card_key(outbox)
     assert len(key) == 32 and key != bytes(32) and card_key(outbox) == key
-    assert stat.S_IMODE((outbox.parent / NAME).stat().st_mode) == 0o600
-    assert [path.name for path in outbox.parent.iterdir()] == [NAME]
+    assert stat.S_IMODE((outbox.parent / CARD_KEY).stat().st_mode) == 0o600
+    assert [path.name for path in outbox.parent.iterdir()] == [CARD_KEY]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_key_that_root_makes_belongs_to_the_daemons_user(tmp_path):
     os.chown(tmp_path, 12345, 12346)
     card_key(tmp_path / "outbox.db")
-    made = (tmp_path / NAME).stat()
+    made = (tmp_path / CARD_KEY).stat()
     assert (made.st_uid, made.st_gid) == (12345, 12346)
 
 
 def test_a_key_that_others_can_read_is_not_used(tmp_path):
     card_key(tmp_path / "outbox.db")
-    (tmp_path / NAME).chmod(0o644)
-    with pytest.raises(NoKey, match="0644"):
+    (tmp_path / CARD_KEY).chmod(0o644)
+    with pytest.raises(CardKeyError, match="0644"):
         card_key(tmp_path / "outbox.db")
 
 
 @pytest.mark.parametrize("content", [b"", b"short", bytes(33)])
 def test_a_damaged_key_is_not_used_and_not_replaced(tmp_path, content: bytes):
-    (tmp_path / NAME).write_bytes(content)
-    (tmp_path / NAME).chmod(0o600)
-    with pytest.raises(NoKey):
+    (tmp_path / CARD_KEY).write_bytes(content)
+    (tmp_path / CARD_KEY).chmod(0o600)
+    with pytest.raises(CardKeyError):
         card_key(tmp_path / "outbox.db")
-    assert (tmp_path / NAME).read_bytes() == content
+    assert (tmp_path / CARD_KEY).read_bytes() == content
 
 
 def test_a_folder_that_cannot_be_used_is_told(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(NoKey):
+    with pytest.raises(CardKeyError):
         card_key(tmp_path / "file/outbox.db")
