@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs yinong-agent on this terminal, or brings it up to date; run it as often as you like.
+# Installs or upgrades yinong-agent on this terminal; it can be run repeatedly.
 # 在本终端上安装或升级 yinong-agent,可以重复运行。
 #
 #     sudo systemd/install.sh [--no-start] WHEEL [WHEELHOUSE]
 #
-# WHEEL is yinong_agent-*.whl; WHEELHOUSE a folder with the wheels of all that it depends on, for terminals without internet.
-# Where it is not given, pip fetches them from where it is set up to.
+# WHEEL is yinong_agent-*.whl; WHEELHOUSE a folder with the wheels of all its dependencies, for terminals without internet.
+# Without it, pip fetches them from its configured index.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,7 +14,7 @@ python=${PYTHON:-python3}
 
 say() { printf '%s\n  %s\n' "$1" "$2"; }
 fail() { say "失败:$1" "failed: $2" >&2; exit 1; }
-# One file into its place, only where it is not the same already; true where it has changed.
+# Install one file if it differs; true if it has changed.
 place() { ! cmp -s "$1" "$2" && install -D -m "${3:-644}" "$1" "$2"; }
 
 start=yes
@@ -38,7 +38,7 @@ say "2/5 程序($home)" "the program ($home)"
 pip="$home/bin/python -m pip --disable-pip-version-check --no-cache-dir --quiet"
 offline=''
 [ -z "$wheelhouse" ] || offline="--no-index --find-links $wheelhouse"
-# The wheel itself always (its version may be the same, its content another), what it depends on where it is not there yet.
+# Always the wheel itself (same version, possibly other content); dependencies only if they are missing.
 $pip install --no-deps --force-reinstall --no-index "$wheel"
 $pip check >/dev/null 2>&1 || $pip install $offline "$wheel"
 ln -sf "$home/bin/yinong-agent" /usr/local/bin/yinong-agent
@@ -46,7 +46,7 @@ ln -sf "$home/bin/yinong-agent" /usr/local/bin/yinong-agent
 say "3/5 设备权限(udev)" "permissions of devices (udev)"
 if place "$here/60-yinong-agent.rules" /etc/udev/rules.d/60-yinong-agent.rules; then
     udevadm control --reload
-    modprobe -q uinput || true # a node whose module is not loaded has no event: its group would come with the next boot
+    modprobe -q uinput || true # a node whose module is not loaded has no event: its group would be set at the next boot only
     udevadm trigger --settle --subsystem-match=hidraw --subsystem-match=usb --subsystem-match=usbmisc \
         --subsystem-match=video4linux --subsystem-match=misc
 fi
@@ -65,7 +65,7 @@ fi
 say "5/5 服务(yinong-agent.service)" "the service (yinong-agent.service)"
 place "$here/yinong-agent.service" /etc/systemd/system/yinong-agent.service || true
 place "$here/yinong-machine.service" /etc/systemd/system/yinong-machine.service || true
-# `enable` would have systemd read its units too: once is enough.
+# `enable` would reload systemd's units too: once is enough.
 systemctl --quiet --no-reload enable yinong-agent.service yinong-machine.service
 systemctl daemon-reload
 [ "$start" = no ] || { systemctl restart yinong-agent.service; systemctl start yinong-machine.service; }
