@@ -1,4 +1,4 @@
-"""center.toml and the commands: every mistake at once, secrets that stay secret, words in two languages."""
+"""center.toml and the commands: every mistake at once, secrets that stay secret, texts in two languages."""
 
 import subprocess
 import tomllib
@@ -12,7 +12,7 @@ from center.settings import BrokerSettings, Settings, SettingsError, broker_addr
 SHIPPED = Path(__file__).parents[2] / "config/center.toml"
 
 
-def test_the_shipped_file_loads_and_holds_every_option_with_its_default() -> None:
+def test_the_shipped_file_loads_and_has_every_option_with_its_default() -> None:
     assert load(SHIPPED) == Settings()
     tables = tomllib.loads(SHIPPED.read_text("utf-8"))
     for name in Settings.__struct_fields__:
@@ -32,7 +32,7 @@ def test_six_mistakes_get_six_messages_each_with_its_path() -> None:
 
 
 @pytest.mark.parametrize("text", [b"[broker", b"\xff", b"broker = 1"])
-def test_a_file_that_is_no_settings_is_one_clear_mistake(tmp_path: Path, text: bytes) -> None:
+def test_an_invalid_file_is_one_clear_mistake(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "center.toml").write_bytes(text)
     with pytest.raises(SettingsError):
         load(tmp_path / "center.toml")
@@ -40,7 +40,7 @@ def test_a_file_that_is_no_settings_is_one_clear_mistake(tmp_path: Path, text: b
         load(tmp_path / "none.toml")
 
 
-def test_a_password_that_others_can_read_is_refused(tmp_path: Path) -> None:
+def test_a_password_that_others_can_read_is_rejected(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("geheim\n")
     secret.chmod(0o640)
@@ -70,7 +70,7 @@ def test_help_is_chinese_and_english_on_demand() -> None:
     assert "simulate stations" in run("--help", lang="en_GB.UTF-8").stdout
 
 
-def test_mistakes_are_said_without_a_traceback_and_end_with_2(tmp_path: Path) -> None:
+def test_mistakes_are_printed_without_a_traceback_and_the_exit_code_is_2(tmp_path: Path) -> None:
     (tmp_path / "center.toml").write_text('[broker]\nport = 0\nhost = ""\n')
     ended = run("record", "--config", str(tmp_path / "center.toml"))
     assert ended.returncode == 2

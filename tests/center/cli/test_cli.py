@@ -1,4 +1,4 @@
-"""The county's command line speaks both languages and can say what it does."""
+"""Every command of `yinong-center` has a help text in both languages."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The live view: what is known, said in words; it reads and never writes."""
+"""The live view: the stations' states in words; it subscribes and never publishes."""
 
 import asyncio
 import io
@@ -36,11 +36,11 @@ def state_of(word: str = "online", **other: object) -> State:
     return msgspec.json.decode(state(word, **other), type=State)
 
 
-def test_a_terminal_is_online_while_it_is_heard_and_silent_after_two_and_a_half_heartbeats() -> None:
+def test_a_terminal_is_online_while_it_sends_and_silent_after_two_and_a_half_heartbeats() -> None:
     online = state_of()
     assert presence(online, 10, 500) is Presence.ONLINE
     assert presence(online, SILENT_AFTER_S + 1, 500) is Presence.SILENT
-    assert presence(online, None, 20) is Presence.CLAIMED, "the broker keeps it, nothing proves it yet"
+    assert presence(online, None, 20) is Presence.CLAIMED, "the broker retains it, nothing proves it yet"
     assert presence(online, None, SILENT_AFTER_S + 1) is Presence.SILENT
     assert presence(state_of("lost"), 1, 500) is Presence.LOST
     assert presence(state_of("closing"), 1, 500) is Presence.CLOSED
@@ -56,62 +56,62 @@ def test_a_late_will_belongs_to_an_earlier_connection() -> None:
     assert is_newer(now, state_of("online", boot="ffffffff", run="r9"))
 
 
-def test_a_birth_that_the_broker_kept_proves_a_terminal_only_while_it_is_fresh() -> None:
+def test_a_birth_that_the_broker_retained_proves_a_terminal_only_while_it_is_fresh() -> None:
     for age_s, wanted in ((60, Presence.ONLINE), (4000, Presence.CLAIMED)):
-        board = Stations(BEGIN)
+        stations = Stations(BEGIN)
         at = (BEGIN.wall - timedelta(seconds=age_s)).isoformat(timespec="milliseconds")
-        board.receive(of("state", state(at=at), retained=True), BEGIN)
-        (known,) = board.by_urgency(after(1))
-        assert known.presence(after(1)) is wanted
-    board.receive(of("heartbeat", heartbeat()), after(2))
-    assert known.presence(after(3)) is Presence.ONLINE
+        stations.receive(of("state", state(at=at), retained=True), BEGIN)
+        (view,) = stations.by_urgency(after(1))
+        assert view.presence(after(1)) is wanted
+    stations.receive(of("heartbeat", heartbeat()), after(2))
+    assert view.presence(after(3)) is Presence.ONLINE
 
 
 def test_the_highest_number_is_shown_never_the_latest_to_arrive() -> None:
-    board = Stations(BEGIN)
-    board.receive(of("device/printer/main", device(9, "faulty")), BEGIN)
-    board.receive(of("device/printer/main", device(4, "working"), late=True), BEGIN)
-    (known,) = board.views.values()
-    assert [d.seq for d in known.troubled] == [9]
+    stations = Stations(BEGIN)
+    stations.receive(of("device/printer/main", device(9, "faulty")), BEGIN)
+    stations.receive(of("device/printer/main", device(4, "working"), late=True), BEGIN)
+    (view,) = stations.views.values()
+    assert [d.seq for d in view.troubled] == [9]
 
 
 def dead_clock(body: bytes, **other: object) -> bytes:
-    """As a terminal sends it whose clock shows 1970."""
-    told = {**msgspec.json.decode(body), "at": "1970-01-01T08:00:05.000+08:00", "clock": "unsynced", **other}
-    return msgspec.json.encode(told)
+    """The body as sent by a terminal whose clock shows 1970."""
+    changed = {**msgspec.json.decode(body), "at": "1970-01-01T08:00:05.000+08:00", "clock": "unsynced", **other}
+    return msgspec.json.encode(changed)
 
 
 def test_a_terminal_with_a_dead_clock_is_shown_by_the_countys_clock() -> None:
-    board = Stations(BEGIN)
+    stations = Stations(BEGIN)
     one_capture = dead_clock(capture(1), mono_ms=1000, end_mono_ms=1000)
-    board.receive(of("scan", dead_clock(scan(), captures=[msgspec.json.decode(one_capture)])), BEGIN)
-    board.receive(of("state", dead_clock(state())), after(1))
-    (one,) = board.views.values()
-    assert one.last_scan is not None and one.scanned_at is None, "nothing tells yet"
-    assert one.state_at == "2026-11-24T01:00:01.000+00:00", "when it was heard"
-    board.receive(of("heartbeat", dead_clock(heartbeat(), mono_ms=31_000)), after(60))
+    stations.receive(of("scan", dead_clock(scan(), captures=[msgspec.json.decode(one_capture)])), BEGIN)
+    stations.receive(of("state", dead_clock(state())), after(1))
+    (one,) = stations.views.values()
+    assert one.last_scan is not None and one.scanned_at is None, "unknown until a heartbeat"
+    assert one.state_at == "2026-11-24T01:00:01.000+00:00", "when it was received"
+    stations.receive(of("heartbeat", dead_clock(heartbeat(), mono_ms=31_000)), after(60))
     assert one.scanned_at == after(30).wall
-    board.receive(of("heartbeat", dead_clock(heartbeat(), boot="ffffffff", mono_ms=5000)), after(90))
+    stations.receive(of("heartbeat", dead_clock(heartbeat(), boot="ffffffff", mono_ms=5000)), after(90))
     assert one.scanned_at == after(30).wall, "of another boot"
 
 
-def test_stations_that_want_attention_stand_first() -> None:
-    board = Stations(BEGIN)
-    board.receive(of("state", state()), BEGIN)
-    board.receive(of("state", state("lost", name=OTHER), name=OTHER), BEGIN)
-    assert [known.terminal.name for known in board.by_urgency(BEGIN)] == [OTHER, NAME]
+def test_stations_that_need_attention_come_first() -> None:
+    stations = Stations(BEGIN)
+    stations.receive(of("state", state()), BEGIN)
+    stations.receive(of("state", state("lost", name=OTHER), name=OTHER), BEGIN)
+    assert [view.terminal.name for view in stations.by_urgency(BEGIN)] == [OTHER, NAME]
 
 
 @given(
     st.sampled_from(["state", "heartbeat", "device/a/b", "standard", "scan", "x"]),
     st.binary() | st.sampled_from([b"[" * 99_999]),
 )
-def test_hostile_bytes_say_nothing(leaf: str, payload: bytes) -> None:
+def test_hostile_bytes_are_ignored(leaf: str, payload: bytes) -> None:
     Stations(BEGIN).receive(of(leaf, payload), BEGIN)
 
 
 @given(st.text())
-def test_a_scanned_text_commands_no_terminal(text: str) -> None:
+def test_a_scanned_text_cannot_control_the_terminal_window(text: str) -> None:
     assert all(c.isprintable() for c in _printable(text))
 
 
@@ -138,7 +138,7 @@ def test_a_station_is_shown_in_the_catalogues_words(lang: Lang, words: tuple[str
         assert one in text.replace("\n", ""), text
 
 
-async def test_once_prints_a_snapshot_of_what_the_broker_knows(broker: Broker) -> None:
+async def test_once_prints_a_snapshot_of_the_brokers_retained_messages(broker: Broker) -> None:
     probe = Probe(broker)
     async with probe.on():
         await probe.say(
@@ -156,7 +156,7 @@ async def test_once_prints_a_snapshot_of_what_the_broker_knows(broker: Broker) -
         assert word in text, text
 
 
-async def test_the_watch_only_reads(secured_broker: Broker) -> None:
+async def test_watch_only_subscribes(secured_broker: Broker) -> None:
     for name in ("watch", NAME):
         secured_broker.add_user(name, "x")
     view = WatchScreen(SystemClock(), "en", console=Console(file=io.StringIO(), width=200))
@@ -166,4 +166,4 @@ async def test_the_watch_only_reads(secured_broker: Broker) -> None:
         await probe.until(lambda: not view._link_error)
         await probe.say("state", state())
         await run
-    assert [known.terminal.name for known in view.stations.views.values()] == [NAME]
+    assert [view.terminal.name for view in view.stations.views.values()] == [NAME]

@@ -1,4 +1,4 @@
-"""Parcels at the county: stored once, through the same door as what comes over the wire; refused whole or not at all."""
+"""Parcels at the county: stored once, in the same way as MQTT messages; imported whole or rejected whole."""
 
 import sqlite3
 import subprocess
@@ -41,7 +41,7 @@ def box(tmp_path: Path) -> Iterator[Outbox]:
 
 @pytest.fixture
 def key(store: Store, box: Outbox) -> str:
-    """The terminal's key, which it told in its birth."""
+    """The terminal's key, which it reported in its birth."""
     key = parcels.sign(box.path, None).key
     born(store, key)
     return key
@@ -57,7 +57,7 @@ def imported(store: Store, *paths: Path, trust: tuple[str, ...] = ()) -> Importe
     return one
 
 
-def refused(store: Store, *paths: Path, trust: tuple[str, ...] = ()) -> str:
+def rejected(store: Store, *paths: Path, trust: tuple[str, ...] = ()) -> str:
     (one,) = import_parcels(store, paths, trust)
     assert isinstance(one, RejectedParcel), one
     return one.why
@@ -83,7 +83,7 @@ def test_a_parcel_is_stored_byte_for_byte_late_and_reaches_its_last_row(
     assert rows(tmp_path) == [(OUTBOX, row.seq, row.leaf, row.body, 1) for row in box.waiting(0, 9)]
 
 
-def test_imported_twice_is_stored_once_and_said(store: Store, box: Outbox, key: str, tmp_path: Path) -> None:
+def test_imported_twice_is_stored_once_and_reported(store: Store, box: Outbox, key: str, tmp_path: Path) -> None:
     files = parcels.packed(box, CLOCK, tmp_path / "stick")
     imported(store, *files)
     again = imported(store, *files)
@@ -91,20 +91,20 @@ def test_imported_twice_is_stored_once_and_said(store: Store, box: Outbox, key: 
     assert len(rows(tmp_path)) == 5 and upto(again) == {OUTBOX: 5}
 
 
-def test_an_old_parcel_changes_nothing_of_what_came_since(store: Store, box: Outbox, key: str, tmp_path: Path) -> None:
+def test_an_old_parcel_changes_nothing_that_arrived_since(store: Store, box: Outbox, key: str, tmp_path: Path) -> None:
     files = parcels.packed(box, CLOCK, tmp_path / "stick")
     for row in box.waiting(0, 9):
         store.ingest([parse_row(TERMINAL, *row[1:5])])
     store.ingest([parse(Arrived(topic(NAME, "device/printer/main"), device(6, "faulty")))])
     present = rows(tmp_path, "SELECT leaf, outbox, seq, body FROM latest ORDER BY leaf")
-    heard = rows(tmp_path, "SELECT last_heard FROM terminal")
+    last_heard = rows(tmp_path, "SELECT last_heard FROM terminal")
     one = imported(store, *files)
     assert one.result.stored == 0 and upto(one) == {OUTBOX: 6}
     assert rows(tmp_path, "SELECT leaf, outbox, seq, body FROM latest ORDER BY leaf") == present
-    assert rows(tmp_path, "SELECT last_heard FROM terminal") == heard, "a stick is no sign of life"
+    assert rows(tmp_path, "SELECT last_heard FROM terminal") == last_heard, "a stick is no sign of life"
 
 
-def test_rows_missing_before_a_parcel_are_named_and_the_head_waits(
+def test_rows_missing_before_a_parcel_are_listed_and_the_head_does_not_advance(
     store: Store, box: Outbox, key: str, tmp_path: Path
 ) -> None:
     parcels.receipted(box, 3)  # by a store that is gone
@@ -113,7 +113,7 @@ def test_rows_missing_before_a_parcel_are_named_and_the_head_waits(
     assert one.gaps == [(OUTBOX, 1, 3)]
 
 
-def test_the_same_places_with_other_bytes_are_conflicts_as_over_the_wire(
+def test_the_same_places_with_other_bytes_are_conflicts_as_over_mqtt(
     store: Store, box: Outbox, key: str, tmp_path: Path
 ) -> None:
     store.ingest([parse(Arrived(topic(NAME, "journal"), journal(1, "stop")))])
@@ -130,7 +130,7 @@ def test_a_row_that_breaks_the_contract_is_set_aside_and_holds_its_place(
     assert rows(tmp_path, "SELECT body FROM set_aside") == [(b"\x00 no JSON",)]
 
 
-def test_a_row_is_worth_the_same_by_hand_and_over_the_wire() -> None:
+def test_an_imported_row_is_parsed_as_over_mqtt() -> None:
     for leaf, body, sent in (
         ("journal", journal(3), journal(3)),
         ("device/printer/main", device(3), device(3)),
@@ -138,53 +138,55 @@ def test_a_row_is_worth_the_same_by_hand_and_over_the_wire() -> None:
     ):
         wire = parse(Arrived(topic(NAME, leaf), sent, late=True))
         assert parse_row(TERMINAL, OUTBOX, 3, leaf, body) == wire
-    elsewhere = parse_row(TERMINAL, OUTBOX, 4, "journal", journal(3))
-    assert [(row.seq, row.rejected) for row in elsewhere.rows] == [(4, True)] and len(elsewhere.set_aside) == 1
+    misplaced = parse_row(TERMINAL, OUTBOX, 4, "journal", journal(3))
+    assert [(row.seq, row.rejected) for row in misplaced.rows] == [(4, True)] and len(misplaced.set_aside) == 1
     state_in_a_parcel = parse_row(TERMINAL, OUTBOX, 4, "state", state("closing"))
     assert state_in_a_parcel.values == () and state_in_a_parcel.state is None and state_in_a_parcel.rows[0].rejected
 
 
-def test_a_parcel_of_a_terminal_that_never_told_its_key_is_taken_on_its_fingerprint_only(
+def test_a_parcel_of_a_terminal_that_never_reported_its_key_is_imported_by_its_fingerprint_only(
     store: Store, box: Outbox, tmp_path: Path
 ) -> None:
     files = parcels.packed(box, CLOCK, tmp_path / "stick")
     digits = key_digits(parcels.sign(box.path, None).key)
-    why = refused(store, *files)
+    why = rejected(store, *files)
     assert digits in why and "--trust" in why and "never told a key" in why
-    assert digits in refused(store, *files, trust=(key_digits("00" * 32),))
+    assert digits in rejected(store, *files, trust=(key_digits("00" * 32),))
     assert rows(tmp_path) == []
     one = imported(store, *files, trust=(digits.replace(" ", "-"),))
     assert one.result.stored == 5 and [known.vouched for known in one.keys] == [True]
     imported(store, *files)  # from now on it is known
     born(store, one.keys[0].key)
-    assert [known.vouched for known in imported(store, *files).keys] == [False], "what it tells itself goes before"
+    assert [known.vouched for known in imported(store, *files).keys] == [False], (
+        "its own report overrides the operator's word"
+    )
 
 
 def test_another_station_s_key_does_not_sign_for_this_one(store: Store, box: Outbox, tmp_path: Path) -> None:
     key = parcels.sign(box.path, None).key
     born(store, "11" * 32)
     born(store, key, OTHER)
-    why = refused(store, *parcels.packed(box, CLOCK, tmp_path / "stick"))
+    why = rejected(store, *parcels.packed(box, CLOCK, tmp_path / "stick"))
     assert key_digits("11" * 32) in why and key_digits(key) in why
     assert rows(tmp_path) == []
 
 
-def test_a_changed_key_stands_beside_the_old_one_and_is_shown(
+def test_a_changed_key_does_not_replace_the_old_one_and_is_shown(
     store: Store, box: Outbox, key: str, tmp_path: Path
 ) -> None:
     before = parcels.packed(box, CLOCK, tmp_path / "before")
     (box.path.parent / "export.key").unlink()
     other = parcels.sign(box.path, None).key
     after = parcels.packed(box, CLOCK, tmp_path / "after")
-    assert key_digits(key) in refused(store, *after)
+    assert key_digits(key) in rejected(store, *after)
     assert born(store, key) == () and born(store, None) == ()
     assert born(store, other) == (TERMINAL,) and born(store, other) == ()
     one = imported(store, *after)
     assert [known.key for known in one.keys] == [key, other]
-    assert imported(store, *before).result.duplicates == 5, "what the old key signed is still good"
+    assert imported(store, *before).result.duplicates == 5, "a parcel signed with the old key is still valid"
 
 
-def test_a_folder_stands_for_the_parcels_in_it_and_one_bad_file_spoils_no_other(
+def test_a_folder_stands_for_the_parcels_in_it_and_one_bad_file_does_not_affect_the_others(
     store: Store, box: Outbox, key: str, tmp_path: Path
 ) -> None:
     stick = tmp_path / "stick"
@@ -199,16 +201,16 @@ def test_a_folder_stands_for_the_parcels_in_it_and_one_bad_file_spoils_no_other(
     ]  # fmt: skip
 
 
-def test_nothing_of_a_refused_parcel_is_stored(store: Store, box: Outbox, key: str, tmp_path: Path) -> None:
+def test_nothing_of_a_rejected_parcel_is_stored(store: Store, box: Outbox, key: str, tmp_path: Path) -> None:
     (good,) = parcels.packed(box, CLOCK, tmp_path / "stick")
     whole = good.read_bytes()
     for at in range(0, len(whole), 37):
         good.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        refused(store, good)
+        rejected(store, good)
     assert rows(tmp_path) == [] and rows(tmp_path, "SELECT * FROM parcel") == []
 
 
-async def test_a_running_recorder_receipts_what_came_by_hand_without_a_birth(
+async def test_a_running_recorder_receipts_imported_rows_without_a_birth(
     store: Store, box: Outbox, key: str, broker: Broker, tmp_path: Path
 ) -> None:
     files = parcels.packed(box, CLOCK, tmp_path / "stick")
@@ -221,7 +223,7 @@ async def test_a_running_recorder_receipts_what_came_by_hand_without_a_birth(
     assert store.imported_outboxes() == ()
 
 
-async def test_a_recorder_that_comes_later_receipts_it_too(
+async def test_a_recorder_that_starts_later_receipts_it_too(
     store: Store, box: Outbox, key: str, broker: Broker, tmp_path: Path
 ) -> None:
     imported(store, *parcels.packed(box, CLOCK, tmp_path / "stick"))
@@ -230,10 +232,10 @@ async def test_a_recorder_that_comes_later_receipts_it_too(
         await probe.receipted(5)
 
 
-async def test_the_wire_and_the_stick_at_once_lose_nothing(
+async def test_mqtt_and_import_at_the_same_time_lose_nothing(
     store: Store, box: Outbox, key: str, broker: Broker, tmp_path: Path
 ) -> None:
-    """A recorder in this process under a stream of another terminal, the real command beside it on the same file."""
+    """A recorder in this process receives messages of another terminal while the real command imports into the same file."""
     parcels.scan(box, CLOCK, *(f"{n:013}" for n in range(3000)))
     parcels.packed(box, CLOCK, tmp_path / "stick")
     command = [CENTER, "import", str(tmp_path / "stick"), "--store", url_of(tmp_path), "--lang", "en"]
@@ -258,7 +260,7 @@ def run(tmp_path: Path, *arguments: str, code: int) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_command_says_what_it_did_in_both_languages(store: Store, box: Outbox, key: str, tmp_path: Path) -> None:
+def test_the_command_prints_what_it_did_in_both_languages(store: Store, box: Outbox, key: str, tmp_path: Path) -> None:
     parcels.packed(box, CLOCK, tmp_path / "stick")
     url = ("--store", url_of(tmp_path))
     english = run(tmp_path, str(tmp_path / "stick"), *url, "--lang", "en", code=0)
@@ -267,7 +269,7 @@ def test_the_command_says_what_it_did_in_both_languages(store: Store, box: Outbo
     assert "已有 5 条" in chinese and "已导入过" in chinese and "不必重启" in chinese
 
 
-def test_the_command_tells_refusals_and_empty_folders_by_its_exit_code(store: Store, tmp_path: Path) -> None:
+def test_rejected_parcels_and_empty_folders_have_exit_code_1(store: Store, tmp_path: Path) -> None:
     (tmp_path / "stick").mkdir()
     url = ("--store", url_of(tmp_path))
     assert "没有找到数据包" in run(tmp_path, str(tmp_path / "stick"), *url, code=1)
@@ -275,12 +277,12 @@ def test_the_command_tells_refusals_and_empty_folders_by_its_exit_code(store: St
     assert "拒收" in run(tmp_path, str(tmp_path / "stick"), *url, code=1)
 
 
-def test_a_store_that_is_not_there_is_not_made_by_an_import(tmp_path: Path) -> None:
-    said = run(tmp_path, str(tmp_path), "--store", f"sqlite:///{tmp_path}/other.db", code=2)
-    assert "is no store of ours" in said and not (tmp_path / "other.db").exists()
+def test_an_import_does_not_create_a_missing_store(tmp_path: Path) -> None:
+    output = run(tmp_path, str(tmp_path), "--store", f"sqlite:///{tmp_path}/other.db", code=2)
+    assert "is no store of ours" in output and not (tmp_path / "other.db").exists()
 
 
-def test_a_store_of_before_parcels_is_migrated(tmp_path: Path) -> None:
+def test_a_store_from_before_parcels_is_migrated(tmp_path: Path) -> None:
     Store.open(url_of(tmp_path), CLOCK).close()
     with closing(sqlite3.connect(tmp_path / "center.db")) as db:
         db.executescript(
@@ -293,6 +295,6 @@ def test_a_store_of_before_parcels_is_migrated(tmp_path: Path) -> None:
     store.close()
 
 
-def test_taken_as_bytes_keeps_every_body(box: Outbox) -> None:
-    taken = Parsed(rows=parse_row(TERMINAL, OUTBOX, 3, "device/printer/main", device(3)).rows)
-    assert [(one.body, one.why) for one in taken.as_set_aside("no").set_aside] == [(device(3), "no")]
+def test_set_aside_as_bytes_keeps_every_body(box: Outbox) -> None:
+    parsed = Parsed(rows=parse_row(TERMINAL, OUTBOX, 3, "device/printer/main", device(3)).rows)
+    assert [(one.body, one.why) for one in parsed.as_set_aside("no").set_aside] == [(device(3), "no")]

@@ -101,7 +101,7 @@ async def test_a_row_sent_again_is_receipted_again(broker: Broker, store: Store)
         await probe.until(lambda: probe.receipts() == [1, 1])
 
 
-async def test_receipts_are_retained_for_terminals_that_are_away(broker: Broker, store: Store) -> None:
+async def test_receipts_are_retained_for_terminals_that_are_offline(broker: Broker, store: Store) -> None:
     probe, later = Probe(broker), Probe(broker)
     async with recording(broker, store), probe.on(RECEIPTS):
         await probe.say("journal", journal(1))
@@ -127,11 +127,11 @@ async def test_while_nothing_can_be_stored_nothing_is_receipted(broker: Broker, 
 
 
 async def test_malformed_messages_never_stop_the_recorder(broker: Broker, store: Store, tmp_path: Path) -> None:
-    probe, chance = Probe(broker), random.Random(4)
+    probe, rng = Probe(broker), random.Random(4)
     leaves = ("state", "heartbeat", "device/a/b", "device/x", "standard", "journal", "scan", "telemetry", "reply")
     async with recording(broker, store) as recorder, probe.on(RECEIPTS):
         for leaf in leaves:
-            for body in (b"", b"{}", b"null", b"[" * 50_000, b"\xff\xfe", chance.randbytes(300), journal(2**70)):
+            for body in (b"", b"{}", b"null", b"[" * 50_000, b"\xff\xfe", rng.randbytes(300), journal(2**70)):
                 await probe.say(leaf, body)
             await probe.publish(f"yinong/1/nobody/{leaf}", b"{}")
         await probe.say("journal", journal(1))
@@ -140,7 +140,7 @@ async def test_malformed_messages_never_stop_the_recorder(broker: Broker, store:
     assert stored(tmp_path) == {1}
 
 
-async def test_simulated_stations_are_taken_only_where_wanted(broker: Broker, store: Store, tmp_path: Path) -> None:
+async def test_simulated_stations_are_accepted_only_if_wanted(broker: Broker, store: Store, tmp_path: Path) -> None:
     probe = Probe(broker)
     async with recording(broker, store) as recorder, probe.on(RECEIPTS):
         await probe.say("journal", journal(1), user=(SIMULATED,))
@@ -154,7 +154,9 @@ async def test_simulated_stations_are_taken_only_where_wanted(broker: Broker, st
     assert stored(tmp_path) == {1}
 
 
-async def test_what_came_while_the_recorder_was_away_is_stored_when_it_is_back(broker: Broker, store: Store) -> None:
+async def test_messages_sent_while_the_recorder_was_down_are_stored_when_it_is_back(
+    broker: Broker, store: Store
+) -> None:
     probe = Probe(broker)
     async with recording(broker, store), probe.on(RECEIPTS):
         await probe.say("journal", journal(1))
@@ -170,7 +172,7 @@ async def test_what_came_while_the_recorder_was_away_is_stored_when_it_is_back(b
 async def test_the_queue_of_an_absent_recorder_survives_a_restart_of_the_secured_broker(
     secured_broker: Broker, store: Store
 ) -> None:
-    """mosquitto judges restored sessions by their listener's ACL: it must not drop what waits in them."""
+    """mosquitto checks restored sessions against their listener's ACL: it must not drop the messages queued in them."""
     for name in ("recorder", NAME):
         secured_broker.add_user(name, f"secret-{name}")
     probe = Probe(secured_broker, NAME)
@@ -185,7 +187,7 @@ async def test_the_queue_of_an_absent_recorder_survives_a_restart_of_the_secured
             await probe.receipted(2)
 
 
-async def test_a_broker_that_dies_and_comes_back_gets_its_recorder_back(broker: Broker, store: Store) -> None:
+async def test_the_recorder_reconnects_to_a_broker_that_died_and_restarted(broker: Broker, store: Store) -> None:
     probe = Probe(broker)
     async with recording(broker, store) as recorder:
         async with probe.on(RECEIPTS):
@@ -200,7 +202,7 @@ async def test_a_broker_that_dies_and_comes_back_gets_its_recorder_back(broker: 
 
 @contextlib.contextmanager
 def recorder_process(address: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The command in a process of its own; it is gone at the end, however the test ends."""
+    """The command in a process of its own; it is killed at the end, however the test ends."""
     arguments = ("record", "--broker", address, "--store", url_of(folder))
     with subprocess.Popen(command(*arguments), stderr=subprocess.PIPE) as process:
         try:
@@ -211,18 +213,20 @@ def recorder_process(address: str, folder: Path) -> Iterator[subprocess.Popen[by
 
 
 async def test_a_recorder_killed_at_any_moment_has_stored_all_that_it_receipted(broker: Broker, tmp_path: Path) -> None:
-    probe, chance, seq = Probe(broker), random.Random(7), 0
+    probe, rng, seq = Probe(broker), random.Random(7), 0
     async with probe.on(RECEIPTS):
         await probe.say("state", state(), retain=True)
         with recorder_process(broker.address, tmp_path):
-            await probe.receipted(0)  # from now on the broker keeps what it misses
+            await probe.receipted(0)  # from now on the broker queues what it misses
         for _ in range(4):
             with recorder_process(broker.address, tmp_path):
-                known, more = len(probe.receipts()), chance.randint(60, 400)
+                known, more = len(probe.receipts()), rng.randint(60, 400)
                 while more > 0 or len(probe.receipts()) == known:
                     seq, more = seq + 1, more - 1
                     await probe.say("journal", journal(seq))
-                    if more < 0:  # a recorder that starts slowly is not buried under what nobody waits for
+                    if (
+                        more < 0
+                    ):  # a recorder that starts slowly is not flooded with messages that the test does not need
                         await asyncio.sleep(0.02)
             await probe.say("journal", journal(seq))  # a round trip: what the recorder published has arrived
             assert known < len(probe.receipts())
@@ -235,7 +239,7 @@ async def test_a_recorder_killed_at_any_moment_has_stored_all_that_it_receipted(
     assert reach(stored(tmp_path)) == seq
 
 
-async def test_a_clean_stop_receipts_what_was_just_heard(broker: Broker, tmp_path: Path) -> None:
+async def test_a_clean_stop_receipts_what_was_just_received(broker: Broker, tmp_path: Path) -> None:
     probe = Probe(broker)
     async with probe.on(RECEIPTS):
         with recorder_process(broker.address, tmp_path) as process:
@@ -248,7 +252,7 @@ async def test_a_clean_stop_receipts_what_was_just_heard(broker: Broker, tmp_pat
         await probe.until(lambda: max(probe.receipts()) == reach(stored(tmp_path)))
 
 
-def test_a_recorder_without_a_broker_stops_when_told(tmp_path: Path) -> None:
+def test_a_recorder_without_a_broker_stops_on_sigterm(tmp_path: Path) -> None:
     with recorder_process("127.0.0.1:1", tmp_path) as process:
         assert process.stderr
         while b"no connection" not in process.stderr.readline():
@@ -270,7 +274,7 @@ async def test_heartbeats_are_kept_as_last_values_at_the_stop(broker: Broker, st
 
 
 @pytest.mark.parametrize("retained", [True, False])
-async def test_the_recorder_reads_states_that_the_broker_kept(broker: Broker, store: Store, retained: bool) -> None:
+async def test_the_recorder_reads_states_that_the_broker_retained(broker: Broker, store: Store, retained: bool) -> None:
     probe = Probe(broker)
     async with probe.on(RECEIPTS):
         await probe.say("state", state(), retain=retained)

@@ -1,4 +1,4 @@
-"""Simulated stations: believable, marked everywhere, on real connections, and every row receipted at the end."""
+"""Simulated stations: realistic, marked everywhere, on real connections, and every row receipted at the end."""
 
 import asyncio
 import random
@@ -32,19 +32,19 @@ COUNTY = load_register(Path(__file__).parents[3] / "config/counties/450225.toml"
 async def test_twenty_stations_live_some_seconds_and_every_row_is_receipted(
     broker: Broker, store: Store, tmp_path: Path
 ) -> None:
-    said: list[str] = []
+    output: list[str] = []
     fleet = Fleet(
-        COUNTY, Address(broker.host, broker.port), SystemClock(), Plan(20, 6, pace=300, drain_s=30), said.append
+        COUNTY, Address(broker.host, broker.port), SystemClock(), Plan(20, 6, pace=300, drain_s=30), output.append
     )
     async with recording(broker, store, simulated=True) as recorder:
-        assert await fleet.run(), said
+        assert await fleet.run(), output
     total = fleet.total()
-    assert (total.stations, total.waiting, total.reconnects) == (20, 0, 0), said
+    assert (total.stations, total.waiting, total.reconnects) == (20, 0, 0), output
     assert total.cuts > 5
     assert total.connects > 20
     assert total.receipted == fleet.counts["rows"] == recorder.counts["stored"]
     assert (recorder.counts["conflicts"], recorder.counts["set_aside"]) == (0, 0)
-    assert str(total) in said[-1]
+    assert str(total) in output[-1]
 
 
 async def test_a_broker_restarted_in_between_leaves_no_row_without_its_receipt(broker: Broker, store: Store) -> None:
@@ -60,16 +60,16 @@ async def test_a_broker_restarted_in_between_leaves_no_row_without_its_receipt(b
     assert fleet.total().receipted == recorder.counts["stored"]
 
 
-async def test_without_a_recorder_nothing_is_receipted_and_the_fleet_says_so(broker: Broker) -> None:
+async def test_without_a_recorder_nothing_is_receipted_and_the_fleet_reports_it(broker: Broker) -> None:
     fleet = Fleet(COUNTY, Address(broker.host, broker.port), SystemClock(), Plan(3, 1, drain_s=0.5), lambda _: None)
     assert not await fleet.run()
     assert fleet.total().waiting == fleet.counts["rows"] > 0
 
 
-async def test_everything_that_a_simulated_station_sends_keeps_to_the_contract_and_is_marked(broker: Broker) -> None:
-    heard: list[Arrived] = []
+async def test_everything_that_a_simulated_station_sends_follows_the_contract_and_is_marked(broker: Broker) -> None:
+    received: list[Arrived] = []
     probe = Probe(broker)
-    probe.heard = lambda _wire, m: heard.append(  # type: ignore[method-assign]
+    probe.heard = lambda _wire, m: received.append(  # type: ignore[method-assign]
         Arrived(m.topic, bytes(m.payload), m.retain, False, SIMULATED in getattr(m.properties, "UserProperty", []))
     )
     async with probe.on("yinong/1/#"):
@@ -77,9 +77,9 @@ async def test_everything_that_a_simulated_station_sends_keeps_to_the_contract_a
             COUNTY, Address(broker.host, broker.port), SystemClock(), Plan(6, 3, pace=600, drain_s=0), lambda _: None
         )
         await fleet.run()
-    kinds = Counter((split_topic(one.topic) or ("", ""))[1].partition("/")[0] for one in heard)
+    kinds = Counter((split_topic(one.topic) or ("", ""))[1].partition("/")[0] for one in received)
     assert {"state", "heartbeat", "device", "standard", "journal", "scan"} <= set(kinds), kinds
-    for one in heard:
+    for one in received:
         name, leaf = split_topic(one.topic) or ("", "")
         assert one.simulated, one.topic
         assert name.endswith("-sim"), "no simulated station can be mistaken for a real terminal"
@@ -87,7 +87,7 @@ async def test_everything_that_a_simulated_station_sends_keeps_to_the_contract_a
         assert not parse(one).set_aside, (one, parse(one).set_aside)
 
 
-def test_what_a_simulated_station_tells_of_its_life_is_what_an_agent_tells() -> None:
+def test_a_simulated_station_has_the_journal_of_an_agent() -> None:
     terminal, _ = terminals(COUNTY, 1)[0]
     station = SimulatedStation(terminal, Address("127.0.0.1", 9), SystemClock(), random.Random(1), Counter())
     station.start()
@@ -97,8 +97,8 @@ def test_what_a_simulated_station_tells_of_its_life_is_what_an_agent_tells() -> 
     station.power_back()
     station.outbox.requeue()
     rows: list[Row] = []
-    while taken := station.outbox.next_batch()[0]:
-        rows += taken
+    while batch := station.outbox.next_batch()[0]:
+        rows += batch
     entries = [msgspec.json.decode(row.body, type=Journal) for row in rows if row.leaf == "journal"]
     first, down, up, again = [read_event(one.event, one.details) for one in entries]
     assert isinstance(first, Start) and isinstance(down, LinkDown)
@@ -115,7 +115,7 @@ def test_every_reason_of_a_simulated_device_is_in_its_drivers_catalogue_with_all
                 assert not re.search(r"\{\w+\}", "".join(sentence(name, reading.reason, lang))), reading.reason
 
 
-def test_a_station_where_all_is_well_meets_the_standard() -> None:
+def test_a_station_with_normal_readings_meets_the_standard() -> None:
     for kind in StationType:
         items = standard_items(kind, {name: SCENES[name].normal for name in EQUIPMENT[kind]})
         assert {item.verdict for item in items} <= {"met", "attested", "not_required"}, items
@@ -155,7 +155,7 @@ def test_captures_of_the_backlog_go_together_and_other_rows_alone() -> None:
     assert [[row.seq for row in rows] for rows, _ in iter(box.next_batch, ([], True))] == [[1, 2, 3], [4], [5]]
 
 
-def test_a_new_store_gets_the_archive_again_and_a_void_where_that_has_ended() -> None:
+def test_a_new_store_gets_the_archive_again_and_a_void_for_rows_that_it_no_longer_has() -> None:
     box = filled(600)
     box.apply_receipt(receipt(600), False)
     assert box.waiting == 0
@@ -168,22 +168,22 @@ def test_a_new_store_gets_the_archive_again_and_a_void_where_that_has_ended() ->
 
 @settings(max_examples=50)
 @given(st.integers())
-def test_whatever_is_lost_on_the_way_every_row_is_handed_over_until_it_is_receipted(seed: int) -> None:
-    box, there, chance = filled(0), set[int](), random.Random(seed)
+def test_whatever_is_lost_on_the_way_every_row_is_published_until_it_is_receipted(seed: int) -> None:
+    box, stored, rng = filled(0), set[int](), random.Random(seed)
     for _ in range(200):
-        if chance.random() < 0.5:
-            box.add(chance.choice(("scan", "journal")), b"", False, live=chance.random() < 0.5)
+        if rng.random() < 0.5:
+            box.add(rng.choice(("scan", "journal")), b"", False, live=rng.random() < 0.5)
         rows, _ = box.next_batch()
-        there |= {row.seq for row in rows if chance.random() < 0.6}
-        if chance.random() < 0.2:
-            box.apply_receipt(receipt(next(n for n in range(999) if n + 1 not in there)), False)
+        stored |= {row.seq for row in rows if rng.random() < 0.6}
+        if rng.random() < 0.2:
+            box.apply_receipt(receipt(next(n for n in range(999) if n + 1 not in stored)), False)
             box.requeue()
     for _ in range(999):
         if not box.waiting:
             break
         rows, _ = box.next_batch()
-        there |= {row.seq for row in rows}
-        box.apply_receipt(receipt(next(n for n in range(999) if n + 1 not in there)), False)
+        stored |= {row.seq for row in rows}
+        box.apply_receipt(receipt(next(n for n in range(999) if n + 1 not in stored)), False)
         if not rows:
             box.requeue()
-    assert there == set(range(1, box.last_seq + 1))
+    assert stored == set(range(1, box.last_seq + 1))

@@ -1,4 +1,4 @@
-"""What a message is worth; what keeps to no contract is set aside whole, and nothing crashes."""
+"""Parsing messages into facts: a message that breaks the contract is set aside whole, and nothing crashes."""
 
 import json
 from hashlib import sha256
@@ -23,56 +23,56 @@ def test_a_row_is_kept_as_the_bytes_that_the_terminal_committed() -> None:
 
 
 def test_each_capture_of_a_batch_is_a_row_with_its_own_bytes() -> None:
-    odd = capture(8).replace(b'": ', b'"  :')  # spaces as no encoder of ours would put them
-    taken = parse(of("scan", scan(capture(7), odd)))
-    assert [(row.seq, row.body) for row in taken.rows] == [(7, capture(7)), (8, odd)]
+    odd = capture(8).replace(b'": ', b'"  :')  # spaces that none of our encoders writes
+    parsed = parse(of("scan", scan(capture(7), odd)))
+    assert [(row.seq, row.body) for row in parsed.rows] == [(7, capture(7)), (8, odd)]
 
 
 def test_a_bad_capture_in_a_batch_is_set_aside_and_holds_its_place_while_the_others_are_stored() -> None:
     bad = json.dumps({**json.loads(capture(8)), "text": 5}).encode()
-    taken = parse(of("scan", scan(capture(7), bad, capture(9))))
-    assert [(row.seq, row.rejected) for row in taken.rows] == [(7, False), (8, True), (9, False)]
-    assert [one.body for one in taken.set_aside] == [bad]
-    assert "text" in taken.set_aside[0].why
+    parsed = parse(of("scan", scan(capture(7), bad, capture(9))))
+    assert [(row.seq, row.rejected) for row in parsed.rows] == [(7, False), (8, True), (9, False)]
+    assert [one.body for one in parsed.set_aside] == [bad]
+    assert "text" in parsed.set_aside[0].why
 
 
-def test_a_message_that_fails_the_schema_counts_as_received_where_its_place_can_be_read() -> None:
-    taken = parse(of("device/printer/main", device(4, "on fire")))
-    assert [(row.seq, row.kind) for row in taken.rows] == [(4, "rejected")]
-    assert "on fire" in taken.set_aside[0].why
+def test_a_message_that_fails_the_schema_counts_as_received_if_its_place_can_be_read() -> None:
+    parsed = parse(of("device/printer/main", device(4, "on fire")))
+    assert [(row.seq, row.kind) for row in parsed.rows] == [(4, "rejected")]
+    assert "on fire" in parsed.set_aside[0].why
     assert not parse(of("device/printer/main", b'{"outbox": "' + OUTBOX.encode() + b'", "seq": 4')).rows
 
 
-def test_a_topic_that_the_contract_has_not_is_set_aside() -> None:
+def test_a_topic_outside_the_contract_is_set_aside() -> None:
     for leaf in ("weather", "device/printer", "device/a/b/c", "receipt", "command/check", "device/x/" + "y" * 300):
-        taken = parse(of(leaf, journal(1)))
-        assert taken.set_aside, leaf
-        assert all(row.rejected for row in taken.rows), leaf
+        parsed = parse(of(leaf, journal(1)))
+        assert parsed.set_aside, leaf
+        assert all(row.rejected for row in parsed.rows), leaf
 
 
-def test_the_terminal_is_the_topics_never_the_payloads() -> None:
-    taken = parse(of("state", state(name="450225-GXBRS0002B-1")))
-    assert taken.state is None
-    assert "another terminal" in taken.set_aside[0].why
+def test_the_terminal_is_the_one_in_the_topic_never_the_one_in_the_payload() -> None:
+    parsed = parse(of("state", state(name="450225-GXBRS0002B-1")))
+    assert parsed.state is None
+    assert "another terminal" in parsed.set_aside[0].why
     assert parse(of("state", state())).state is not None
 
 
-def test_a_name_that_is_no_terminals_is_set_aside_without_a_place() -> None:
-    for where in ("yinong/1/recorder/journal", "yinong/1/450225-XX-1/journal", "yinong/1/journal", "other/topic", ""):
-        taken = parse(Arrived(where, journal(1)))
-        assert len(taken.set_aside) == 1, where
-        assert not taken.rows, where
+def test_a_name_that_is_not_a_terminals_is_set_aside_without_a_place() -> None:
+    for name in ("yinong/1/recorder/journal", "yinong/1/450225-XX-1/journal", "yinong/1/journal", "other/topic", ""):
+        parsed = parse(Arrived(name, journal(1)))
+        assert len(parsed.set_aside) == 1, name
+        assert not parsed.rows, name
 
 
 def test_a_number_that_no_database_holds_is_set_aside() -> None:
-    taken = parse(of("journal", journal(2**63)))
-    assert taken.set_aside
-    assert not taken.rows
+    parsed = parse(of("journal", journal(2**63)))
+    assert parsed.set_aside
+    assert not parsed.rows
 
 
-def test_heartbeat_and_telemetry_are_values_and_no_rows() -> None:
-    taken = parse(of("heartbeat", heartbeat()))
-    assert (len(taken.values), len(taken.rows)) == (1, 0)
+def test_a_heartbeat_is_a_value_and_not_a_row() -> None:
+    parsed = parse(of("heartbeat", heartbeat()))
+    assert (len(parsed.values), len(parsed.rows)) == (1, 0)
 
 
 LEAVES = st.sampled_from(
@@ -89,8 +89,8 @@ JSON = st.recursive(
 
 @given(LEAVES, st.binary() | JSON | VALID)
 def test_hostile_bytes_are_stored_or_set_aside_and_never_raise(leaf: str, payload: bytes) -> None:
-    taken = parse(of(leaf, payload))
-    assert taken.rows or taken.values or taken.set_aside or leaf == "scan"
+    parsed = parse(of(leaf, payload))
+    assert parsed.rows or parsed.values or parsed.set_aside or leaf == "scan"
 
 
 @given(LEAVES, VALID, st.data())
@@ -105,5 +105,5 @@ def test_brackets_without_end_are_set_aside() -> None:
 
 
 @given(st.text())
-def test_any_topic_is_taken(where: str) -> None:
-    parse(Arrived(where, b"{}"))
+def test_any_topic_is_accepted(name: str) -> None:
+    parse(Arrived(name, b"{}"))
