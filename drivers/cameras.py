@@ -1,4 +1,4 @@
-"""Cameras as sysfs lists them, and who holds one open. Reads small files only; no camera is opened."""
+"""Cameras as sysfs lists them, and which processes have one open. Reads small files only; no camera is opened."""
 
 import contextlib
 import re
@@ -10,17 +10,17 @@ _NODE = re.compile(r"video(\d+)")
 
 
 class Node(NamedTuple):
-    """One `/dev/videoN`. A USB camera has two, a picture and its metadata: same `identity`, other `number`."""
+    """One `/dev/videoN`. A USB camera has two, for pictures and for metadata: same `identity`, different `number`."""
 
     path: str  # /dev/video0, without the root
-    name: str  # as the driver says
+    name: str  # from the kernel driver
     number: int  # 0 is the first node of its device
     identity: str  # USB id and serial number, else USB id and port, else the bus address
-    link: str | None  # /dev/v4l/by-id/…, else by-path, where udev made one
+    link: str | None  # /dev/v4l/by-id/…, else by-path, if udev made one
 
 
 def nodes(root: Path) -> list[Node]:
-    """All video nodes by number; codecs and other devices that are no cameras are among them (only opening one tells)."""
+    """All video nodes by number, including codecs and other devices that are not cameras (only opening one shows it)."""
     links = _links(root)
     found: list[Node] = []
     for entry in (root / "sys/class/video4linux").glob("video*"):
@@ -41,7 +41,7 @@ def nodes(root: Path) -> list[Node]:
 
 
 def resolve(root: Path, device: str) -> str | None:
-    """`/dev/videoN` behind a path such as `/dev/v4l/by-id/…`; None where there is nothing."""
+    """`/dev/videoN` behind a path such as `/dev/v4l/by-id/…`; None if the path does not exist."""
     path = root / device.lstrip("/")
     if not path.exists():
         return None
@@ -56,7 +56,7 @@ class Holder(NamedTuple):
 
 
 def holders(root: Path, device: str) -> tuple[list[Holder], int]:
-    """Who has `device` open, and how many processes could not be looked into (other users', without the privilege)."""
+    """The processes that have `device` open, and how many could not be inspected (other users', without the privilege)."""
     found: list[Holder] = []
     hidden = 0
     for process in _processes(root):
@@ -64,7 +64,7 @@ def holders(root: Path, device: str) -> tuple[list[Holder], int]:
             targets = [_target(fd) for fd in (process / "fd").iterdir()]
         except PermissionError:
             hidden += 1
-        except OSError:  # ended meanwhile
+        except OSError:  # the process has ended
             continue
         else:
             if device in targets:
@@ -85,7 +85,7 @@ def _target(link: Path) -> str:
 
 
 def _identity(entry: Path) -> str:
-    """From the device behind the node: its USB device is the parent of the interface that the node hangs on."""
+    """From the device behind the node: its USB device is the parent of the node's interface."""
     device = (entry / "device").resolve()
     for place in (device, *list(device.parents)[:3]):
         vendor, product = _text(place / "idVendor"), _text(place / "idProduct")
@@ -96,7 +96,7 @@ def _identity(entry: Path) -> str:
 
 def _links(root: Path) -> dict[str, str]:
     found: dict[str, str] = {}
-    for folder in ("by-path", "by-id"):  # by-id knows a camera again at another port, so it goes before
+    for folder in ("by-path", "by-id"):  # by-id stays the same at another port, so it overrides
         with contextlib.suppress(OSError):
             for link in sorted((root / "dev/v4l" / folder).iterdir()):
                 found[f"/dev/{link.resolve().name}"] = f"/dev/v4l/{folder}/{link.name}"

@@ -1,7 +1,7 @@
 """Reason codes to sentences: what is wrong and what to do, in Chinese and English.
 
-The words lie beside the code that gives the reasons, in `drivers/<class>/reasons.toml`; reasons that any driver may give
-(timed out, not looked at yet) lie in `drivers/reasons.toml`. Officer, operator and center read the same words. Only data
+The texts are next to the code that returns the reasons, in `drivers/<class>/reasons.toml`; reasons that any driver may return
+(timed out, not polled yet) are in `drivers/reasons.toml`. Officer, operator and center read the same texts. Only data
 is read here: no driver is imported.
 
     [paper_out]
@@ -22,10 +22,10 @@ _HERE = Path(__file__).parent
 
 
 class Sentence(NamedTuple):
-    """A reason in words."""
+    """A reason as text."""
 
     says: str  # what is wrong
-    remedy: str  # what to do; empty where nothing is to be done
+    remedy: str  # what to do; empty if no action is needed
 
 
 @cache
@@ -38,12 +38,12 @@ def _catalogue(device_class: str) -> dict[str, dict[str, dict[str, str]]]:
 
 
 def reason_codes(device_class: str) -> frozenset[str]:
-    """All codes that a reading of this class may carry."""
+    """All codes that a reading of this class may have."""
     return frozenset(_catalogue(device_class))
 
 
 def sentence(device_class: str, reason: Reason, lang: Lang = "zh") -> Sentence:
-    """The reason in words; an unknown code (a newer agent) is shown as it is, never an error."""
+    """The reason as text; an unknown code (from a newer agent) is shown unchanged and is never an error."""
     entry = _catalogue(device_class).get(reason.code, {}).get(lang)
     if entry is None:
         shown = ", ".join(f"{k}={v}" for k, v in reason.params.items())

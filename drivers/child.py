@@ -1,8 +1,8 @@
-"""A look that may block for good runs in a child process: bounded in time, and killed.
+"""Runs a check that may block in a child process, which is killed after a time limit.
 
-A wedged camera or USB printer can hold an ioctl for ever; a thread that waits for it cannot be ended, a process can. The
-child is a module of the driver's folder that imports the standard library's lightest parts only (about 20 ms to start; so
-the `__init__.py` of a driver's folder holds a docstring and nothing else), gets its arguments as JSON in argv and prints
+A hung camera or USB printer can block an ioctl forever; a thread that waits for it cannot be ended, a process can. The
+child is a module of the driver's folder that imports only the lightest parts of the standard library (about 20 ms to start;
+therefore the `__init__.py` of a driver's folder holds only a docstring). It receives its arguments as JSON in argv and prints
 one JSON object.
 """
 
@@ -17,10 +17,10 @@ from drivers.reading import CannotLook, Evidence
 
 
 async def run_child(module: str, arguments: dict[str, Any], budget_s: float) -> dict[str, Any]:
-    """Run `python -m module '<arguments as JSON>'` and give the JSON object that it prints.
+    """Run `python -m module '<arguments as JSON>'` and return the JSON object that it prints.
 
-    Errors: CannotLook `timed_out` after `budget_s` (the child is killed), CannotLook `driver_failed` where it ends
-    without an answer (its last line on stderr is the evidence). Cancellation kills the child too.
+    Errors: CannotLook `timed_out` after `budget_s` (the child is killed), CannotLook `driver_failed` if it ends
+    without a result (its last line on stderr is the evidence). Cancellation kills the child too.
     """
     async with _child(module, arguments) as process:
         try:
@@ -37,9 +37,10 @@ async def run_child(module: str, arguments: dict[str, Any], budget_s: float) -> 
 async def stream_child(
     module: str, arguments: dict[str, Any], on_object: Callable[[dict[str, Any]], None], budget_s: float
 ) -> None:
-    """The same for a child that prints a JSON object a line: `tell` gets each, until the child ends or the time is over.
+    """As `run_child`, for a child that prints one JSON object per line: `on_object` is called with each, until the child ends
+    or after `budget_s`.
 
-    Errors: CannotLook `driver_failed` where it ends by an error or prints something else.
+    Errors: CannotLook `driver_failed` if it fails or prints something else.
     """
     async with _child(module, arguments) as process:
         assert process.stdout and process.stderr
@@ -52,13 +53,13 @@ async def stream_child(
                     on_object(printed)
                 if await process.wait():
                     raise _failed(module, process, await process.stderr.read())
-        except TimeoutError:  # it was to be heard for so long
+        except TimeoutError:  # the normal end
             return
 
 
 @contextlib.asynccontextmanager
 async def _child(module: str, arguments: dict[str, Any]) -> AsyncGenerator[asyncio.subprocess.Process]:
-    """Ended and reaped with its block, however that ends."""
+    """The child is killed and reaped at the end of the block, however the block ends."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", "-S", "-c", _START, module, json.dumps(arguments),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -68,7 +69,7 @@ async def _child(module: str, arguments: dict[str, Any]) -> AsyncGenerator[async
     finally:
         if process.returncode is None:
             process.kill()
-            with contextlib.suppress(TimeoutError):  # one stuck in the kernel is reaped when the kernel lets it go
+            with contextlib.suppress(TimeoutError):  # a child blocked in the kernel is reaped when the kernel returns
                 async with asyncio.timeout(1):
                     await process.wait()
 
@@ -86,5 +87,5 @@ def _failed(module: str, process: asyncio.subprocess.Process, output: bytes) -> 
     return CannotLook("driver_failed", Evidence("child process", module, process.returncode), error=last or "no answer")
 
 
-# -I keeps the caller's folder and environment out; the search path of this process is handed over instead.
+# -I ignores the caller's folder and environment; the search path of this process is passed instead.
 _START = f"import sys,runpy; sys.path[:]={sys.path!r}; m=sys.argv.pop(1); runpy.run_module(m, run_name='__main__')"

@@ -1,4 +1,4 @@
-"""Plug and unplug, as udev tells it after its rules have run (permissions are ready, links are made)."""
+"""Hotplug events, as udev reports them after its rules have run (permissions are set, links exist)."""
 
 import asyncio
 import errno
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, cast
 
 from drivers.reading import CannotLook
 
-_BUFFER_BYTES = 1 << 20  # a hub with everything on it makes hundreds of events at once
+_BUFFER_BYTES = 1 << 20  # a hub with all its devices makes hundreds of events in a burst
 
 
 class HotplugEvent(NamedTuple):
-    """One event; `subsystem` empty: events were lost, look at everything."""
+    """One event; an empty `subsystem` means that events were lost: check every device."""
 
     action: str  # add, remove, change, bind, unbind
     subsystem: str
@@ -21,9 +21,9 @@ class HotplugEvent(NamedTuple):
 
 
 async def watch_hotplug(subsystems: Iterable[str], on_event: Callable[[HotplugEvent], None]) -> None:
-    """Call `tell` for every event of the subsystems, until cancelled.
+    """Call `on_event` for every event of the subsystems, until cancelled.
 
-    Raises CannotLook `no_hotplug` where this machine has no udev (a container): devices are then found by looking.
+    Raises CannotLook `no_hotplug` if this machine has no udev (a container): devices are then found by polling.
     """
     import pyudev  # imported here: 2 MB that a machine without hotplug does not need
 
@@ -57,7 +57,7 @@ async def watch_hotplug(subsystems: Iterable[str], on_event: Callable[[HotplugEv
 
 
 def _enlarge_buffer(monitor: Any) -> None:
-    """Room for a burst of events. More than net.core.rmem_max takes CAP_NET_ADMIN, which the service has given up."""
+    """Enlarge the buffer for bursts. More than net.core.rmem_max needs CAP_NET_ADMIN, which the service has dropped."""
     try:
         monitor.set_receive_buffer_size(_BUFFER_BYTES)
     except PermissionError:

@@ -1,6 +1,6 @@
-"""The terminal's PC speaker: short tones through its input node (EV_SND), where the machine has one.
+"""The terminal's PC speaker, if it has one: short tones through its input node (EV_SND).
 
-Source: Documentation/input/event-codes.rst (EV_SND), drivers/input/misc/pcspkr.c. No sound card is touched.
+Source: Documentation/input/event-codes.rst (EV_SND), drivers/input/misc/pcspkr.c. No sound card is used.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _EV_SYN, _EV_SND, _SND_BELL, _SND_TONE = 0, 0x12, 1, 2
 
 
 class NoSpeaker(YinongError):  # noqa: N818
-    """There is none, or it cannot be opened; says which."""
+    """There is none, or it cannot be opened; the text states which."""
 
 
 class Tone(NamedTuple):
@@ -30,7 +30,7 @@ class Tone(NamedTuple):
 
 
 class Speaker:
-    """`play` returns at once; a tune that begins ends the one before. Times are the running loop's."""
+    """`play` returns immediately; a new tune stops the previous one. Times are the running loop's."""
 
     def __init__(self, fd: int, *, tones: bool = True) -> None:
         self._fd, self._tones = fd, tones
@@ -42,7 +42,7 @@ class Speaker:
         self._next()
 
     def close(self) -> None:
-        """Silent, and given back."""
+        """Stop the sound and close the node."""
         self._remaining.clear()
         self._next()
         os.close(self._fd)
@@ -58,12 +58,12 @@ class Speaker:
 
     def _sound(self, hz: int) -> None:
         code, value = (_SND_TONE, hz) if self._tones else (_SND_BELL, int(hz > 0))
-        with contextlib.suppress(OSError):  # a speaker that went away is silent
+        with contextlib.suppress(OSError):  # a removed speaker is silent
             os.write(self._fd, _EVENT.pack(0, 0, _EV_SND, code, value) + _EVENT.pack(0, 0, _EV_SYN, 0, 0))
 
 
 def open_speaker(root: Path) -> Speaker:
-    """The first one that there is. Raises NoSpeaker."""
+    """The first speaker found. Raises NoSpeaker."""
     refused = "no input device makes sounds (is the module pcspkr loaded?)"
     for entry in sorted((root / "sys/class/input").glob("event*")):
         sounds = _sounds(entry / "device/capabilities/snd")
@@ -80,7 +80,7 @@ def open_speaker(root: Path) -> Speaker:
 
 
 def _sounds(capabilities: Path) -> int:
-    """sysfs prints the bits as hex words."""
+    """The capability bits, which sysfs prints as hex words."""
     try:
         return int(capabilities.read_text("ascii").split()[-1], 16)
     except (OSError, ValueError, IndexError):

@@ -1,6 +1,6 @@
-"""The one table of device classes: which driver looks, how often, for how long at most, and what wakes it.
+"""The table of device classes: which driver polls, how often, its time limit, and which hotplug events trigger it.
 
-A driver itself knows no schedule; its daemon does, from here. `[[device]] class = "…"` in agent.toml names a line.
+A driver itself has no schedule; the daemon takes it from here. `[[device]] class = "…"` in agent.toml names a line.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,9 @@ class DeviceClass(NamedTuple):
     name: str
     driver: str  # "module:Struct"; imported when a device of the class is configured
     every_s: int  # between two looks
-    budget_s: float  # one look, at most
-    hotplug: frozenset[str] = frozenset()  # udev subsystems whose events make it look at once
-    measure_budget_s: float = 0  # of a measurement, where its driver has one
+    budget_s: float  # time limit of one look
+    hotplug: frozenset[str] = frozenset()  # udev subsystems whose events trigger a look
+    measure_budget_s: float = 0  # time limit of a measurement, if the driver has one
 
     def driver_type(self) -> type[Driver]:
         """The struct whose fields are the options of the class's `[[device]]` table."""

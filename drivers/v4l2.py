@@ -1,7 +1,7 @@
-"""Video4Linux2 by plain ioctls: who is behind a node, and a few raw frames from it. Standard library only.
+"""Video4Linux2 by plain ioctls: the capabilities of a node, and a few raw frames from it. Standard library only.
 
-Layouts and numbers: linux/videodev2.h (kernel documentation, "Part I - Video for Linux API"). Native alignment (`@`) gives
-the kernel's own layout of a 64-bit process and of a 32-bit one with 32-bit time (`struct v4l2_buffer` of 88 and of 68 bytes);
+Layouts and numbers: linux/videodev2.h (kernel documentation, "Part I - Video for Linux API"). Native alignment (`@`) is the
+kernel's own layout for a 64-bit process and for a 32-bit one with 32-bit time (`struct v4l2_buffer` of 88 and of 68 bytes);
 checked against the C compiler for x86-64 and i386.
 """
 
@@ -46,10 +46,10 @@ _CAP_CAPTURE = 0x0000_0001
 _CAP_CAPTURE_MPLANE = 0x0000_1000
 _CAP_READWRITE = 0x0100_0000
 _CAP_STREAMING = 0x0400_0000
-# Nodes that also say "capture" and are no camera: output, VBI, sliced VBI, memory-to-memory, metadata, touch.
+# Nodes that also report "capture" and are not cameras: output, VBI, sliced VBI, memory-to-memory, metadata, touch.
 _CAP_OTHER = 0x2 | 0x10 | 0x40 | 0x4000 | 0x8000 | 0x0080_0000 | 0x1000_0000
 
-# Where the brightness lies: bytes from one pixel's sample to the next, and the first one's place (linux/videodev2.h).
+# Position of the brightness samples: bytes from one pixel's sample to the next, and offset of the first (linux/videodev2.h).
 LUMA = {
     "YUYV": (2, 0), "YVYU": (2, 0), "UYVY": (2, 1), "VYUY": (2, 1),
     "NV12": (1, 0), "NV21": (1, 0), "NV16": (1, 0), "NV61": (1, 0),
@@ -60,11 +60,11 @@ _TYPE_CAPTURE = 1
 _MEMORY_MMAP = 1
 _FLAG_ERROR = 0x40
 _BUFFERS = 4
-_MAX_WAKES = 5  # a node that says 'ready' and gives nothing is not asked for ever
+_MAX_WAKES = 5  # limit for a node that reports 'ready' and returns nothing
 
 
 class Capability(NamedTuple):
-    """What a node says of itself."""
+    """What a node reports about itself."""
 
     driver: str
     card: str
@@ -73,13 +73,13 @@ class Capability(NamedTuple):
 
     @property
     def is_camera(self) -> bool:
-        """Single-planar video capture that can deliver frames; metadata, touch, VBI and codec nodes are none."""
+        """Single-planar video capture that can deliver frames; not metadata, touch, VBI and codec nodes."""
         delivers = self.caps & (_CAP_STREAMING | _CAP_READWRITE)
         return bool(self.caps & _CAP_CAPTURE and delivers and not self.caps & _CAP_OTHER)
 
     @property
     def is_multiplanar(self) -> bool:
-        """A capture node of the multi-planar interface (cameras on a chip's own camera port), which is not spoken here."""
+        """A capture node of the multi-planar interface (cameras on a chip's own camera port), which is not supported here."""
         return bool(self.caps & _CAP_CAPTURE_MPLANE and not self.caps & _CAP_OTHER)
 
     @property
@@ -98,20 +98,20 @@ class Format(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One frame in the device's own buffer: valid until the next one is asked for."""
+    """One frame in the device's own buffer: valid until the next one is requested."""
 
     data: memoryview
-    sequence: int | None  # the driver's count; None where frames are read, not streamed
-    time_us: int  # monotonic, of the driver; 0 where frames are read
+    sequence: int | None  # the driver's count; None if frames are read, not streamed
+    time_us: int  # monotonic, of the driver; 0 if frames are read
     damaged: bool
 
 
 class NoFrame(Exception):  # noqa: N818
-    """The device gave no frame in time."""
+    """The device delivered no frame in time."""
 
 
 class Camera:
-    """An open node. Every call may raise OSError with the driver's errno; `close` (or `with`) gives everything back."""
+    """An open node. Every call may raise OSError with the driver's errno; `close` (or `with`) releases everything."""
 
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -132,7 +132,7 @@ class Camera:
         if self._streaming:
             with contextlib.suppress(OSError):  # gone already
                 self._ioctl(STREAMOFF, bytearray(struct.pack("@i", _TYPE_CAPTURE)))
-        self._view.release()  # a mapping that is still seen keeps the camera busy, also for ourselves
+        self._view.release()  # a mapping with a live view keeps the camera busy, also for ourselves
         for mapped in self._maps:
             mapped.close()
         os.close(self._fd)
@@ -155,12 +155,12 @@ class Camera:
         return _format(self._ioctl(G_FMT, bytearray(_FORMAT.pack(_TYPE_CAPTURE, b""))))
 
     def set_format(self, fourcc: str, width: int, height: int) -> Format:
-        """Ask for a format; the driver answers with the nearest that it can. EBUSY: somebody else is streaming."""
+        """Request a format; the driver sets the nearest it supports. EBUSY: another program is streaming."""
         pix = _PIX.pack(width, height, fourcc.encode("latin-1").ljust(4), 1, 0, 0)  # field 1: progressive
         return _format(self._ioctl(S_FMT, bytearray(_FORMAT.pack(_TYPE_CAPTURE, pix))))
 
     def stream(self) -> None:
-        """Set up memory-mapped buffers and start. EBUSY: somebody else is streaming; ENOSPC: no USB bandwidth left."""
+        """Set up memory-mapped buffers and start. EBUSY: another program is streaming; ENOSPC: no USB bandwidth left."""
         asked = bytearray(_REQUESTBUFFERS.pack(_BUFFERS, _TYPE_CAPTURE, _MEMORY_MMAP, 0, 0))
         granted = _REQUESTBUFFERS.unpack(self._ioctl(REQBUFS, asked))[0]
         for index in range(granted):
@@ -172,7 +172,7 @@ class Camera:
         self._streaming = True
 
     def frame(self, timeout_s: float) -> Frame:
-        """The next streamed frame; the one before is handed back to the driver. Raises NoFrame after `timeout_s`."""
+        """The next streamed frame; the previous one is returned to the driver. Raises NoFrame after `timeout_s`."""
         self._view.release()
         if self._dequeued is not None:
             self._ioctl(QBUF, _buffer(self._dequeued))
@@ -192,7 +192,7 @@ class Camera:
         for _ in range(_MAX_WAKES):
             if not select.select([self._fd], [], [], timeout_s)[0]:
                 break
-            with contextlib.suppress(BlockingIOError):  # woken for nothing
+            with contextlib.suppress(BlockingIOError):  # spurious wake-up
                 return read()
         raise NoFrame
 

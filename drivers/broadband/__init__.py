@@ -1,1 +1,1 @@
-"""The station's line: is it there, where is it broken, and how fast was it when last measured."""
+"""The station's line: is it up, where is it broken, and how fast was the last measurement."""

@@ -1,7 +1,7 @@
-"""The line: a look every minute that costs nothing, and a measurement on demand.
+"""The line: a cheap look every minute, and a measurement on demand.
 
-`look` reads counters and asks who answers, near to far, so that it can say where the line is broken. `measure` loads the line
-for a few seconds. A look never measures; it carries the last measurement's figures and their age, so hand the reading of
+`look` reads counters and probes hosts from near to far, to locate where the line is broken. `measure` loads the line
+for a few seconds. A look never measures; it repeats the last measurement's figures and their age, so pass the reading of
 `measure` to the next `look` as `previous`.
 """
 
@@ -19,17 +19,17 @@ from drivers.broadband.probes import Answer, Target, probe
 from drivers.child import run_child
 from drivers.reading import CannotLook, Condition, DriverError, Evidence, Found, Reading, Reason, Scalar
 
-MEASURE_BUDGET_S = 45.0  # of one `measure`, at most; the look's own budget does not hold for it
-_PROBE_S = 1.5  # one probe; the hosts behind the first are asked only when it is silent, so twice this at most
+MEASURE_BUDGET_S = 45.0  # time limit of one `measure`; the look's own limit does not apply to it
+_PROBE_S = 1.5  # one probe; the other hosts are probed only if the first is silent, so twice this at most
 _BUSY_WINDOW_S = 0.5
 _BUSY_SHARE = 0.05  # of the threshold
-_CAP_BYTES = 6_000_000  # whatever the endpoint's own limit: no line is loaded with more than this
+_CAP_BYTES = 6_000_000  # regardless of the endpoint's own limit, no line is loaded with more than this
 _UPLOAD_BYTES = 262_144
 _LOOPBACK = ("localhost", "127.", "[::1]")
 
 
 class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line of the station, as its `[[device]]` table says."""
+    """One line of the station: its `[[device]]` table."""
 
     id: str
     interface: Annotated[str, Meta(min_length=1, max_length=15, pattern="^[^/\\s]+$")] = "auto"
@@ -56,9 +56,9 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return RequiredRate(self.contracted_down_mbps, self.threshold_ratio)
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:
-        """Who answers, what the interface carries, and the last measured rate with its age.
+        """Which hosts answer, the throughput of the interface, and the last measured rate with its age.
 
-        Raises nothing of its own: also an absent interface is a reading, which carries the rate on.
+        Raises no DriverError: an absent interface is a reading too, which keeps the rate.
         """
         before = previous.measures if previous else {}
         now_s = uptime_s(root)
@@ -95,7 +95,7 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """The line's rate, against the county's Mini endpoint, in a child process; about twice `measure_s`, 6 MB at most.
 
         With a rate: `working` (`rate_ok`) or `faulty` (`below_8m`). Without: a reason, never a speed; the figures in the
-        reading are then those of `previous`. Raises nothing of its own. The caller bounds it by MEASURE_BUDGET_S.
+        reading are then those of `previous`. Raises no DriverError. The caller limits it to MEASURE_BUDGET_S.
         """
         now_s = uptime_s(root)
         known = Rate.carried(previous.measures if previous else {}, now_s)
@@ -125,9 +125,9 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         )
 
     def resumed(self, measured: Reading, age_s: float, uptime_s: float, before: Reading | None) -> Reading:
-        """What a measurement of before a restart or a reboot left: to be handed to the next `look` as `previous`.
+        """The figures of a measurement before a restart or reboot: to be passed to the next `look` as `previous`.
 
-        `measured` is `age_s` old now, at `uptime_s`; `before` is the newest look of this run, None where there was none.
+        `measured` is `age_s` old now, at `uptime_s`; `before` is the newest look of this run, None if there was none.
         """
         given: dict[str, Scalar] = before.measures if before else {"uptime_s": uptime_s}
         older_s = age_s - (uptime_s - (number(given, "uptime_s") or 0.0))
@@ -135,7 +135,7 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return msgspec.structs.replace(before or measured, measures={**given, **rate.measures})
 
     def _nic(self, root: Path) -> tuple[Nic, tuple[Evidence, ...]]:
-        """The interface of this line, and what sysfs says of it. Raises DriverError where there is none."""
+        """The interface of this line, and its state in sysfs. Raises DriverError if there is none."""
         there = interfaces(root)
         nics = [read_nic(root, name) for name in (there if self.interface == "auto" else [self.interface])]
         known = [nic for nic in nics if nic is not None]
@@ -149,7 +149,7 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return nic, (Evidence("sysfs", f"/sys/class/net/{nic.name}", raw),)
 
     def _gateway_address(self, root: Path, nic: Nic) -> str | None:
-        """Address of the near end; empty where the link has none (PPP), None where no default route leads over the interface."""
+        """Address of the gateway; empty if the link has none (PPP), None if no default route uses the interface."""
         if self.gateway != "auto":
             return self.gateway
         mine = [route.gateway for route in default_routes(root) if route.interface == nic.name]
@@ -163,7 +163,7 @@ class Broadband(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return near.result() if near else None, far.result(), county.result() if county else None
 
     async def _internet(self, root: Path) -> list[Answer]:
-        """The first host; the others only where it is silent."""
+        """The first host; the others only if it is silent."""
         if not self.internet:
             return []
         first, *others = self.internet

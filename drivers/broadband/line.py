@@ -1,7 +1,7 @@
-"""Pure arithmetic and judgement: from payload to line rate, and from what was seen to a condition.
+"""Pure arithmetic and judgement: from payload to line rate, and from the answers to a condition.
 
-A line sold as 8M carries less than 8 Mbit/s of TCP payload: headers ride on it. Comparing a raw reading with 8.0 fails every
-line that is exactly 8M, so the comparison is made at the level at which the line is sold: `line = goodput x wire / payload`.
+A line sold as 8M carries less than 8 Mbit/s of TCP payload because of headers. Comparing a raw reading with 8.0 fails every
+line that is exactly 8M, so the comparison is made at the layer at which the line is sold: `line = goodput x wire / payload`.
 """
 
 from typing import Literal, NamedTuple, TypeAlias
@@ -21,11 +21,11 @@ _MTU: dict[Access, int] = {"ethernet": 1500, "ip": 1500, "pppoe": 1492, "adsl": 
 
 
 def wire_per_payload(access: Access, mtu: int | None = None) -> float:
-    """Bytes on the line for each byte of TCP payload, full packets.
+    """Bytes on the line for each byte of TCP payload, with full packets.
 
     With P = MTU - 52 of payload: `ip` MTU / P (the line is shaped at the IP layer); `ethernet` (MTU + 14) / P; `pppoe`
     (MTU + 8 + 14 + 4 VLAN + 4 FCS) / P; `adsl` 53 x ceil((MTU + 8 + 14 + 10 + 8) / 48) / P. `mtu` is the interface's; the
-    access's own limit (1492 under PPPoE) holds where that is larger, because the router clamps the segment size to it.
+    access's own limit (1492 under PPPoE) applies if that is larger, because the router clamps the segment size to it.
     """
     size = min(_MTU[access], mtu) if mtu and mtu >= 576 else _MTU[access]
     payload = size - _IP_TCP - _TIMESTAMPS
@@ -43,7 +43,7 @@ def wire_per_payload(access: Access, mtu: int | None = None) -> float:
 
 
 class RequiredRate(NamedTuple):
-    """What the line has to reach, decimal Mbit/s: 8M is 8,000,000 bit/s."""
+    """The rate that the line has to reach, in decimal Mbit/s: 8M is 8,000,000 bit/s."""
 
     contracted_mbps: float
     ratio: float
@@ -54,10 +54,10 @@ class RequiredRate(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """The last measurement, as every reading carries it on; all None and empty before the first.
+    """The last measurement, which every reading repeats; all None and empty before the first.
 
-    `last` is the code of the newest attempt, also of one that gave no rate; the figures are those of the newest that did.
-    `last_age_s` and `age_s` count by `/proc/uptime`: over a reboot they are carried by `Broadband.resumed`.
+    `last` is the code of the newest attempt, even without a rate; the figures are those of the newest with one.
+    `last_age_s` and `age_s` count by `/proc/uptime`: over a reboot `Broadband.resumed` corrects them.
     """
 
     down_mbps: float | None = None
@@ -69,7 +69,7 @@ class Rate(NamedTuple):
 
     @classmethod
     def carried(cls, measures: dict[str, Scalar], now_s: float | None) -> "Rate":
-        """From the measures of the previous reading; forgotten where the boot is another one, for its age is not known."""
+        """From the measures of the previous reading; empty after a reboot, because the age is then unknown."""
         before_s = number(measures, "uptime_s")
         if now_s is None or before_s is None or now_s < before_s:
             return cls()
@@ -77,7 +77,7 @@ class Rate(NamedTuple):
 
     @classmethod
     def of(cls, measures: dict[str, Scalar]) -> "Rate":
-        """As a reading's measures tell it."""
+        """From a reading's measures."""
         last = measures.get("last_measurement")
         return cls(
             down_mbps=number(measures, "down_mbps"),
@@ -89,12 +89,12 @@ class Rate(NamedTuple):
         )
 
     def older(self, by_s: float) -> "Rate":
-        """The same, so much later."""
+        """The same, `by_s` later."""
         age_s, last_age_s = (None if age is None else round(age + by_s, 1) for age in (self.age_s, self.last_age_s))
         return self._replace(age_s=age_s, last_age_s=last_age_s)
 
     def attempted(self, code: str) -> "Rate":
-        """After an attempt that gave no rate."""
+        """After an attempt without a rate."""
         return self._replace(last=code, last_age_s=0.0)
 
     @property
@@ -110,7 +110,7 @@ class Rate(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """Who answered: None where nobody was asked."""
+    """Which hosts answered; None if none was probed."""
 
     gateway: bool | None
     internet: bool | None
@@ -123,7 +123,7 @@ class Judgement(NamedTuple):
 
 
 def judge_reach(reach: Reach, interface: str) -> Judgement | None:
-    """Where the line is broken, from the near end to the far one; None where it carries."""
+    """Where the line is broken, from near to far; None if it is up."""
     county = None if reach.county is None else reach.county != "silent"
     beyond = [answer for answer in (reach.internet, county) if answer is not None]
     if any(beyond):
@@ -136,7 +136,7 @@ def judge_reach(reach: Reach, interface: str) -> Judgement | None:
 
 
 def judge_rate(rate: Rate, required: RequiredRate, every_h: float) -> Judgement:
-    """A line that carries: what its last measured rate says."""
+    """A line that is up: judged by its last measured rate."""
     if rate.line_mbps is None:
         return Judgement(Condition.WORKING, Reason("rate_not_measured", {"contracted_mbps": required.contracted_mbps}))
     params: dict[str, str | int | float] = {
@@ -152,7 +152,7 @@ def judge_rate(rate: Rate, required: RequiredRate, every_h: float) -> Judgement:
 
 
 def judge(reach: Reach, rate: Rate, required: RequiredRate, interface: str, every_h: float) -> Judgement:
-    """The whole: a broken line before a slow one, a slow one before what only needs attention."""
+    """Everything: a broken line before a slow one, a slow one before what only needs attention."""
     if broken := judge_reach(reach, interface):
         return broken
     by_rate = judge_rate(rate, required, every_h)
@@ -170,6 +170,6 @@ def judge(reach: Reach, rate: Rate, required: RequiredRate, interface: str, ever
 
 
 def number(measures: dict[str, Scalar], name: str) -> float | None:
-    """A measure as a number; None where it is none."""
+    """A measure as a number; None if it is not a number."""
     value = measures.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

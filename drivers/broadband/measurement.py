@@ -1,8 +1,8 @@
-"""What the child's testimony is worth: a rate, or a typed reason why there is none. Pure.
+"""Evaluates the child's report: a rate, or a typed reason why there is none. Pure.
 
-speedtest-cli reports "19.7 Mbit/s" from an arrears page and 1.75 from a line that was cut. So a rate is given only where the
-status is 200, the file declares the exact size that the Mini protocol has for it, no read ended early, speedtest-cli and the
-witness counted the same bytes, and the interface's own counter carried them, and nobody else's beside them.
+speedtest-cli reports "19.7 Mbit/s" from an arrears page and 1.75 from a line that was cut. So a rate is returned only if the
+status is 200, the file declares the exact size that the Mini protocol defines, no read ended early, speedtest-cli and
+`RecordingOpener` counted the same bytes, and the interface's own counter shows them without other traffic.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -16,8 +16,8 @@ from drivers.reading import Condition, Evidence, Reason, YinongError
 Sample: TypeAlias = tuple[float, int]  # seconds since the request, bytes received until then
 
 FILE_BYTES = 31_625_365  # random4000x4000.jpg of the Speedtest Mini package
-RAMP_S = 0.3  # slow start and the shaper's bucket, not counted
-_STEADY_S = 0.5  # less than this after the ramp: the whole transfer counts
+RAMP_S = 0.3  # slow start and the shaper's token bucket, not counted
+_STEADY_S = 0.5  # if less than this is left after the ramp, the whole transfer counts
 _EDGE_S = 0.2
 _MAX_CPU_WAIT = (
     0.05  # share of the time without a processor from which the terminal, not the line, may be the slow part
@@ -40,7 +40,7 @@ _SPEEDTEST_FIGURES = (
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """One HTTP exchange as the child's witness saw it."""
+    """One HTTP exchange as the child recorded it."""
 
     step: str  # latency, index, download, upload
     url: str
@@ -55,7 +55,7 @@ class Exchange(msgspec.Struct, frozen=True):
     answered_s: float | None
     samples: tuple[Sample, ...]
     nic_rx_bytes: int | None = None
-    cpu_wait_s: float | None = None  # time in which the reading thread was ready and had no processor
+    cpu_wait_s: float | None = None  # time for which the reading thread was runnable and got no processor
 
     @property
     def redirected(self) -> bool:
@@ -63,7 +63,7 @@ class Exchange(msgspec.Struct, frozen=True):
 
     @property
     def captive(self) -> bool:
-        """A page for people where a file was asked for: somebody on the way answers in the server's place."""
+        """A web page in place of the requested file: a captive portal answers instead of the server."""
         if self.redirected or self.status == 511:  # RFC 6585, Network Authentication Required
             return True
         if self.status != 200 or self.step not in ("latency", "download"):
@@ -74,10 +74,10 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The child's whole testimony."""
+    """The child's complete report."""
 
     exchanges: tuple[Exchange, ...]
-    mini: bool = False  # set_mini_server took the endpoint for one
+    mini: bool = False  # set_mini_server accepted the endpoint
     ping_ms: float | None = None
     speedtest_down_mbps: float | None = None
     speedtest_up_mbps: float | None = None
@@ -92,7 +92,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class BadReport(YinongError):  # noqa: N818
-    """The child's answer is not of its form."""
+    """The child's report has not the documented form."""
 
 
 class Outcome(NamedTuple):
@@ -100,13 +100,13 @@ class Outcome(NamedTuple):
 
     rate: Rate | None
     condition: Condition
-    reason: Reason | None  # None with a rate: the judgement of the rate says it
+    reason: Reason | None  # None with a rate: the judgement of the rate states it
     evidence: tuple[Evidence, ...]
     rtt_ms: float | None = None
 
 
 def parse_report(answer: dict[str, Any]) -> Report:
-    """Checked. Raises BadReport."""
+    """The validated report. Raises BadReport."""
     try:
         return msgspec.convert(answer, Report)
     except msgspec.ValidationError as error:
@@ -114,7 +114,7 @@ def parse_report(answer: dict[str, Any]) -> Report:
 
 
 def evaluate(report: Report, access: Access, mtu: int | None, required: RequiredRate, upload_bytes: int) -> Outcome:
-    """The child's testimony to a rate or a reason."""
+    """The child's report to a rate or a reason."""
     evidence = _evidence(report)
     # failed: 3600 s each
     rtt_ms = round(report.ping_ms, 2) if report.ping_ms is not None and report.ping_ms < 60_000 else None
@@ -134,10 +134,10 @@ def evaluate(report: Report, access: Access, mtu: int | None, required: Required
 
 
 def goodput_mbps(samples: tuple[Sample, ...]) -> float | None:
-    """Decimal Mbit/s of payload, the mean after the ramp; of the whole transfer where that is too short; None where nothing came.
+    """Decimal Mbit/s of payload, the mean after the ramp, or of the whole transfer if that is too short; None if nothing came.
 
-    A terminal that is busy for a moment reads late and then catches up. Both ends of the mean are therefore the sample
-    that is the least late within an edge of the window, or one stall at an edge would count as speed.
+    A terminal that is busy for a moment reads late and then catches up. Therefore each end of the mean is the least late
+    sample within an edge of the window; otherwise one stall at an edge would count as speed.
     """
     if not samples or samples[-1][1] <= 0 or samples[-1][0] <= 0:
         return None
@@ -201,7 +201,7 @@ def _disagree(counted: int, other: int | None) -> Reason:
 
 
 def _disturbed(down: Exchange, line_mbps: float, required: RequiredRate) -> Reason | None:
-    """What else held the transfer up: a rate below the bar then says nothing, one above it is proof all the same."""
+    """What else slowed the transfer: a rate below the required one then proves nothing; one above it is still valid."""
     if line_mbps >= required.threshold_mbps or not down.samples or (seconds := down.samples[-1][0]) <= 0:
         return None
     if (wait_s := down.cpu_wait_s or 0.0) > _MAX_CPU_WAIT * seconds:
@@ -213,7 +213,7 @@ def _disturbed(down: Exchange, line_mbps: float, required: RequiredRate) -> Reas
 
 
 def _up_mbps(report: Report, upload_bytes: int) -> float | None:
-    """Upload from opening the connection to the server's answer, so what lies in the kernel's buffer is not counted as sent."""
+    """Upload from opening the connection to the server's answer, so that data in the kernel's buffer does not count as sent."""
     up = report.step("upload")
     if up is None or up.status != 200 or up.redirected or report.sent_bytes != upload_bytes or not up.answered_s:
         return None
@@ -227,7 +227,7 @@ def _evidence(report: Report) -> tuple[Evidence, ...]:
 
 
 def _raw(exchange: Exchange) -> dict[str, Any]:
-    """What decided, short: the samples thinned to ten a second at most."""
+    """The deciding values, short: the samples thinned to ten per second at most."""
     raw: dict[str, Any] = {"status": exchange.status, "length": exchange.length, "received": exchange.received}
     if exchange.ended in ("early", "error"):
         raw |= {"ended": exchange.ended, "error": exchange.error}

@@ -1,7 +1,7 @@
-"""Host names to addresses without a thread: `getaddrinfo` blocks, and a dead name server must not hold the daemon.
+"""Host names to addresses without a thread: `getaddrinfo` blocks, and a dead name server must not block the daemon.
 
-The hosts file, then one question for the A record to each name server of resolv.conf (RFC 1035). Not done, on purpose: search
-domains, IPv6, mDNS. A name that needs those is written as an address in agent.toml.
+The hosts file, then one query for the A record to each name server of resolv.conf (RFC 1035). Deliberately not supported: search
+domains, IPv6, mDNS. Instead of a name that needs those, write an address in agent.toml.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ _POINTER = 0xC0  # RFC 1035, 4.1.4
 
 
 class Resolved(NamedTuple):
-    """An address, and how long the name server took; None where no server was asked."""
+    """An address, and how long the name server took; None if no server was queried."""
 
     address: str
     dns_ms: float | None = None
 
 
 async def resolve(host: str, root: Path, timeout_s: float) -> Resolved | None:
-    """The first IPv4 address of `host`; None where no name server gives one within `timeout_s`."""
+    """The first IPv4 address of `host`; None if no name server returns one within `timeout_s`."""
     if is_address(host):
         return Resolved(host)
     if known := _from_hosts(host, root):
@@ -48,7 +48,7 @@ def is_address(host: str) -> bool:
 
 
 async def ask_server(host: str, server: str, port: int, timeout_s: float) -> Resolved | None:
-    """One A question over UDP; None where no answer, or none with an address, comes in time."""
+    """One A query over UDP; None if no answer with an address comes in time."""
     loop = asyncio.get_running_loop()
     number = secrets.randbelow(1 << 16)
     try:
@@ -59,7 +59,7 @@ async def ask_server(host: str, server: str, port: int, timeout_s: float) -> Res
             asked = loop.time()
             async with asyncio.timeout(timeout_s):
                 await loop.sock_sendall(udp, question)
-                while True:  # an answer to an earlier question, or a forged one, is passed over
+                while True:  # an answer to an earlier query, or a forged one, is ignored
                     answer = await loop.sock_recv(udp, 4096)
                     if answer[:2] == question[:2]:
                         break
@@ -70,7 +70,7 @@ async def ask_server(host: str, server: str, port: int, timeout_s: float) -> Res
 
 
 def address_in(answer: bytes) -> str | None:
-    """The first A record of a DNS answer (RFC 1035, 4.1); None where it holds none. Raises ValueError where it is no answer."""
+    """The first A record of a DNS answer (RFC 1035, 4.1); None if it contains none. Raises ValueError if it is not an answer."""
     if len(answer) < 12 or not answer[2] & 0x80:
         raise ValueError("not a DNS answer")
     questions, answers = int.from_bytes(answer[4:6], "big"), int.from_bytes(answer[6:8], "big")

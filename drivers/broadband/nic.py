@@ -1,4 +1,4 @@
-"""What the kernel says of the network interfaces and routes, for nothing: no packet is sent.
+"""The kernel's state of the network interfaces and routes, without sending a packet.
 
 Sources: Documentation/ABI/testing/sysfs-class-net (operstate, carrier, speed, duplex, carrier_changes, mtu),
 sysfs-class-net-statistics (rx_bytes, tx_bytes), `/proc/net/route` (route(8), addresses in host byte order), `/proc/net/wireless`.
@@ -22,7 +22,7 @@ class Route(NamedTuple):
 
 
 class Nic(NamedTuple):
-    """One interface; None where the kernel does not say (a Wi-Fi has no speed, an interface that is down no carrier)."""
+    """One interface; None if the kernel does not report a value (Wi-Fi has no speed, an interface that is down no carrier)."""
 
     name: str
     operstate: str | None
@@ -38,14 +38,14 @@ class Nic(NamedTuple):
 
     @property
     def linked(self) -> bool:
-        """Cable in or Wi-Fi joined, as far as the kernel can tell."""
+        """Cable connected or Wi-Fi associated, as far as the kernel reports it."""
         return self.carrier is not False and self.operstate not in ("down", "lowerlayerdown", "notpresent")
 
 
 def interfaces(root: Path) -> list[str]:
-    """The interfaces a line can hang on: hardware, PPP, and whatever carries a default route; by name, the routed first.
+    """The interfaces that can be a line: hardware, PPP, and any with a default route; by name, those with a route first.
 
-    Bridges, tunnels and the like are on no line of their own; `lo` never counts.
+    Bridges, tunnels and the like have no line of their own; `lo` never counts.
     """
     routed = [route.interface for route in default_routes(root)]
     try:
@@ -57,7 +57,7 @@ def interfaces(root: Path) -> list[str]:
 
 
 def default_routes(root: Path) -> list[Route]:
-    """IPv4 default routes that are up, the preferred (lowest metric) first."""
+    """IPv4 default routes that are up, lowest metric first."""
     routes: list[Route] = []
     for line in (text(root / "proc/net/route") or "").splitlines()[1:]:
         words = line.split()
@@ -70,7 +70,7 @@ def default_routes(root: Path) -> list[Route]:
 
 
 def read_nic(root: Path, name: str) -> Nic | None:
-    """One interface now; None where there is none of this name."""
+    """The present state of one interface; None if there is none of this name."""
     at = root / "sys/class/net" / name
     if not at.is_dir():
         return None
@@ -92,7 +92,7 @@ def read_nic(root: Path, name: str) -> Nic | None:
 
 
 def uptime_s(root: Path) -> float | None:
-    """Seconds since boot, suspend included (`/proc/uptime`): the time axis of every difference between two looks."""
+    """Seconds since boot, including suspend (`/proc/uptime`): the clock for differences between two looks."""
     words = (text(root / "proc/uptime") or "").split()
     try:
         return float(words[0]) if words else None
@@ -101,7 +101,7 @@ def uptime_s(root: Path) -> float | None:
 
 
 def text(path: Path) -> str | None:
-    """A small file of the kernel, stripped; None where it cannot be read (an interface that is down answers EINVAL)."""
+    """A small file of the kernel, stripped; None if it cannot be read (an interface that is down answers EINVAL)."""
     try:
         return path.read_bytes().decode("utf-8", "replace").strip()
     except OSError:
@@ -121,7 +121,7 @@ def _is_hardware(root: Path, name: str) -> bool:
 
 
 def _dotted(word: str) -> str | None:
-    """`0101A8C0` of a little-endian kernel to `192.168.1.1`; empty for 0.0.0.0, None where it is no address."""
+    """`0101A8C0` of a little-endian kernel to `192.168.1.1`; empty for 0.0.0.0, None if it is not an address."""
     number = as_int(word, 16)
     if number is None or not 0 <= number < 1 << 32:
         return None
@@ -129,7 +129,7 @@ def _dotted(word: str) -> str | None:
 
 
 def _wifi_level(root: Path, name: str) -> float | None:
-    """Signal level in dBm, the fourth column of `/proc/net/wireless`; drivers that report a plain quality give 0 or more."""
+    """Signal level in dBm, the fourth column of `/proc/net/wireless`; drivers that report only a quality have 0 or more there."""
     for line in (text(root / "proc/net/wireless") or "").splitlines():
         head, _, rest = line.partition(":")
         words = rest.split()

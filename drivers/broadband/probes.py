@@ -1,6 +1,6 @@
 """Does a host answer, and how fast: an unprivileged ping, or the time of a TCP connect.
 
-A refused connection is an answer: the host lives. Silence is silence: no error of a probe is ever an exception.
+A refused connection is an answer: the host is alive. A probe never raises: an error is an outcome.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from drivers.broadband.names import resolve
 from drivers.reading import Evidence
 
 _TARGET = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z._-]+))(?::([0-9]{1,5}))?")
-_PORTS = (80, 53)  # what a home router listens on, or refuses: either is an answer
+_PORTS = (80, 53)  # a home router accepts or refuses these: both are an answer
 _ECHO, _ECHO_REPLY = 8, 0  # RFC 792
 
 
 class Target(NamedTuple):
-    """A host, and a port where one was named."""
+    """A host, and a port if one was given."""
 
     host: str
     port: int | None
@@ -37,7 +37,7 @@ class Target(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a probe heard; `rtt_ms` is None where the host was silent."""
+    """The result of a probe; `rtt_ms` is None if the host was silent."""
 
     target: str
     method: str  # "icmp echo", "tcp connect"
@@ -58,7 +58,7 @@ class Answer(NamedTuple):
 
 
 async def probe(words: str, root: Path, timeout_s: float) -> Answer:
-    """One probe of `host:port` (TCP connect to that port) or `host` (ping where permitted, else TCP connect)."""
+    """One probe of `host:port` (TCP connect to that port) or `host` (ping if permitted, else TCP connect)."""
     target = Target.parse(words)
     found = await resolve(target.host, root, timeout_s)
     if found is None:
@@ -102,7 +102,7 @@ async def _connect(words: str, address: str, port: int, timeout_s: float) -> Ans
 
 
 async def _ping(words: str, address: str, timeout_s: float) -> Answer | None:
-    """ICMP echo on a datagram socket; None where net.ipv4.ping_group_range does not permit it (icmp(7))."""
+    """ICMP echo on a datagram socket; None if net.ipv4.ping_group_range does not permit it (icmp(7))."""
     loop = asyncio.get_running_loop()
     try:
         icmp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)

@@ -35,7 +35,7 @@ class Arguments(TypedDict):
 
 
 class Exchange:
-    """One HTTP exchange as witnessed."""
+    """One recorded HTTP exchange."""
 
     def __init__(self, step: str, url: str) -> None:
         self.step, self.url, self.final_url = step, url, url
@@ -49,9 +49,11 @@ class Exchange:
         self.opened = perf_counter()
         self.answered_s: float | None = None  # from opening to the answer's headers
         self.samples: list[tuple[float, int]] = []  # (seconds since opening, bytes received until then)
-        self.nic_rx_bytes: int | None = None  # what the interface received meanwhile
+        self.nic_rx_bytes: int | None = None  # what the interface received during the exchange
         self.nic: NicCounter
-        self.cpu_wait_s: float | None = None  # how long this thread was ready to read and had no processor meanwhile
+        self.cpu_wait_s: float | None = (
+            None  # how long this thread was runnable and got no processor during the exchange
+        )
 
     def answered(self, answer: Any) -> None:
         self.answered_s = perf_counter() - self.opened
@@ -71,7 +73,7 @@ class Exchange:
 
 
 class Body:
-    """The body of an answer; counts and stamps what speedtest-cli reads of it."""
+    """The body of an answer; counts and timestamps what speedtest-cli reads of it."""
 
     def __init__(self, answer: Any, exchange: Exchange, stop: "Stop") -> None:
         self._answer, self._exchange, self._stop = answer, exchange, stop
@@ -97,7 +99,7 @@ class Body:
         return data
 
     def close(self) -> None:
-        self._exchange.nic_rx_bytes = self._exchange.nic.moved()  # before the line has time to bring more
+        self._exchange.nic_rx_bytes = self._exchange.nic.moved()  # before the line can bring more
         if self._exchange.cpu_wait_s is not None:
             self._exchange.cpu_wait_s = round((_cpu_wait_s() or 0.0) - self._exchange.cpu_wait_s, 3)
         self._exchange.ended = self._exchange.ended or "stopped"
@@ -105,14 +107,14 @@ class Body:
 
 
 class NicCounter:
-    """`rx_bytes` of the interface since this object was made; None where it cannot be read."""
+    """`rx_bytes` of the interface since this object was made; None if it cannot be read."""
 
     def __init__(self, rx_bytes_file: Path) -> None:
         self._file = rx_bytes_file
         self._start = self._now()
 
     def settled(self, expected: int) -> int | None:
-        """As `moved`, later: some interfaces write their counters only now and then."""
+        """As `moved`, later: some interfaces update their counters only from time to time."""
         for _ in range(20):
             if (moved := self.moved()) is None or moved >= expected:
                 break
@@ -131,7 +133,7 @@ class NicCounter:
 
 
 class Stop:
-    """Ends a download at the cap; speedtest-cli asks `isSet` before each read."""
+    """Ends a download at the cap; speedtest-cli calls `isSet` before each read."""
 
     def __init__(self, cap_bytes: int) -> None:
         self._cap_bytes, self._reached = cap_bytes, False
@@ -147,14 +149,14 @@ class Stop:
 
 
 class NoRedirect(HTTPRedirectHandler):
-    """Follows nobody: a Mini endpoint never redirects, an arrears page does. The 3xx is raised as an HTTPError."""
+    """Follows no redirect: a Mini endpoint never redirects, an arrears page does. The 3xx is raised as an HTTPError."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 
 class RecordingOpener:
-    """Stands in for speedtest-cli's opener and keeps what it saw."""
+    """Replaces speedtest-cli's opener and records every exchange."""
 
     def __init__(self, timeout_s: float, stop: Stop, rx_bytes_file: Path) -> None:
         self._opener, self._timeout_s, self._stop, self._rx = build_opener(NoRedirect()), timeout_s, stop, rx_bytes_file
@@ -187,7 +189,7 @@ def measure(arguments: Arguments) -> dict[str, Any]:
     stop = Stop(arguments["cap_bytes"])
     test, opener = _configured(arguments, stop)
     report: dict[str, Any] = {}
-    with contextlib.suppress(Exception):  # the witness has what happened
+    with contextlib.suppress(Exception):  # the opener has recorded what happened
         _preflight(opener, arguments["url"])
         opener.step = "index"
         servers = test.set_mini_server(arguments["url"])
@@ -214,7 +216,7 @@ def measure(arguments: Arguments) -> dict[str, Any]:
 
 
 def _preflight(opener: RecordingOpener, url: str) -> None:
-    """The latency page through the witness: get_best_server's own requests hide who answered them."""
+    """The latency page through the recording opener: get_best_server's own requests hide who answered them."""
     opener.step = "latency"
     path = urlsplit(url).path
     base = url.rpartition("/")[0] if "." in path.rpartition("/")[2] else url.rstrip("/")
@@ -233,7 +235,7 @@ def _configured(arguments: Arguments, stop: Stop) -> tuple[Any, RecordingOpener]
     speedtest: Any = importlib.import_module("speedtest")
 
     class CountySpeedtest(speedtest.Speedtest):
-        """speedtest-cli that asks nobody for its configuration: one thread, one file, a few seconds, a small upload."""
+        """speedtest-cli that requests no configuration: one thread, one file, a few seconds, a small upload."""
 
         def get_config(self) -> dict[str, Any]:
             self.config: dict[str, Any] = {
@@ -249,7 +251,7 @@ def _configured(arguments: Arguments, stop: Stop) -> tuple[Any, RecordingOpener]
             return self.config
 
         def watched(self) -> RecordingOpener:
-            """Puts the witness between the test and the network."""
+            """Puts the recording opener between the test and the network."""
             self._opener = RecordingOpener(arguments["timeout_s"], stop, Path(arguments["rx_bytes_file"]))
             return self._opener
 
@@ -258,7 +260,7 @@ def _configured(arguments: Arguments, stop: Stop) -> tuple[Any, RecordingOpener]
 
 
 def _cpu_wait_s() -> float | None:
-    """Time this thread waited on a run queue (second field of schedstat, Documentation/scheduler/sched-stats)."""
+    """How long this thread waited on a run queue (second field of schedstat, Documentation/scheduler/sched-stats)."""
     try:
         return int(Path("/proc/thread-self/schedstat").read_text("ascii").split()[1]) / 1e9
     except (OSError, ValueError, IndexError):

@@ -17,7 +17,7 @@ class Connector(NamedTuple):
     name: str  # HDMI-A-1, without the card
     path: Path
     status: str  # connected, disconnected, unknown
-    edid: bytes  # empty where the display gives none
+    edid: bytes  # empty if the display gives none
     mode: tuple[int, int] | None  # first of its modes: the preferred one, in pixels
 
     @property

@@ -30,9 +30,9 @@ DAMAGE: frozenset[Doubt] = frozenset(("edid_short", "edid_no_header", "edid_chec
 
 
 class Edid(msgspec.Struct, frozen=True, kw_only=True):
-    """What an EDID says. A field is None where it says nothing, or nothing that can be read."""
+    """What an EDID says. A field is None if it says nothing, or nothing that can be read."""
 
-    doubt: Doubt | None  # why no size is believed; None where one is
+    doubt: Doubt | None  # why no size is believed; None if one is
     manufacturer: str | None = None  # three letters of the PNP register
     product: int | None = None
     serial: str | None = None
@@ -52,7 +52,7 @@ class Edid(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def area_m2(self) -> float | None:
-        """Of the picture, to 1 cm2; None where no size is believed."""
+        """Of the picture, to 1 cm2; None if no size is believed."""
         if self.width_mm is None or self.height_mm is None:
             return None
         return round(self.width_mm * self.height_mm / 1e6, 4)
@@ -144,7 +144,7 @@ class _Timing(NamedTuple):
 
 
 def _timing(d: bytes) -> _Timing | None:
-    """A detailed timing descriptor (18 bytes); None where a text descriptor stands in its place (pixel clock 0)."""
+    """A detailed timing descriptor (18 bytes); None if a text descriptor stands in its place (pixel clock 0)."""
     if not (d[0] | d[1]):
         return None
     px = (d[2] | (d[4] & 0xF0) << 4, d[5] | (d[7] & 0xF0) << 4)

@@ -1,1 +1,1 @@
-"""The printer-copier: asked itself, over IPP or the USB printer class; a CUPS queue is a second opinion only."""
+"""The printer-copier: queried directly, over IPP or the USB printer class; a CUPS queue is only a second opinion."""

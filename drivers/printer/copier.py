@@ -1,9 +1,9 @@
-"""Can this printer copy? Evidence of a scanner in the same housing; copying itself cannot be watched.
+"""Can this printer copy? Evidence of a scanner in the same device; copying itself cannot be observed.
 
-True where the device's own scanner answers eSCL (Mopria eSCL 2.97: `/eSCL/ScannerCapabilities` with a platen or a feeder), or
-where the USB device has a scanner's interface beside the printer's: still image (06), or vendor specific (FF, how nearly all
-scanners of cheap all-in-ones are reached) with the known other uses of FF left out. False where a USB device has printer
-interfaces only and does not call itself a multi-function device. Else null. `copies-supported` of IPP is about copies of a job.
+True if the device's own scanner answers eSCL (Mopria eSCL 2.97: `/eSCL/ScannerCapabilities` with a platen or a feeder), or
+if the USB device has a scanner interface in addition to the printer's: still image (06), or vendor specific (FF, used by nearly
+all scanners of cheap all-in-ones) except the known other uses of FF. False if a USB device has only printer interfaces
+and does not name itself a multi-function device. Else null. `copies-supported` of IPP is about copies of a job.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _MAX_BODY = 128 * 1024
 
 
 class Copier(NamedTuple):
-    """What is known of the copy function."""
+    """The state of the copy function."""
 
     can_copy: bool | None
     because: str  # escl, usb_still_image, usb_vendor_interface, printer_interfaces_only, no_evidence, earlier
@@ -29,7 +29,7 @@ class Copier(NamedTuple):
 
 
 def copier_by_usb(printer: UsbPrinter, device_id: str = "") -> Copier:
-    """By the interfaces that the device shows."""
+    """From the interfaces of the device."""
     kinds = [interface.kind for interface in printer.interfaces]
     name = f"{printer.label} {device_id}"
     evidence = (Evidence("usb interfaces", printer.identity, kinds),)
@@ -43,7 +43,7 @@ def copier_by_usb(printer: UsbPrinter, device_id: str = "") -> Copier:
 
 
 async def copier_by_escl(places: tuple[Address, ...], budget_s: float) -> Copier:
-    """By asking the scanner; null where nobody answers, which proves nothing."""
+    """By querying the scanner; null if none answers, which proves nothing."""
     tried: list[str] = []
     try:
         async with asyncio.timeout(budget_s):
@@ -60,7 +60,7 @@ async def copier_by_escl(places: tuple[Address, ...], budget_s: float) -> Copier
 
 
 async def _capabilities(place: Address, budget_s: float) -> str:
-    """`scanner` where capabilities with a platen or feeder come; else what came instead."""
+    """`scanner` if it returns capabilities with a platen or feeder; else what it returned instead."""
     try:
         answer = await _get(place, "ScannerCapabilities", budget_s)
     except (NoAnswer, BadHttp) as error:
@@ -73,7 +73,7 @@ async def _capabilities(place: Address, budget_s: float) -> str:
 
 
 async def _state(place: Address, budget_s: float) -> str:
-    """Idle, Processing, Stopped, Testing, Down; empty where it is not told."""
+    """Idle, Processing, Stopped, Testing, Down; empty if the scanner does not report it."""
     try:
         answer = await _get(place, "ScannerStatus", budget_s)
     except (NoAnswer, BadHttp):

@@ -1,7 +1,7 @@
-"""What CUPS says: a second opinion, and where its queues lead. It never decides that a printer works.
+"""What CUPS reports: a second opinion, and the device of each queue. It never decides that a printer works.
 
-A queue stays `idle` while its printer is unplugged or out of paper, so the device is asked itself; the queue shows
-contradictions, waiting jobs, and that somebody paused it. Asked over cupsd's unix socket (CUPS-Get-Printers, 0x4002).
+A queue stays `idle` while its printer is unplugged or out of paper, so the device itself is queried; the queue shows
+contradictions, waiting jobs, and that it was paused. Queried over cupsd's unix socket (CUPS-Get-Printers, 0x4002).
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ class Queue(NamedTuple):
     """One queue of CUPS."""
 
     name: str
-    uri: str  # where it leads: `usb://Pantum/M6760DW?serial=CK1A0001`, `ipp://192.168.1.50/ipp/print`
+    uri: str  # of its device: `usb://Pantum/M6760DW?serial=CK1A0001`, `ipp://192.168.1.50/ipp/print`
     state: str  # idle, processing, stopped
     reasons: tuple[str, ...]
     accepting: bool | None
@@ -33,11 +33,11 @@ class Queue(NamedTuple):
 
     @property
     def stopped(self) -> bool:
-        """Nobody can print through it."""
+        """It prints no jobs."""
         return self.state == "stopped" or self.accepting is False
 
     def leads_to_usb(self, printer: UsbPrinter) -> bool:
-        """By the serial number where both have one, else by maker and model."""
+        """By the serial number if both have one, else by maker and model."""
         parts = urlsplit(self.uri)
         if parts.scheme != "usb":
             return False
@@ -48,7 +48,7 @@ class Queue(NamedTuple):
         return bool(model) and model in printer.label.lower()
 
     def network_address(self) -> wire.Address | None:
-        """The IPP address of the network printer that it leads to (itself asked, whatever the queue's own protocol)."""
+        """The IPP address of its network printer (which is queried directly, whatever protocol the queue uses)."""
         parts = urlsplit(self.uri)
         if parts.scheme not in _NETWORK or not parts.hostname:
             return None
@@ -71,7 +71,7 @@ class Queue(NamedTuple):
 
 
 async def queues(root: Path, budget_s: float) -> list[Queue]:
-    """All queues; none where no cupsd listens or it does not answer as it should."""
+    """All queues; none if no cupsd listens or its answer is invalid."""
     socket = root / _SOCKET
     if not socket.is_socket():
         return []
@@ -85,7 +85,7 @@ async def queues(root: Path, budget_s: float) -> list[Queue]:
 
 
 def queues_blocking(root: Path, budget_s: float) -> list[Queue]:
-    """The same, blocking: for `find`."""
+    """As `queues`, blocking: for `find`."""
     socket = root / _SOCKET
     if not socket.is_socket():
         return []
@@ -97,7 +97,7 @@ def queues_blocking(root: Path, budget_s: float) -> list[Queue]:
 
 
 def second_opinion(reading: Reading, mine: list[Queue]) -> Evidence | None:
-    """What the queues of this printer say, and where that contradicts the device; None without a queue."""
+    """What the queues of this printer report, and whether that contradicts the device; None without a queue."""
     if not mine:
         return None
     well = reading.condition in (Condition.WORKING, Condition.IN_USE, Condition.ATTENTION)

@@ -1,4 +1,4 @@
-"""The printer driver: who is asked, in which order, and what the answers together say.
+"""The printer driver: what is queried, in which order, and how the answers are combined.
 
 address = "ipp://…"  ─────────────────────────────► IPP to that device
 auto: USB printer ── ipp-usb serves it? ──────────► IPP over localhost
@@ -48,7 +48,7 @@ class Printer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     timeout_s: Annotated[float, Meta(gt=0, le=3)] = 2.5
 
     def __post_init__(self) -> None:
-        """Raises ValueError (msgspec gives it the path) for what the types cannot say."""
+        """Raises ValueError (msgspec adds the path) for what the types cannot express."""
         if self.address != "auto":
             wire.Address.parse(self.address)
             if self.usb != "auto":
@@ -57,7 +57,7 @@ class Printer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             wire.Address.parse(self.copy, "/eSCL")
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:
-        """One look; the reading says which way it was taken. Errors become the reading of a DriverError."""
+        """One look; the evidence shows how the printer was queried. Errors become the reading of a DriverError."""
         known = await queues(root, _CUPS_BUDGET_S) if self.cups == "auto" else []
         if self.address != "auto":
             return await self._look_at_network(wire.Address.parse(self.address), known, previous)
@@ -67,7 +67,7 @@ class Printer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             asked, printers = printers[0], self._on_usb(root)
             answered = reading.condition not in (Condition.UNKNOWN, Condition.UNREACHABLE)
             if answered or asked.usb_address in [printer.usb_address for printer in printers]:
-                return reading  # else it was pulled while it was asked: its silence says nothing about its state
+                return reading  # else it was unplugged during the query: its silence proves nothing about its state
         if self.usb == "auto":
             for queue in known:
                 if address := queue.network_address():
@@ -102,7 +102,7 @@ class Printer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         copier, reading = copier_by_usb(printer, _device_id(printer)), None
         for port in ipp_usb_ports(root, printer):
             address = wire.Address("localhost", port, "/ipp/print", False)
-            with contextlib.suppress(DriverError):  # no ipp-usb here: the classic way follows
+            with contextlib.suppress(DriverError):  # no ipp-usb here: the port status is queried instead
                 reading = await _request_attributes(address, self.timeout_s)
                 escl = await self._copier(_scanners(address)[:1])
                 copier = escl if escl.can_copy else copier
@@ -202,7 +202,7 @@ async def _request_port_status(root: Path, printer: UsbPrinter, previous: Readin
 
 
 async def _check_raw_port(reading: Reading, mine: list[Queue]) -> Reading:
-    """An older network printer without IPP, whose queue prints to port 9100 or 515: there, but it tells nothing."""
+    """An older network printer without IPP, whose queue prints to port 9100 or 515: present, but it reports no state."""
     place = next((raw for queue in mine if (raw := queue.raw_port())), None)
     if reading.reason.code != "refused" or place is None:
         return reading
@@ -217,7 +217,7 @@ async def _check_raw_port(reading: Reading, mine: list[Queue]) -> Reading:
 
 
 def _complete(reading: Reading, copier: Copier, mine: list[Queue]) -> Reading:
-    """With the copy function, the waiting jobs and the second opinion of CUPS."""
+    """Add the copy function, the waiting jobs and the second opinion of CUPS."""
     measures = {**_UNKNOWN, **reading.measures, "can_copy": copier.can_copy, "copy_because": copier.because}
     if measures["jobs_waiting"] is None and (jobs := [queue.jobs for queue in mine if queue.jobs is not None]):
         measures["jobs_waiting"] = sum(jobs)
@@ -234,7 +234,7 @@ def _complete(reading: Reading, copier: Copier, mine: list[Queue]) -> Reading:
 
 
 def _keep_earlier(copier: Copier, reading: Reading, previous: Reading | None) -> Copier:
-    """A scanner that answered before and does not now (asleep, busy) is still there: same device, earlier look."""
+    """A scanner of the same device that answered at an earlier look and does not now (asleep, busy) is still present."""
     if copier.can_copy is not None or copier.because == "off" or previous is None:
         return copier
     earlier = previous.measures
@@ -249,7 +249,7 @@ def _leads_to(queue: Queue, address: wire.Address) -> bool:
 
 
 def _scanners(address: wire.Address) -> tuple[wire.Address, ...]:
-    """Where a printer at `address` may serve eSCL: beside IPP, or on its web port."""
+    """Where a printer at `address` may serve eSCL: on the IPP port, or on its web port."""
     return address._replace(path="/eSCL"), wire.Address(address.host, 80, "/eSCL", False)
 
 

@@ -1,9 +1,9 @@
 """The USB port status to a reading (USB Printer Class 1.1 section 4.2.2).
 
-Bits: 0x20 paper empty, 0x10 selected, 0x08 no error. Many cheap printers answer 0x18 ("all well") for ever, so a good answer
-proves that the printer is there and answers, and no more; the reading's reason says so (`ok_usb`). Paper empty is trusted
-always. "Error" and "not selected" are trusted once this printer has been seen to answer without them: `port_status_seen`
-is carried from reading to reading.
+Bits: 0x20 paper empty, 0x10 selected, 0x08 no error. Many cheap printers always answer 0x18 ("all well"), so a good answer
+proves only that the printer is present and answers; the reading's reason states this (`ok_usb`). Paper empty is always
+trusted. "Error" and "not selected" are trusted once this printer has answered without them: `port_status_seen`
+is copied from reading to reading.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ _MAX_SEEN = 8
 
 
 def reading_of_port(answer: dict[str, Any], printer: UsbPrinter, previous: Reading | None) -> Reading:
-    """The reading of the child's answer (`usb_port`); DriverError where the printer told no status."""
+    """The reading of the child's answer (`usb_port`); DriverError if the printer returned no status."""
     evidence = Evidence("usb port status", printer.identity, answer)
     status = answer.get("status")
     if not isinstance(status, int):
@@ -36,7 +36,7 @@ def reading_of_port(answer: dict[str, Any], printer: UsbPrinter, previous: Readi
 
 
 def in_use(printer: UsbPrinter, evidence: Evidence, previous: Reading | None) -> Reading:
-    """Another program prints on it: what has been seen of its port status so far is kept."""
+    """Another program prints on it: the port statuses seen so far are kept."""
     return Reading(
         condition=Condition.IN_USE,
         reason=Reason("printing"),
@@ -46,7 +46,7 @@ def in_use(printer: UsbPrinter, evidence: Evidence, previous: Reading | None) ->
 
 
 def carried_measures(printer: UsbPrinter, previous: Reading | None) -> dict[str, Scalar]:
-    """What has been seen of its port status so far, for a reading that adds nothing to it."""
+    """The port statuses seen so far, for a reading that adds none."""
     return _measures(printer, _seen(printer, previous))
 
 
@@ -65,7 +65,7 @@ def _measures(printer: UsbPrinter, seen: tuple[int, ...]) -> dict[str, Scalar]:
 
 
 def _seen(printer: UsbPrinter, previous: Reading | None) -> tuple[int, ...]:
-    """The port statuses that this very device has given since the start, as the last reading carries them."""
+    """The port statuses that this device has returned since the start, from the previous reading."""
     if previous is None or previous.measures.get("device") != printer.identity:
         return ()
     return tuple(int(part, 16) for part in str(previous.measures.get("port_status_seen") or "").split())

@@ -1,9 +1,9 @@
-"""An IPP printer's own word to a reading: RFC 8011 sections 5.4.11, 5.4.12, 5.4.23 and the IANA registry of reasons.
+"""An IPP printer's state attributes to a reading: RFC 8011 sections 5.4.11, 5.4.12, 5.4.23 and the IANA registry of reasons.
 
-Suffixes (`-report`, `-warning`, `-error`; none means error): RFC 8011 says that a warning stops no job, but printers differ
-(ippeveprinter puts the suffix by its own state, so that an empty tray is `media-empty-report` while idle). So what is
-mechanical (jam, open cover) counts whatever its suffix; an empty tray or cartridge that is only reported or warned of is a
-fault where the levels confirm it, else a matter for attention: another tray or the rest of the toner still prints.
+Suffixes (`-report`, `-warning`, `-error`; none means error): by RFC 8011 a warning stops no job, but printers differ
+(ippeveprinter sets the suffix by its own state, so that an empty tray is `media-empty-report` while idle). So mechanical
+reasons (jam, open cover) count regardless of the suffix; an empty tray or cartridge that is only a report or warning is a
+fault if the levels confirm it, else `attention`: another tray or the rest of the toner still prints.
 """
 
 import re
@@ -26,12 +26,12 @@ _MAX_MESSAGE = 512 * 1024
 
 
 class Rule(NamedTuple):
-    """What a reason keyword means. The first rule of the table that matches counts."""
+    """The meaning of a reason keyword. The first rule of the table that matches applies."""
 
     keyword: re.Pattern[str]
     code: str
-    condition: Condition  # where it is an error
-    warned: Condition | None = None  # where it is only reported or warned of; None: the same
+    condition: Condition  # if it is an error
+    warned: Condition | None = None  # if it is only a report or warning; None: the same
 
 
 def _rule(pattern: str, code: str, condition: Condition, warned: Condition | None = None) -> Rule:
@@ -67,7 +67,7 @@ _URGENT = ("paper_jam", "cover_open", "paper_out", "toner_empty", "part_missing"
 
 
 class Finding(NamedTuple):
-    """One thing that the printer says of itself."""
+    """One state that the printer reports."""
 
     condition: Condition
     code: str
@@ -75,7 +75,7 @@ class Finding(NamedTuple):
 
 
 def inspect_ipp(body: bytes) -> Reading:
-    """The reading of a recorded answer: an IPP body, or a whole HTTP answer around one. Never raises on hostile bytes."""
+    """The reading of a recorded answer: an IPP body, or a complete HTTP answer with one. Never raises on hostile bytes."""
     try:
         if body.startswith(b"HTTP/"):
             http = Assembler(_MAX_MESSAGE)
@@ -88,7 +88,7 @@ def inspect_ipp(body: bytes) -> Reading:
 
 
 def reading_of(answer: Answer, source: str = "") -> Reading:
-    """The reading of a Get-Printer-Attributes answer; CannotLook where the printer refuses, or tells no state."""
+    """The reading of a Get-Printer-Attributes answer; CannotLook if the printer refuses or reports no state."""
     if answer.status >= 0x0100:
         status = f"0x{answer.status:04x}"
         raise CannotLook("ipp_refused", Evidence("ipp get-printer-attributes", source, status), status=status)
@@ -117,7 +117,7 @@ def _judge(printer: Attributes, source: str) -> Reading:
 
 
 def _worst(findings: list[Finding], state: int | None) -> Finding:
-    """Faults before warnings; a printer that prints is in use where nothing is wrong."""
+    """Faults before warnings; a printer that is printing is in use if there is no fault."""
     for condition in (Condition.FAULTY, Condition.ATTENTION):
         if bad := [finding for finding in findings if finding.condition is condition]:
             return min(bad, key=lambda finding: _URGENT.index(finding.code))
@@ -125,11 +125,11 @@ def _worst(findings: list[Finding], state: int | None) -> Finding:
         return Finding(Condition.IN_USE, "printing")
     if state == _IDLE:
         return Finding(Condition.WORKING, "ok")
-    return Finding(Condition.UNKNOWN, "no_state")  # RFC 8011 knows 3, 4 and 5 only
+    return Finding(Condition.UNKNOWN, "no_state")  # RFC 8011 defines only 3, 4 and 5
 
 
 def _finding(reported: str, ink: Toner, sheets: Paper) -> Finding:
-    """What one value of printer-state-reasons means."""
+    """The meaning of one value of printer-state-reasons."""
     keyword, severity = reported, "error"
     if match := re.fullmatch(r"(.+)-(report|warning|error)", reported):
         keyword, severity = match[1], match[2]
@@ -145,7 +145,7 @@ def _finding(reported: str, ink: Toner, sheets: Paper) -> Finding:
 
 
 def _unlisted(reported: str, severity: str) -> Finding:
-    """A vendor's own word: by its suffix; without one it is shown and nothing more is made of it."""
+    """A vendor's own keyword: by its suffix; without one it is only shown as a warning."""
     if severity == "report":
         return Finding(Condition.WORKING, "ok", reported)
     if reported.endswith("-error"):

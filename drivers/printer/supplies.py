@@ -1,4 +1,4 @@
-"""Paper and toner as the printer tells them: levels that are percentages, and levels that are not.
+"""Paper and toner as the printer reports them: levels that are percentages, and levels that are not.
 
 Sources: `marker-*` (PWG 5100.9 and CUPS), `printer-supply` and `printer-input-tray` (PWG 5100.13). A level of -1, -2 or -3
 means other/unlimited, unknown, "some": never a percentage.
@@ -15,21 +15,21 @@ _NOT_CONSUMED = re.compile(r"waste|fuser|opc|drum|developer|transfer|clean", re.
 
 
 class Toner(NamedTuple):
-    """What is known of toner and ink."""
+    """The state of toner and ink."""
 
-    percent: int | None = None  # of the emptiest; None where no level is a percentage
-    low: bool = False  # the emptiest has reached the printer's own mark for "low"
-    left: bool | None = None  # False: one is at 0; True: every known one holds some; None: not told
+    percent: int | None = None  # of the emptiest; None if no level is a percentage
+    low: bool = False  # the emptiest has reached the printer's own threshold for "low"
+    left: bool | None = None  # False: one is at 0; True: every known one has some left; None: not reported
 
 
 class Paper(NamedTuple):
-    """What is known of the trays that feed by themselves."""
+    """The state of the trays that feed automatically."""
 
-    left: bool | None = None  # True: at least one holds paper; False: each known one is at 0; None: not told
+    left: bool | None = None  # True: at least one has paper; False: each known one is at 0; None: not reported
 
 
 def toner(printer: Attributes) -> Toner:
-    """From `marker-levels`; where those tell nothing from `printer-supply`."""
+    """From `marker-levels`, or from `printer-supply` if those report nothing."""
     levels = _marker_levels(printer) or _supply_levels(printer)
     if not levels:
         return Toner()
@@ -50,7 +50,7 @@ def paper(printer: Attributes) -> Paper:
 
 
 def _marker_levels(printer: Attributes) -> list[tuple[int, int]]:
-    """(level, low mark) of each marker that is used up; waste boxes and drums apart."""
+    """(level, threshold for low) of each marker that is consumed; not of waste boxes and drums."""
     types, marks = printer.get("marker-types", []), printer.get("marker-low-levels", [])
     found: list[tuple[int, int]] = []
     for index, level in enumerate(printer.get("marker-levels", [])):
@@ -71,7 +71,7 @@ def _supply_levels(printer: Attributes) -> list[tuple[int, int]]:
         if level > 0 and capacity is not None and capacity > 0:
             level = max(1, min(100, round(100 * level / capacity)))
         elif level > 0 and supply.get("unit") != "percent":
-            level = _SOME_LEFT  # so many grams of an unknown whole: some is left
+            level = _SOME_LEFT  # an amount of unknown capacity: some is left
         if _is_level(level):
             found.append((level, 0))
     return found

@@ -1,7 +1,7 @@
 """USB printers in sysfs (kernel Documentation/ABI/testing/sysfs-bus-usb): the device itself, never /dev/usb/lp0.
 
-`/dev/usb/lpN` and `ieee1284_id` belong to the kernel's usblp and vanish while CUPS prints (libusb takes the interface over),
-so presence is keyed on the USB device with an interface of class 07.
+`/dev/usb/lpN` and `ieee1284_id` belong to the kernel's usblp and disappear while CUPS prints (libusb claims the interface),
+so a printer is present if there is a USB device with an interface of class 07.
 """
 
 import re
@@ -18,18 +18,18 @@ class Interface(NamedTuple):
     number: int
     alternate: int
     kind: str  # class/subclass/protocol in hex: "07/01/02"
-    driver: str  # usblp, usbfs (a program holds it), or nothing
-    lp: str  # "lp0" while usblp holds it
-    device_id: str  # IEEE 1284 id while usblp holds it
+    driver: str  # usblp, usbfs (a program has claimed it), or empty
+    lp: str  # "lp0" while usblp is bound
+    device_id: str  # IEEE 1284 id while usblp is bound
 
 
 class UsbPrinter(NamedTuple):
     """A USB device with a printer interface."""
 
-    port: str  # "1-2": its place on the bus, the name in sysfs
+    port: str  # "1-2": its port on the bus, the name in sysfs
     vendor: str
     product: str
-    serial: str  # empty where it has none
+    serial: str  # empty if it has none
     label: str
     bus: int
     device: int
@@ -37,17 +37,17 @@ class UsbPrinter(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """Stable: `usb:232b:3a50:CK1A0001`; by its port where it has no serial number."""
+        """Stable: `usb:232b:3a50:CK1A0001`; by its port if it has no serial number."""
         return f"usb:{self.vendor}:{self.product}:{self.serial or '@' + self.port}"
 
     @property
     def usb_address(self) -> tuple[int, int]:
-        """Bus and device number: another one after each plug, also at the same port."""
+        """Bus and device number: different after each plug, also at the same port."""
         return self.bus, self.device
 
     @property
     def printing(self) -> Interface | None:
-        """The interface that classic printing uses (protocols 1 to 3); None where there is IPP over USB only."""
+        """The interface that classic printing uses (protocols 1 to 3); None if there is IPP over USB only."""
         kinds = ("07/01/02", "07/01/03", "07/01/01")
         classic = [interface for interface in self.interfaces if interface.kind in kinds]
         return min(classic, key=lambda interface: kinds.index(interface.kind), default=None)
@@ -58,7 +58,7 @@ class UsbPrinter(NamedTuple):
         return any(interface.kind == f"{_PRINTER}/01/{_IPP_OVER_USB}" for interface in self.interfaces)
 
     def matches(self, wanted: str) -> bool:
-        """Is it the one of the option: `auto`, `VID:PID` or `VID:PID:SERIAL` (`@1-2` for a place)."""
+        """Does it match the option: `auto`, `VID:PID` or `VID:PID:SERIAL` (`@1-2` for a port)."""
         match = _IDENTITY.fullmatch(wanted)
         if match is None:
             return True
@@ -67,7 +67,7 @@ class UsbPrinter(NamedTuple):
 
 
 def usb_printers(root: Path) -> list[UsbPrinter]:
-    """All USB printers of this machine, by identity. A device that goes while it is read is left out."""
+    """All USB printers of this machine, by identity. A device that is unplugged while it is read is left out."""
     found: list[UsbPrinter] = []
     for number in (root / "sys/bus/usb/devices").glob("*/bInterfaceClass"):
         if _text(number) == _PRINTER:
@@ -79,7 +79,7 @@ def usb_printers(root: Path) -> list[UsbPrinter]:
 
 
 def ipp_usb_ports(root: Path, printer: UsbPrinter) -> list[int]:
-    """Where ipp-usb serves this printer on localhost: by its state file, else the first port of its range."""
+    """Ports where ipp-usb serves this printer on localhost: from its state file, else the first port of its range."""
     if not printer.speaks_ipp:
         return []
     prefix = f"{printer.vendor}-{printer.product}-" + re.sub(r"[^0-9A-Za-z_-]", "-", printer.serial)
@@ -121,7 +121,7 @@ def _hex(path: Path) -> int:
 
 
 def _text(path: Path) -> str:
-    """One small file, stripped; empty where there is none (any more)."""
+    """One small file, stripped; empty if it does not exist (any more)."""
     try:
         return path.read_bytes()[:4096].decode("utf-8", "replace").strip()
     except OSError:

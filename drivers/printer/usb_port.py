@@ -1,9 +1,9 @@
-"""Child process: asks a USB printer for its port status and its IEEE 1284 id (USB Printer Class 1.1 sections 4.2.1, 4.2.2).
+"""Child process: requests a USB printer's port status and IEEE 1284 id (USB Printer Class 1.1 sections 4.2.1, 4.2.2).
 
 By hand: `python -m drivers.printer.usb_port '{"lp": "/dev/usb/lp0", "usbfs": "/dev/bus/usb/001/004"}'`. Arguments: `lp` (empty
-where usblp is unbound), `usbfs`, `interface`, `alternate`. Prints one JSON object: `status` (the port status byte) or `error`
-(an errno name) with `path`, `how`, and `device_id` where it was told. Sends no data; the standard library's lightest parts only,
-because a printer that hangs can hold the ioctl for seconds: the caller kills this process then.
+if usblp is unbound), `usbfs`, `interface`, `alternate`. Prints one JSON object: `status` (the port status byte) or `error`
+(an errno name) with `path`, `how`, and `device_id` if the printer returned it. Sends no data; imports only the lightest parts
+of the standard library. A printer that hangs can block the ioctl for seconds: the caller then kills this process.
 """
 
 import errno
@@ -21,7 +21,7 @@ _TIMEOUT_MS = 1500
 
 
 def main(arguments: dict[str, object]) -> dict[str, object]:
-    """The answer to be printed."""
+    """The result to print."""
     lp, usbfs = str(arguments.get("lp") or ""), str(arguments.get("usbfs") or "")
     interface, alternate = _int(arguments.get("interface")), _int(arguments.get("alternate"))
     answer: dict[str, object] = {}
@@ -34,7 +34,7 @@ def main(arguments: dict[str, object]) -> dict[str, object]:
     except IndexError:
         answer |= {"error": "ENODATA", "path": path}
     if not arguments.get("device_id"):
-        try:  # usbfs lets GET_DEVICE_ID through even while another driver holds the interface
+        try:  # usbfs allows GET_DEVICE_ID even while another driver has claimed the interface
             text = _control(usbfs, 0, 0, interface << 8 | alternate, 1023)
             answer["device_id"] = text[2:].decode("utf-8", "replace").rstrip("\0")[:1023]
         except OSError as error:

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as far as a printer needs it: one request, one answer, one connection (RFC 9112).
+"""The part of HTTP/1.1 that a printer needs: one request, one answer, one connection (RFC 9112).
 
-`Assembler` knows no socket: bytes in, answer out, so that the same bounded code serves the daemon (asyncio streams), the
-command line (a blocking socket) and the tests (any split of the bytes).
+`Assembler` uses no socket: bytes in, answer out, so the daemon (asyncio streams), the command line (a blocking socket) and
+the tests (any split of the bytes) use the same bounded code.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _PORTS = {"ipp": 631, "ipps": 631, "http": 80, "https": 443}
 
 
 class NoAnswer(YinongError):  # noqa: N818
-    """Nobody answers there: `code` says how (refused, timeout, name, no_route, closed)."""
+    """No answer; `code` is the kind: refused, timeout, name, no_route, closed."""
 
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(f"{code}: {detail}" if detail else code)
@@ -27,11 +27,11 @@ class NoAnswer(YinongError):  # noqa: N818
 
 
 class BadHttp(YinongError):  # noqa: N818
-    """What answers does not speak HTTP, or breaks off."""
+    """The answer is not HTTP, or incomplete."""
 
 
 class Address(NamedTuple):
-    """Where an IPP object or a scanner answers."""
+    """Address of an IPP object or a scanner."""
 
     host: str
     port: int
@@ -94,7 +94,7 @@ class Assembler:
         return HttpAnswer(status, body)
 
     def close(self) -> HttpAnswer:
-        """The other side has closed: right only where neither length nor chunks were promised."""
+        """The other side has closed: valid only if it announced neither a length nor chunks."""
         if self._head is None:
             raise BadHttp("closed before the end of the header") if self._raw else NoAnswer("closed")
         status, fields = self._head
@@ -159,7 +159,7 @@ def _encode_request(method: str, address: Address, body: bytes) -> bytes:
 
 
 async def request(method: str, address: Address, body: bytes, *, budget_s: float, max_body: int) -> HttpAnswer:
-    """One request over asyncio streams. Raises NoAnswer, BadHttp; ends by itself after `budget_s`."""
+    """One request over asyncio streams. Raises NoAnswer, BadHttp; ends after `budget_s`."""
     writer: asyncio.StreamWriter | None = None
     answer = Assembler(max_body)
     try:
@@ -184,8 +184,8 @@ async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.Stre
 
 
 def _context() -> object:
-    """TLS without a check of the name: printers sign their own certificates, and no secret is sent."""
-    import ssl  # costly, and needed for ipps only
+    """TLS without verification: printers sign their own certificates, and no secret is sent."""
+    import ssl  # expensive, and needed only for ipps
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

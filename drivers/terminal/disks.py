@@ -1,4 +1,4 @@
-"""The disks below the file systems: wear, state and recorded errors, as far as sysfs shows them without root."""
+"""The disks below the file systems: wear, state and recorded errors that sysfs shows without root."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ _NEEDS_ROOT = "not readable without root"
 
 
 def disks(root: Path) -> Part:
-    """All fixed disks (eMMC, NVMe, SATA); sticks and cards that can be taken out are not the terminal's."""
+    """All fixed disks (eMMC, NVMe, SATA); removable sticks and cards are not part of the terminal."""
     part = Part()
     lives: list[int] = []
     for disk in sorted((root / "sys/block").glob("*")):
@@ -27,7 +27,7 @@ def disks(root: Path) -> Part:
 
 
 def _emmc(disk: Path, part: Part) -> list[int]:
-    """`0x01 0x02`: both memory types in steps of 10 %; the upper edge of the step, which is what the register proves."""
+    """`0x01 0x02`: both memory types in steps of 10 %; the upper limit of the step is used, which the register proves."""
     words = (text(disk / "device/life_time") or "").split()
     steps = [step for word in words if (step := as_int(word)) is not None and 1 <= step <= 0x0B]
     pre_eol = number(disk / "device/pre_eol_info")
@@ -44,7 +44,7 @@ def _disk_state(disk: Path, part: Part) -> None:
     raw: dict[str, Scalar] = {"model": text(disk / "device/model"), "state": state, "wear": _NEEDS_ROOT}
     errors = number(disk / "device/ioerr_cnt")
     if errors is not None:
-        raw["ioerr_cnt"] = errors  # also counts commands that the disk merely does not know: evidence, no finding
+        raw["ioerr_cnt"] = errors  # also counts commands that the disk does not support: evidence, not a finding
     part.evidence.append(Evidence("disk", f"/sys/block/{disk.name}/device", raw))
     if state in _DEAD:
         part.findings.append(Finding("disk_failed", {"disk": disk.name, "state": state}))

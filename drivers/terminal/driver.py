@@ -1,10 +1,10 @@
 """The terminal: can this computer serve the counter?
 
     /proc, /sys, statvfs, adjtimex     every look     -> parts: measures, evidence, findings
-    systemctl, write + fsync           twice an hour  -> child processes, the answer is kept in the evidence
-    parts -> the worst finding leads the reading, the others stand in `also`
+    systemctl, write + fsync           twice an hour  -> child processes, the result is kept in the evidence
+    parts -> the worst finding is the reading's reason, the others are listed in `also`
 
-Faulty is what keeps the terminal from serving or recording (a disk that takes no writes); what it will need soon is attention.
+`faulty`: the terminal cannot serve or record (a disk that cannot be written). `attention`: it will need service soon.
 """
 
 from pathlib import Path
@@ -27,16 +27,20 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """This machine; all options have a default that fits a small terminal."""
 
     id: str
-    state_folder: Folder = "/var/lib/yinong-agent"  # where the records lie: its space, and the write probe; "" for none
+    state_folder: Folder = (
+        "/var/lib/yinong-agent"  # folder of the records, for free space and the write probe; "" for none
+    )
     disk_full_mb: Megabytes = 200
     disk_nearly_full_mb: Megabytes = 1000
     hot_c: Annotated[int, Meta(ge=40, le=120)] = 85
     unsynced_after_s: Annotated[int, Meta(ge=0, le=86400)] = 900
-    write_every_s: Annotated[int, Meta(ge=300, le=604800)] = 1800  # the write probe: each wears the flash by some 8 KiB
-    read_only_meant: bool = False  # a root file system that is read-only by design (kiosk image)
+    write_every_s: Annotated[int, Meta(ge=300, le=604800)] = (
+        1800  # interval of the write probe: each writes some 8 KiB to flash
+    )
+    read_only_meant: bool = False  # the root file system is read-only by design (kiosk image)
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:
-        """One look. Errors: CannotLook `no_proc` where `/proc` is not there: nothing can be said of this machine then."""
+        """One look. Errors: CannotLook `no_proc` if `/proc` does not exist: the state of this machine is then unknown."""
         uptime_s = kernel.uptime_s(root)
         if uptime_s is None:
             raise CannotLook("no_proc", Evidence("uptime", "/proc/uptime", "not readable"))
@@ -52,7 +56,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     async def _update_state(
         self, root: Path, before: CarriedState, uptime_s: float, ticks: kernel.Ticks | None
     ) -> CarriedState:
-        """The counters as they are now, and the rare answers, asked again where they are due."""
+        """The counters as they are now, and the results of the rare checks, repeated if they are due."""
         throttles, kills = heat.throttle_count(root), kernel.oom_kills(root)
         kept = CarriedState(
             uptime_s=uptime_s,
@@ -97,7 +101,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ]
 
     def _space(self, root: Path) -> list[Part]:
-        """The root file system's, and the state folder's where it lies on another."""
+        """Space of the root file system, and of the state folder if it is on another one."""
         folders = {"root": "/"}
         state = root / self.state_folder.lstrip("/")
         if self.state_folder and exists(state) and state.stat().st_dev != root.stat().st_dev:

@@ -1,4 +1,4 @@
-"""Temperatures (hwmon, thermal zones) and how often the processor had to slow down for heat."""
+"""Temperatures (hwmon, thermal zones) and how often the processor was throttled for heat."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from drivers.reading import Evidence, Scalar
 from drivers.terminal.part import Finding, Part, number, text
 
-# Super-I/O chips have inputs that nothing is wired to and that read anything; drivetemp wakes the disk's idle timer.
+# Super-I/O chips have unconnected inputs with arbitrary values; drivetemp resets the disk's idle timer.
 _NOT_TRUSTED = ("nct6", "nct7", "it8", "f718", "w83", "drivetemp")
 _PLAUSIBLE_C = range(1, 125)
 _THROTTLED_LASTS_S = 900
@@ -16,7 +16,7 @@ _THROTTLED_LASTS_S = 900
 class Sensor(NamedTuple):
     name: str
     celsius: float
-    critical_c: float | None  # as its maker gave it
+    critical_c: float | None  # the maker's value
 
 
 def temperatures(root: Path) -> Iterator[Sensor]:
@@ -47,7 +47,7 @@ def _critical_trip(zone: Path) -> int | None:
 
 
 def throttle_count(root: Path) -> int | None:
-    """Times that any core or package slowed down for heat since boot (x86 only); None where the kernel does not count."""
+    """How often any core or package was throttled for heat since boot (x86 only); None if the kernel does not count."""
     counts = [
         number(file) for file in (root / "sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle/*_throttle_count")
     ]
@@ -55,7 +55,7 @@ def throttle_count(root: Path) -> int | None:
 
 
 def heat(sensors: list[Sensor], hot_c: int, throttles: int | None, throttled_s_ago: float | None) -> Part:
-    """Hot from `hot_c` on, or from a sensor's own critical mark where that is lower; throttled: within the last 15 minutes."""
+    """Hot at `hot_c`, or at a sensor's own critical value if that is lower; throttled: within the last 15 minutes."""
     findings: list[Finding] = []
     measures: dict[str, Scalar] = {}
     evidence: list[Evidence] = []

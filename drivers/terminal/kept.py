@@ -1,6 +1,6 @@
-"""What a look keeps for the next one: counters, events that must be remembered for a while, and answers that are rarely asked.
+"""State that one look leaves for the next: counters, events to be remembered for a while, and results of rare checks.
 
-It travels in the reading's evidence, so the driver itself holds no state.
+It is part of the reading's evidence, so the driver itself has no state.
 """
 
 import msgspec
@@ -11,14 +11,14 @@ _METHOD = "kept for the next look"
 
 
 class Units(msgspec.Struct, frozen=True):
-    """systemd's answer."""
+    """Result of systemctl."""
 
     state: str  # running, degraded, starting, maintenance, ...
     failed: tuple[str, ...] = ()
 
 
 class CarriedState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Times are uptimes (`/proc/uptime`): the look's own axis, which no clock correction moves."""
+    """Times are uptimes (`/proc/uptime`), which no clock correction changes."""
 
     uptime_s: float
     cpu_total: int | None = None  # ticks
@@ -34,7 +34,7 @@ class CarriedState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 def carried_state(previous: Reading | None, uptime_s: float) -> CarriedState:
-    """What the previous look kept; nothing where there was none, or it was before this boot."""
+    """The state of the previous look; empty if there was none or it was before this boot."""
     for evidence in previous.evidence if previous else ():
         if evidence.method != _METHOD:
             continue

@@ -1,4 +1,4 @@
-"""Processor, memory, and what the kernel remembers of its own troubles."""
+"""Processor, memory, and the kernel's records of its own faults."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,11 +9,13 @@ from drivers.terminal.part import Finding, Part, as_int, number, text
 
 _TAINT_OOPS = 1 << 7  # Documentation/admin-guide/tainted-kernels.rst
 _TAINT_WARN = 1 << 9
-_OOM_LASTS_S = 3600  # an event is one look long; it has to stand longer to be believed, and seen by the officer
+_OOM_LASTS_S = (
+    3600  # an event shows in one look only; it must last longer to be confirmed, and for the officer to see it
+)
 
 
 class Ticks(NamedTuple):
-    """Of all processors together since boot (`cpu` line of /proc/stat, proc(5))."""
+    """CPU time of all processors together since boot (`cpu` line of /proc/stat, proc(5))."""
 
     total: int
     idle: int  # idle and iowait
@@ -21,7 +23,7 @@ class Ticks(NamedTuple):
 
 
 def ticks(stat: str) -> Ticks | None:
-    """`/proc/stat` to ticks; None where it has no `cpu` line. Guest time is part of user time already."""
+    """`/proc/stat` to ticks; None if it has no `cpu` line. Guest time is part of user time already."""
     lines = [line.split() for line in stat.splitlines() if line.startswith("cpu")]
     for first, *words in lines:
         numbers = [as_int(word) for word in words[:8]]
@@ -41,7 +43,7 @@ def busy_percent(now: Ticks, before: CarriedState) -> float | None:
 
 
 def processor(root: Path, now: Ticks | None, before: CarriedState) -> Part:
-    """Count, load and busy share. A busy terminal is no finding: it does its work."""
+    """Count, load and busy share. A busy terminal is not a finding: it is working."""
     load = (text(root / "proc/loadavg") or "").split()
     measures: dict[str, Scalar] = {}
     if now is not None:
@@ -53,7 +55,7 @@ def processor(root: Path, now: Ticks | None, before: CarriedState) -> Part:
 
 
 def memory(root: Path, oom_kills: int | None, oom_at_s: float | None, uptime_s: float) -> Part:
-    """Total and available in MB (10^6 bytes), and whether the kernel had to kill for want of it within the last hour."""
+    """Total and available in MB (10^6 bytes), and whether the kernel killed a process for lack of memory in the last hour."""
     lines = dict(line.split(":", 1) for line in (text(root / "proc/meminfo") or "").splitlines() if ":" in line)
     measures: dict[str, Scalar] = {}
     for name, field in (("memory_total_mb", "MemTotal"), ("memory_available_mb", "MemAvailable")):
@@ -70,7 +72,7 @@ def memory(root: Path, oom_kills: int | None, oom_at_s: float | None, uptime_s: 
 
 
 def oom_kills(root: Path) -> int | None:
-    """Processes killed for want of memory in this boot; None before Linux 4.13."""
+    """Processes killed for lack of memory in this boot; None before Linux 4.13."""
     for line in (text(root / "proc/vmstat") or "").splitlines():
         name, _, value = line.partition(" ")
         if name == "oom_kill":
@@ -89,7 +91,7 @@ def troubles(root: Path) -> Part:
     if taint is not None:
         measures["kernel_warned"] = bool(taint & _TAINT_WARN)
     try:
-        # console and pmsg records are there after every boot of some boards: only dmesg-* tells of a crash
+        # some boards have console and pmsg records after every boot: only dmesg-* shows a crash
         crashes = sorted(path.name for path in (root / "sys/fs/pstore").iterdir() if path.name.startswith("dmesg-"))
     except PermissionError:
         evidence.append(Evidence("pstore", "/sys/fs/pstore", "no permission"))

@@ -1,4 +1,4 @@
-"""Mounted file systems: which of them the kernel no longer writes to, and what space they have left."""
+"""Mounted file systems: which of them are read-only, and how much space they have left."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,8 @@ from drivers.reading import Evidence, Scalar
 from drivers.terminal.part import Finding, Part, text
 
 _READ_ONLY_BY_NATURE = frozenset({"squashfs", "erofs", "iso9660", "cramfs", "romfs"})
-# Full: no update, no log, soon no database. The daemon's own store may hold 90 days of captures, journald and apt want
-# tens to hundreds of MB; the share keeps a small partition from being called full for ever.
+# Full: no update, no log, soon no database. The daemon's own store may hold 90 days of captures, journald and apt need
+# tens to hundreds of MB; the share keeps a small partition from counting as full all the time.
 FULL_SHARE, NEARLY_SHARE = 0.02, 0.10
 _INODES_FULL_PERCENT, _INODES_NEARLY_PERCENT = 1, 5
 
@@ -24,17 +24,17 @@ class Mount(NamedTuple):
 
     @property
     def read_only(self) -> bool:
-        """The file system itself, not this mount of it, takes no writes.
+        """The file system itself, not only this mount of it, is read-only.
 
-        A service's own sandbox (ProtectSystem=strict) mounts a writable system read-only for the service alone: that
-        stands in the mount options, a remount after errors in the super options. Newer kernels leave `rw` there and
+        A service's own sandbox (ProtectSystem=strict) mounts a writable system read-only for that service only: this
+        is in the mount options, a remount after errors is in the super options. Newer kernels leave `rw` there and
         add `emergency_ro` or `shutdown` (ext4).
         """
         return bool(self.super_options & {"ro", "emergency_ro", "shutdown"})
 
 
 def mounts(root: Path) -> list[Mount]:
-    """All mounts of this process; without mountinfo from /proc/mounts, which knows only both kinds of options as one."""
+    """All mounts of this process; without mountinfo from /proc/mounts, which lists both kinds of options together."""
     lines = (text(root / "proc/self/mountinfo") or "").splitlines()
     if lines:
         return [mount for mount in map(_from_mountinfo, lines) if mount]
@@ -51,7 +51,7 @@ def _from_mountinfo(line: str) -> Mount | None:
 
 
 def mount_of(folder: str, mounted: list[Mount]) -> Mount | None:
-    """The mount that holds a folder: the longest, and of several on one place the last (it covers the others)."""
+    """The mount that contains a folder: the longest path, and of several at one path the last (it covers the others)."""
     holding = [m for m in mounted if m.folder == "/" or folder == m.folder or folder.startswith(m.folder + "/")]
     longest = max((len(m.folder) for m in holding), default=0)
     return next((m for m in reversed(holding) if len(m.folder) == longest), None)
@@ -74,16 +74,16 @@ def writable(folders: list[str], mounted: list[Mount], read_only_meant: bool) ->
 
 
 class Space(NamedTuple):
-    """What statvfs(3) says, for an unprivileged process."""
+    """Result of statvfs(3), for an unprivileged process."""
 
     folder: str
     size_mb: int  # MB are 10^6 bytes
     free_mb: int
-    inodes_free_percent: int | None  # None where the file system has no fixed number (btrfs)
+    inodes_free_percent: int | None  # None if the file system has no fixed number (btrfs)
 
 
 def space(root: Path, folder: str) -> Space | None:
-    """Space of the file system that holds the folder; None where it is not there."""
+    """Space of the file system that contains the folder; None if it does not exist."""
     try:
         found = os.statvfs(root / folder.lstrip("/"))
     except OSError:
@@ -98,7 +98,7 @@ def space(root: Path, folder: str) -> Space | None:
 
 
 def fullness(name: str, of: Space, full_mb: int, nearly_mb: int) -> Part:
-    """Full and nearly full: below so many MB or, on a small file system, below 2 % and 10 % of it."""
+    """Full and nearly full: below `full_mb` and `nearly_mb` or, on a small file system, below 2 % and 10 % of it."""
     measures: dict[str, Scalar] = {
         f"{name}_size_mb": of.size_mb,
         f"{name}_free_mb": of.free_mb,

@@ -1,6 +1,6 @@
-"""One part of the look at the terminal, and how the parts become one reading.
+"""One part of the look at the terminal, and how the parts are combined to one reading.
 
-A file that is not there (a container, another kernel, other hardware) is no evidence of its kind, never a failure.
+A missing file (a container, another kernel, other hardware) means that there is no such evidence; it is never a failure.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ import msgspec
 
 from drivers.reading import Condition, Evidence, Reading, Reason, Scalar
 
-# Worst first: the first that was found leads the reading. What stops the counter comes before what will stop it.
+# Worst first: the first that was found is the reading's reason. What stops the counter comes before what will stop it.
 FAULTS = ("disk_failed", "read_only", "file_system_errors", "write_failed", "disk_full")
 NEEDS = (
     "disk_nearly_full", "disk_worn", "kernel_oops", "out_of_memory", "hot", "throttled",
@@ -21,14 +21,14 @@ _RANK = {code: rank for rank, code in enumerate((*FAULTS, *NEEDS))}
 
 
 class Finding(NamedTuple):
-    """Something that is wrong: its code in `reasons.toml` and the parameters of the sentence."""
+    """A fault: its code in `reasons.toml` and the parameters of the sentence."""
 
     code: str
     params: dict[str, str | int | float]
 
 
 class Part(msgspec.Struct):
-    """What one part of the look gave."""
+    """The result of one part of the look."""
 
     measures: dict[str, Scalar] = {}
     evidence: list[Evidence] = []
@@ -36,7 +36,7 @@ class Part(msgspec.Struct):
 
 
 def combined(parts: Iterable[Part]) -> Reading:
-    """All parts as one reading: the worst finding leads, the codes of the others stand in `also`, whole in the evidence."""
+    """All parts as one reading: the worst finding is the reason, `also` lists the others' codes, the evidence all of them."""
     measures: dict[str, Scalar] = {}
     evidence: list[Evidence] = []
     findings: list[Finding] = []
@@ -61,7 +61,7 @@ def combined(parts: Iterable[Part]) -> Reading:
 
 
 def text(path: Path) -> str | None:
-    """A small file of the kernel, stripped, at most 1 MB of it; None where it cannot be read."""
+    """A small file of the kernel, stripped, at most 1 MB; None if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(1 << 20).decode("utf-8", "replace").strip("\0\n ")
@@ -70,7 +70,7 @@ def text(path: Path) -> str | None:
 
 
 def exists(path: Path) -> bool:
-    """Whether the path is there and may be looked at."""
+    """Whether the path exists and is accessible."""
     try:
         path.stat()
     except OSError:
@@ -79,12 +79,12 @@ def exists(path: Path) -> bool:
 
 
 def number(path: Path) -> int | None:
-    """A file that holds one number (decimal, or hexadecimal after 0x); None where it does not."""
+    """A file that contains one number (decimal, or hexadecimal after 0x); None if it does not."""
     return as_int(text(path) or "")
 
 
 def as_int(word: str) -> int | None:
-    """`12`, `-3`, `0x0a`; None for anything else, and for what no counter of the kernel reaches."""
+    """`12`, `-3`, `0x0a`; None for anything else, and for values that no counter of the kernel reaches."""
     try:
         value = int(word, 16 if word.lower().startswith("0x") else 10)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is asked twice an hour only, because it takes a child process: systemd's units, and a write that reaches the disk."""
+"""Checks made only twice an hour because each needs a child process: systemd's units, and a write that reaches the disk."""
 
 import asyncio
 import contextlib
@@ -12,9 +12,9 @@ from drivers.terminal.part import Finding, Part, as_json
 
 EVERY_S = 1800  # two children of 20 ms each twice an hour stay below 0.1 CPU seconds an hour
 _BUDGET_S = 2.0
-# From the child's start; a flash that tidies itself up holds a flush for a second or two, and is well.
+# From the child's start; garbage collection of a healthy flash can delay a flush by a second or two.
 _WRITE_BUDGET_S = 4.0
-# The disk's own answer; anything else (no permission) says nothing about the disk.
+# Errors of the disk itself; anything else (no permission) proves nothing about the disk.
 _BROKEN = {"EROFS", "EIO", "EUCLEAN", "ENODEV", "ENXIO", "EREMOTEIO", "timed out"}
 _FULL = {"ENOSPC", "EDQUOT"}
 
@@ -24,7 +24,7 @@ def due(at_s: float | None, uptime_s: float, every_s: int = EVERY_S) -> bool:
 
 
 async def query_units(systemctl: str = "systemctl", budget_s: float = _BUDGET_S) -> Units | None:
-    """systemd's state and the failed units; None where it does not answer."""
+    """systemd's state and the failed units; None if systemctl does not answer."""
     async with asyncio.TaskGroup() as group:
         state = group.create_task(_run(budget_s, systemctl, "is-system-running"))
         failed = group.create_task(_run(budget_s, systemctl, "--failed", "--no-legend", "--plain", "--no-pager"))
@@ -60,7 +60,7 @@ async def _run(budget_s: float, *command: str) -> str | None:
 
 
 def units(answer: Units | None) -> Part:
-    """Failed units; a system that is still starting is no finding."""
+    """Failed units; a system that is still starting is not a finding."""
     if answer is None:
         return Part()
     evidence = [Evidence("systemctl --failed, is-system-running", "systemd", as_json(answer))]
@@ -72,12 +72,12 @@ def units(answer: Units | None) -> Part:
 
 
 def write_due(answer: str | None, at_s: float | None, uptime_s: float, every_s: int) -> bool:
-    """What the disk refused is tried again at every look: a change is believed by three of them, and so is its end."""
+    """After an error of the disk the write is repeated at every look: three looks confirm a change, and also its end."""
     return answer in _BROKEN | _FULL or due(at_s, uptime_s, every_s)
 
 
 async def probe_write(folder: Path, budget_s: float = _WRITE_BUDGET_S) -> str:
-    """Write and fsync in the folder: `ok`, the name of the error, `timed out`, or `not asked` (the child did not come to it)."""
+    """Write and fsync in the folder: `ok`, the name of the error, `timed out`, or `not asked` (the child got no time)."""
     answers = ["not asked"]
     try:
         await stream_child(
@@ -92,7 +92,7 @@ async def probe_write(folder: Path, budget_s: float = _WRITE_BUDGET_S) -> str:
 
 
 def write(folder: str, answer: str | None) -> Part:
-    """What the write says of the disk."""
+    """What the result of the write shows about the disk."""
     if not folder:
         return Part(evidence=[Evidence("write and fsync", raw="switched off (state_folder is empty)")])
     if answer is None:

@@ -1,4 +1,4 @@
-"""What the machine and its system are, whether the clock is kept, and whether a restart is due."""
+"""Identity of the machine and its system, whether the clock is synchronised, and whether a restart is due."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from drivers.reading import Evidence
 from drivers.terminal.part import Finding, Part, exists, number, text
 from drivers.timesync import TimeSync
 
-# What boards give that were never given a name.
+# What boards report if their maker set no name.
 _PLACEHOLDERS = frozenset(
     {"", "to be filled by o.e.m.", "default string", "system manufacturer", "system product name", "o.e.m."}
 )
@@ -36,7 +36,7 @@ def os_release(lines: str) -> dict[str, str]:
 
 
 def wired_address(root: Path) -> str | None:
-    """The permanent address of the first network adapter that is real hardware: tells two terminals of one model apart."""
+    """The permanent address of the first hardware network adapter: distinguishes two terminals of one model."""
     for adapter in sorted((root / "sys/class/net").glob("*")):
         if exists(adapter / "device") and number(adapter / "addr_assign_type") == 0:  # NET_ADDR_PERM
             return text(adapter / "address")
@@ -44,7 +44,7 @@ def wired_address(root: Path) -> str | None:
 
 
 def clock(sync: TimeSync | None, uptime_s: float, unsynced_after_s: int) -> Part:
-    """Is the clock kept? Not before a while after the start: the first answer of a time server takes some minutes."""
+    """Whether the clock is synchronised; no finding before `unsynced_after_s`: a time server's first answer takes minutes."""
     if sync is None:
         return Part()
     part = Part({"clock_synced": sync.synced}, [Evidence("adjtimex", raw={"state": sync.state, "status": sync.status})])
@@ -54,7 +54,7 @@ def clock(sync: TimeSync | None, uptime_s: float, unsynced_after_s: int) -> Part
 
 
 def restart_due(root: Path) -> Part:
-    """Debian's mark, or a newer kernel of the running one's flavour in /boot."""
+    """Debian's reboot-required file, or a newer kernel of the running one's flavour in /boot."""
     marked = exists(root / "run/reboot-required")
     running = text(root / "proc/sys/kernel/osrelease") or ""
     newest = newest_kernel([path.name.removeprefix("vmlinuz-") for path in (root / "boot").glob("vmlinuz-*")], running)

@@ -1,7 +1,7 @@
-"""Child process: write a small file to the disk and wait until it is there, then take it away.
+"""Child process: write a small file, wait until it is on the disk, then delete it.
 
-A process of its own because fsync on a dying flash can block for minutes. Arguments `{"folder": path}`; a line
-`{"write": "begun"}` (without it the terminal was too busy, and nothing is known of the disk), then the answer
+A separate process because fsync on a failing flash can block for minutes. Arguments `{"folder": path}`; prints a line
+`{"write": "begun"}` (without it the terminal was too busy, and the state of the disk is unknown), then the result
 `{"write": "ok"}` or `{"write": "EROFS"}` (the name of the error).
 """
 
@@ -13,7 +13,7 @@ import sys
 
 
 def probe(folder: str) -> str:
-    """`ok`, or the name of the error that the disk gave."""
+    """`ok`, or the name of the error that the disk returned."""
     path = os.path.join(folder, f".write-probe-{os.getpid()}")  # noqa: PTH118 (no pathlib: it doubles the start-up)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

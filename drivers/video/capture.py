@@ -1,6 +1,6 @@
 """The child process that opens the camera: `python -m drivers.video.capture '{"nodes": ["/dev/video0"]}'`.
 
-A wedged camera can hold a system call for ever, so the daemon never opens one itself. Standard library only. Prints one JSON
+A wedged camera can hold a system call forever, so the daemon never opens one itself. Standard library only. Prints one JSON
 object; every number is a measurement, no picture is kept. Contract of the answer: `look_at`.
 """
 

@@ -93,7 +93,7 @@ def judge(seen: NodeSeen, label: str = "", by: str = "") -> Reading:
 
 
 def _failed(seen: NodeSeen) -> tuple[Condition, str] | None:
-    """How it ended before all frames were there; None where they are."""
+    """How it ended before all frames were there; None if they are."""
     if seen.busy:
         return Condition.IN_USE, "camera_busy"
     if seen.timeout:

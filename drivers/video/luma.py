@@ -24,7 +24,7 @@ class Brightness(NamedTuple):
 
 
 def samples(data: memoryview, picture: Format) -> Samples:
-    """Brightness at the points of the grid; empty where the format is not raw or the frame is too short for one row."""
+    """Brightness at the points of the grid; empty if the format is not raw or the frame is too short for one row."""
     layout = LUMA.get(picture.fourcc)
     if not layout or picture.width < 1 or picture.height < 1:
         return b""
@@ -44,7 +44,7 @@ def brightness(points: Samples) -> Brightness:
 
 
 def difference(before: Samples, after: Samples) -> float | None:
-    """Mean absolute difference of two frames; None where they cannot be compared."""
+    """Mean absolute difference of two frames; None if they cannot be compared."""
     if not before or len(before) != len(after):
         return None
     return round(sum(abs(a - b) for a, b in zip(before, after, strict=True)) / len(before), 3)

@@ -59,7 +59,7 @@ async def get(url: Url) -> Answer:
         )
         return await read_answer(reader, asked)
     finally:
-        writer.transport.abort()  # nothing is left to say, and a farewell of TLS can take for ever
+        writer.transport.abort()  # nothing is left to say, and a farewell of TLS can take forever
 
 
 async def _connected(url: Url) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

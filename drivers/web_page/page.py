@@ -3,7 +3,7 @@
 import codecs
 import re
 
-# A closed list: some codecs of Python (punycode, idna) take for ever on long input. Latin-1 is not on it: servers name it by
+# A closed list: some codecs of Python (punycode, idna) take forever on long input. Latin-1 is not on it: servers name it by
 # default over pages in UTF-8 and GBK.
 _CHARSETS = {
     "utf-8": "utf-8", "utf8": "utf-8", "gb2312": "gb18030", "gbk": "gb18030", "gb18030": "gb18030", "x-gbk": "gb18030",
@@ -31,7 +31,7 @@ def text_of(body: bytes, content_type: str, whole: bool) -> tuple[str, str]:
 
 
 def title_of(text: str) -> str | None:
-    """The text of the first `<title>`, at most 80 characters; None where there is none."""
+    """The text of the first `<title>`, at most 80 characters; None if there is none."""
     start = re.search(r"<title[\s>/]", text, re.IGNORECASE)
     opened = text.find(">", start.start()) if start else -1
     if opened < 0:
