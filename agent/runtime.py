@@ -10,12 +10,12 @@ from typing import Any
 
 from agent.configuration.settings import Loaded, Settings
 from agent.control.camera import CameraRequests
-from agent.control.commands import Commands
+from agent.control.commands import Commands, county_commands
 from agent.control.export import ExportRequests
 from agent.control.scans import ScanRequests
 from agent.control.socket import RequestHandler, serve
 from agent.control.status import Parts, StatusRequests
-from agent.devices.checks import verdicts_now
+from agent.devices.checks import Checks, verdicts_now
 from agent.devices.debounce import Debounced
 from agent.devices.poller import Poller
 from agent.devices.state import ConfirmedReadings, DeviceState, DeviceStates
@@ -34,7 +34,7 @@ from agent.outbox.writer import Writer
 from agent.reports.outages import OutageLog
 from agent.reports.telemetry import Limits, Reports
 from agent.scans.captures import Captures
-from agent.scans.card_actions import CardActions
+from agent.scans.card_actions import CardActions, device_works
 from agent.scans.feedback import open_feedback
 from agent.uplink.delivery import Delivery, Pace
 from agent.uplink.inbox import Inbox
@@ -78,19 +78,19 @@ class Runtime:
             clock, self.run_id, self._last_alive, lambda: self.link.state.up, self.journal.record, self._on_clock_synced,
             budget_spent=lambda: self.flash.spent,
         )  # fmt: skip
-        station, key = self.settings.terminal.key, _card_key(outbox.path)
-        cards = CardActions(
-            station, key, clock, self.writer,
-            {"CHECK": lambda: self._status.card_check(), "MEASURE": lambda: self._status.card_measure()},
-            lambda answer: self.captures.show_card_answer(answer),
-        )  # fmt: skip
-        guns = tuple(driver for _, driver in loaded.devices if isinstance(driver, ScanGun))
-        feedback = open_feedback(guns, root, beep=self.settings.scan.beep)
-        self.captures = Captures(guns, root, clock, self.writer, cards, feedback)
         self.poller = Poller(
             _watched_devices(loaded, outbox), root, clock, self.writer, self.device_states, self._verdicts,
             self.settings.profile.value, self._on_plug, budget_spent=lambda: self.flash.spent,
         )  # fmt: skip
+        checks = Checks(self.settings, clock, self.device_states, self.poller)
+        station, key = self.settings.terminal.key, _card_key(outbox.path)
+        cards = CardActions(
+            station, key, clock, self.writer,
+            device_works(checks), lambda answer: self.captures.show_card_answer(answer),
+        )  # fmt: skip
+        guns = tuple(driver for _, driver in loaded.devices if isinstance(driver, ScanGun))
+        feedback = open_feedback(guns, root, beep=self.settings.scan.beep)
+        self.captures = Captures(guns, root, clock, self.writer, cards, feedback)
         self._outages = OutageLog(
             clock, self.journal.record, lambda: self.poller.poll_now(self._line_keys()),
             None if self.settings.broker.loopback else self._line, budget_spent=lambda: self.flash.spent,
@@ -114,15 +114,15 @@ class Runtime:
         limits = Limits(self.settings.outbox.archive_days, self.settings.outbox.telemetry_max_mb << 20)
         self.reports = Reports(self.device_states, self.writer, self.link, clock, self.run_id, limits, self.flash, root)
         running = Parts(
-            self.settings, version, clock, self.writer, self.link, self.delivery, self.device_states, self.poller,
-            self.reports, self.flash,
+            self.settings, version, self.writer, self.link, self.delivery, self.device_states, checks, self.reports,
+            self.flash,
         )  # fmt: skip
         self._status = StatusRequests(running)
         self._scan_requests = ScanRequests(clock, self.writer, self.captures, self.delivery, station, key)
         self._camera = CameraRequests(self.captures, root, _camera(loaded))
         self._inbox: Inbox = Inbox(name, self.link, self.delivery, self._presence, self.journal.record_other)
         self._commands = Commands(
-            name, self._status.over_mqtt(), clock, self.link, self._inbox.commands,
+            name, county_commands(checks, self._status.status_now), clock, self.link, self._inbox.commands,
             trusted_link=trusted(self.settings, secrets.password, secrets.key_file),
         )  # fmt: skip
 

@@ -13,18 +13,23 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from agent.devices.checks import Checks
+from agent.devices.state import device_json
+from agent.host.log import recent_lines
 from agent.outbox.stamps import stamped
 from agent.uplink.connection import Incoming
 from agent.uplink.link import Link
 from common.clock import Clock
 from common.messages import LONGEST_EXPIRY_S, Command, Reply, topic
 from common.mqtt.errors import LinkLost, Refused
+from drivers.catalogue import Lang
 from drivers.reading import YinongError
 
 log = logging.getLogger(__name__)
 
-Doer: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+CommandHandler: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 REMEMBERED = 1000
+MAX_LOG_LINES = 100
 MAX_WAITING = 16  # each may take 45 s, and a console waits for a minute
 
 
@@ -40,10 +45,10 @@ class Commands:
     """Reads `packets` (`agent.uplink.inbox`) and answers them over the link. `run` belongs into the daemon's task group."""
 
     def __init__(
-        self, name: str, doers: Mapping[str, Doer], clock: Clock, link: Link, packets: asyncio.Queue[Incoming], *,
+        self, name: str, handlers: Mapping[str, CommandHandler], clock: Clock, link: Link, packets: asyncio.Queue[Incoming], *,
         trusted_link: bool,
     ) -> None:  # fmt: skip
-        self._name, self._doers, self._clock, self._trusted = name, doers, clock, trusted_link
+        self._name, self._handlers, self._clock, self._trusted = name, handlers, clock, trusted_link
         self._link, self._packets = link, packets
         self._waiting: asyncio.Queue[_Request] = asyncio.Queue(MAX_WAITING)
         self._seen: OrderedDict[str, None] = OrderedDict()
@@ -102,12 +107,12 @@ class Commands:
     async def execute_next(self) -> tuple[Reply, bytes | None]:
         """Execute the oldest queued command, or wait for one; returns the reply with its correlation data."""
         request = await self._waiting.get()
-        doer = self._doers.get(request.name)
-        if doer is None:
-            reply = self._reply(request, error=f"unknown command; known: {', '.join(self._doers)}")
+        handler = self._handlers.get(request.name)
+        if handler is None:
+            reply = self._reply(request, error=f"unknown command; known: {', '.join(self._handlers)}")
         else:
             try:
-                reply = self._reply(request, answer=await doer(request.command.options))
+                reply = self._reply(request, answer=await handler(request.command.options))
             except YinongError as error:
                 reply = self._reply(request, error=str(error))
             except Exception as error:  # a bug must not let the console end the daemon
@@ -136,3 +141,28 @@ class Commands:
             **stamped(self._clock), id=request.command.id, command=request.name, ok=not error, answer=answer or {},
             error=error,
         )  # fmt: skip
+
+
+def county_commands(checks: Checks, status: Callable[[Lang], Awaitable[dict[str, Any]]]) -> dict[str, CommandHandler]:
+    """The commands that the county may give, by name: all that there are."""
+
+    async def check(options: dict[str, Any]) -> dict[str, Any]:
+        report = await checks.check(options.get("device"), "zh")
+        return {
+            "devices": {f"{d['class']}/{d['id']}": [d["condition"], d["reason"]] for d in report["devices"]},
+            "standard": {item["item"]: item["verdict"] for item in report["standard"]},
+        }
+
+    async def measure(_options: dict[str, Any]) -> dict[str, Any]:
+        device = device_json(await checks.measure(), "zh")
+        return {name: device[name] for name in ("condition", "reason", "measures")}
+
+    async def log_lines(options: dict[str, Any]) -> dict[str, Any]:
+        lines = options.get("lines", MAX_LOG_LINES)
+        return {"lines": recent_lines(min(MAX_LOG_LINES, lines) if isinstance(lines, int) else MAX_LOG_LINES)}
+
+    async def short_status(_options: dict[str, Any]) -> dict[str, Any]:
+        whole = await status("zh")
+        return {name: whole[name] for name in ("version", "link", "outbox", "flash")}
+
+    return {"check": check, "measure": measure, "log": log_lines, "status": short_status}

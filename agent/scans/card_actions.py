@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta, timezone
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -22,7 +22,9 @@ from agent.scans.gun_state import GunState
 from common.clock import Clock
 from common.codes.control_cards import ACTIONS, STEPS, Card, CardRefusal, looks_like_card, parse_card
 from common.messages import Capture
-from drivers.reading import YinongError
+from common.standard.texts import item_name
+from drivers.catalogue import Lang, sentence
+from drivers.reading import Reading, YinongError
 from drivers.scan_gun.capture import RawCapture
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,22 @@ class CardEffect(NamedTuple):
     state: GunState
     answer: CardAnswer
     starts: str = ""  # work to begin after the commit
+
+
+class Measured(Protocol):
+    """A device with its measurement."""
+
+    @property
+    def device_class(self) -> str: ...
+    @property
+    def reading(self) -> Reading: ...
+
+
+class Checks(Protocol):
+    """What the cards CHECK and MEASURE ask for (`agent.devices.checks`)."""
+
+    async def check(self, device: object, lang: Lang) -> dict[str, Any]: ...
+    async def measure(self) -> Measured: ...
 
 
 class CardActions:
@@ -206,3 +224,23 @@ def _counts(kept: list[StoredCapture]) -> Texts:
         f"今天 {len(good)} 条" + (f"({zh})" if zh else "") + f";损坏 {damaged} 条,作废 {voided} 条",
         f"today {len(good)}" + (f" ({en})" if en else "") + f"; damaged {damaged}, voided {voided}",
     )
+
+
+def device_works(checks: Checks) -> dict[str, Work]:
+    """The works of the cards CHECK (自检) and MEASURE (测速)."""
+
+    async def check() -> Texts:
+        report = await checks.check(None, "zh")
+        wrong = [str(row["item"]) for row in report["standard"] if row["verdict"] == "not_met"]
+        unproven = sum(row["verdict"] == "unproven" for row in report["standard"])
+        named = [(item_name(item, "zh"), item_name(item, "en")) for item in wrong]
+        zh = f"不达标 {len(named)} 项" + (f"({'、'.join(zh for zh, _ in named)})" if named else "")
+        en = f"{len(named)} not met" + (f" ({', '.join(en for _, en in named)})" if named else "")
+        return f"自检完毕:{zh},待证实 {unproven} 项", f"checked: {en}, {unproven} unproven"
+
+    async def measure() -> Texts:
+        device = await checks.measure()
+        reason = device.reading.reason
+        return sentence(device.device_class, reason, "zh").says, sentence(device.device_class, reason, "en").says
+
+    return {"CHECK": check, "MEASURE": measure}

@@ -46,7 +46,9 @@ class MemoryOutbox:
         """Publish again, as backlog, all rows that are neither receipted nor in flight: on a new connection, or on a timeout."""
         skipped = set(in_flight)
         self._live.clear()
-        self._backlog = deque(seq for seq in range(self.receipt_state.upto + 1, self.last_seq + 1) if seq not in skipped)
+        self._backlog = deque(
+            seq for seq in range(self.receipt_state.upto + 1, self.last_seq + 1) if seq not in skipped
+        )
 
     def next_batch(self) -> tuple[list[Row], bool]:
         """The next row, or consecutive captures of the backlog; and whether they are late. Empty if nothing waits."""
@@ -69,7 +71,9 @@ class MemoryOutbox:
         """Accept how much the county has; True if all rows above it are to be published again."""
         answer = apply_receipt(self.receipt_state, receipt, self.last_seq, retained)
         self.receipt_state = answer.state
-        while self._rows and (oldest := next(iter(self._rows))) <= min(self.receipt_state.upto, self.last_seq - ARCHIVE):
+        while self._rows and (oldest := next(iter(self._rows))) <= min(
+            self.receipt_state.upto, self.last_seq - ARCHIVE
+        ):
             del self._rows[oldest]
         return answer.resend
 

@@ -18,7 +18,7 @@ from support.running import running
 from agent.configuration.settings import Broker as BrokerTable
 from agent.configuration.settings import Settings
 from agent.configuration.settings import Station as StationTable
-from agent.control.commands import MAX_WAITING, REMEMBERED, Commands, Doer
+from agent.control.commands import MAX_WAITING, REMEMBERED, CommandHandler, Commands
 from agent.outbox.outbox import Outbox
 from agent.uplink.connection import Incoming
 from agent.uplink.inbox import Inbox
@@ -46,7 +46,7 @@ async def _broken(_options: dict[str, Any]) -> dict[str, Any]:
     raise KeyError("a bug")
 
 
-DOERS: dict[str, Doer] = {"check": _answer, "cannot": _cannot, "broken": _broken}
+HANDLERS: dict[str, CommandHandler] = {"check": _answer, "cannot": _cannot, "broken": _broken}
 
 
 class NoLink:
@@ -54,7 +54,7 @@ class NoLink:
 
 
 def commands(trusted: bool = True) -> Commands:
-    return Commands(NAME, DOERS, SystemClock(), cast(Link, NoLink()), asyncio.Queue(), trusted_link=trusted)
+    return Commands(NAME, HANDLERS, SystemClock(), cast(Link, NoLink()), asyncio.Queue(), trusted_link=trusted)
 
 
 async def answer(one: Commands, packet: Incoming) -> Reply | None:
@@ -198,7 +198,7 @@ class Slow:
 
 
 @asynccontextmanager
-async def inbox_of(one: Station, doers: dict[str, Doer]) -> AsyncIterator[Inbox]:
+async def inbox_of(one: Station, handlers: dict[str, CommandHandler]) -> AsyncIterator[Inbox]:
     """The county's way into a running station, as the daemon puts it together."""
     settings = Settings(
         station=StationTable(division="450225", number="桂BRS0001B"), broker=BrokerTable(host="127.0.0.1")
@@ -209,7 +209,7 @@ async def inbox_of(one: Station, doers: dict[str, Doer]) -> AsyncIterator[Inbox]
         """Nobody keeps a journal here."""
 
     inbox = Inbox(NAME, one.link, one.delivery, presence, note)
-    console = Commands(NAME, doers, one.clock, one.link, inbox.commands, trusted_link=True)
+    console = Commands(NAME, handlers, one.clock, one.link, inbox.commands, trusted_link=True)
     async with running(inbox.run()), running(console.run()):
         yield inbox
 
