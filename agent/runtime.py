@@ -39,12 +39,12 @@ from agent.scans.feedback import open_feedback
 from agent.uplink.delivery import Delivery, Pace
 from agent.uplink.inbox import Inbox
 from agent.uplink.link import Link
-from agent.uplink.presence import Presence, broker_of, tls_of, trusted
-from agent.uplink.rejections import Hold
+from agent.uplink.presence import Presence, broker_address, commands_allowed, tls_factory
+from agent.uplink.rejections import Rejection
 from common.clock import Clock
 from common.messages import Item
 from common.mqtt.error_texts import link_line
-from common.mqtt.errors import LinkLost, Refused
+from common.mqtt.errors import LinkLost, Rejected
 from drivers.hotplug import HotplugEvent
 from drivers.reading import Condition, Reading, YinongError
 from drivers.scan_gun.driver import ScanGun
@@ -100,17 +100,18 @@ class Runtime:
             self.settings, clock, self.run_id, version, outbox.fingerprint, outbox.id, lambda: self._export.key
         )
         name, secrets = self.settings.terminal.name, loaded.secrets
-        self._tls = tls_of(self.settings, secrets.key_file, lambda: self._clock_watch.certificates_after)
-        broker = broker_of(self.settings, secrets.password, self._tls)
+        self._tls = tls_factory(self.settings, secrets.key_file, lambda: self._clock_watch.certificates_after)
+        broker = broker_address(self.settings, secrets.password, self._tls)
         self.link = Link(
-            name, clock, broker, self._presence.session, self._presence.born, lambda packet: self._inbox.put(packet),
+            name, clock, broker, self._presence.connect_options, self._presence.publish_birth,
+            lambda packet: self._inbox.put(packet),
             self._outages.link_changed, backoff_cap_s=self.settings.broker.reconnect_cap_s,
         )  # fmt: skip
         self.delivery = Delivery(
-            self.writer, self.link, clock, broker_is_enough=self.settings.delivery.acknowledge == "broker",
-            pace=Pace(self.settings.delivery.backlog_kbit_s * 125), refused=self._note_refused,
+            self.writer, self.link, clock, puback_suffices=self.settings.delivery.acknowledge == "broker",
+            pace=Pace(self.settings.delivery.backlog_kbit_s * 125), on_rejected=self._note_rejected,
         )  # fmt: skip
-        self.writer.on_commit = self.delivery.on_rows
+        self.writer.on_commit = self.delivery.on_commit
         limits = Limits(self.settings.outbox.archive_days, self.settings.outbox.telemetry_max_mb << 20)
         self.reports = Reports(self.device_states, self.writer, self.link, clock, self.run_id, limits, self.flash, root)
         running = Parts(
@@ -122,8 +123,13 @@ class Runtime:
         self._camera = CameraRequests(self.captures, root, _camera(loaded))
         self._inbox: Inbox = Inbox(name, self.link, self.delivery, self._presence, self.journal.record_other)
         self._commands = Commands(
+<<<<<<< HEAD
             name, county_commands(checks, self._status.status_now), clock, self.link, self._inbox.commands,
             trusted_link=trusted(self.settings, secrets.password, secrets.key_file),
+=======
+            name, self._status.over_mqtt(), clock, self.link, self._inbox.commands,
+            trusted_link=commands_allowed(self.settings, secrets.password, secrets.key_file),
+>>>>>>> ea18efd (Names: uplink and mqtt by the field's words (ReceiptTimeout, Backoff, Rejections, Publisher, MqttConnection, LinkProblem); status keeps its keys)
         )  # fmt: skip
 
     def loops(self) -> dict[str, Coroutine[Any, Any, None]]:
@@ -155,7 +161,7 @@ class Runtime:
         """One line for `systemctl status`."""
         state = self.link.state
         up = ["已连接县中心 / connected"] if state.up else []
-        link = "; ".join([*up, *(link_line(one) for one in (state.trouble, *state.warnings) if one)])
+        link = "; ".join([*up, *(link_line(one) for one in (state.problem, *state.warnings) if one)])
         counts = ", ".join(f"{verdict} {count}" for verdict, count in self.device_states.verdict_counts().items())
         return f"{self.settings.terminal.number} {link}; {counts}{self._room_words()}"
 
@@ -201,8 +207,8 @@ class Runtime:
         self.ready.set()
 
     async def _on_clock_synced(self) -> None:
-        if self._tls and self._tls.outside_its_time(self.clock.now()):
-            self.link.again()
+        if self._tls and self._tls.outside_validity(self.clock.now()):
+            self.link.reconnect()
         await self.poller.resume_measurements()
 
     def _line_keys(self) -> list[str]:
@@ -225,8 +231,8 @@ class Runtime:
         try:
             if await self._export.begin():
                 await self.link.up.wait()
-                await self._presence.born(self.link)
-        except (LinkLost, Refused):
+                await self._presence.publish_birth(self.link)
+        except (LinkLost, Rejected):
             pass  # the next birth tells it
         except (YinongError, sqlite3.Error) as error:
             log.error("the export key: %s", error)
@@ -238,8 +244,10 @@ class Runtime:
         if not plug.subsystem or plug.subsystem in CLASSES["scan_gun"].hotplug:
             self.captures.on_hotplug()
 
-    async def _note_refused(self, hold: Hold) -> None:
-        await self.journal.record_other("refused", leaf=hold.leaf, why=hold.trouble.code, said=hold.trouble.detail)
+    async def _note_rejected(self, rejection: Rejection) -> None:
+        await self.journal.record_other(
+            "refused", leaf=rejection.leaf, why=rejection.problem.code, said=rejection.problem.detail
+        )
 
 
 def _last_alive_file(outbox: Path) -> LastAliveFile | None:

@@ -5,9 +5,9 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from common.mqtt.connection import Ears, Wire
-from common.mqtt.errors import LinkLost, Refused, Trouble
-from common.mqtt.session import Broker, Session
+from common.mqtt.connection import Listener, MqttConnection
+from common.mqtt.errors import LinkLost, LinkProblem, Rejected
+from common.mqtt.session import BrokerAddress, ConnectOptions
 
 
 class Retry(NamedTuple):
@@ -18,8 +18,8 @@ class Retry(NamedTuple):
 
 
 async def stay_connected(
-    broker: Broker, session: Callable[[], Session], ears: Ears, rng: random.Random, retry: Retry = Retry(),
-    on_failure: Callable[[Trouble], None] = lambda _why: None,
+    broker: BrokerAddress, options: Callable[[], ConnectOptions], listener: Listener, rng: random.Random, retry: Retry = Retry(),
+    on_failure: Callable[[LinkProblem], None] = lambda _why: None,
 ) -> None:  # fmt: skip
     """Connect and reconnect until cancelled (then with DISCONNECT).
 
@@ -29,17 +29,17 @@ async def stay_connected(
     """
     failures = 0
     while True:
-        wire = Wire(broker, session(), ears)
+        wire = MqttConnection(broker, options(), listener)
         try:
             await wire.open()
             began = asyncio.get_running_loop().time()
             await asyncio.shield(wire.closed)
             lasted = asyncio.get_running_loop().time() - began
             failures = 0 if lasted > retry.cap_s else failures + 1
-        except (LinkLost, Refused) as error:
+        except (LinkLost, Rejected) as error:
             failures += 1
-            on_failure(error.trouble)
+            on_failure(error.problem)
         finally:
             wire.close()
-        longest = retry.cap_s if wire.taken_over else min(retry.cap_s, retry.first_s * 2 ** min(failures, 16))
-        await asyncio.sleep(rng.uniform(retry.cap_s / 2 if wire.taken_over else 0, longest))
+        longest = retry.cap_s if wire.session_takeover else min(retry.cap_s, retry.first_s * 2 ** min(failures, 16))
+        await asyncio.sleep(rng.uniform(retry.cap_s / 2 if wire.session_takeover else 0, longest))

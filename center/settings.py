@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from common.mqtt.session import Broker
+from common.mqtt.session import BrokerAddress
 from drivers.reading import YinongError
 
 Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535, description="1 到 65535 的整数 / a whole number from 1 to 65535")]
@@ -114,7 +114,7 @@ def _unknown(path: str, known: dict[str, Any]) -> str:
     return f"{path}: 没有这一项 / no such option; 可用 / known: {', '.join(known)}"
 
 
-def broker_address(settings: BrokerSettings) -> Broker:
+def broker_address(settings: BrokerSettings) -> BrokerAddress:
     """Address, credentials and TLS. Raises SettingsError: a secret that others can read, a missing file of the authority."""
     mistakes: list[str] = []
     password = _secret(settings.password_file, mistakes)
@@ -124,7 +124,7 @@ def broker_address(settings: BrokerSettings) -> Broker:
         raise SettingsError(mistakes)
     authority = settings.tls_ca
     tls = (lambda: ssl.create_default_context(cafile=authority)) if authority else None
-    return Broker(settings.host, settings.port, settings.username or None, password, tls)
+    return BrokerAddress(settings.host, settings.port, settings.username or None, password, tls)
 
 
 def _secret(password_file: str, mistakes: list[str]) -> str | None:

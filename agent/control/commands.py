@@ -21,8 +21,12 @@ from agent.uplink.connection import Incoming
 from agent.uplink.link import Link
 from common.clock import Clock
 from common.messages import LONGEST_EXPIRY_S, Command, Reply, topic
+<<<<<<< HEAD
 from common.mqtt.errors import LinkLost, Refused
 from drivers.catalogue import Lang
+=======
+from common.mqtt.errors import LinkLost, Rejected
+>>>>>>> ea18efd (Names: uplink and mqtt by the field's words (ReceiptTimeout, Backoff, Rejections, Publisher, MqttConnection, LinkProblem); status keeps its keys)
 from drivers.reading import YinongError
 
 log = logging.getLogger(__name__)
@@ -133,7 +137,7 @@ class Commands:
     async def _send(self, reply: Reply, correlation: bytes | None) -> None:
         try:
             await self._link.publish("reply", msgspec.json.encode(reply), correlation=correlation)
-        except (LinkLost, Refused) as error:
+        except (LinkLost, Rejected) as error:
             log.warning("the reply to %s is lost: %s", reply.command, error)
 
     def _reply(self, request: _Request, answer: dict[str, Any] | None = None, error: str = "") -> Reply:

@@ -74,7 +74,7 @@ class ScanRequests:
                 self._clock, "resend_asked", outbox=outbox, first=wanted.first, last=wanted.last, captures=captures
             )
             await self._writer.commit([entry], replay_state(first, last))
-            self._delivery.send_asked()
+            self._delivery.start_replay()
         yield {"answer": {"outbox": outbox, "first": wanted.first, "last": wanted.last, "captures": captures}}
 
     async def _cards(self, asked: Line) -> AsyncIterator[Line]:

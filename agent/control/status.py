@@ -17,7 +17,12 @@ from agent.reports.telemetry import Reports
 from agent.uplink.delivery import Delivery
 from agent.uplink.link import Link
 from common.mqtt.error_texts import link_sentence
+<<<<<<< HEAD
 from common.mqtt.errors import Trouble
+=======
+from common.mqtt.errors import LinkProblem
+from common.standard.texts import item_name
+>>>>>>> ea18efd (Names: uplink and mqtt by the field's words (ReceiptTimeout, Backoff, Rejections, Publisher, MqttConnection, LinkProblem); status keeps its keys)
 from drivers.catalogue import Lang
 
 
@@ -73,10 +78,10 @@ class StatusRequests:
     def _link_now(self, lang: Lang) -> dict[str, Any]:
         """The link's state, and every problem of it in a sentence with its remedy."""
         state = self._parts.link.state
-        refused = {hold.trouble.code: hold.trouble for hold in self._parts.delivery.held}
-        troubles = {trouble.code: trouble for trouble in (state.trouble, *refused.values(), *state.warnings) if trouble}
+        refused = {hold.problem.code: hold.problem for hold in self._parts.delivery.rejections}
+        troubles = {trouble.code: trouble for trouble in (state.problem, *refused.values(), *state.warnings) if trouble}
         words = [{"code": one.code, "detail": one.detail, **_texts(one, lang)} for one in troubles.values()]
-        return {**state._asdict(), "held": len(self._parts.delivery.held), "troubles": words}
+        return {**state.json(), "held": len(self._parts.delivery.rejections), "troubles": words}
 
     async def _check(self, asked: Line) -> AsyncIterator[Line]:
         yield {"answer": await self._parts.checks.check(asked.get("device"), _lang(asked))}
@@ -88,7 +93,7 @@ class StatusRequests:
         yield {"answer": device_json(await self._parts.checks.measure(), _lang(asked))}
 
 
-def _texts(trouble: Trouble, lang: Lang) -> dict[str, str]:
+def _texts(trouble: LinkProblem, lang: Lang) -> dict[str, str]:
     sentence = link_sentence(trouble, lang)
     return {"says": sentence.says, "remedy": sentence.remedy}
 

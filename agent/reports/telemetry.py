@@ -26,7 +26,7 @@ from agent.outbox.writer import Writer
 from agent.uplink.link import Link
 from common.clock import Clock
 from common.messages import Heartbeat, Telemetry
-from common.mqtt.errors import LinkLost, Refused
+from common.mqtt.errors import LinkLost, Rejected
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class Reports:
         while self._unsent:
             try:
                 await self._link.publish("telemetry", self._unsent[-1].body)  # live first
-            except (LinkLost, Refused):
+            except (LinkLost, Rejected):
                 return
             self._unsent.pop()
 
@@ -156,7 +156,7 @@ class Reports:
         for rowid, body in await self._writer.run_in_thread(lambda box: spool.oldest(box, SPOOL_BATCH)):
             try:
                 await self._link.publish("telemetry", body, late=True)
-            except (LinkLost, Refused):
+            except (LinkLost, Rejected):
                 break
             sent = rowid
         if sent:

@@ -8,8 +8,8 @@ from agent.outbox.rows import Row
 from common.clock import Clock, rfc3339
 from common.messages import Scan
 
-MOST_ROWS = 50
-MOST_BYTES = 32_768  # a live scan waits behind one such message: a quarter of a second at 1 Mbit/s
+MAX_ROWS = 50
+MAX_BYTES = 32_768  # a live scan waits behind one such message: a quarter of a second at 1 Mbit/s
 HEAD_BYTES = 256  # of a Scan without its captures, at most
 
 
@@ -20,22 +20,22 @@ class _ScanBatch(Scan, frozen=True, kw_only=True):
 
 
 def next_batch(
-    rows: Sequence[Row], held: Callable[[Row], bool], room: int | None
+    rows: Sequence[Row], blocked: Callable[[Row], bool], max_payload: int | None
 ) -> tuple[Sequence[Row], Sequence[Row]]:
     """From waiting rows, in order: those to pass over because they are held, and those to hand over together.
 
     Captures of one outbox that follow one another go together, at most `room` bytes of payload; one that is larger goes alone,
     and everything else goes alone.
     """
-    start = next((at for at, row in enumerate(rows) if not held(row)), len(rows))
-    rest, most = rows[start:], min(MOST_BYTES, MOST_BYTES if room is None else room) - HEAD_BYTES
+    start = next((at for at, row in enumerate(rows) if not blocked(row)), len(rows))
+    rest, most = rows[start:], min(MAX_BYTES, MAX_BYTES if max_payload is None else max_payload) - HEAD_BYTES
     if not rest or rest[0].leaf != "scan":
         return rows[:start], rest[:1]
     size, end = len(rest[0].body), 1
-    while end < min(len(rest), MOST_ROWS):
+    while end < min(len(rest), MAX_ROWS):
         row = rest[end]
         size += len(row.body) + 1
-        if row.leaf != "scan" or row.outbox != rest[0].outbox or held(row) or size > most:
+        if row.leaf != "scan" or row.outbox != rest[0].outbox or blocked(row) or size > most:
             break
         end += 1
     return rows[:start], rest[:end]

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
-from common.mqtt.connection import Wire
-from common.mqtt.errors import LinkLost, Refused, Trouble, of_row
-from common.mqtt.session import Broker, Session, UserProperties
+from common.mqtt.connection import MqttConnection
+from common.mqtt.errors import LinkLost, LinkProblem, Rejected, from_puback
+from common.mqtt.session import BrokerAddress, ConnectOptions, UserProperties
 from drivers.reading import YinongError
 
-WINDOW = 10
+INFLIGHT_WINDOW = 10
 
 
 class Incoming(NamedTuple):
@@ -34,31 +34,33 @@ class Incoming(NamedTuple):
 class Connection:
     """A connection that is up, made by `connect` (it listens on its wire, `common.mqtt.connection.Ears`)."""
 
-    def __init__(self, broker: Broker, session: Session, on_message: Callable[[Incoming], None]) -> None:
+    def __init__(self, broker: BrokerAddress, options: ConnectOptions, on_message: Callable[[Incoming], None]) -> None:
         self._on_message = on_message
         self._acks: dict[int, asyncio.Future[ReasonCode]] = {}
-        self._window = asyncio.Semaphore(WINDOW)
-        self._wire = Wire(broker, session, self)
+        self._window = asyncio.Semaphore(INFLIGHT_WINDOW)
+        self._mqtt = MqttConnection(broker, options, self)
 
     @classmethod
-    async def connect(cls, broker: Broker, session: Session, on_message: Callable[[Incoming], None]) -> "Connection":
+    async def connect(
+        cls, broker: BrokerAddress, options: ConnectOptions, on_message: Callable[[Incoming], None]
+    ) -> "Connection":
         """Raises LinkLost (no broker, no answer) or Refused (not authorized, banned, …)."""
         try:
-            connection = cls(broker, session, on_message)
+            connection = cls(broker, options, on_message)
         except YinongError as error:  # a certificate file that cannot be used
-            raise LinkLost(Trouble("certificate_unusable", str(error))) from error
-        await connection._wire.open()
+            raise LinkLost(LinkProblem("certificate_unusable", str(error))) from error
+        await connection._mqtt.open()
         return connection
 
     @property
-    def closed(self) -> "asyncio.Future[Trouble]":
+    def closed(self) -> "asyncio.Future[LinkProblem]":
         """Done when it is down, with the reason."""
-        return self._wire.closed
+        return self._mqtt.closed
 
     @property
-    def largest_packet(self) -> int | None:
+    def max_packet_size(self) -> int | None:
         """Bytes of the largest packet that the broker takes; None: any."""
-        return self._wire.largest_packet
+        return self._mqtt.max_packet_size
 
     async def publish(
         self, topic: str, payload: bytes, *, qos: int, retain: bool | Callable[[], bool] = False,
@@ -73,10 +75,10 @@ class Connection:
 
         def send() -> int | None:
             retained = retain() if callable(retain) else retain
-            return self._wire.publish(topic, payload, qos, retained, user, correlation)
+            return self._mqtt.publish(topic, payload, qos, retained, user, correlation)
 
         if qos == 0:
-            self._sent(send())
+            self._checked(send())
             return 0
         await self._window.acquire()
         try:
@@ -89,38 +91,38 @@ class Connection:
 
     async def subscribe(self, topics: tuple[str, ...]) -> None:
         """QoS 1. Raises Refused (one of them not authorized), LinkLost."""
-        await self._acknowledged(self._ack_of(self._wire.subscribe(topics)), ", ".join(topics))
+        await self._acknowledged(self._ack_of(self._mqtt.subscribe(topics)), ", ".join(topics))
 
     def close(self) -> None:
         """DISCONNECT (the will is not published), and let go."""
-        self._wire.close()
+        self._mqtt.close()
 
     def drop(self) -> None:
         """Let go without DISCONNECT: the broker publishes the will."""
-        self._wire.drop()
+        self._mqtt.drop()
 
-    def _sent(self, mid: int | None) -> int:
+    def _checked(self, mid: int | None) -> int:
         if mid is None:
-            raise LinkLost(self.closed.result() if self.closed.done() else Trouble("connecting"))
+            raise LinkLost(self.closed.result() if self.closed.done() else LinkProblem("connecting"))
         return mid
 
     def _ack_of(self, mid: int | None) -> "asyncio.Future[ReasonCode]":
         ack: asyncio.Future[ReasonCode] = asyncio.get_running_loop().create_future()
-        self._acks[self._sent(mid)] = ack
+        self._acks[self._checked(mid)] = ack
         return ack
 
     async def _acknowledged(self, ack: "asyncio.Future[ReasonCode]", leaf: str) -> int:
         reason = await asyncio.shield(ack)
         if reason.is_failure:
-            raise Refused(of_row(reason.value, str(reason), leaf), reason.value)
+            raise Rejected(from_puback(reason.value, str(reason), leaf), reason.value)
         return reason.value
 
     # ears
 
-    def connected(self, wire: Wire, resumed: bool) -> None:  # noqa: ARG002  the ear of a wire
-        self._window = asyncio.Semaphore(min(WINDOW, wire.receive_maximum))
+    def connected(self, connection: MqttConnection, resumed: bool) -> None:  # noqa: ARG002  the ear of a wire
+        self._window = asyncio.Semaphore(min(INFLIGHT_WINDOW, connection.receive_maximum))
 
-    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:  # noqa: ARG002  the ear of a wire
+    def received(self, connection: MqttConnection, message: paho.MQTTMessage) -> None:  # noqa: ARG002  the ear of a wire
         properties = message.properties
         self._on_message(
             Incoming(
@@ -134,8 +136,8 @@ class Connection:
         if ack is not None:
             ack.set_result(reason)
 
-    def lost(self, why: Trouble) -> None:
+    def lost(self, problem: LinkProblem) -> None:
         acks, self._acks = self._acks, {}
         for ack in acks.values():
-            ack.set_exception(LinkLost(why))
+            ack.set_exception(LinkLost(problem))
             ack.exception()  # looked at: nobody may be waiting any more

@@ -19,7 +19,7 @@ from agent.uplink.delivery import Delivery
 from agent.uplink.link import Link
 from agent.uplink.presence import Presence
 from common.messages import Receipt, topic
-from common.mqtt.errors import LinkLost, Refused
+from common.mqtt.errors import LinkLost, Rejected
 
 log = logging.getLogger(__name__)
 QUEUE_SIZE = 100  # packets of each kind: more than a recorder and a console send while one is processed
@@ -51,11 +51,11 @@ class Inbox:
         while True:
             packet = await self._receipts.get()
             try:
-                await self._take_receipt(packet)
-            except (LinkLost, Refused, sqlite3.Error) as error:
+                await self._process_receipt(packet)
+            except (LinkLost, Rejected, sqlite3.Error) as error:
                 log.warning("%s: %s", packet.topic, error)
 
-    async def _take_receipt(self, packet: Incoming) -> None:
+    async def _process_receipt(self, packet: Incoming) -> None:
         try:
             receipt = msgspec.json.decode(packet.payload, type=Receipt)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -65,22 +65,22 @@ class Inbox:
         if meaning == "again":
             await self._note("sent_again", store=receipt.store, upto=receipt.upto)
         elif meaning == "went_back":
-            await self._begin_anew(receipt)
+            await self._start_epoch(receipt)
         elif meaning in ("foreign", "elsewhere"):
-            await self._not_ours(receipt, packet.retained)
+            await self._note_foreign(receipt, packet.retained)
 
-    async def _not_ours(self, receipt: Receipt, retained: bool) -> None:
+    async def _note_foreign(self, receipt: Receipt, retained: bool) -> None:
         log.info("a receipt for outbox %s up to %d: not ours", receipt.outbox, receipt.upto)
-        if not retained and self._link.twin_seen(receipt.outbox, same_identity=False):
+        if not retained and self._link.clone_seen(receipt.outbox, same_identity=False):
             await self._note("twin", outbox=receipt.outbox, upto=receipt.upto)
 
-    async def _begin_anew(self, receipt: Receipt) -> None:
+    async def _start_epoch(self, receipt: Receipt) -> None:
         """The county has more of this outbox than the file ever gave: a new id, told to the county as at a birth."""
         before, self._presence.outbox = self._presence.outbox, os.urandom(6).hex()
-        await self._delivery.begin_anew(self._presence.outbox)
-        self._link.twin_seen(before, same_identity=True)  # perhaps: the copy may be running elsewhere
+        await self._delivery.start_epoch(self._presence.outbox)
+        self._link.clone_seen(before, same_identity=True)  # perhaps: the copy may be running elsewhere
         log.error(
             "the outbox file is an older copy of itself: outbox %s ends, %s begins", before, self._presence.outbox
         )
         await self._note("outbox_went_back", outbox_before=before, receipted=receipt.upto, store=receipt.store)
-        await self._presence.born(self._link)
+        await self._presence.publish_birth(self._link)

@@ -8,14 +8,14 @@ swallowed.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from agent.uplink.backoff import Pauses
+from agent.uplink.backoff import Backoff
 from agent.uplink.connection import Connection, Incoming
 from common.clock import Clock
 from common.messages import LATE, topic
-from common.mqtt.errors import NO_SUBSCRIBERS, LinkLost, Refused, Trouble, of_row
-from common.mqtt.session import Broker, Session
+from common.mqtt.errors import NO_SUBSCRIBERS, LinkLost, LinkProblem, Rejected, from_puback
+from common.mqtt.session import BrokerAddress, ConnectOptions
 
 OVERHEAD = 64  # bytes of a PUBLISH around topic and payload, at most, with what we put into it
 
@@ -30,39 +30,44 @@ class LinkState(NamedTuple):
     warning: str = ""  # code of what the broker last said of a kind of message that it does not take, or nobody takes
     detail: str = ""  # what was said as `why`
     warning_detail: str = ""
-    taken_over: int = 0  # times that another client came with our identity, in a row
-    namesake: str = ""  # outbox of another terminal that uses our name
+    session_takeovers: int = 0  # times that another client came with our identity, in a row
+    foreign_outbox: str = ""  # outbox of another terminal that uses our name
+
+    def json(self) -> dict[str, Any]:
+        """For `status`, under the keys of the first version."""
+        keys = {"session_takeovers": "taken_over", "foreign_outbox": "namesake"}
+        return {keys.get(field, field): value for field, value in self._asdict().items()}
 
     @property
-    def trouble(self) -> Trouble | None:
+    def problem(self) -> LinkProblem | None:
         """Why it is down."""
-        return Trouble(self.why, self.detail) if self.why else None
+        return LinkProblem(self.why, self.detail) if self.why else None
 
     @property
-    def warnings(self) -> tuple[Trouble, ...]:
+    def warnings(self) -> tuple[LinkProblem, ...]:
         """What else a person should know."""
-        said = [Trouble(self.warning, self.warning_detail)] if self.warning else []
-        twin = [Trouble("twin", str(self.taken_over))] if self.taken_over else []
-        return (*said, *twin, *([Trouble("namesake", self.namesake)] if self.namesake else ()))
+        said = [LinkProblem(self.warning, self.warning_detail)] if self.warning else []
+        twin = [LinkProblem("twin", str(self.session_takeovers))] if self.session_takeovers else []
+        return (*said, *twin, *([LinkProblem("namesake", self.foreign_outbox)] if self.foreign_outbox else ()))
 
 
 class Link:
     """`run` belongs into the daemon's task group; `publish` may be called by any loop while the link is up."""
 
     def __init__(
-        self, name: str, clock: Clock, broker: Broker, session: Callable[[int], Session],
-        born: Callable[["Link"], Awaitable[None]],
-        on_message: Callable[[Incoming], None], changed: Callable[[LinkState], Awaitable[None]], *,
-        backoff_cap_s: float = 120, backoff_first_s: float = 2, chance: random.Random | None = None,
+        self, name: str, clock: Clock, broker: BrokerAddress, connect_options: Callable[[int], ConnectOptions],
+        on_birth: Callable[["Link"], Awaitable[None]],
+        on_message: Callable[[Incoming], None], on_change: Callable[[LinkState], Awaitable[None]], *,
+        backoff_cap_s: float = 120, backoff_first_s: float = 2, rng: random.Random | None = None,
     ) -> None:  # fmt: skip
-        self._name, self._clock, self._born = name, clock, born
-        self._broker, self._session = broker, session
-        self._on_message, self._changed = on_message, changed
+        self._name, self._clock, self._on_birth = name, clock, on_birth
+        self._broker, self._connect_options = broker, connect_options
+        self._on_message, self._on_change = on_message, on_change
         # chance from the kernel: two cloned terminals draw differently
-        self._pauses = Pauses(backoff_first_s, backoff_cap_s, chance or random.Random())
+        self._backoff = Backoff(backoff_first_s, backoff_cap_s, rng or random.Random())
         self._connection: Connection | None = None
         # by kind of message, the newest last; cleared by the kind's next success
-        self._warnings: dict[str, Trouble] = {}
+        self._warnings: dict[str, LinkProblem] = {}
         self.state = LinkState(False, 0, clock.mono_ms(), "connecting")
         self.up, self.down = asyncio.Event(), asyncio.Event()
         self.down.set()
@@ -74,38 +79,41 @@ class Link:
             refused = False
             try:
                 connection = await Connection.connect(
-                    self._broker, self._session(self.state.connections + 1), self._on_message
+                    self._broker, self._connect_options(self.state.connections + 1), self._on_message
                 )
-            except (LinkLost, Refused) as error:
-                why, refused = error.trouble, isinstance(error, Refused)
+            except (LinkLost, Rejected) as error:
+                why, refused = error.problem, isinstance(error, Rejected)
             else:
-                why, lasted_ms = await self._live(connection)
-            pause_s = self._pauses.after(why, lasted_ms=lasted_ms, refused=refused)
-            self.state = self.state._replace(taken_over=self._pauses.taken_over)
-            await self._set(up=False, why=why)
+                why, lasted_ms = await self._run_connection(connection)
+            pause_s = self._backoff.next_delay_s(why, lasted_ms=lasted_ms, rejected=refused)
+            self.state = self.state._replace(session_takeovers=self._backoff.takeovers)
+            await self._set_state(up=False, problem=why)
             await self._clock.sleep(pause_s)
 
-    def twin_seen(self, outbox: str, *, same_identity: bool) -> bool:
+    def clone_seen(self, outbox: str, *, same_identity: bool) -> bool:
         """Another terminal sends under our name: with our identity (its connection ends ours) or with one of its own.
 
         True where that is news.
         """
         before = self.state
         if same_identity:
-            self._pauses.twin_seen()
-            self.state = before._replace(taken_over=self._pauses.taken_over)
+            self._backoff.clone_seen()
+            self.state = before._replace(session_takeovers=self._backoff.takeovers)
         else:
-            self.state = before._replace(namesake=outbox)
-        return bool(self.state.taken_over) > bool(before.taken_over) or self.state.namesake != before.namesake
+            self.state = before._replace(foreign_outbox=outbox)
+        return (
+            bool(self.state.session_takeovers) > bool(before.session_takeovers)
+            or self.state.foreign_outbox != before.foreign_outbox
+        )
 
     def recorder_seen(self) -> None:
         """It answered: that nobody listens, as it was said of a birth before it came, does not hold any more."""
         self._warnings = {kind: one for kind, one in self._warnings.items() if one.code != "nobody_listens"}
         self._show_warning()
 
-    def room(self, leaf: str) -> int | None:
+    def max_payload(self, leaf: str) -> int | None:
         """Bytes of payload that the broker takes in one message on this leaf; None: any number."""
-        largest = self._connection.largest_packet if self._connection else None
+        largest = self._connection.max_packet_size if self._connection else None
         return None if largest is None else max(0, largest - OVERHEAD - len(topic(self._name, leaf)))
 
     async def publish(
@@ -118,39 +126,39 @@ class Link:
         """
         connection = self._connection
         if connection is None:
-            raise LinkLost(self.state.trouble or Trouble("connecting"))
+            raise LinkLost(self.state.problem or LinkProblem("connecting"))
         user = (*user, LATE) if late else user
         where = topic(self._name, leaf)
         try:
             code = await connection.publish(where, payload, qos=qos, retain=retain, user=user, correlation=correlation)
-        except Refused as error:
-            self._warn(leaf, error.trouble)
+        except Rejected as error:
+            self._warn(leaf, error.problem)
             if qos == 0:
                 return error.code
             raise
         if qos == 0:
             return code
-        self._warn(leaf, of_row(code, "no matching subscribers", leaf) if code == NO_SUBSCRIBERS else None)
+        self._warn(leaf, from_puback(code, "no matching subscribers", leaf) if code == NO_SUBSCRIBERS else None)
         return code
 
-    def again(self) -> None:
+    def reconnect(self) -> None:
         """Drop the connection and make another: what it was made on does not hold any more."""
         if self._connection is not None:
             self._connection.drop()
 
-    async def close(self, farewell: bytes) -> None:
+    async def close(self, closing: bytes) -> None:
         """Clean stop: say `closing` (retained) and disconnect, so that the will stays unsaid. Bounded by the caller."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
         try:
-            await connection.publish(topic(self._name, "state"), farewell, qos=1, retain=True)
-        except (LinkLost, Refused):
+            await connection.publish(topic(self._name, "state"), closing, qos=1, retain=True)
+        except (LinkLost, Rejected):
             pass
         finally:
             connection.close()
 
-    async def _live(self, connection: Connection) -> tuple[Trouble, int]:
+    async def _run_connection(self, connection: Connection) -> tuple[LinkProblem, int]:
         """From CONNACK to the end; gives why it ended and how long it lasted."""
         began = self._clock.mono_ms()
         self._connection = connection
@@ -158,11 +166,11 @@ class Link:
         self.state = self.state._replace(connections=self.state.connections + 1, warning="", warning_detail="")
         try:
             await self._subscribe(connection)
-            await self._born(self)
-            await self._set(up=True)
+            await self._on_birth(self)
+            await self._set_state(up=True)
             why = await asyncio.shield(connection.closed)
-        except (LinkLost, Refused) as error:
-            why = error.trouble
+        except (LinkLost, Rejected) as error:
+            why = error.problem
         self._connection = None
         connection.close()
         return why, self._clock.mono_ms() - began
@@ -170,27 +178,27 @@ class Link:
     async def _subscribe(self, connection: Connection) -> None:
         try:
             await connection.subscribe((topic(self._name, "command/+"), topic(self._name, "receipt")))
-        except Refused as error:
-            raise Refused(Trouble("subscription_refused", error.trouble.detail), error.code) from error
+        except Rejected as error:
+            raise Rejected(LinkProblem("subscription_refused", error.problem.detail), error.code) from error
 
-    async def _set(self, *, up: bool, why: Trouble = Trouble("")) -> None:
+    async def _set_state(self, *, up: bool, problem: LinkProblem = LinkProblem("")) -> None:
         before = self.state
-        self.state = before._replace(up=up, why=why.code, detail=why.detail)
+        self.state = before._replace(up=up, why=problem.code, detail=problem.detail)
         if up != before.up:
             self.state = self.state._replace(since_mono_ms=self._clock.mono_ms())
         (self.up if up else self.down).set()
         (self.down if up else self.up).clear()
-        if (up, why.code) != (before.up, before.why):
-            await self._changed(self.state)
+        if (up, problem.code) != (before.up, before.why):
+            await self._on_change(self.state)
 
-    def _warn(self, leaf: str, trouble: Trouble | None) -> None:
+    def _warn(self, leaf: str, problem: LinkProblem | None) -> None:
         kind = leaf.partition("/")[0]
         self._warnings.pop(kind, None)
-        if trouble:
-            self._warnings[kind] = trouble
+        if problem:
+            self._warnings[kind] = problem
         self._show_warning()
 
     def _show_warning(self) -> None:
-        shown = next(reversed(self._warnings.values()), Trouble(""))
+        shown = next(reversed(self._warnings.values()), LinkProblem(""))
         if (shown.code, shown.detail) != (self.state.warning, self.state.warning_detail):
             self.state = self.state._replace(warning=shown.code, warning_detail=shown.detail)

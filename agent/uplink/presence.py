@@ -16,9 +16,9 @@ from agent.uplink.link import Link
 from agent.uplink.tls import CountyTls
 from common.clock import Clock
 from common.messages import State, topic
-from common.mqtt.session import Broker, Session, Will
+from common.mqtt.session import BrokerAddress, ConnectOptions, Will
 
-LARGEST_PACKET = 65536  # commands and receipts are small
+MAX_PACKET_SIZE = 65536  # commands and receipts are small
 
 
 class Presence:
@@ -32,18 +32,18 @@ class Presence:
         self._fingerprint, self._export_key = fingerprint, export_key
         self.outbox = outbox
 
-    def session(self, connection: int) -> Session:
+    def connect_options(self, connection: int) -> ConnectOptions:
         """What the connection of this number asks for, with its will."""
-        return session_of(self._settings, self._fingerprint, self._said("lost", connection))
+        return connect_options(self._settings, self._fingerprint, self._state("lost", connection))
 
-    async def born(self, link: Link) -> None:
+    async def publish_birth(self, link: Link) -> None:
         """Raises LinkLost and Refused."""
-        await link.publish("state", self._said("online", link.state.connections), retain=True)
+        await link.publish("state", self._state("online", link.state.connections), retain=True)
 
     def closing(self, connection: int) -> bytes:
-        return self._said("closing", connection)
+        return self._state("closing", connection)
 
-    def _said(self, state: Literal["online", "closing", "lost"], connection: int) -> bytes:
+    def _state(self, state: Literal["online", "closing", "lost"], connection: int) -> bytes:
         terminal = self._settings.terminal
         said = State(
             **stamped(self._clock), state=state, run=self._run_id, outbox=self.outbox, fingerprint=self._fingerprint,
@@ -53,7 +53,7 @@ class Presence:
         return msgspec.json.encode(said)
 
 
-def tls_of(
+def tls_factory(
     settings: Settings, key_file: Path | None, certificates_after: Callable[[], datetime | None]
 ) -> CountyTls | None:
     """TLS towards the county (`certificates_after` as in `agent.uplink.tls`); None where the file says `tls = false`."""
@@ -61,23 +61,23 @@ def tls_of(
     return CountyTls(given.ca_file, given.cert_file, key_file, certificates_after) if given.tls else None
 
 
-def broker_of(settings: Settings, password: str | None, tls: CountyTls | None) -> Broker:
+def broker_address(settings: Settings, password: str | None, tls: CountyTls | None) -> BrokerAddress:
     """Where the broker is. The user name is the terminal's name."""
-    return Broker(settings.broker.host, settings.broker.port, settings.terminal.name, password, tls)
+    return BrokerAddress(settings.broker.host, settings.broker.port, settings.terminal.name, password, tls)
 
 
-def session_of(settings: Settings, fingerprint: str, will: bytes) -> Session:
+def connect_options(settings: Settings, fingerprint: str, will: bytes) -> ConnectOptions:
     """What one connection asks for. The client id begins with the terminal's name and holds the fingerprint, so that two
     terminals cloned from one disk never kick each other off the broker. The session is resumed: within the will delay a
     reconnect keeps the will unsaid."""
     broker, name = settings.broker, settings.terminal.name
-    return Session(
+    return ConnectOptions(
         client_id=f"{name}.{fingerprint[:8]}", keepalive_s=broker.keepalive_s, clean_start=False,
-        expiry_s=broker.session_expiry_s, largest_packet=LARGEST_PACKET, connect_timeout_s=broker.connect_timeout_s,
-        no_ack_s=broker.acknowledge_timeout_s, will=Will(topic(name, "state"), will, broker.will_delay_s),
+        expiry_s=broker.session_expiry_s, max_packet_size=MAX_PACKET_SIZE, connect_timeout_s=broker.connect_timeout_s,
+        ack_timeout_s=broker.acknowledge_timeout_s, will=Will(topic(name, "state"), will, broker.will_delay_s),
     )  # fmt: skip
 
 
-def trusted(settings: Settings, password: str | None, key_file: Path | None) -> bool:
+def commands_allowed(settings: Settings, password: str | None, key_file: Path | None) -> bool:
     """Whether commands may be taken over this link: authenticated TLS, or a broker on this very machine."""
     return settings.broker.loopback or (settings.broker.tls and (password is not None or key_file is not None))

@@ -4,37 +4,37 @@ import asyncio
 
 from common.clock import Clock, first_of
 
-PATIENCE_S = (60.0, 3600.0)  # without a receipt: first, at most (doubling)
-NOBODY_S = 10.0  # first patience where the broker says that nobody subscribes: the recorder is on its way
+TIMEOUT_S = (60.0, 3600.0)  # without a receipt: first, at most (doubling)
+NO_SUBSCRIBER_S = 10.0  # first patience where the broker says that nobody subscribes: the recorder is on its way
 
 
-class Patience:
+class ReceiptTimeout:
     """Begins with the first row that waits, begins anew with each receipt that advances, doubles when it runs out."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._since_mono_ms, self._s = clock.mono_ms(), PATIENCE_S[0]
-        self._shorter = asyncio.Event()
+        self._since_mono_ms, self._timeout_s = clock.mono_ms(), TIMEOUT_S[0]
+        self._shortened = asyncio.Event()
 
-    def begin(self) -> None:
-        self._since_mono_ms, self._s = self._clock.mono_ms(), PATIENCE_S[0]
+    def restart(self) -> None:
+        self._since_mono_ms, self._timeout_s = self._clock.mono_ms(), TIMEOUT_S[0]
 
-    def hurry(self) -> None:
+    def shorten(self) -> None:
         """The recorder may be back: not a minute more."""
-        if self._s > NOBODY_S:
-            self._s = NOBODY_S
-            self._shorter.set()
+        if self._timeout_s > NO_SUBSCRIBER_S:
+            self._timeout_s = NO_SUBSCRIBER_S
+            self._shortened.set()
 
-    def wait_longer(self) -> None:
+    def back_off(self) -> None:
         """It ran out, and what waits was handed over again."""
-        self._since_mono_ms, self._s = self._clock.mono_ms(), min(PATIENCE_S[1], self._s * 2)
+        self._since_mono_ms, self._timeout_s = self._clock.mono_ms(), min(TIMEOUT_S[1], self._timeout_s * 2)
 
-    def wait_on(self) -> None:
+    def postpone(self) -> None:
         """It ran out while there was still something to hand over: it begins only now."""
         self._since_mono_ms = self._clock.mono_ms()
 
-    async def run_out(self) -> None:
+    async def expired(self) -> None:
         """Returns when it has; it may have become longer or shorter meanwhile."""
-        while (left_s := self._s - (self._clock.mono_ms() - self._since_mono_ms) / 1000) > 0:
-            self._shorter.clear()
-            await first_of(self._shorter.wait(), self._clock.sleep(left_s))
+        while (left_s := self._timeout_s - (self._clock.mono_ms() - self._since_mono_ms) / 1000) > 0:
+            self._shortened.clear()
+            await first_of(self._shortened.wait(), self._clock.sleep(left_s))

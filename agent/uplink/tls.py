@@ -20,7 +20,7 @@ from drivers.reading import YinongError
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, X509_VERIFY_PARAM_set_flags(3)
 
 # X509_V_ERR_*, X509_STORE_CTX_get_error(3)
-_REFUSED = {
+_VERIFY_ERRORS = {
     9: ("服务器证书还没有生效", "the broker's certificate is not valid yet"),
     10: ("服务器证书已过期", "the broker's certificate has expired"),
     18: ("服务器证书是自签名的,不是本县签发的", "the broker's certificate is self-signed, not the county's"),
@@ -50,11 +50,11 @@ _ALERTS = {
 }
 
 
-class BadTls(YinongError):  # noqa: N818
+class TlsFileError(YinongError):
     """A certificate file cannot be used."""
 
 
-class TlsRefused(YinongError, OSError):  # noqa: N818
+class TlsHandshakeError(YinongError, OSError):
     """The handshake failed, or the broker's certificates are not good enough; says why in words."""
 
 
@@ -62,8 +62,8 @@ class CountyContext(ssl.SSLContext):
     """Of one connection. `trouble` says in words why the broker ended it: with TLS 1.3 it does so after the handshake."""
 
     floor: datetime | None = None  # None: certificates are held to their times
-    trouble = ""
-    times: tuple[datetime, datetime] | None = (
+    alert = ""
+    validity: tuple[datetime, datetime] | None = (
         None  # of the chain that was taken without: from when and until when it holds
     )
 
@@ -89,7 +89,7 @@ class CountyTls:
             if self._cert_file:
                 context.load_cert_chain(self._cert_file, str(self._key_file) if self._key_file else None)
         except (OSError, ssl.SSLError) as error:
-            raise BadTls(f"证书文件不可用 / a certificate file cannot be used: {error}") from error
+            raise TlsFileError(f"证书文件不可用 / a certificate file cannot be used: {error}") from error
         context.sslsocket_class = _Socket
         context.floor = self._certificates_after()
         if context.floor is not None:
@@ -97,9 +97,9 @@ class CountyTls:
         self._newest = context
         return context
 
-    def outside_its_time(self, now: datetime) -> bool:
+    def outside_validity(self, now: datetime) -> bool:
         """Whether the newest connection stands on a certificate that would be refused, now that the time is known."""
-        times = self._newest.times if self._newest else None
+        times = self._newest.validity if self._newest else None
         return times is not None and not times[0] <= now <= times[1]
 
 
@@ -108,33 +108,37 @@ class _Socket(ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:
         try:
-            self._shake_hands(block)
+            self._handshake(block)
         except BaseException:
             self.close()  # paho leaves it open
             raise
 
-    def _shake_hands(self, block: bool) -> None:
+    def _handshake(self, block: bool) -> None:
         try:
             super().do_handshake(block)
         except ssl.SSLCertVerificationError as error:
-            zh, en = _REFUSED.get(error.verify_code, ("服务器证书不可信", "the broker's certificate is not trusted"))
-            raise TlsRefused(f"{zh} / {en} ({error.verify_message})") from error
+            zh, en = _VERIFY_ERRORS.get(
+                error.verify_code, ("服务器证书不可信", "the broker's certificate is not trusted")
+            )
+            raise TlsHandshakeError(f"{zh} / {en} ({error.verify_message})") from error
         except ssl.SSLError as error:
-            raise TlsRefused(_alert(error) or f"TLS 握手失败 / the TLS handshake failed: {error.reason}") from error
+            raise TlsHandshakeError(
+                _alert(error) or f"TLS 握手失败 / the TLS handshake failed: {error.reason}"
+            ) from error
         context = self.context
         if isinstance(context, CountyContext) and context.floor is not None:
             chain = self._chain()
-            if ended := ended_before(context.floor, chain):
-                raise TlsRefused(
+            if ended := expired_before(context.floor, chain):
+                raise TlsHandshakeError(
                     f"证书早已过期 / a certificate expired before this program was made or last ran: {ended}"
                 )
-            context.times = max(_time(c["notBefore"]) for c in chain), min(_time(c["notAfter"]) for c in chain)
+            context.validity = max(_time(c["notBefore"]) for c in chain), min(_time(c["notAfter"]) for c in chain)
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         try:
             return super().recv(buflen, flags)
         except ssl.SSLError as error:
-            self._tell(error)
+            self._note_alert(error)
             raise
 
     def send(self, data: Any, flags: int = 0) -> int:
@@ -145,9 +149,9 @@ class _Socket(ssl.SSLSocket):
                 self.recv(1)  # the broker's last word may lie there
             raise
 
-    def _tell(self, error: ssl.SSLError) -> None:
+    def _note_alert(self, error: ssl.SSLError) -> None:
         if isinstance(self.context, CountyContext):
-            self.context.trouble = _alert(error) or self.context.trouble
+            self.context.alert = _alert(error) or self.context.alert
 
     def _chain(self) -> list[Mapping[str, Any]]:
         """The chain as OpenSSL verified it, the authority's certificate included.
@@ -156,11 +160,11 @@ class _Socket(ssl.SSLSocket):
         """
         chain = getattr(self._sslobj, "get_verified_chain", lambda: None)()  # type: ignore[attr-defined]
         if not chain:
-            raise TlsRefused("证书无法核对 / the certificates cannot be looked at")
+            raise TlsHandshakeError("证书无法核对 / the certificates cannot be looked at")
         return [certificate.get_info() for certificate in chain]
 
 
-def ended_before(floor: datetime, chain: list[Mapping[str, Any]]) -> str:
+def expired_before(floor: datetime, chain: list[Mapping[str, Any]]) -> str:
     """The first certificate of a chain that ends before the floor, in words; "" where none does. Pure."""
     for certificate in chain:
         ends = _time(certificate["notAfter"])

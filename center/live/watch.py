@@ -21,10 +21,10 @@ from center.store.presence import Presence
 from common.clock import Clock, rfc3339
 from common.labels import CLASSES, CONDITIONS, label
 from common.messages import LATE, ROOT, SIMULATED, Device
-from common.mqtt.connection import Wire
+from common.mqtt.connection import MqttConnection
 from common.mqtt.error_texts import link_sentence
-from common.mqtt.errors import Trouble
-from common.mqtt.session import Broker, Session
+from common.mqtt.errors import LinkProblem
+from common.mqtt.session import BrokerAddress, ConnectOptions
 from common.standard.texts import verdict_name
 from common.station import TYPE_NAMES
 from drivers.catalogue import Lang, sentence
@@ -49,7 +49,7 @@ LEAVES = ("state", "heartbeat", "device/#", "standard", "scan")
 
 
 class WatchScreen:
-    """Listens on its connections (`common.mqtt.connection.Ears`)."""
+    """Listens on its connections (`common.mqtt.connection.Listener`)."""
 
     def __init__(self, clock: Clock, lang: Lang, show_all: bool = False, console: Console | None = None) -> None:
         self._lang: Lang = lang
@@ -58,12 +58,12 @@ class WatchScreen:
         self.stations = Stations(self._now())
         self._link_error = label(("正在连接", "connecting"), lang)
 
-    async def run(self, broker: Broker, once_s: float | None) -> None:
+    async def run(self, broker: BrokerAddress, once_s: float | None) -> None:
         """Live until interrupted; with `once_s`: print all stations once after this many seconds and return."""
         client_id = f"yinong-watch-{secrets.token_hex(4)}"
         async with asyncio.TaskGroup() as group:
             connected = group.create_task(
-                stay_connected(broker, lambda: Session(client_id), self, random.Random(), on_failure=self.lost)
+                stay_connected(broker, lambda: ConnectOptions(client_id), self, random.Random(), on_failure=self.lost)
             )
             if once_s is not None:
                 await asyncio.sleep(once_s)
@@ -81,14 +81,14 @@ class WatchScreen:
 
     # listener
 
-    def connected(self, wire: Wire, resumed: bool) -> None:  # noqa: ARG002
+    def connected(self, connection: MqttConnection, resumed: bool) -> None:  # noqa: ARG002
         self._link_error = ""
-        wire.subscribe([f"{ROOT}/+/{leaf}" for leaf in LEAVES], qos=0)
+        connection.subscribe([f"{ROOT}/+/{leaf}" for leaf in LEAVES], qos=0)
 
-    def lost(self, why: Trouble) -> None:
-        self._link_error = link_sentence(why, self._lang).says
+    def lost(self, problem: LinkProblem) -> None:
+        self._link_error = link_sentence(problem, self._lang).says
 
-    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:  # noqa: ARG002
+    def received(self, connection: MqttConnection, message: paho.MQTTMessage) -> None:  # noqa: ARG002
         user: list[tuple[str, str]] = getattr(message.properties, "UserProperty", [])
         arrived = Arrived(message.topic, bytes(message.payload), message.retain, LATE in user, SIMULATED in user)
         self.stations.receive(arrived, self._now())

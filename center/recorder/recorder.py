@@ -23,10 +23,10 @@ from center.store.intake import Arrived, Parsed, parse, split_topic
 from center.store.store import Head, Store
 from common.clock import Clock, rfc3339
 from common.messages import LATE, ROOT, SIMULATED, Receipt, topic
-from common.mqtt.connection import Wire
+from common.mqtt.connection import MqttConnection
 from common.mqtt.error_texts import link_sentence
-from common.mqtt.errors import Refused, Trouble
-from common.mqtt.session import Broker, Session
+from common.mqtt.errors import LinkProblem, Rejected
+from common.mqtt.session import BrokerAddress, ConnectOptions
 from common.station import Terminal
 
 log = logging.getLogger("yinong.record")
@@ -44,17 +44,17 @@ RECEIVE_MAXIMUM = 2 * BATCH
 class _Uncommitted(NamedTuple):
     """A message that is not committed yet, and the connection and id for its PUBACK."""
 
-    wire: Wire
+    wire: MqttConnection
     mid: int
     arrived: Arrived
 
 
 class Recorder:
-    """Listens on its connections (`common.mqtt.connection.Ears`); `run` is all that is called."""
+    """Listens on its connections (`common.mqtt.connection.Listener`); `run` is all that is called."""
 
     def __init__(self, store: Store, clock: Clock, *, simulated: bool = False) -> None:
         self._store, self._clock, self._accept_simulated = store, clock, simulated
-        self._wire: Wire | None = None
+        self._wire: MqttConnection | None = None
         self._subscribing: int | None = None  # message id; None once granted
         self._resumed = False
         self._uncommitted: list[_Uncommitted] = []
@@ -69,9 +69,9 @@ class Recorder:
         self.counts: Counter[str] = Counter()
         self.up = asyncio.Event()  # connected, and subscribed
 
-    async def run(self, broker: Broker, client_id: str, session_expiry_s: int, stop: asyncio.Event) -> None:
+    async def run(self, broker: BrokerAddress, client_id: str, session_expiry_s: int, stop: asyncio.Event) -> None:
         """Run until `stop`; then what was received is committed and receipted, within 5 s."""
-        session = Session(
+        session = ConnectOptions(
             client_id, clean_start=False, expiry_s=session_expiry_s, receive_maximum=RECEIVE_MAXIMUM, manual_ack=True
         )
         connected = stay_connected(
@@ -100,14 +100,14 @@ class Recorder:
 
     # listener
 
-    def connected(self, wire: Wire, resumed: bool) -> None:
-        self._wire, self._resumed = wire, resumed
-        self._subscribing = wire.subscribe([f"{ROOT}/+/{leaf}" for leaf in LEAVES], retain_handling=1)
+    def connected(self, connection: MqttConnection, resumed: bool) -> None:
+        self._wire, self._resumed = connection, resumed
+        self._subscribing = connection.subscribe([f"{ROOT}/+/{leaf}" for leaf in LEAVES], retain_handling=1)
         self.counts["connects"] += 1
 
-    def lost(self, why: Trouble) -> None:
+    def lost(self, problem: LinkProblem) -> None:
         if not self._closing:
-            log.warning("connection lost: %s", _describe(why))
+            log.warning("connection lost: %s", _describe(problem))
         self._wire = None
         self.up.clear()
         self._uncommitted.clear()  # not acknowledged: delivered again, and they do not pile up while the store is down
@@ -115,7 +115,7 @@ class Recorder:
             self._due.setdefault((head.terminal, head.outbox), head.upto)
         self._in_flight.clear()
 
-    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:
+    def received(self, connection: MqttConnection, message: paho.MQTTMessage) -> None:
         if self._closing:
             return  # not acknowledged: it is delivered again
         try:
@@ -127,7 +127,7 @@ class Recorder:
         if message.qos == 0:
             self._heartbeats[name] = arrived
             return
-        self._uncommitted.append(_Uncommitted(wire, message.mid, arrived))
+        self._uncommitted.append(_Uncommitted(connection, message.mid, arrived))
         self._some.set()
         if len(self._uncommitted) >= BATCH:
             self._full.set()
@@ -146,7 +146,7 @@ class Recorder:
         """A recorder whose subscription is rejected would appear to work and receive nothing: drop the connection."""
         self._subscribing, wire = None, self._wire
         if reason.is_failure and wire:
-            wire.drop(Trouble("subscription_refused", str(reason)))
+            wire.drop(LinkProblem("subscription_refused", str(reason)))
             return
         log.info("connected, the session %s", "goes on" if self._resumed else "is new")
         self.up.set()
@@ -278,7 +278,7 @@ class Recorder:
             )
             try:
                 mid = wire.publish(topic(terminal.name, "receipt"), msgspec.json.encode(receipt), retain=True)
-            except Refused as error:
+            except Rejected as error:
                 log.error("no receipt for %s: %s", terminal.name, error)
                 self._not_before[terminal] = now_s + 30
                 continue
@@ -317,5 +317,5 @@ class Recorder:
         return self._clock.mono_ms() / 1000
 
 
-def _describe(why: Trouble) -> str:
+def _describe(why: LinkProblem) -> str:
     return f"{link_sentence(why, 'en').says} [{why}]"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from center.simulator.life import Pace, StationLife
 from center.simulator.station import SimulatedStation
 from common.clock import Clock
-from common.mqtt.session import Broker
+from common.mqtt.session import BrokerAddress
 from common.standard.register import County
 from common.station import StationType, Terminal
 
@@ -61,7 +61,9 @@ def terminals(county: County, stations: int) -> list[tuple[Terminal, int]]:
 class Fleet:
     """`run` simulates the plan and calls `report` with its progress."""
 
-    def __init__(self, county: County, broker: Broker, clock: Clock, plan: Plan, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, county: County, broker: BrokerAddress, clock: Clock, plan: Plan, report: Callable[[str], None]
+    ) -> None:
         self._county, self._plan, self._report = county, plan, report
         self._rng = random.Random(plan.seed)
         self.counts: Counter[str] = Counter()

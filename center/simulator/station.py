@@ -1,6 +1,6 @@
 """One simulated station: realistic events on a real connection, marked as simulated in everything that it sends.
 
-life (heartbeats, telemetry, events) -> MemoryOutbox -> Wire -> broker -> recorder -> receipt
+life (heartbeats, telemetry, events) -> MemoryOutbox -> MqttConnection -> broker -> recorder -> receipt
 """
 
 import random
@@ -32,9 +32,9 @@ from common.messages import (
     Telemetry,
     topic,
 )
-from common.mqtt.connection import Wire
-from common.mqtt.errors import Trouble
-from common.mqtt.session import Broker, Session, Will
+from common.mqtt.connection import MqttConnection
+from common.mqtt.errors import LinkProblem
+from common.mqtt.session import BrokerAddress, ConnectOptions, Will
 from common.station import Terminal
 from drivers.reading import Reading
 
@@ -53,10 +53,10 @@ class _Batch(Message, frozen=True, kw_only=True):
 
 
 class SimulatedStation:
-    """Listens on its own connection (`common.mqtt.connection.Ears`). `counts` is shared by the fleet."""
+    """Listens on its own connection (`common.mqtt.connection.Listener`). `counts` is shared by the fleet."""
 
     def __init__(
-        self, terminal: Terminal, broker: Broker, clock: Clock, rng: random.Random, counts: Counter[str]
+        self, terminal: Terminal, broker: BrokerAddress, clock: Clock, rng: random.Random, counts: Counter[str]
     ) -> None:
         self.terminal, self._broker, self._clock, self._rng = terminal, broker, clock, rng
         self._counts = counts
@@ -69,7 +69,7 @@ class SimulatedStation:
         self.readings: dict[str, Reading] = {name: SCENES[name].normal for name in EQUIPMENT[terminal.number.type]}
         self._items = standard_items(terminal.number.type, self.readings)
         self._captures = 0
-        self._wire: Wire | None = None
+        self._wire: MqttConnection | None = None
         self._in_flight: dict[int, tuple[int, ...]] = {}  # message id -> numbers of its rows
         self._progress_s, self._receipt_timeout_s = 0.0, RECEIPT_TIMEOUT_S[0]
         self._loss_expected = False  # the next loss of the connection is simulated or a clean stop
@@ -78,7 +78,7 @@ class SimulatedStation:
     @property
     def in_flight(self) -> int:
         """Messages that the broker has not acknowledged."""
-        return self._wire.under_way if self._wire else 0
+        return self._wire.in_flight if self._wire else 0
 
     # life
 
@@ -127,7 +127,7 @@ class SimulatedStation:
     def _drop(self) -> None:
         self._loss_expected = True
         if self._wire:
-            self._wire.drop(Trouble("closed", "line cut"))
+            self._wire.drop(LinkProblem("closed", "line cut"))
 
     def _journal(self, event: Event) -> None:
         self._add_row("journal", Journal(**self._row_fields(), event=event.name, details=event.details()))
@@ -185,24 +185,24 @@ class SimulatedStation:
 
     # listener
 
-    def connected(self, wire: Wire, resumed: bool) -> None:  # noqa: ARG002  # nothing in the session is needed
-        self._wire, self._loss_expected = wire, False
+    def connected(self, connection: MqttConnection, resumed: bool) -> None:  # noqa: ARG002  # nothing in the session is needed
+        self._wire, self._loss_expected = connection, False
         self._counts["connects"] += 1
-        wire.subscribe([topic(self.terminal.name, "receipt"), topic(self.terminal.name, "command/+")])
+        connection.subscribe([topic(self.terminal.name, "receipt"), topic(self.terminal.name, "command/+")])
         self._publish("state", self._state("online"), 1, retain=True)
         self.heartbeat()
         self._in_flight.clear()
         self._progress_s, self._receipt_timeout_s = self._now_s(), RECEIPT_TIMEOUT_S[0]
         self._resend()
 
-    def lost(self, why: Trouble) -> None:
+    def lost(self, problem: LinkProblem) -> None:
         self._wire = None
         self._in_flight.clear()
         if not self._loss_expected and not self.stopping:
             self._counts["reconnects"] += 1
-            self._counts[f"lost: {why.code}"] += 1
+            self._counts[f"lost: {problem.code}"] += 1
 
-    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:  # noqa: ARG002
+    def received(self, connection: MqttConnection, message: paho.MQTTMessage) -> None:  # noqa: ARG002
         if not message.topic.endswith("/receipt"):
             return
         try:
@@ -240,7 +240,7 @@ class SimulatedStation:
                 return
             self._in_flight[mid] = tuple(row.seq for row in rows)
 
-    def _publish_rows(self, wire: Wire, rows: list[Row], late: bool) -> int | None:
+    def _publish_rows(self, wire: MqttConnection, rows: list[Row], late: bool) -> int | None:
         first = rows[0]
         body = first.body
         if first.leaf == "scan":
@@ -282,13 +282,13 @@ class SimulatedStation:
         placed: dict[str, Any] = {**self._row_fields(), "seq": seq}
         return msgspec.json.encode(Journal(**placed, event="void", details={"reason": "not_in_archive", "was": "?"}))
 
-    def _session(self) -> Session:
+    def _session(self) -> ConnectOptions:
         self._connection += 1
         will = Will(
             topic(self.terminal.name, "state"), msgspec.json.encode(self._state("lost")), WILL_DELAY_S, (SIMULATED,)
         )
         client_id = f"{self.terminal.name}-{self._fingerprint}"
-        return Session(client_id, keepalive_s=30, clean_start=False, expiry_s=EXPIRY_S, will=will)
+        return ConnectOptions(client_id, keepalive_s=30, clean_start=False, expiry_s=EXPIRY_S, will=will)
 
     def _state(self, state: str) -> State:
         return State(

@@ -25,20 +25,20 @@ from common.mqtt.errors import (
     PACKET_TOO_LARGE,
     QOS_NOT_SUPPORTED,
     RETAIN_NOT_SUPPORTED,
-    TAKEN_OVER,
+    SESSION_TAKEN_OVER,
     LinkLost,
-    Refused,
-    Trouble,
-    of_dialling,
-    of_row,
-    of_session,
+    LinkProblem,
+    Rejected,
+    from_connack,
+    from_connect,
+    from_puback,
 )
 from common.mqtt.session import (
-    Broker,
-    Session,
+    BrokerAddress,
+    ConnectOptions,
     UserProperties,
-    client_of,
     connect_properties,
+    new_client,
     publish_properties,
     publish_size,
 )
@@ -47,73 +47,73 @@ from common.mqtt.session import (
 _OWN_REASONS = {KEEPALIVE_TIMEOUT: "keepalive_timeout", 0x81: "not_understood", 0x82: "not_understood"}
 
 
-class Ears(Protocol):
+class Listener(Protocol):
     """Who listens on a connection. Called in the loop; none of these may raise or block."""
 
-    def connected(self, wire: "Wire", resumed: bool) -> None: ...
-    def heard(self, wire: "Wire", message: paho.MQTTMessage) -> None: ...
+    def connected(self, connection: "MqttConnection", resumed: bool) -> None: ...
+    def received(self, connection: "MqttConnection", message: paho.MQTTMessage) -> None: ...
     def acknowledged(self, mid: int, reason: ReasonCode) -> None: ...
-    def lost(self, why: Trouble) -> None: ...
+    def lost(self, problem: LinkProblem) -> None: ...
 
 
-class Wire:
+class MqttConnection:
     """One connection. `closed` is done when it is down, with the reason in words."""
 
-    def __init__(self, broker: Broker, session: Session, ears: Ears) -> None:
+    def __init__(self, broker: BrokerAddress, options: ConnectOptions, listener: Listener) -> None:
         self._loop = asyncio.get_running_loop()
-        self._ears, self._session, self._broker = ears, session, broker
+        self._listener, self._options, self._broker = listener, options, broker
         self._tls = broker.tls() if broker.tls else None
-        self._client = client_of(broker, session, self._tls)
+        self._client = new_client(broker, options, self._tls)
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
         self._client.on_message, self._client.on_publish = self._on_message, self._on_publish
         self._client.on_subscribe = self._on_subscribe
         self._unacked: dict[int, float] = {}
         self._tick_handle: asyncio.TimerHandle | None = None
         self._connack: asyncio.Future[tuple[ReasonCode, bool]] = self._loop.create_future()
-        self.closed: asyncio.Future[Trouble] = self._loop.create_future()
+        self.closed: asyncio.Future[LinkProblem] = self._loop.create_future()
         self.receive_maximum = 65535  # of the broker
-        self.largest_packet: int | None = None  # that the broker takes; None: any
-        self.taken_over = False
-        self._elsewhere = ""  # Server Reference: where the broker sends us
-        self._told = False  # the ears know that we are up
-        self._early: list[paho.MQTTMessage] = []  # heard before that; as many as we let the broker have under way
+        self.max_packet_size: int | None = None  # that the broker takes; None: any
+        self.session_takeover = False
+        self._server_reference = ""  # Server Reference: where the broker sends us
+        self._connected = False  # the ears know that we are up
+        self._queued: list[paho.MQTTMessage] = []  # heard before that; as many as we let the broker have under way
 
     @property
     def up(self) -> bool:
-        return self._told and not self.closed.done()
+        return self._connected and not self.closed.done()
 
     @property
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """QoS 1 messages that the broker has not acknowledged."""
         return len(self._unacked)
 
     async def open(self) -> None:
         """Connect; `Ears.connected` is called before this returns. Raises LinkLost, or Refused where the broker says no."""
         try:
-            async with asyncio.timeout(2 * self._session.connect_timeout_s):
+            async with asyncio.timeout(2 * self._options.connect_timeout_s):
                 await self._dial()
                 self._attach()
                 reason, resumed = await self._connack
         except TimeoutError:
-            raise self._lost(Trouble("no_answer", "no answer to CONNECT")) from None
+            raise self._fail(LinkProblem("no_answer", "no answer to CONNECT")) from None
         except OSError as error:  # refused, unreachable, no such name (or none that can), TLS
-            raise self._lost(of_dialling(error)) from error
+            raise self._fail(from_connect(error)) from error
         except BaseException:
-            self._shut(Trouble("closed"))
+            self._end(LinkProblem("closed"))
             raise
         if reason.is_failure:
-            why = of_session(reason.value, self._said(reason), connecting=True)
-            self._goodbye()
-            self._shut(why)
+            why = from_connack(reason.value, self._reason_text(reason), connecting=True)
+            self._disconnect()
+            self._end(why)
             if self._alert:
                 raise LinkLost(self.closed.result())
-            raise Refused(why, reason.value)
+            raise Rejected(why, reason.value)
         if self.closed.done():
             raise LinkLost(self.closed.result())
-        self._told = True
-        self._ears.connected(self, resumed)
-        while self._early:
-            self._ears.heard(self, self._early.pop(0))
+        self._connected = True
+        self._listener.connected(self, resumed)
+        while self._queued:
+            self._listener.received(self, self._queued.pop(0))
 
     def publish(
         self, topic: str, payload: bytes, qos: int = 1, retain: bool = False, user: UserProperties = (),
@@ -127,14 +127,14 @@ class Wire:
         if not self.up:
             return None
         properties = publish_properties(user, correlation)
-        largest = self.largest_packet
+        largest = self.max_packet_size
         may_be_large = largest and (correlation or len(payload) + 1024 > largest)
         if largest and may_be_large and (size := publish_size(topic, payload, properties)) > largest:
             said = f"{size} B, the broker takes {largest} B"
-            raise Refused(of_row(PACKET_TOO_LARGE, said, topic.split("/", 3)[-1]), PACKET_TOO_LARGE)
+            raise Rejected(from_puback(PACKET_TOO_LARGE, said, topic.split("/", 3)[-1]), PACKET_TOO_LARGE)
         info = self._client.publish(topic, payload, qos, retain, properties)
         if info.rc != paho.MQTT_ERR_SUCCESS:
-            self.drop(Trouble("connection_cut", paho.error_string(info.rc)))
+            self.drop(LinkProblem("connection_cut", paho.error_string(info.rc)))
             return None
         if qos:
             self._unacked[info.mid] = self._loop.time()
@@ -157,27 +157,27 @@ class Wire:
         if self.up:
             self._client.ack(mid, 1)
 
-    def drop(self, why: Trouble = Trouble("closed", "dropped")) -> None:
+    def drop(self, problem: LinkProblem = LinkProblem("closed", "dropped")) -> None:
         """Cut the connection without DISCONNECT, as a power cut does: the broker publishes the will."""
         sock = self._client.socket()
         if isinstance(sock, socket.socket):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-        self._shut(why)
+        self._end(problem)
 
     def close(self) -> None:
         """DISCONNECT, and let go: no will."""
-        self._goodbye()
-        self._shut(Trouble("closed"))
+        self._disconnect()
+        self._end(LinkProblem("closed"))
 
     async def _dial(self) -> None:
         """Name lookup, TCP and TLS, which block, in a thread of their own."""
-        properties = connect_properties(self._session)
+        properties = connect_properties(self._options)
         done: asyncio.Future[None] = self._loop.create_future()
 
         def settle(error: BaseException | None) -> None:
             if done.done():
-                self._shut(Trouble("closed", "given up while dialling"))
+                self._end(LinkProblem("closed", "given up while dialling"))
             elif error is None:
                 done.set_result(None)
             else:
@@ -187,8 +187,8 @@ class Wire:
             error: BaseException | None = None
             try:
                 self._client.connect(
-                    self._broker.host, self._broker.port, self._session.keepalive_s,
-                    clean_start=self._session.clean_start, properties=properties,
+                    self._broker.host, self._broker.port, self._options.keepalive_s,
+                    clean_start=self._options.clean_start, properties=properties,
                 )  # fmt: skip
             except (OSError, ValueError) as caught:
                 error = caught if isinstance(caught, OSError) else socket.gaierror(str(caught))
@@ -206,7 +206,7 @@ class Wire:
             # else a scan waits up to 40 ms behind a delayed ACK
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[attr-defined]
             # what a half-open connection never delivers ends it, also where nothing waits for an acknowledgement
-            user_timeout_ms = int(self._session.no_ack_s * 1000)
+            user_timeout_ms = int(self._options.ack_timeout_s * 1000)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, user_timeout_ms)  # type: ignore[attr-defined]
         self._client.on_socket_close = self._on_socket_close
         self._client.on_socket_register_write = self._on_want_write
@@ -226,39 +226,39 @@ class Wire:
         if self.closed.done():
             return
         oldest = next(iter(self._unacked.values()), None)
-        if oldest is not None and self._loop.time() - oldest > self._session.no_ack_s:
-            self.drop(Trouble("no_acknowledgement", f"for {self._session.no_ack_s:g} s"))
+        if oldest is not None and self._loop.time() - oldest > self._options.ack_timeout_s:
+            self.drop(LinkProblem("no_acknowledgement", f"for {self._options.ack_timeout_s:g} s"))
         elif self._client.loop_misc() != paho.MQTT_ERR_SUCCESS:
-            self._shut(Trouble("keepalive_timeout"))
+            self._end(LinkProblem("keepalive_timeout"))
         else:
-            pace_s = min(5.0, self._session.keepalive_s / 4, self._session.no_ack_s / 4)
+            pace_s = min(5.0, self._options.keepalive_s / 4, self._options.ack_timeout_s / 4)
             self._tick_handle = self._loop.call_later(pace_s, self._tick)
 
     @property
-    def _alert(self) -> Trouble | None:
+    def _alert(self) -> LinkProblem | None:
         """What the broker said when it ended TLS (`agent.uplink.tls`): better than what became of the connection."""
-        said = str(getattr(self._tls, "trouble", ""))
-        return Trouble("tls_failed", said) if said else None
+        said = str(getattr(self._tls, "alert", ""))
+        return LinkProblem("tls_failed", said) if said else None
 
-    def _goodbye(self) -> None:
+    def _disconnect(self) -> None:
         if self._client.is_connected() and not self.closed.done():
             self._client.disconnect()
             with contextlib.suppress(OSError):
                 self._client.loop_write()
 
-    def _lost(self, why: Trouble) -> LinkLost:
-        self._shut(why)
+    def _fail(self, problem: LinkProblem) -> LinkLost:
+        self._end(problem)
         return LinkLost(self.closed.result())
 
-    def _said(self, reason: ReasonCode) -> str:
-        return f"{reason}: {self._elsewhere}" if self._elsewhere else str(reason)
+    def _reason_text(self, reason: ReasonCode) -> str:
+        return f"{reason}: {self._server_reference}" if self._server_reference else str(reason)
 
-    def _shut(self, why: Trouble) -> None:
+    def _end(self, problem: LinkProblem) -> None:
         if self.closed.done():
             return
-        why = self._alert or why
+        problem = self._alert or problem
         was_up = self.up
-        self.closed.set_result(why)
+        self.closed.set_result(problem)
         if self._tick_handle:
             self._tick_handle.cancel()
         sock = self._client.socket()
@@ -269,15 +269,15 @@ class Wire:
             with contextlib.suppress(OSError):
                 sock.close()
         if not self._connack.done():
-            self._connack.set_exception(LinkLost(why))
+            self._connack.set_exception(LinkLost(problem))
             self._connack.exception()  # looked at: nobody may be waiting any more
         if was_up:
-            self._ears.lost(why)
+            self._listener.lost(problem)
 
     def _on_connect(self, _client: paho.Client, _data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
         self.receive_maximum = getattr(properties, "ReceiveMaximum", 65535)
-        self.largest_packet = getattr(properties, "MaximumPacketSize", None)
-        self._elsewhere = getattr(properties, "ServerReference", self._elsewhere)
+        self.max_packet_size = getattr(properties, "MaximumPacketSize", None)
+        self._server_reference = getattr(properties, "ServerReference", self._server_reference)
         if not reason.is_failure:  # a broker that cannot keep what we need is as good as one that says no
             if getattr(properties, "MaximumQoS", 1) < 1:
                 reason = ReasonCode(PacketTypes.CONNACK, identifier=QOS_NOT_SUPPORTED)
@@ -288,24 +288,24 @@ class Wire:
 
     def _on_disconnect(self, _client: paho.Client, _data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
         said_by_broker = flags.is_disconnect_packet_from_server
-        self.taken_over = said_by_broker and reason.value == TAKEN_OVER
-        self._elsewhere = getattr(properties, "ServerReference", self._elsewhere)
+        self.session_takeover = said_by_broker and reason.value == SESSION_TAKEN_OVER
+        self._server_reference = getattr(properties, "ServerReference", self._server_reference)
         if not self._connack.done():
             self._connack.set_result((reason, False))
         elif said_by_broker:
-            self._shut(of_session(reason.value, self._said(reason), connecting=False))
+            self._end(from_connack(reason.value, self._reason_text(reason), connecting=False))
         else:
-            self._shut(Trouble(_OWN_REASONS.get(reason.value, "connection_cut"), str(reason)))
+            self._end(LinkProblem(_OWN_REASONS.get(reason.value, "connection_cut"), str(reason)))
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        if self.up and not self._early:
-            self._ears.heard(self, message)
+        if self.up and not self._queued:
+            self._listener.received(self, message)
         elif not self.closed.done():  # of a resumed session, read together with CONNACK
-            self._early.append(message)
+            self._queued.append(message)
 
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _props: Any) -> None:
         if self._unacked.pop(mid, None) is not None:
-            self._ears.acknowledged(mid, reason)
+            self._listener.acknowledged(mid, reason)
 
     def _on_subscribe(self, client: paho.Client, data: Any, mid: int, reasons: list[ReasonCode], props: Any) -> None:
         self._on_publish(client, data, mid, max(reasons, key=lambda reason: reason.value), props)

@@ -8,27 +8,27 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from common.mqtt.errors import Trouble
+from common.mqtt.errors import LinkProblem
 from drivers.catalogue import Lang, Sentence
 
 
-def link_sentence(trouble: Trouble, lang: Lang = "zh") -> Sentence:
+def link_sentence(problem: LinkProblem, lang: Lang = "zh") -> Sentence:
     """A code that this version does not know is shown as it is, never an error."""
-    entry = _catalogue().get(trouble.code, {}).get(lang)
+    entry = _catalogue().get(problem.code, {}).get(lang)
     if entry is None:
-        return Sentence(str(trouble), "")
-    return Sentence(entry["says"].replace("{detail}", _half(trouble.detail, lang)), entry.get("do", ""))
+        return Sentence(str(problem), "")
+    return Sentence(entry["says"].replace("{detail}", _in_language(problem.detail, lang)), entry.get("do", ""))
 
 
-def _half(detail: str, lang: Lang) -> str:
+def _in_language(detail: str, lang: Lang) -> str:
     """Of what is said in both languages ("中文 / English", `agent.uplink.tls`) the one that is asked for."""
     zh, between, en = detail.partition(" / ")
     return detail if zh.isascii() or not between else zh if lang == "zh" else en
 
 
-def link_line(trouble: Trouble) -> str:
+def link_line(problem: LinkProblem) -> str:
     """For systemd's status line: Chinese, and English behind it."""
-    return f"{link_sentence(trouble, 'zh').says} / {link_sentence(trouble, 'en').says}"
+    return f"{link_sentence(problem, 'zh').says} / {link_sentence(problem, 'en').says}"
 
 
 def link_codes() -> frozenset[str]:

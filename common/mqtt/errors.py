@@ -14,19 +14,19 @@ from drivers.reading import YinongError
 NO_SUBSCRIBERS = 0x10
 UNSPECIFIED, IMPLEMENTATION_SPECIFIC, NOT_AUTHORIZED = 0x80, 0x83, 0x87
 KEEPALIVE_TIMEOUT = 0x8D
-TAKEN_OVER = 0x8E  # another client came with this client id
+SESSION_TAKEN_OVER = 0x8E  # another client came with this client id
 TOPIC_NAME_INVALID, PACKET_TOO_LARGE, QUOTA_EXCEEDED, PAYLOAD_FORMAT_INVALID = 0x90, 0x95, 0x97, 0x99
 RETAIN_NOT_SUPPORTED, QOS_NOT_SUPPORTED = 0x9A, 0x9B
 
-_SESSION = {
+_CONNACK = {
     0x84: "wrong_version", 0x85: "client_id_refused", 0x86: "not_admitted", NOT_AUTHORIZED: "not_admitted",
-    0x88: "server_unavailable",
-    0x89: "server_busy", 0x8A: "banned", 0x8B: "server_stopping", KEEPALIVE_TIMEOUT: "keepalive_timeout",
-    TAKEN_OVER: "taken_over", PACKET_TOO_LARGE: "packet_too_large", 0x96: "rate_exceeded", QUOTA_EXCEEDED: "quota_exceeded",
-    0x98: "disconnected_by_operator", RETAIN_NOT_SUPPORTED: "retain_not_supported", QOS_NOT_SUPPORTED: "qos_not_supported",
+    0x88: "server_unavailable", 0x89: "server_busy", 0x8A: "banned", 0x8B: "server_stopping",
+    KEEPALIVE_TIMEOUT: "keepalive_timeout", SESSION_TAKEN_OVER: "taken_over", PACKET_TOO_LARGE: "packet_too_large",
+    0x96: "rate_exceeded", QUOTA_EXCEEDED: "quota_exceeded", 0x98: "disconnected_by_operator",
+    RETAIN_NOT_SUPPORTED: "retain_not_supported", QOS_NOT_SUPPORTED: "qos_not_supported",
     0x9C: "use_another_server", 0x9D: "use_another_server", 0x9F: "rate_exceeded", 0xA0: "disconnected_by_operator",
 }  # fmt: skip
-_ROW = {
+_PUBACK = {
     NO_SUBSCRIBERS: "nobody_listens", NOT_AUTHORIZED: "row_not_authorized", TOPIC_NAME_INVALID: "row_topic_refused",
     PACKET_TOO_LARGE: "row_too_large", QUOTA_EXCEEDED: "row_quota_exceeded", PAYLOAD_FORMAT_INVALID: "row_format_refused",
 }  # fmt: skip
@@ -39,7 +39,7 @@ _CERTIFICATE = {
 }
 
 
-class Trouble(NamedTuple):
+class LinkProblem(NamedTuple):
     """A code of the catalogue, and what the kernel, the library or the broker said."""
 
     code: str
@@ -52,44 +52,44 @@ class Trouble(NamedTuple):
 class LinkLost(YinongError):  # noqa: N818
     """The connection is gone, or never came about; says why."""
 
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__(str(trouble))
-        self.trouble = trouble
+    def __init__(self, problem: LinkProblem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
 
 
-class Refused(YinongError):  # noqa: N818
+class Rejected(YinongError):  # noqa: N818
     """The broker took the packet and said no (CONNACK, PUBACK or SUBACK reason of 0x80 and up)."""
 
-    def __init__(self, trouble: Trouble, code: int) -> None:
-        super().__init__(str(trouble))
-        self.trouble, self.code = trouble, code
+    def __init__(self, problem: LinkProblem, code: int) -> None:
+        super().__init__(str(problem))
+        self.problem, self.code = problem, code
 
 
-def of_dialling(error: OSError) -> Trouble:
+def from_connect(error: OSError) -> LinkProblem:
     """What kept us from the broker: name lookup, TCP or TLS."""
     # `agent.uplink.tls` has words for it
     cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
     detail = str(error) if isinstance(error, YinongError) else f"{type(error).__name__}: {error}"
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return Trouble(_CERTIFICATE.get(cause.verify_code, "certificate_not_trusted"), detail)
+        return LinkProblem(_CERTIFICATE.get(cause.verify_code, "certificate_not_trusted"), detail)
     if isinstance(cause, ssl.SSLError | YinongError):
-        return Trouble("tls_failed", detail)
+        return LinkProblem("tls_failed", detail)
     if isinstance(error, socket.gaierror):
-        return Trouble("no_such_server", detail)
+        return LinkProblem("no_such_server", detail)
     if isinstance(error, ConnectionRefusedError):
-        return Trouble("server_not_running", detail)
+        return LinkProblem("server_not_running", detail)
     if isinstance(error, TimeoutError):
-        return Trouble("server_unreachable", detail)
+        return LinkProblem("server_unreachable", detail)
     if isinstance(error, ConnectionError):
-        return Trouble("connection_cut", detail)
-    return Trouble("no_network" if error.errno in _NO_NETWORK else "cannot_connect", detail)
+        return LinkProblem("connection_cut", detail)
+    return LinkProblem("no_network" if error.errno in _NO_NETWORK else "cannot_connect", detail)
 
 
-def of_session(code: int, said: str, *, connecting: bool) -> Trouble:
+def from_connack(code: int, detail: str, *, connecting: bool) -> LinkProblem:
     """The broker's reason in CONNACK (`connecting`) or DISCONNECT."""
-    return Trouble(_SESSION.get(code, "refused" if connecting else "disconnected"), f"{said}, 0x{code:02X}")
+    return LinkProblem(_CONNACK.get(code, "refused" if connecting else "disconnected"), f"{detail}, 0x{code:02X}")
 
 
-def of_row(code: int, said: str, leaf: str) -> Trouble:
+def from_puback(code: int, detail: str, leaf: str) -> LinkProblem:
     """The broker's reason in the acknowledgement of what was published on a leaf; of 0x80 and up, or nobody subscribes."""
-    return Trouble(_ROW.get(code, "row_refused"), f"{leaf}: {said}, 0x{code:02X}")
+    return LinkProblem(_PUBACK.get(code, "row_refused"), f"{leaf}: {detail}, 0x{code:02X}")

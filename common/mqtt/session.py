@@ -12,7 +12,7 @@ from paho.mqtt.properties import Properties
 UserProperties: TypeAlias = Sequence[tuple[str, str]]
 
 
-class Broker(NamedTuple):
+class BrokerAddress(NamedTuple):
     """Where the broker is and who we are to it."""
 
     host: str
@@ -29,7 +29,7 @@ class Will(NamedTuple):
     user: UserProperties = ()
 
 
-class Session(NamedTuple):
+class ConnectOptions(NamedTuple):
     """What a connection asks of the broker."""
 
     client_id: str
@@ -38,40 +38,40 @@ class Session(NamedTuple):
     expiry_s: int = 0
     receive_maximum: int = 20
     manual_ack: bool = False
-    largest_packet: int | None = None  # bytes that we take; None: any
+    max_packet_size: int | None = None  # bytes that we take; None: any
     connect_timeout_s: float = 7.5
     # a QoS 1 packet unacknowledged for so long: half open, or the broker is stuck; the connection ends
-    no_ack_s: float = 20
+    ack_timeout_s: float = 20
     will: Will | None = None
 
 
-def client_of(broker: Broker, session: Session, tls: ssl.SSLContext | None) -> paho.Client:
+def new_client(broker: BrokerAddress, options: ConnectOptions, tls: ssl.SSLContext | None) -> paho.Client:
     """A paho client for one connection: it never reconnects, and keeps no window."""
     client = paho.Client(
-        CallbackAPIVersion.VERSION2, session.client_id, protocol=paho.MQTTv5,
-        reconnect_on_failure=False, manual_ack=session.manual_ack,
+        CallbackAPIVersion.VERSION2, options.client_id, protocol=paho.MQTTv5,
+        reconnect_on_failure=False, manual_ack=options.manual_ack,
     )  # fmt: skip
     if broker.username:
         client.username_pw_set(broker.username, broker.password)
     if tls:
         client.tls_set_context(tls)
-    if will := session.will:
+    if will := options.will:
         properties = Properties(PacketTypes.WILLMESSAGE)
         properties.WillDelayInterval = will.delay_s
         if will.user:
             properties.UserProperty = list(will.user)
         client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
     client.max_inflight_messages = 0  # the window is kept above
-    client.connect_timeout = session.connect_timeout_s
+    client.connect_timeout = options.connect_timeout_s
     return client
 
 
-def connect_properties(session: Session) -> Properties:
+def connect_properties(options: ConnectOptions) -> Properties:
     properties = Properties(PacketTypes.CONNECT)
-    properties.SessionExpiryInterval = session.expiry_s
-    properties.ReceiveMaximum = session.receive_maximum
-    if session.largest_packet:
-        properties.MaximumPacketSize = session.largest_packet
+    properties.SessionExpiryInterval = options.expiry_s
+    properties.ReceiveMaximum = options.receive_maximum
+    if options.max_packet_size:
+        properties.MaximumPacketSize = options.max_packet_size
     return properties
 
 

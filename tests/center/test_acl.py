@@ -8,7 +8,7 @@ from support.broker import Broker
 from support.messages_of import NAME, OTHER, Probe, device, journal, state
 
 from common.messages import TOPICS, topic
-from common.mqtt.errors import Refused
+from common.mqtt.errors import Rejected
 from common.mqtt.session import Will
 
 DENIED = "Not authorized"
@@ -90,7 +90,7 @@ async def test_a_will_into_another_branch_is_never_published(county: Broker) -> 
             try:
                 async with thief.on(will=Will(topic(name, "state"), state("lost", name=name), 0)):
                     thief.wire.drop()
-            except Refused as refused:
+            except Rejected as refused:
                 assert name == OTHER, refused  # a broker may also reject such a connection at once
         await watch.until(lambda: bool(watch.heard_all))
         await asyncio.sleep(0.3)
@@ -102,7 +102,7 @@ async def test_nobody_connects_without_a_password_or_with_a_wrong_one(county: Br
         probe = Probe(county, user)
         county_password = county.passwords.get(user or "")
         probe._address = probe._address._replace(password=password)
-        with pytest.raises(Refused, match="Not authorized"):
+        with pytest.raises(Rejected, match="Not authorized"):
             async with probe.on():
                 pytest.fail(f"{user} with {password!r} instead of {county_password!r} was accepted")
 
@@ -113,5 +113,5 @@ async def test_a_name_with_a_wildcard_gains_nothing(county: Broker) -> None:
         try:
             async with Probe(county, name).on() as sly:
                 assert await sly.publish(topic(OTHER, "state"), b"{}") == DENIED
-        except Refused:
+        except Rejected:
             pass  # rejected at once

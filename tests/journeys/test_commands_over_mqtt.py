@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.broker import Broker
 from support.daemon import NAME, TERMINAL, Daemon, keeps_the_contract, until
-from support.mqtt_county import County, Heard
+from support.mqtt_county import County, Received
 
 
 class Console:
@@ -22,11 +22,11 @@ class Console:
         self.county.command(NAME, command, body, **how)  # type: ignore[arg-type]
         return id
 
-    def reply(self, id: str) -> Heard:
+    def reply(self, id: str) -> Received:
         self.county.wait_for(lambda c: any(h.json["id"] == id for h in c.of("reply")))
         return next(heard for heard in self.county.of("reply") if heard.json["id"] == id)
 
-    def asked(self, command: str, **options: object) -> Heard:
+    def asked(self, command: str, **options: object) -> Received:
         return self.reply(self.say(command, options=options))
 
     def unanswered(self, *ids: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.broker import Broker
 from support.daemon import TERMINAL, Daemon, Gun, Recorder, keeps_the_contract, until
-from support.mqtt_county import County, Heard
+from support.mqtt_county import County, Received
 
 STOP_WITHIN_S = 6.0
 
@@ -84,7 +84,7 @@ def test_after_a_clean_stop_the_next_start_says_clean(tmp_path: Path, silent_por
     assert events == [("start", "first"), ("stop", None), ("start", "clean")]
 
 
-def _turns(county: County) -> Iterator[tuple[str, Iterator[Heard]]]:
+def _turns(county: County) -> Iterator[tuple[str, Iterator[Received]]]:
     """A birth is said again where the key that seals parcels was made after it: the same state, no turn."""
     return groupby(county.of("state"), key=lambda heard: heard.json["state"])
 

@@ -135,6 +135,6 @@ def test_the_shipped_rules_of_the_broker_let_a_terminal_say_all_that_it_has_to_s
         gun.wait_until_opened()
         gun.scan("x")
         kinds = {"state", "heartbeat", "journal", "standard", "device", "scan"}
-        county.wait_for(lambda c: {h.leaf.partition("/")[0] for h in c.heard} >= kinds)
+        county.wait_for(lambda c: {h.leaf.partition("/")[0] for h in c.received} >= kinds)
         assert daemon.request(ask="status")["link"]["warning"] in ("", "nobody_listens")
         keeps_the_contract(county)

@@ -90,7 +90,9 @@ def _nobody_listens() -> int:
 
 def test_the_topics_of_a_terminal_are_all_below_its_own_branch(tmp_path: Path, broker: Broker) -> None:
     with County(broker.host, broker.port) as county, Daemon(tmp_path, broker.port):
-        county.wait_for(lambda c: {h.leaf for h in c.heard} >= {"state", "journal", "device/terminal/main", "standard"})
+        county.wait_for(
+            lambda c: {h.leaf for h in c.received} >= {"state", "journal", "device/terminal/main", "standard"}
+        )
         county.wait_for(lambda c: c.of("heartbeat"))
     assert county.of("state")[0].json["number"] == "桂BRS0001B"
     assert NAME == "450225-GXBRS0001B-1"

@@ -88,7 +88,7 @@ class CompressedStation:
         await _all_threads_of_the_loop()
         await self._group.__aenter__()
         self._loops = [self._group.create_task(work, name=name) for name, work in self.runtime.loops().items()]
-        await self.county.come()
+        await self.county.connect()
         await self.until(self.runtime.ready.is_set)
         await self.pass_s(300)
         await self.until(lambda: self.runtime.captures.changed is not None and self.runtime.link.up.is_set())
@@ -100,7 +100,7 @@ class CompressedStation:
             loop.cancel()
         await self._group.__aexit__(*error)
         await self.runtime.farewell(clean=True)
-        self.county.leave()
+        self.county.disconnect()
         self.runtime.close()
         for file in (self._gun, self._line, self._uptime, self._screen):
             os.close(file)
@@ -118,14 +118,14 @@ class CompressedStation:
         await self.runtime.writer.run_in_thread(lambda box: None)
         await asyncio.sleep(0)
         while self._busy():
-            self.county.receipt()
+            self.county.publish_receipts()
             await asyncio.sleep(0.0005)
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait in real time for the work of a thread or a process."""
         async with asyncio.timeout(60):
             while not condition():
-                self.county.receipt()
+                self.county.publish_receipts()
                 await asyncio.sleep(0.002)
 
     async def scan(self) -> None:
@@ -150,7 +150,7 @@ class CompressedStation:
                 break
             except RuntimeError:
                 await self.pass_s(60)
-        await self.county.come()
+        await self.county.connect()
         await self.until_connected()
 
     async def until_connected(self) -> None:

@@ -274,9 +274,9 @@ def until(condition: Callable[[], Any], otherwise: Callable[[], str], timeout_s:
 
 
 def keeps_the_contract(county: County) -> None:
-    """Assert that every received message of a terminal decodes strictly, condition its JSON Schema and has no other field."""
-    assert county.heard
-    for message in county.heard:
+    """Assert that every received message of a terminal decodes strictly, satisfies its JSON Schema and has no other field."""
+    assert county.received
+    for message in county.received:
         if message.leaf == "receipt" or message.leaf.startswith("command/"):
             continue
         kind = type_of(message.leaf)

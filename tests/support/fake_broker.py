@@ -29,20 +29,20 @@ class Published(NamedTuple):
 
 
 class FakeBroker(LoopbackServer):
-    """`puback`: the reason code of each acknowledgement; None: never acknowledged. `slow_s`: that it is late by."""
+    """`puback`: the reason code of each acknowledgement; None: never acknowledged. `puback_delay_s`: that it is late by."""
 
     def __init__(
-        self, *, connack: int = 0, properties: bytes = b"", suback: int = 1, slow_s: float = 0,
+        self, *, connack: int = 0, properties: bytes = b"", suback: int = 1, puback_delay_s: float = 0,
         puback: Callable[[Published], int | None] = lambda _packet: 0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.connack, self.properties, self.suback = connack, properties, suback
-        self.slow_s, self.puback = slow_s, puback
+        self.puback_delay_s, self.puback = puback_delay_s, puback
         self.published: list[Published] = []
-        self.most_under_way = 0
+        self.max_in_flight = 0
         self.acknowledging = asyncio.Event()  # cleared: acknowledgements wait until it is set again
         self.acknowledging.set()
-        self._under_way = 0
+        self._in_flight = 0
 
     def of(self, kind: str) -> list[Published]:
         return [one for one in self.published if one.leaf.partition("/")[0] == kind]
@@ -62,7 +62,7 @@ class FakeBroker(LoopbackServer):
                         first, body = await _read(reader)
                         kind = first >> 4
                         if kind == PUBLISH:
-                            group.create_task(self._take(first, body, writer))
+                            group.create_task(self._publish_received(first, body, writer))
                         elif not self._answer(kind, body, writer):
                             break
                         await writer.drain()
@@ -74,7 +74,7 @@ class FakeBroker(LoopbackServer):
         """False at the end."""
         if kind == CONNECT:
             self.connects += 1
-            self._under_way = 0
+            self._in_flight = 0
             writer.write(_packet(CONNACK, bytes([0, self.connack, len(self.properties)]) + self.properties))
             return self.connack == 0
         if kind == SUBSCRIBE:
@@ -84,18 +84,18 @@ class FakeBroker(LoopbackServer):
             writer.write(_packet(PINGRESP, b""))
         return kind != DISCONNECT
 
-    async def _take(self, first: int, body: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _publish_received(self, first: int, body: bytes, writer: asyncio.StreamWriter) -> None:
         packet, mid = _published(first, body)
         self.published.append(packet)
         if not packet.qos:
             return
-        self._under_way += 1
-        self.most_under_way = max(self.most_under_way, self._under_way)
+        self._in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self._in_flight)
         await self.acknowledging.wait()
-        await asyncio.sleep(self.slow_s)
+        await asyncio.sleep(self.puback_delay_s)
         reason = self.puback(packet)
         if reason is not None and not writer.is_closing():
-            self._under_way -= 1
+            self._in_flight -= 1
             writer.write(_packet(PUBACK, mid + bytes([reason, 0])))
 
 

@@ -15,7 +15,7 @@ from support.loopback import LoopbackServer
 
 
 class LossyLine(LoopbackServer):
-    """See the module. `swallow_answers`: what the broker says is lost from now on, what the terminal says arrives."""
+    """See the module. `drop_answers`: what the broker says is lost from now on, what the terminal says arrives."""
 
     def __init__(self, broker_port: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class LossyLine(LoopbackServer):
     def black_hole(self) -> None:
         self._through.clear()
 
-    def swallow_answers(self) -> None:
+    def drop_answers(self) -> None:
         self._answers.clear()
 
     def heal(self) -> None:

@@ -17,10 +17,9 @@ from center.recorder.recorder import Recorder
 from center.store.store import Store
 from common.clock import SystemClock
 from common.messages import topic
-from common.mqtt.connection import Wire
-from common.mqtt.errors import Trouble
-from common.mqtt.session import Broker as Address
-from common.mqtt.session import Session, UserProperties, Will
+from common.mqtt.connection import MqttConnection
+from common.mqtt.errors import LinkProblem
+from common.mqtt.session import BrokerAddress, ConnectOptions, UserProperties, Will
 
 NAME = "450225-GXBRS0001B-1"
 OTHER = "450225-GXBRS0002B-1"
@@ -71,7 +70,7 @@ class Probe:
     """A client that keeps what it hears, in order; `until` waits for a condition, not for a time."""
 
     def __init__(self, broker: Broker, username: str | None = None) -> None:
-        self._address = Address(broker.host, broker.port, username, broker.passwords.get(username or ""))
+        self._address = BrokerAddress(broker.host, broker.port, username, broker.passwords.get(username or ""))
         self.heard_all: list[tuple[str, dict[str, Any], bool]] = []
         self.reasons: dict[int, str] = {}
         self._news = asyncio.Event()
@@ -79,7 +78,7 @@ class Probe:
     @asynccontextmanager
     async def on(self, *topics: str, will: Will | None = None, client_id: str = "") -> AsyncIterator["Probe"]:
         self.reasons.clear()  # message ids begin anew with each connection
-        self.wire = Wire(self._address, Session(client_id or f"probe-{id(self)}", will=will), self)
+        self.wire = MqttConnection(self._address, ConnectOptions(client_id or f"probe-{id(self)}", will=will), self)
         await self.wire.open()
         if topics:
             self.wire.subscribe(topics)
@@ -113,11 +112,11 @@ class Probe:
                 with contextlib.suppress(TimeoutError):  # not all that is waited for comes over this connection
                     await asyncio.wait_for(self._news.wait(), 0.05)
 
-    def connected(self, wire: Wire, resumed: bool) -> None: ...
+    def connected(self, connection: MqttConnection, resumed: bool) -> None: ...
 
-    def lost(self, why: Trouble) -> None: ...
+    def lost(self, problem: LinkProblem) -> None: ...
 
-    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:
+    def received(self, connection: MqttConnection, message: paho.MQTTMessage) -> None:
         try:
             body = json.loads(message.payload)
         except ValueError:
@@ -141,7 +140,7 @@ async def recording(
     """A recorder in this process, connected; stopped cleanly at the end."""
     recorder = Recorder(store, SystemClock(), simulated=simulated)
     username = "recorder" if broker.secured else None
-    address = Address(broker.host, broker.port, username, broker.passwords.get(username or ""))
+    address = BrokerAddress(broker.host, broker.port, username, broker.passwords.get(username or ""))
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(recorder.run(address, client_id, 3600, stop))

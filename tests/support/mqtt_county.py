@@ -15,7 +15,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 
-class Heard(NamedTuple):
+class Received(NamedTuple):
     leaf: str
     payload: bytes
     retained: bool
@@ -31,8 +31,8 @@ class County:
     """Subscribes to everything; `heard` holds what came, in order."""
 
     def __init__(self, host: str, port: int, username: str | None = None, password: str | None = None) -> None:
-        self.heard: list[Heard] = []
-        self._new = queue.Queue[Heard]()
+        self.received: list[Received] = []
+        self._new = queue.Queue[Received]()
         self._subscribed = threading.Event()
         self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         if username:
@@ -53,15 +53,15 @@ class County:
         self.client.disconnect()
         self.client.loop_stop()
 
-    def of(self, kind: str) -> list[Heard]:
-        return [one for one in self.heard if one.leaf.partition("/")[0] == kind]
+    def of(self, kind: str) -> list[Received]:
+        return [one for one in self.received if one.leaf.partition("/")[0] == kind]
 
     def wait_for(self, fits: Callable[["County"], object], timeout_s: float = 20) -> None:
         """Until `fits(self)` is true; fails with what was heard."""
         until = time.monotonic() + timeout_s
         while not fits(self):
             left = until - time.monotonic()
-            assert left > 0, f"not heard in {timeout_s} s; heard: {[(h.leaf, h.payload[:200]) for h in self.heard]}"
+            assert left > 0, f"not heard in {timeout_s} s; heard: {[(h.leaf, h.payload[:200]) for h in self.received]}"
             try:
                 self._new.get(timeout=min(left, 0.2))
             except queue.Empty:
@@ -82,9 +82,9 @@ class County:
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         user = dict(getattr(message.properties, "UserProperty", []))
-        one = Heard(
+        one = Received(
             message.topic.split("/", 3)[3], bytes(message.payload), message.retain, user.get("late") == "1",
             getattr(message.properties, "CorrelationData", None),
         )  # fmt: skip
-        self.heard.append(one)
+        self.received.append(one)
         self._new.put(one)

@@ -15,14 +15,13 @@ from agent.outbox.writer import Writer
 from agent.uplink.connection import Incoming
 from agent.uplink.delivery import Delivery, Pace
 from agent.uplink.link import Link, LinkState
-from agent.uplink.rejections import Hold
+from agent.uplink.rejections import Rejection
 from common.clock import Clock, SystemClock
 from common.messages import Capture, Receipt
-from common.mqtt.session import Broker as Address
-from common.mqtt.session import Session, Will
+from common.mqtt.session import BrokerAddress, ConnectOptions, Will
 
 
-class Listening(Protocol):
+class Endpoint(Protocol):
     """Where a broker, or a line to one, listens."""
 
     @property
@@ -37,53 +36,53 @@ NAME = "450225-GXBRS0001B-1"
 class Station:
     """Outbox, writer, link and delivery, as the daemon puts them together."""
 
-    def __init__(self, outbox: Outbox, broker: Listening, *, password: str | None = None, pace: Pace | None = None,
-                 acknowledge_broker: bool = False, no_ack_s: float = 5, keepalive_s: int = 30,
+    def __init__(self, outbox: Outbox, broker: Endpoint, *, password: str | None = None, pace: Pace | None = None,
+                 puback_suffices: bool = False, ack_timeout_s: float = 5, keepalive_s: int = 30,
                  client_id: str = f"{NAME}.f00d", clock: Clock | None = None) -> None:  # fmt: skip
         self.clock = clock or SystemClock()
         self.outbox = outbox
         self.writer = Writer(outbox)
         self.states: list[LinkState] = []
-        self.refused: list[tuple[str, str]] = []
+        self.rejections: list[tuple[str, str]] = []
         self.incoming: asyncio.Queue[Incoming] = asyncio.Queue()
 
         will = Will(f"yinong/1/{NAME}/state", b'{"state":"lost"}', 2)
-        session = Session(
-            client_id, clean_start=False, expiry_s=300, connect_timeout_s=5, no_ack_s=no_ack_s, will=will,
+        session = ConnectOptions(
+            client_id, clean_start=False, expiry_s=300, connect_timeout_s=5, ack_timeout_s=ack_timeout_s, will=will,
             keepalive_s=keepalive_s,
         )  # fmt: skip
-        address = Address(broker.host, broker.port, NAME if password else None, password)
+        address = BrokerAddress(broker.host, broker.port, NAME if password else None, password)
         self.link = Link(
-            NAME, SystemClock(), address, lambda _: session, self._born, self.incoming.put_nowait, self._changed,
-            backoff_first_s=0.05, backoff_cap_s=0.2, chance=random.Random(1),
+            NAME, SystemClock(), address, lambda _: session, self._publish_birth, self.incoming.put_nowait, self._on_change,
+            backoff_first_s=0.05, backoff_cap_s=0.2, rng=random.Random(1),
         )  # fmt: skip
         self.delivery = Delivery(
             self.writer,
             self.link,
             self.clock,
-            broker_is_enough=acknowledge_broker,
+            puback_suffices=puback_suffices,
             pace=pace or Pace(10_000_000),
-            refused=self._refused,
+            on_rejected=self._on_rejected,
         )
-        self.writer.on_commit = self.delivery.on_rows
+        self.writer.on_commit = self.delivery.on_commit
 
-    async def _born(self, link: Link) -> None:
+    async def _publish_birth(self, link: Link) -> None:
         await link.publish("state", b'{"state":"online"}', retain=True)
 
-    async def _changed(self, state: LinkState) -> None:
+    async def _on_change(self, state: LinkState) -> None:
         self.states.append(state)
 
-    async def _refused(self, hold: Hold) -> None:
-        self.refused.append((hold.leaf, hold.trouble.code))
+    async def _on_rejected(self, hold: Rejection) -> None:
+        self.rejections.append((hold.leaf, hold.problem.code))
 
-    async def tell(self, *texts: str) -> None:
+    async def record(self, *texts: str) -> None:
         await self.writer.commit([journal(self.clock, "x", n=text) for text in texts])
 
     async def scan(self, *texts: str) -> None:
         """Captures, each of its own text."""
         await self.writer.commit([draft(self.clock, "scan", capture(self.clock, text)) for text in texts])
 
-    async def _take_receipts(self) -> None:
+    async def _process_receipts(self) -> None:
         while True:
             packet = await self.incoming.get()
             if packet.topic.endswith("/receipt"):
@@ -92,7 +91,7 @@ class Station:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
-            loops = (self.writer.run(), self.link.run(), self.delivery.run(), self._take_receipts())
+            loops = (self.writer.run(), self.link.run(), self.delivery.run(), self._process_receipts())
             tasks = [group.create_task(loop) for loop in loops]
             yield
             for task in tasks:
@@ -101,7 +100,7 @@ class Station:
 
 
 @asynccontextmanager
-async def station(outbox: Outbox, broker: Listening, **options: object) -> AsyncIterator[Station]:
+async def station(outbox: Outbox, broker: Endpoint, **options: object) -> AsyncIterator[Station]:
     one = Station(outbox, broker, **options)  # type: ignore[arg-type]
     async with one.running():
         yield one

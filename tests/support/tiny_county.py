@@ -8,9 +8,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from common.clock import rfc3339
 from common.messages import Receipt, topic
-from common.mqtt.connection import Wire
-from common.mqtt.session import Broker as Address
-from common.mqtt.session import Session
+from common.mqtt.connection import MqttConnection
+from common.mqtt.session import BrokerAddress, ConnectOptions
 
 NAME = "450225-GXBRS0001B-1"
 
@@ -19,50 +18,50 @@ class TinyCounty:
     """Receipts without a gap what it hears, by outbox; an ear on a wire of its own."""
 
     def __init__(self, port: int) -> None:
-        self._address = Address("127.0.0.1", port)
-        self._wire: Wire | None = None
+        self._address = BrokerAddress("127.0.0.1", port)
+        self._connection: MqttConnection | None = None
         self.upto: dict[str, int] = {}
-        self._ahead: dict[str, set[int]] = {}
+        self._out_of_order: dict[str, set[int]] = {}
         self.scans = 0  # different ones
-        self._owed: set[str] = set()
+        self._pending: set[str] = set()
 
-    async def come(self) -> None:
-        self.leave()
-        self._wire = Wire(self._address, Session("county", clean_start=True), self)
-        await self._wire.open()
-        self._wire.subscribe([topic(NAME, leaf) for leaf in ("scan", "journal", "standard", "device/#")])
+    async def connect(self) -> None:
+        self.disconnect()
+        self._connection = MqttConnection(self._address, ConnectOptions("county", clean_start=True), self)
+        await self._connection.open()
+        self._connection.subscribe([topic(NAME, leaf) for leaf in ("scan", "journal", "standard", "device/#")])
 
-    def leave(self) -> None:
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
+    def disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def publish(self, leaf: str, payload: bytes, *, retain: bool = False) -> None:
-        if self._wire is not None:
-            self._wire.publish(topic(NAME, leaf), payload, 1, retain)
+        if self._connection is not None:
+            self._connection.publish(topic(NAME, leaf), payload, 1, retain)
 
-    def receipt(self) -> None:
+    def publish_receipts(self) -> None:
         """What is owed."""
-        for outbox in self._owed:
+        for outbox in self._pending:
             body = Receipt(at=rfc3339(datetime.now().astimezone()), store="s", outbox=outbox, upto=self.upto[outbox])
             self.publish("receipt", msgspec.json.encode(body), retain=True)
-        self._owed.clear()
+        self._pending.clear()
 
     @property
     def busy(self) -> bool:
-        return bool(self._owed) or (self._wire is not None and self._wire.under_way > 0)
+        return bool(self._pending) or (self._connection is not None and self._connection.in_flight > 0)
 
-    def connected(self, wire: Wire, resumed: bool) -> None: ...
+    def connected(self, connection: MqttConnection, resumed: bool) -> None: ...
 
-    def lost(self, why: str) -> None: ...
+    def lost(self, problem: str) -> None: ...
 
     def acknowledged(self, mid: int, reason: ReasonCode) -> None: ...
 
-    def heard(self, wire: Wire, message: paho.MQTTMessage) -> None:
+    def received(self, connection: MqttConnection, message: paho.MQTTMessage) -> None:
         body = msgspec.json.decode(message.payload)
         for one in body.get("captures", [body]):
             outbox, seq = one["outbox"], one["seq"]
-            ahead, upto = self._ahead.setdefault(outbox, set()), self.upto.get(outbox, 0)
+            ahead, upto = self._out_of_order.setdefault(outbox, set()), self.upto.get(outbox, 0)
             if seq > upto and seq not in ahead:
                 ahead.add(seq)
                 self.scans += "captures" in body
@@ -70,4 +69,4 @@ class TinyCounty:
                 upto += 1
                 ahead.discard(upto)
             self.upto[outbox] = upto
-            self._owed.add(outbox)
+            self._pending.add(outbox)

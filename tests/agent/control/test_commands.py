@@ -218,7 +218,7 @@ async def test_a_receipt_does_not_wait_for_a_command_that_is_executed(outbox: Ou
     slow = Slow()
     with County(broker.host, broker.port) as county:
         async with station(outbox, broker) as one, inbox_of(one, {"measure": slow}) as inbox:
-            await one.tell("a", "b")
+            await one.record("a", "b")
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) == 2)
             inbox.put(packet_of(1, "measure"))
             await asyncio.wait_for(slow.started.wait(), 10)

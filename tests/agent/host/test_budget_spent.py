@@ -20,8 +20,7 @@ from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, Limits, Reports
 from agent.scans.captures import Captures
 from agent.uplink.link import Link
 from common.messages import Device, Receipt
-from common.mqtt.session import Broker as Address
-from common.mqtt.session import Session
+from common.mqtt.session import BrokerAddress, ConnectOptions
 from drivers.reading import Condition, Reading, Reason
 from drivers.scan_gun.capture import RawCapture
 from drivers.table import DeviceClass
@@ -100,8 +99,8 @@ def reports_of(writer: Writer, clock: Any, day: Day) -> Reports:
     async def nobody(_: Any) -> None: ...
 
     link = Link(
-        "x", clock, Address("127.0.0.1", 9), lambda _: Session("c"), nobody, lambda _: None, nobody,
-        chance=random.Random(1),
+        "x", clock, BrokerAddress("127.0.0.1", 9), lambda _: ConnectOptions("c"), nobody, lambda _: None, nobody,
+        rng=random.Random(1),
     )  # fmt: skip
     return Reports(DeviceStates(), writer, link, clock, "0000aaaa", Limits(90, 1 << 20), day.flash)
 

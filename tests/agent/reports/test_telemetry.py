@@ -22,8 +22,7 @@ from agent.outbox.writer import Writer
 from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, SPOOL_AFTER_SAMPLES, SPOOL_BATCH, Limits, Reports
 from agent.uplink.link import Link, LinkState
 from common.messages import Heartbeat, Item, Journal, Receipt, Telemetry
-from common.mqtt.session import Broker as Address
-from common.mqtt.session import Session, Will
+from common.mqtt.session import BrokerAddress, ConnectOptions, Will
 from drivers.reading import Condition, Reading, Reason
 
 NAME = "450225-GXBRS0001B-1"
@@ -34,8 +33,9 @@ class Station:
         self.states, self.clock, self.writer = DeviceStates(), clock, writer
         will = Will(f"yinong/1/{NAME}/state", b"", 0)
         self.link = Link(
-            NAME, clock, Address("127.0.0.1", port), lambda _: Session("c", connect_timeout_s=5, no_ack_s=5, will=will),
-            self._born, lambda _: None, self._changed, chance=random.Random(1), backoff_first_s=0.1,
+            NAME, clock, BrokerAddress("127.0.0.1", port),
+            lambda _: ConnectOptions("c", connect_timeout_s=5, ack_timeout_s=5, will=will),
+            self._born, lambda _: None, self._changed, rng=random.Random(1), backoff_first_s=0.1,
         )  # fmt: skip
         self.flash = WriteBudget(clock, 30_000_000, None)
         self.reports = Reports(self.states, writer, self.link, clock, "0000aaaa", Limits(90, 1 << 20), self.flash)

@@ -5,21 +5,21 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.uplink.backoff import Pauses
-from common.mqtt.errors import Trouble
+from agent.uplink.backoff import Backoff
+from common.mqtt.errors import LinkProblem
 
-CUT, TAKEN_OVER, BANNED = Trouble("connection_cut"), Trouble("taken_over"), Trouble("banned")
+CUT, TAKEN_OVER, BANNED = LinkProblem("connection_cut"), LinkProblem("taken_over"), LinkProblem("banned")
 HOUR_MS = 3_600_000
 
 
-def pauses(seed: int = 1) -> Pauses:
-    return Pauses(2, 120, random.Random(seed))
+def pauses(seed: int = 1) -> Backoff:
+    return Backoff(2, 120, random.Random(seed))
 
 
 @given(st.integers(), st.integers(1, 40))
 def test_a_broker_that_says_no_is_left_alone_for_half_of_the_wait_at_least(seed: int, tries: int) -> None:
     one = pauses(seed)
-    waits = [one.after(BANNED, lasted_ms=None, refused=True) for _ in range(tries)]
+    waits = [one.next_delay_s(BANNED, lasted_ms=None, rejected=True) for _ in range(tries)]
     for n, wait_s in enumerate(waits, 1):
         longest_s = min(120, 2 * 2**n)
         assert longest_s / 2 <= wait_s <= longest_s
@@ -28,30 +28,30 @@ def test_a_broker_that_says_no_is_left_alone_for_half_of_the_wait_at_least(seed:
 @given(st.integers())
 def test_a_lost_connection_is_tried_again_with_full_jitter(seed: int) -> None:
     one = pauses(seed)
-    assert one.after(CUT, lasted_ms=HOUR_MS) <= 4
-    assert all(one.after(CUT, lasted_ms=None) <= 120 for _ in range(20))
+    assert one.next_delay_s(CUT, lasted_ms=HOUR_MS) <= 4
+    assert all(one.next_delay_s(CUT, lasted_ms=None) <= 120 for _ in range(20))
 
 
 def test_a_connection_of_ten_minutes_begins_the_waits_anew_and_one_of_a_minute_does_not() -> None:
     one = pauses()
     for _ in range(7):
-        one.after(CUT, lasted_ms=None)
-    assert max(one.after(CUT, lasted_ms=60_000) for _ in range(20)) > 60
-    assert one.after(CUT, lasted_ms=601_000) <= 4
+        one.next_delay_s(CUT, lasted_ms=None)
+    assert max(one.next_delay_s(CUT, lasted_ms=60_000) for _ in range(20)) > 60
+    assert one.next_delay_s(CUT, lasted_ms=601_000) <= 4
 
 
 def test_once_a_twin_was_seen_a_cut_connection_counts_as_taken_and_a_dead_broker_does_not() -> None:
     one = pauses()
-    one.twin_seen()
-    assert one.after(CUT, lasted_ms=1000) >= 30
-    assert one.after(CUT, lasted_ms=1000) >= 60
-    assert one.after(Trouble("server_not_running"), lasted_ms=None) <= 4
+    one.clone_seen()
+    assert one.next_delay_s(CUT, lasted_ms=1000) >= 30
+    assert one.next_delay_s(CUT, lasted_ms=1000) >= 60
+    assert one.next_delay_s(LinkProblem("server_not_running"), lasted_ms=None) <= 4
 
 
 def test_who_is_kicked_by_his_twin_waits_ever_longer_up_to_an_hour_however_long_each_connection_lasts() -> None:
     one = pauses()
-    waits = [one.after(TAKEN_OVER, lasted_ms=n * 60_000) for n in range(12)]
-    assert one.taken_over == 12
+    waits = [one.next_delay_s(TAKEN_OVER, lasted_ms=n * 60_000) for n in range(12)]
+    assert one.takeovers == 12
     for n, wait_s in enumerate(waits):
         assert min(3600, 30 * 2**n) / 2 <= wait_s <= min(3600, 30 * 2**n)
 
@@ -59,12 +59,12 @@ def test_who_is_kicked_by_his_twin_waits_ever_longer_up_to_an_hour_however_long_
 def test_a_cut_line_between_does_not_forget_the_twin_and_two_hours_of_peace_do() -> None:
     one = pauses()
     for _ in range(5):
-        one.after(TAKEN_OVER, lasted_ms=1000)
-    one.after(Trouble("keepalive_timeout"), lasted_ms=HOUR_MS)
-    assert one.taken_over == 5
-    one.after(CUT, lasted_ms=2 * HOUR_MS + 1)
-    assert one.taken_over == 0
-    assert one.after(TAKEN_OVER, lasted_ms=1000) <= 30
+        one.next_delay_s(TAKEN_OVER, lasted_ms=1000)
+    one.next_delay_s(LinkProblem("keepalive_timeout"), lasted_ms=HOUR_MS)
+    assert one.takeovers == 5
+    one.next_delay_s(CUT, lasted_ms=2 * HOUR_MS + 1)
+    assert one.takeovers == 0
+    assert one.next_delay_s(TAKEN_OVER, lasted_ms=1000) <= 30
 
 
 def test_two_terminals_of_one_identity_meet_a_few_times_a_day_not_each_second() -> None:
@@ -76,6 +76,6 @@ def test_two_terminals_of_one_identity_meet_a_few_times_a_day_not_each_second() 
         if holder is not None:
             kicks += 1
             lasted_ms = int((now_s - since_s) * 1000)
-            next_s[holder] = now_s + twins[holder].after(TAKEN_OVER, lasted_ms=lasted_ms)
+            next_s[holder] = now_s + twins[holder].next_delay_s(TAKEN_OVER, lasted_ms=lasted_ms)
         holder, since_s, next_s[who] = who, now_s, float("inf")
     assert 20 < kicks < 100

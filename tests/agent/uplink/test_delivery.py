@@ -16,9 +16,8 @@ from agent.outbox.stamps import draft, sequenced
 from agent.uplink.connection import Connection
 from agent.uplink.delivery import Pace
 from common.messages import Journal, Standard
-from common.mqtt.errors import LinkLost, Refused
-from common.mqtt.session import Broker as Address
-from common.mqtt.session import Session, Will
+from common.mqtt.errors import LinkLost, Rejected
+from common.mqtt.session import BrokerAddress, ConnectOptions, Will
 
 
 async def test_what_is_committed_on_a_live_link_arrives_in_order_and_not_late(outbox: Outbox, broker: Broker) -> None:
@@ -26,7 +25,7 @@ async def test_what_is_committed_on_a_live_link_arrives_in_order_and_not_late(ou
         async with station(outbox, broker) as one:
             await until(one.link.up.is_set)
             for n in range(30):
-                await one.tell(str(n))
+                await one.record(str(n))
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) >= 30)
     assert numbers(county) == [str(n) for n in range(30)]
     assert not any(heard.late for heard in county.of("journal"))
@@ -37,7 +36,7 @@ async def test_records_of_the_time_without_a_broker_arrive_late_in_order_and_com
 ) -> None:
     broker.stop()
     async with station(outbox, broker) as one:
-        await one.tell(*[str(n) for n in range(120)])
+        await one.record(*[str(n) for n in range(120)])
         broker.start()
         with County(broker.host, broker.port) as county:
             await asyncio.to_thread(county.wait_for, lambda c: len(set(numbers(c))) == 120)
@@ -63,12 +62,12 @@ async def test_the_newest_late_row_of_a_retained_topic_is_retained_and_no_older_
 async def test_a_live_row_overtakes_the_backlog(outbox: Outbox, broker: Broker) -> None:
     broker.stop()
     async with station(outbox, broker, pace=Pace(4000)) as one:
-        await one.tell(*[str(n) for n in range(100)])
+        await one.record(*[str(n) for n in range(100)])
         broker.start()
         with County(broker.host, broker.port) as county:
             await until(one.link.up.is_set)
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) >= 2)
-            await one.tell("live")
+            await one.record("live")
             await asyncio.to_thread(county.wait_for, lambda c: "live" in numbers(c))
     assert len(numbers(county)) < 100
     assert not next(heard for heard in county.of("journal") if heard.json["details"]["n"] == "live").late
@@ -104,7 +103,7 @@ async def test_a_puback_alone_removes_nothing_and_a_receipt_does(outbox: Outbox,
     with County(broker.host, broker.port) as county:
         async with station(outbox, broker) as one:
             await until(one.link.up.is_set)
-            await one.tell("a", "b")
+            await one.record("a", "b")
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) == 2)
             assert (await one.writer.run_in_thread(lambda box: box.depth())).waiting == 2
             await asyncio.to_thread(county.receipt, NAME, outbox.id, 2)
@@ -113,10 +112,10 @@ async def test_a_puback_alone_removes_nothing_and_a_receipt_does(outbox: Outbox,
 
 async def test_where_the_county_runs_no_recorder_the_brokers_puback_counts(outbox: Outbox, broker: Broker) -> None:
     with County(broker.host, broker.port):
-        async with station(outbox, broker, acknowledge_broker=True) as one:
-            await one.tell("before", "the link")
+        async with station(outbox, broker, puback_suffices=True) as one:
+            await one.record("before", "the link")
             await until(one.link.up.is_set)
-            await one.tell("live")
+            await one.record("live")
             await until(lambda: outbox.depth().waiting == 0)
 
 
@@ -124,7 +123,7 @@ async def test_a_restored_recorder_gets_everything_again_from_the_archive(outbox
     with County(broker.host, broker.port) as county:
         async with station(outbox, broker) as one:
             await until(one.link.up.is_set)
-            await one.tell("a", "b", "c")
+            await one.record("a", "b", "c")
             await asyncio.to_thread(county.receipt, NAME, outbox.id, 3)
             await until(lambda: outbox.depth().waiting == 0)
             await asyncio.to_thread(county.receipt, NAME, outbox.id, 1, "restored")
@@ -134,7 +133,7 @@ async def test_a_restored_recorder_gets_everything_again_from_the_archive(outbox
 async def test_a_killed_broker_loses_nothing_of_what_it_had_acknowledged(outbox: Outbox, broker: Broker) -> None:
     async with station(outbox, broker) as one:
         await until(one.link.up.is_set)
-        await one.tell(*[str(n) for n in range(40)])
+        await one.record(*[str(n) for n in range(40)])
         await asyncio.sleep(0.3)
         await asyncio.to_thread(broker.restart, kill=True)
         with County(broker.host, broker.port) as county:
@@ -161,7 +160,7 @@ async def test_a_wrong_password_is_a_refusal_that_is_shown(outbox: Outbox, secur
 async def test_nobody_subscribed_is_said(outbox: Outbox, broker: Broker) -> None:
     async with station(outbox, broker) as one:
         await until(one.link.up.is_set)
-        await one.tell("a")
+        await one.record("a")
         await until(lambda: one.link.state.warning == "nobody_listens")
 
 
@@ -174,24 +173,26 @@ async def test_a_clean_stop_says_closing_and_the_will_stays_unsaid(outbox: Outbo
     assert [heard.json["state"] for heard in county.of("state")] == ["online", "closing"]
 
 
-def session(topic: str = "t", **options: float) -> Session:
-    return Session("c", clean_start=False, expiry_s=300, will=Will(topic, b'{"state":"lost"}', 1))._replace(**options)
+def session(topic: str = "t", **options: float) -> ConnectOptions:
+    return ConnectOptions("c", clean_start=False, expiry_s=300, will=Will(topic, b'{"state":"lost"}', 1))._replace(
+        **options
+    )
 
 
-async def connected(address: Address, asked: Session) -> Connection:
+async def connected(address: BrokerAddress, asked: ConnectOptions) -> Connection:
     return await Connection.connect(address, asked, lambda _: None)
 
 
 async def test_a_station_that_vanishes_is_told_of_by_its_will(broker: Broker) -> None:
     with County(broker.host, broker.port) as county:
-        connection = await connected(Address(broker.host, broker.port), session(f"yinong/1/{NAME}/state"))
+        connection = await connected(BrokerAddress(broker.host, broker.port), session(f"yinong/1/{NAME}/state"))
         connection.drop()
         await asyncio.to_thread(county.wait_for, lambda c: [h.json["state"] for h in c.of("state")] == ["lost"])
 
 
 async def test_no_broker_at_all_is_a_clear_reason() -> None:
     with pytest.raises(LinkLost, match="server_not_running"):
-        await connected(Address("127.0.0.1", 9), session())
+        await connected(BrokerAddress("127.0.0.1", 9), session())
 
 
 async def test_a_broker_that_takes_the_connection_and_says_nothing_is_given_up() -> None:
@@ -205,13 +206,13 @@ async def test_a_broker_that_takes_the_connection_and_says_nothing_is_given_up()
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     async with server:
         with pytest.raises(LinkLost, match="no_answer"):
-            await connected(Address(*server.sockets[0].getsockname()), session(connect_timeout_s=0.3))
+            await connected(BrokerAddress(*server.sockets[0].getsockname()), session(connect_timeout_s=0.3))
         await gone.wait()
 
 
 async def test_a_half_open_connection_is_ended_by_the_missing_acknowledgement(broker: Broker) -> None:
     """The broker is stopped (SIGSTOP): the TCP connection stands, nothing answers."""
-    connection = await connected(Address(broker.host, broker.port), session(no_ack_s=0.5))
+    connection = await connected(BrokerAddress(broker.host, broker.port), session(ack_timeout_s=0.5))
     os.kill(broker.pid, signal.SIGSTOP)
     try:
         with pytest.raises(LinkLost, match="no_acknowledgement"):
@@ -223,9 +224,9 @@ async def test_a_half_open_connection_is_ended_by_the_missing_acknowledgement(br
 
 async def test_refused_and_lost_are_told_apart(secured_broker: Broker) -> None:
     secured_broker.add_user(NAME, "secret")
-    address = Address(secured_broker.host, secured_broker.port, NAME, "secret")
+    address = BrokerAddress(secured_broker.host, secured_broker.port, NAME, "secret")
     connection = await connected(address, session(f"yinong/1/{NAME}/state"))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Rejected) as refused:
         await connection.publish("yinong/1/450225-GXBRS0002B-1/scan", b"{}", qos=1)
     assert refused.value.code == 0x87
     connection.close()

@@ -15,11 +15,10 @@ from agent.outbox.writer import Writer
 from agent.uplink.connection import Incoming
 from agent.uplink.delivery import Delivery, Pace
 from agent.uplink.link import Link, LinkState
-from agent.uplink.rejections import Hold
+from agent.uplink.rejections import Rejection
 from common.clock import Clock, SystemClock
 from common.messages import Receipt
-from common.mqtt.session import Broker as Address
-from common.mqtt.session import Session, Will
+from common.mqtt.session import BrokerAddress, ConnectOptions, Will
 
 NAME = "450225-GXBRS0001B-1"
 
@@ -32,7 +31,7 @@ async def _born(_link: Link) -> None:
     """No birth: nothing but what the delivery sends."""
 
 
-async def _refused(_hold: Hold) -> None:
+async def _refused(_hold: Rejection) -> None:
     """Nobody writes a journal here."""
 
 
@@ -43,14 +42,14 @@ async def _changed(_state: LinkState) -> None:
 @asynccontextmanager
 async def delivering(writer: Writer, broker: Broker, clock: Hand) -> AsyncIterator[Delivery]:
     """A link of real time, and a delivery on the hand's clock, one minute after it came up with nothing to send."""
-    session = Session(f"{NAME}.f00d", clean_start=True, will=Will(f"yinong/1/{NAME}/state", b"{}", 2))
+    session = ConnectOptions(f"{NAME}.f00d", clean_start=True, will=Will(f"yinong/1/{NAME}/state", b"{}", 2))
     taken: list[Incoming] = []
     link = Link(
-        NAME, SystemClock(), Address(broker.host, broker.port), lambda _: session, _born, taken.append, _changed,
-        chance=random.Random(1),
+        NAME, SystemClock(), BrokerAddress(broker.host, broker.port), lambda _: session, _born, taken.append, _changed,
+        rng=random.Random(1),
     )  # fmt: skip
-    delivery = Delivery(writer, link, clock, broker_is_enough=False, pace=Pace(10_000_000), refused=_refused)
-    writer.on_commit = delivery.on_rows
+    delivery = Delivery(writer, link, clock, puback_suffices=False, pace=Pace(10_000_000), on_rejected=_refused)
+    writer.on_commit = delivery.on_commit
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop) for loop in (link.run(), delivery.run())]
         await asyncio.wait_for(link.up.wait(), 10)

@@ -30,5 +30,5 @@ async def test_a_live_heartbeat_and_a_live_scan_overtake_a_thousand_stored_captu
     order = [(heard.late, text["text"]) for heard in county.of("scan") for text in heard.json["captures"]]
     assert order.index((False, "live")) < 500
     assert [text for late, text in order if late] == [f"stored-{n}" for n in range(1000)], "in order, each once, late"
-    beat = next(at for at, heard in enumerate(county.heard) if heard.leaf == "heartbeat")
-    assert beat < len(county.heard) // 2
+    beat = next(at for at, heard in enumerate(county.received) if heard.leaf == "heartbeat")
+    assert beat < len(county.received) // 2

@@ -24,13 +24,12 @@ from support.one_station import NAME, Station, numbers, station, until
 
 from agent.outbox.outbox import Outbox
 from agent.uplink.connection import Connection
-from common.mqtt.errors import LinkLost, Refused
-from common.mqtt.session import Broker as Address
-from common.mqtt.session import Session
+from common.mqtt.errors import LinkLost, Rejected
+from common.mqtt.session import BrokerAddress, ConnectOptions
 
 
-async def connected(address: Address, **options: float) -> Connection:
-    return await Connection.connect(address, Session("c", **options), lambda _: None)  # type: ignore[arg-type]
+async def connected(address: BrokerAddress, **options: float) -> Connection:
+    return await Connection.connect(address, ConnectOptions("c", **options), lambda _: None)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
@@ -96,26 +95,26 @@ async def test_a_subscription_that_is_refused_is_no_connection(outbox: Outbox) -
 # --- what the broker allows
 
 
-async def test_a_receive_maximum_of_one_has_one_packet_under_way_also_at_the_stop(outbox: Outbox) -> None:
-    async with FakeBroker(properties=bytes([RECEIVE_MAXIMUM, 0, 1]), slow_s=0.05) as broker:
+async def test_a_receive_maximum_of_one_has_one_packet_in_flight_also_at_the_stop(outbox: Outbox) -> None:
+    async with FakeBroker(properties=bytes([RECEIVE_MAXIMUM, 0, 1]), puback_delay_s=0.05) as broker:
         async with linked(broker, outbox) as one:
-            await one.tell(*[str(n) for n in range(20)])
+            await one.record(*[str(n) for n in range(20)])
             await until(lambda: len(broker.of("journal")) >= 5)
         assert broker.of("state")[-1].payload == b'{"state":"closing"}'
-        assert broker.most_under_way == 1
+        assert broker.max_in_flight == 1
 
 
 async def test_a_keep_alive_of_the_server_is_used_in_place_of_ours() -> None:
     async with FakeBroker(properties=bytes([SERVER_KEEP_ALIVE, 0, 1])) as broker, LossyLine(broker.port) as line:
-        connection = await connected(Address(line.host, line.port), keepalive_s=1200, no_ack_s=1200)
+        connection = await connected(BrokerAddress(line.host, line.port), keepalive_s=1200, ack_timeout_s=1200)
         line.black_hole()
         assert (await asyncio.wait_for(asyncio.shield(connection.closed), 30)).code == "keepalive_timeout"
 
 
 async def test_a_packet_that_the_broker_cannot_take_is_refused_here_and_the_connection_stays(outbox: Outbox) -> None:
     async with FakeBroker(properties=bytes([MAXIMUM_PACKET_SIZE]) + (1000).to_bytes(4, "big")) as broker:
-        connection = await connected(Address(broker.host, broker.port))
-        with pytest.raises(Refused, match="row_too_large"):
+        connection = await connected(BrokerAddress(broker.host, broker.port))
+        with pytest.raises(Rejected, match="row_too_large"):
             await connection.publish(f"yinong/1/{NAME}/journal", b"x" * 1000, qos=1)
         overhead = 1 + 2 + 2 + len(f"yinong/1/{NAME}/journal") + 2 + 1
         await connection.publish(f"yinong/1/{NAME}/journal", b"x" * (1000 - overhead), qos=1)
@@ -129,7 +128,7 @@ async def test_a_packet_that_the_broker_cannot_take_is_refused_here_and_the_conn
 
 async def test_a_half_open_idle_connection_is_noticed_by_the_keep_alive(broker: Broker) -> None:
     async with LossyLine(broker.port) as line:
-        connection = await connected(Address(line.host, line.port), keepalive_s=1)
+        connection = await connected(BrokerAddress(line.host, line.port), keepalive_s=1)
         line.black_hole()
         assert (await asyncio.wait_for(asyncio.shield(connection.closed), 30)).code == "keepalive_timeout"
 
@@ -138,9 +137,9 @@ async def test_a_half_open_connection_in_use_is_noticed_by_the_missing_acknowled
     outbox: Outbox, broker: Broker
 ) -> None:
     with County(broker.host, broker.port) as county:
-        async with LossyLine(broker.port) as line, linked(line, outbox, no_ack_s=1) as one:
+        async with LossyLine(broker.port) as line, linked(line, outbox, ack_timeout_s=1) as one:
             line.black_hole()
-            await one.tell("a", "b")
+            await one.record("a", "b")
             await until(lambda: any(state.why == "no_acknowledgement" for state in one.states))
             line.heal()
             await asyncio.to_thread(county.wait_for, lambda c: set(numbers(c)) == {"a", "b"})
@@ -148,8 +147,8 @@ async def test_a_half_open_connection_in_use_is_noticed_by_the_missing_acknowled
 
 async def test_a_dead_line_also_ends_what_nobody_acknowledges(broker: Broker) -> None:
     """TCP_USER_TIMEOUT: the kernel gives up data that never arrives, as with heartbeats of QoS 0."""
-    connection = await connected(Address(broker.host, broker.port), no_ack_s=7)
-    sock = connection._wire._client.socket()
+    connection = await connected(BrokerAddress(broker.host, broker.port), ack_timeout_s=7)
+    sock = connection._mqtt._client.socket()
     assert isinstance(sock, socket.socket)
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
     connection.close()
@@ -158,8 +157,8 @@ async def test_a_dead_line_also_ends_what_nobody_acknowledges(broker: Broker) ->
 async def test_a_line_cut_in_mid_window_sends_again_what_was_not_acknowledged(outbox: Outbox, broker: Broker) -> None:
     with County(broker.host, broker.port) as county:
         async with LossyLine(broker.port) as line, linked(line, outbox) as one:
-            line.swallow_answers()
-            await one.tell(*[str(n) for n in range(8)])
+            line.drop_answers()
+            await one.record(*[str(n) for n in range(8)])
             await asyncio.to_thread(county.wait_for, lambda c: len(set(numbers(c))) >= 4)  # there, and not acknowledged
             line.cut()
             line.heal()
@@ -172,18 +171,18 @@ async def test_a_line_cut_in_mid_window_sends_again_what_was_not_acknowledged(ou
 
 
 async def test_a_broker_that_acknowledges_after_seconds_loses_nothing_and_keeps_its_connection(outbox: Outbox) -> None:
-    async with FakeBroker(slow_s=1.5) as broker, linked(broker, outbox, no_ack_s=5) as one:
-        await one.tell(*[str(n) for n in range(6)])
+    async with FakeBroker(puback_delay_s=1.5) as broker, linked(broker, outbox, ack_timeout_s=5) as one:
+        await one.record(*[str(n) for n in range(6)])
         await until(lambda: len(broker.of("journal")) == 6)
-        await until(lambda: broker._under_way == 0)
+        await until(lambda: broker._in_flight == 0)
         assert broker.connects == 1
 
 
 async def test_a_broker_that_stops_reading_is_given_up_and_found_again(outbox: Outbox, broker: Broker) -> None:
-    async with linked(broker, outbox, no_ack_s=1) as one:
+    async with linked(broker, outbox, ack_timeout_s=1) as one:
         os.kill(broker.pid, signal.SIGSTOP)
         try:
-            await one.tell("a")
+            await one.record("a")
             await until(lambda: one.link.state.why == "no_acknowledgement")
         finally:
             os.kill(broker.pid, signal.SIGCONT)
@@ -194,7 +193,7 @@ async def test_a_broker_that_stops_reading_is_given_up_and_found_again(outbox: O
 async def test_a_message_that_comes_with_the_connack_is_heard(broker: Broker) -> None:
     """A resumed session's messages may be read in one go with CONNACK (TLS hands out whole records)."""
     heard: list[bytes] = []
-    address, asked = Address(broker.host, broker.port), Session("s", clean_start=False, expiry_s=300)
+    address, asked = BrokerAddress(broker.host, broker.port), ConnectOptions("s", clean_start=False, expiry_s=300)
     first = await Connection.connect(address, asked, lambda _: None)
     await first.subscribe(("t",))
     first.drop()
@@ -203,7 +202,7 @@ async def test_a_message_that_comes_with_the_connack_is_heard(broker: Broker) ->
         await other.publish("t", str(n).encode(), qos=1)
     other.close()
     again = Connection(address, asked, lambda packet: heard.append(packet.payload))
-    wire, read = again._wire, again._wire._client.loop_read
+    wire, read = again._mqtt, again._mqtt._client.loop_read
     wire._client.loop_read = lambda: [read() for _ in range(50)][-1]  # type: ignore[method-assign]  # as with TLS
     await wire.open()
     await until(lambda: len(heard) == 20)
@@ -230,7 +229,7 @@ async def test_a_terminal_that_is_taken_over_again_and_again_grows_quiet_and_say
         for n in range(1, 4):
             await until(one.link.up.is_set)
             broker.disconnect(0x8E)
-            await until(lambda n=n: one.link.state.taken_over == n)
+            await until(lambda n=n: one.link.state.session_takeovers == n)
         await until(one.link.up.is_set)
         assert [warning.code for warning in one.link.state.warnings] == ["twin"], "it is told also while the link is up"
         downs = [state.why for state in one.states if not state.up]
@@ -240,21 +239,23 @@ async def test_a_terminal_that_is_taken_over_again_and_again_grows_quiet_and_say
 async def test_a_twin_that_a_broker_hides_is_caught_by_its_receipts(outbox: Outbox, broker: Broker) -> None:
     """mosquitto 2.0.11 ends the older connection without a word; a receipt for a number never given tells."""
     async with linked(broker, outbox) as one:
-        assert one.link.twin_seen(outbox.id, same_identity=True)
-        assert not one.link.twin_seen(outbox.id, same_identity=True), "told once"
-        kicker = await Connection.connect(Address(broker.host, broker.port), Session(f"{NAME}.f00d"), lambda _: None)
+        assert one.link.clone_seen(outbox.id, same_identity=True)
+        assert not one.link.clone_seen(outbox.id, same_identity=True), "told once"
+        kicker = await Connection.connect(
+            BrokerAddress(broker.host, broker.port), ConnectOptions(f"{NAME}.f00d"), lambda _: None
+        )
         await until(lambda: one.link.state.why == "connection_cut")
         assert [warning.code for warning in one.link.state.warnings][-1] == "twin"
-        assert one.link._pauses.taken_over == 2
+        assert one.link._backoff.takeovers == 2
         kicker.close()
 
 
 async def test_a_lost_connection_raises_in_whoever_waits_for_an_acknowledgement(broker: Broker) -> None:
     async with LossyLine(broker.port) as line:
-        connection = await connected(Address(line.host, line.port))
-        line.swallow_answers()
+        connection = await connected(BrokerAddress(line.host, line.port))
+        line.drop_answers()
         sent = asyncio.create_task(connection.publish("t", b"x", qos=1))
-        await until(lambda: connection._wire.under_way == 1)
+        await until(lambda: connection._mqtt.in_flight == 1)
         line.cut()
         with pytest.raises(LinkLost, match="connection_cut"):
             await sent

@@ -10,11 +10,10 @@ import pytest
 from agent.configuration.settings import Broker, Settings, Station
 from agent.uplink.connection import Connection
 from agent.uplink.link import Link, LinkState
-from agent.uplink.presence import broker_of, session_of, tls_of, trusted
-from agent.uplink.tls import BadTls
+from agent.uplink.presence import broker_address, commands_allowed, connect_options, tls_factory
+from agent.uplink.tls import TlsFileError
 from common.mqtt.errors import LinkLost
-from common.mqtt.session import Broker as Address
-from common.mqtt.session import Session
+from common.mqtt.session import BrokerAddress, ConnectOptions
 
 STATION = Station(division="450225", number="桂BRS0001B")
 NAME = "450225-GXBRS0001B-1"
@@ -24,13 +23,13 @@ def settings(**broker: Any) -> Settings:
     return Settings(station=STATION, broker=Broker(**{"host": "192.0.2.1", **broker}))
 
 
-def address_of(given: Settings, password: str | None) -> Address:
+def address_of(given: Settings, password: str | None) -> BrokerAddress:
     """With a good clock: certificates are held to their times."""
-    return broker_of(given, password, tls_of(given, None, lambda: None))
+    return broker_address(given, password, tls_factory(given, None, lambda: None))
 
 
 def test_one_name_everywhere_and_a_client_id_that_clones_do_not_share() -> None:
-    address, session = address_of(settings(), "secret"), session_of(settings(), "0123456789ab", b"will")
+    address, session = address_of(settings(), "secret"), connect_options(settings(), "0123456789ab", b"will")
     assert (address.username, session.client_id) == (NAME, f"{NAME}.01234567")
     assert session.will is not None
     assert (session.will.topic, session.will.payload, session.will.delay_s) == (f"yinong/1/{NAME}/state", b"will", 120)
@@ -55,7 +54,7 @@ def test_one_name_everywhere_and_a_client_id_that_clones_do_not_share() -> None:
 def test_commands_are_taken_over_authenticated_tls_or_loopback_alone(
     broker: dict[str, Any], password: str | None, key: Path | None, yes: bool
 ) -> None:
-    assert trusted(settings(**broker), password, key) is yes
+    assert commands_allowed(settings(**broker), password, key) is yes
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate", b"\xff\xfe\0"])
@@ -65,14 +64,14 @@ def test_a_certificate_file_that_cannot_be_used_is_one_of_our_errors(tmp_path: P
         file.write_bytes(content)
     address = address_of(settings(ca_file=str(file)), None)
     assert address.tls is not None
-    with pytest.raises(BadTls):
+    with pytest.raises(TlsFileError):
         address.tls()
 
 
-SESSION = session_of(settings(), "0123456789ab", b"")
+SESSION = connect_options(settings(), "0123456789ab", b"")
 
 
-def _impossible(tmp_path: Path) -> list[tuple[str, Address]]:
+def _impossible(tmp_path: Path) -> list[tuple[str, BrokerAddress]]:
     bad_file = address_of(settings(ca_file=str(tmp_path / "none")), None)
     plain = address_of(settings(tls=False), None)
     return [
@@ -95,7 +94,7 @@ async def test_the_link_says_why_and_goes_on_trying(tmp_path: Path, clock: Any, 
     tries: list[int] = []
     heard: list[str] = []
 
-    def asked(connection: int) -> Session:
+    def asked(connection: int) -> ConnectOptions:
         tries.append(connection)
         return SESSION
 
@@ -104,7 +103,7 @@ async def test_the_link_says_why_and_goes_on_trying(tmp_path: Path, clock: Any, 
 
     async def born(_link: Link) -> None: ...
 
-    link = Link(NAME, clock, address, asked, born, lambda _: None, changed, chance=random.Random(1))
+    link = Link(NAME, clock, address, asked, born, lambda _: None, changed, rng=random.Random(1))
     task = asyncio.create_task(link.run())
     for n in range(1, 4):
         await until(lambda n=n: len(tries) >= n and clock._sleepers)

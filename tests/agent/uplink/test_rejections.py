@@ -13,10 +13,10 @@ from support.one_station import capture, numbers, station, until
 from agent.outbox.outbox import Outbox, Row
 from agent.outbox.stamps import draft, sequenced
 from agent.uplink import rejections as refusals
-from agent.uplink.batches import MOST_BYTES, next_batch
-from agent.uplink.rejections import GIVE_UP_AFTER, MOST, QUIET_MS, Refusals
+from agent.uplink.batches import MAX_BYTES, next_batch
+from agent.uplink.rejections import BLOCK_ALL_MS, DROP_AFTER, MAX_REJECTIONS, Rejections
 from common.messages import Device, Standard
-from common.mqtt.errors import of_row
+from common.mqtt.errors import from_puback
 from drivers.reading import Condition
 
 
@@ -24,43 +24,43 @@ def row(place: int, leaf: str = "journal", size: int = 10, outbox: str = "a" * 1
     return Row(place, outbox, place, leaf, b"x" * size, False)
 
 
-def refused(one: Refusals, rows: list[Row], code: int, now_ms: int) -> Any:
-    return one.refused(rows, code, of_row(code, "", rows[0].leaf), now_ms)
+def refused(one: Rejections, rows: list[Row], code: int, now_ms: int) -> Any:
+    return one.add(rows, code, from_puback(code, "", rows[0].leaf), now_ms)
 
 
 @pytest.fixture
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses of a test: a tenth of a second where a terminal waits ten."""
     monkeypatch.setattr(refusals, "FIRST_MS", 100)
-    monkeypatch.setattr(refusals, "LONGEST_MS", 300)
-    monkeypatch.setattr(refusals, "QUIET_MS", (50, 200))
+    monkeypatch.setattr(refusals, "MAX_MS", 300)
+    monkeypatch.setattr(refusals, "BLOCK_ALL_MS", (50, 200))
 
 
 # --- the rules, on given times
 
 
 def test_a_topic_that_is_not_allowed_waits_as_a_topic_and_the_others_go_on() -> None:
-    one = Refusals()
+    one = Rejections()
     refused(one, [row(1, "scan"), row(2, "scan")], 0x87, 0)
-    assert one.held(row(7, "scan"))
-    assert not one.held(row(3, "journal"))
-    assert one.taken([row(1, "scan")]), "the others of the topic had waited for this"
-    assert not one.held(row(7, "scan"))
+    assert one.blocks(row(7, "scan"))
+    assert not one.blocks(row(3, "journal"))
+    assert one.accepted([row(1, "scan")]), "the others of the topic had waited for this"
+    assert not one.blocks(row(7, "scan"))
 
 
 def test_a_row_that_is_refused_for_itself_waits_alone() -> None:
-    one = Refusals()
+    one = Rejections()
     refused(one, [row(1)], 0x95, 0)
-    assert one.held(row(1))
-    assert not one.held(row(2))
+    assert one.blocks(row(1))
+    assert not one.blocks(row(2))
     assert refused(one, [row(2, "scan"), row(3, "scan")], 0x95, 0) is None, "which of them it is must be found first"
 
 
 def test_pauses_grow_to_an_hour() -> None:
-    one, now_ms, waits = Refusals(), 0, []
+    one, now_ms, waits = Rejections(), 0, []
     for _ in range(12):
         refused(one, [row(1, "scan")], 0x87, now_ms)
-        due_ms = one.next_ms()
+        due_ms = one.next_due_ms()
         assert due_ms is not None
         waits.append(due_ms - now_ms)
         now_ms = due_ms
@@ -70,36 +70,36 @@ def test_pauses_grow_to_an_hour() -> None:
 
 
 def test_a_broker_over_its_quota_is_left_in_peace_for_all_and_forgiven_with_the_first_that_it_takes() -> None:
-    one = Refusals()
+    one = Rejections()
     refused(one, [row(1)], 0x97, 0)
-    assert one.quiet_ms(0) == QUIET_MS[0]
+    assert one.blocked_ms(0) == BLOCK_ALL_MS[0]
     refused(one, [row(2)], 0x97, 5_000)
-    assert one.quiet_ms(5_000) == 2 * QUIET_MS[0]
-    one.taken([row(3)])
-    assert one.quiet_ms(5_000) == 0
+    assert one.blocked_ms(5_000) == 2 * BLOCK_ALL_MS[0]
+    one.accepted([row(3)])
+    assert one.blocked_ms(5_000) == 0
 
 
 def test_readings_are_given_up_and_what_is_told_once_is_not() -> None:
-    one = Refusals()
-    for _ in range(GIVE_UP_AFTER):
+    one = Rejections()
+    for _ in range(DROP_AFTER):
         holds = [
             refused(one, [row(n, leaf)], 0x95, 0)
             for n, leaf in enumerate(("device/a/b", "standard", "journal", "scan"), 1)
         ]
-    assert [hold.given_up for hold in holds] == [True, True, False, False]
+    assert [hold.droppable for hold in holds] == [True, True, False, False]
     for _ in range(20):
         hold = refused(one, [row(9, "device/a/b")], 0x87, 0)
-    assert not hold.given_up, "a right that is missing comes back"
+    assert not hold.droppable, "a right that is missing comes back"
 
 
 def test_holds_are_bounded_and_whoever_is_refused_beyond_that_makes_all_wait() -> None:
-    one = Refusals()
-    for place in range(1, MOST + 1):
+    one = Rejections()
+    for place in range(1, MAX_REJECTIONS + 1):
         assert refused(one, [row(place)], 0x95, 0)
-    assert one.quiet_ms(0) == 0
-    assert refused(one, [row(MOST + 1)], 0x95, 0) is None
-    assert one.quiet_ms(0) == QUIET_MS[1]
-    assert len(one.holds) == MOST
+    assert one.blocked_ms(0) == 0
+    assert refused(one, [row(MAX_REJECTIONS + 1)], 0x95, 0) is None
+    assert one.blocked_ms(0) == BLOCK_ALL_MS[1]
+    assert len(one.all) == MAX_REJECTIONS
 
 
 def test_a_batch_fits_into_what_the_broker_takes_and_holds_one_outbox() -> None:
@@ -109,7 +109,7 @@ def test_a_batch_fits_into_what_the_broker_takes_and_holds_one_outbox() -> None:
     assert [r.rowid for r in batch] == [3, 4, 5, 6, 7]
     assert len(next_batch(captures, lambda _: False, None)[1]) == 50
     large = [row(n, "scan", 6000) for n in range(1, 50)]
-    assert sum(len(r.body) for r in next_batch(large, lambda _: False, None)[1]) <= MOST_BYTES
+    assert sum(len(r.body) for r in next_batch(large, lambda _: False, None)[1]) <= MAX_BYTES
     assert len(next_batch(large, lambda _: False, 100)[1]) == 1, "one that is too large is tried alone, and refused"
     mixed = [row(1, "scan"), row(2, "scan", outbox="b" * 12), row(3)]
     assert [r.rowid for r in next_batch(mixed, lambda _: False, None)[1]] == [1]
@@ -137,15 +137,15 @@ async def test_a_refused_capture_is_told_stays_and_goes_when_the_broker_takes_it
     async with FakeBroker(puback=puback) as broker, station(outbox, broker) as one:
         await until(one.link.up.is_set)
         await one.scan("bad")
-        await until(lambda: one.refused == [("scan", said)])
-        assert [hold.trouble.code for hold in one.delivery.held] == [said]
-        await one.tell("behind it")
+        await until(lambda: one.rejections == [("scan", said)])
+        assert [hold.problem.code for hold in one.delivery.rejections] == [said]
+        await one.record("behind it")
         await until(lambda: broker.of("journal"))  # not blocked
         await until(lambda: len(broker.of("scan")) >= 4)  # tried again
         assert outbox.depth().waiting == 2
         takes.set()
-        await until(lambda: not one.delivery.held)
-        assert one.refused == [("scan", said)], "told once"
+        await until(lambda: not one.delivery.rejections)
+        assert one.rejections == [("scan", said)], "told once"
         assert one.link.state.warning == ""
 
 
@@ -167,7 +167,7 @@ async def test_one_bad_capture_among_hundred_is_found_and_the_others_arrive(outb
             return len(taken) == 99
 
         await until(all_there)
-        assert [hold.place for hold in one.delivery.held] == [34]
+        assert [hold.rowid for hold in one.delivery.rejections] == [34]
 
 
 @pytest.mark.usefixtures("_soon")
@@ -186,8 +186,8 @@ async def test_a_reading_that_the_broker_never_takes_is_given_up_as_a_void(outbo
         assert b'"reason":"row_topic_refused"' in void.payload
         assert b'"was":"device"' in void.payload
         assert b'"seq":1' in void.payload
-        assert len(broker.of("device")) == GIVE_UP_AFTER
-        assert not one.delivery.held
+        assert len(broker.of("device")) == DROP_AFTER
+        assert not one.delivery.rejections
 
 
 async def test_captures_are_split_to_what_the_broker_takes(outbox: Outbox) -> None:
@@ -215,10 +215,10 @@ async def test_mosquittos_own_limits_hold_up_nothing(
         async with station(outbox, broker) as one:
             await until(one.link.up.is_set)
             await one.scan("x" * 5000)
-            await until(lambda: [hold.trouble.code for hold in one.delivery.held] == [said])
+            await until(lambda: [hold.problem.code for hold in one.delivery.rejections] == [said])
             await until(one.link.up.is_set)
             await one.scan(*[f"n{n:02d}" for n in range(20)])
-            await one.tell("behind it")
+            await one.record("behind it")
             await asyncio.to_thread(county.wait_for, lambda c: "behind it" in numbers(c))
             await asyncio.to_thread(
                 county.wait_for, lambda c: len({t["text"] for h in c.of("scan") for t in h.json["captures"]}) == 20
@@ -240,12 +240,12 @@ async def test_a_row_that_ends_every_connection_is_found_and_set_aside(outbox: O
             await one.writer.commit(
                 [draft(one.clock, "scan", capture(one.clock, "poison" if n == 5 else f"n{n}")) for n in range(10)]
             )
-            await until(lambda: [hold.place for hold in one.delivery.held] == [6])
-            assert [hold.trouble.code for hold in one.delivery.held] == ["row_too_large"]
+            await until(lambda: [hold.rowid for hold in one.delivery.rejections] == [6])
+            assert [hold.problem.code for hold in one.delivery.rejections] == ["row_too_large"]
             await until(
                 lambda: all(any(f'"n{n}"'.encode() in p.payload for p in broker.of("scan")) for n in (0, 4, 6, 9))
             )
-            await one.tell("behind it")
+            await one.record("behind it")
             await until(lambda: any(b"behind it" in packet.payload for packet in broker.of("journal")))
 
 
@@ -256,7 +256,7 @@ async def test_a_retained_reading_that_was_overtaken_while_it_waited_is_not_reta
         await one.writer.commit([draft(one.clock, "standard", old, retained=True)])
         await until(one.link.up.is_set)
         broker.acknowledging.clear()
-        await one.tell("has the window")
+        await one.record("has the window")
         await until(
             lambda: one.link._connection and one.link._connection._window._waiters
         )  # the backlog, a second after the connection

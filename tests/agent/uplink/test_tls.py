@@ -16,10 +16,10 @@ from support.certificates import DAY, NOW, Authority, Pair
 from agent.configuration.settings import Broker as BrokerSection
 from agent.configuration.settings import Settings, Station
 from agent.uplink.connection import Connection
-from agent.uplink.presence import broker_of, session_of, tls_of
-from agent.uplink.tls import ended_before
+from agent.uplink.presence import broker_address, connect_options, tls_factory
+from agent.uplink.tls import expired_before
 from common.clock import EARLIEST
-from common.mqtt.errors import LinkLost, Refused
+from common.mqtt.errors import LinkLost, Rejected
 
 NAME = "450225-GXBRS0001B-1"
 SETTINGS = Settings(station=Station(division="450225", number="桂BRS0001B"), broker=BrokerSection(host="127.0.0.1"))
@@ -52,10 +52,10 @@ async def attempt(
     if own:
         given |= {"cert_file": str(own.cert), "key_file": str(own.key)}
     settings = Settings(station=SETTINGS.station, broker=BrokerSection(**given))
-    address = broker_of(settings, password, tls_of(settings, own.key if own else None, lambda: after))
+    address = broker_address(settings, password, tls_factory(settings, own.key if own else None, lambda: after))
     try:
-        connection = await Connection.connect(address, session_of(settings, "0123456789ab", b"{}"), lambda _: None)
-    except (LinkLost, Refused) as error:
+        connection = await Connection.connect(address, connect_options(settings, "0123456789ab", b"{}"), lambda _: None)
+    except (LinkLost, Rejected) as error:
         return str(error)
     code = await connection.publish(f"yinong/1/{NAME}/state", b"{}", qos=1)
     connection.close()
@@ -156,9 +156,9 @@ async def test_below_the_floor_nothing_is_sent_to_the_broker(tmp_path: Path, aut
         for after in (FLOOR, NOW - 200 * DAY):
             given = BrokerSection(host="127.0.0.1", port=port, ca_file=str(authority.file))
             settings = Settings(station=SETTINGS.station, broker=given)
-            address = broker_of(settings, "geheim", tls_of(settings, None, lambda after=after: after))
-            with pytest.raises((LinkLost, Refused)):
-                await Connection.connect(address, session_of(settings, "0123456789ab", b"{}"), lambda _: None)
+            address = broker_address(settings, "geheim", tls_factory(settings, None, lambda after=after: after))
+            with pytest.raises((LinkLost, Rejected)):
+                await Connection.connect(address, connect_options(settings, "0123456789ab", b"{}"), lambda _: None)
         await until(lambda: any(b"geheim" in said for said in heard))
     assert [said for said in heard if said] == [said for said in heard if b"geheim" in said][-1:]
 
@@ -170,20 +170,20 @@ async def test_a_connection_that_was_taken_without_a_time_is_held_to_it_once_the
     with listening(tmp_path, authority, authority.server(times=EXPIRED)) as broker:
         given = BrokerSection(host="127.0.0.1", port=broker.tls_port, ca_file=str(authority.file))
         settings = Settings(station=SETTINGS.station, broker=given)
-        tls = tls_of(settings, None, lambda: FLOOR)
-        assert tls is not None and not tls.outside_its_time(NOW), "there is no connection"
-        address = broker_of(settings, "geheim", tls)
-        connection = await Connection.connect(address, session_of(settings, "0123456789ab", b"{}"), lambda _: None)
-        assert tls.outside_its_time(NOW)
-        assert not tls.outside_its_time(EXPIRED[0] + DAY)
+        tls = tls_factory(settings, None, lambda: FLOOR)
+        assert tls is not None and not tls.outside_validity(NOW), "there is no connection"
+        address = broker_address(settings, "geheim", tls)
+        connection = await Connection.connect(address, connect_options(settings, "0123456789ab", b"{}"), lambda _: None)
+        assert tls.outside_validity(NOW)
+        assert not tls.outside_validity(EXPIRED[0] + DAY)
         connection.close()
 
 
 def test_the_floor_in_words() -> None:
     chain = [{"subject": ((("commonName", "broker"),),), "notAfter": "Nov 24 00:00:00 2026 GMT"}]
-    assert ended_before(EARLIEST, chain) == "broker, 2026-11-24 < 2026-11-25"
-    assert ended_before(datetime(2026, 11, 24, tzinfo=UTC), chain) == ""
+    assert expired_before(EARLIEST, chain) == "broker, 2026-11-24 < 2026-11-25"
+    assert expired_before(datetime(2026, 11, 24, tzinfo=UTC), chain) == ""
     assert (
-        ended_before(EARLIEST, [{"subject": (), "notAfter": "Nov 24 00:00:00 2026 GMT"}])
+        expired_before(EARLIEST, [{"subject": (), "notAfter": "Nov 24 00:00:00 2026 GMT"}])
         == "?, 2026-11-24 < 2026-11-25"
     )

@@ -21,7 +21,7 @@ from center.store.store import Store
 from common.clock import SystemClock
 from common.events import LinkDown, LinkUp, Start, read_event
 from common.messages import SIMULATED, Journal, Receipt, type_of
-from common.mqtt.session import Broker as Address
+from common.mqtt.session import BrokerAddress
 from common.standard.register import load_register
 from common.station import StationType
 from drivers.catalogue import reason_codes, sentence
@@ -34,7 +34,7 @@ async def test_twenty_stations_live_some_seconds_and_every_row_is_receipted(
 ) -> None:
     output: list[str] = []
     fleet = Fleet(
-        COUNTY, Address(broker.host, broker.port), SystemClock(), Plan(20, 6, pace=300, drain_s=30), output.append
+        COUNTY, BrokerAddress(broker.host, broker.port), SystemClock(), Plan(20, 6, pace=300, drain_s=30), output.append
     )
     async with recording(broker, store, simulated=True) as recorder:
         assert await fleet.run(), output
@@ -49,7 +49,7 @@ async def test_twenty_stations_live_some_seconds_and_every_row_is_receipted(
 
 async def test_a_broker_restarted_in_between_leaves_no_row_without_its_receipt(broker: Broker, store: Store) -> None:
     fleet = Fleet(
-        COUNTY, Address(broker.host, broker.port), SystemClock(), Plan(8, 5, pace=300, drain_s=60), lambda _: None
+        COUNTY, BrokerAddress(broker.host, broker.port), SystemClock(), Plan(8, 5, pace=300, drain_s=60), lambda _: None
     )
     async with recording(broker, store, simulated=True) as recorder, asyncio.TaskGroup() as group:
         run = group.create_task(fleet.run())
@@ -61,7 +61,9 @@ async def test_a_broker_restarted_in_between_leaves_no_row_without_its_receipt(b
 
 
 async def test_without_a_recorder_nothing_is_receipted_and_the_fleet_reports_it(broker: Broker) -> None:
-    fleet = Fleet(COUNTY, Address(broker.host, broker.port), SystemClock(), Plan(3, 1, drain_s=0.5), lambda _: None)
+    fleet = Fleet(
+        COUNTY, BrokerAddress(broker.host, broker.port), SystemClock(), Plan(3, 1, drain_s=0.5), lambda _: None
+    )
     assert not await fleet.run()
     assert fleet.total().waiting == fleet.counts["rows"] > 0
 
@@ -69,12 +71,16 @@ async def test_without_a_recorder_nothing_is_receipted_and_the_fleet_reports_it(
 async def test_everything_that_a_simulated_station_sends_follows_the_contract_and_is_marked(broker: Broker) -> None:
     received: list[Arrived] = []
     probe = Probe(broker)
-    probe.heard = lambda _wire, m: received.append(  # type: ignore[method-assign]
+    probe.received = lambda _wire, m: received.append(  # type: ignore[method-assign]
         Arrived(m.topic, bytes(m.payload), m.retain, False, SIMULATED in getattr(m.properties, "UserProperty", []))
     )
     async with probe.on("yinong/1/#"):
         fleet = Fleet(
-            COUNTY, Address(broker.host, broker.port), SystemClock(), Plan(6, 3, pace=600, drain_s=0), lambda _: None
+            COUNTY,
+            BrokerAddress(broker.host, broker.port),
+            SystemClock(),
+            Plan(6, 3, pace=600, drain_s=0),
+            lambda _: None,
         )
         await fleet.run()
     kinds = Counter((split_topic(one.topic) or ("", ""))[1].partition("/")[0] for one in received)
@@ -89,7 +95,7 @@ async def test_everything_that_a_simulated_station_sends_follows_the_contract_an
 
 def test_a_simulated_station_has_the_journal_of_an_agent() -> None:
     terminal, _ = terminals(COUNTY, 1)[0]
-    station = SimulatedStation(terminal, Address("127.0.0.1", 9), SystemClock(), random.Random(1), Counter())
+    station = SimulatedStation(terminal, BrokerAddress("127.0.0.1", 9), SystemClock(), random.Random(1), Counter())
     station.start()
     station.cut_line()
     station.line_back(away_s=40)

@@ -9,7 +9,7 @@ import pytest
 
 from agent.uplink.link import LinkState
 from common.mqtt.error_texts import link_codes, link_line, link_sentence
-from common.mqtt.errors import Trouble, of_dialling, of_row, of_session
+from common.mqtt.errors import LinkProblem, from_connack, from_connect, from_puback
 from drivers.catalogue import Lang
 
 ERRORS = {
@@ -25,7 +25,7 @@ ERRORS = {
 
 @pytest.mark.parametrize(("code", "error"), ERRORS.items())
 def test_what_keeps_us_from_the_broker_has_a_code_and_keeps_what_was_said(code: str, error: OSError) -> None:
-    trouble = of_dialling(error)
+    trouble = from_connect(error)
     assert trouble.code == code
     assert str(error) in trouble.detail
 
@@ -34,38 +34,40 @@ def test_a_certificate_that_does_not_hold_says_in_which_way() -> None:
     for number, code in ((9, "not_yet_valid"), (10, "expired"), (62, "of_another"), (18, "not_trusted")):
         error = ssl.SSLCertVerificationError(1, "certificate verify failed")
         error.verify_code = number
-        assert of_dialling(error).code == f"certificate_{code}"
+        assert from_connect(error).code == f"certificate_{code}"
 
 
 def test_every_code_has_words_with_what_is_wrong_in_both_languages() -> None:
     codes = {
-        of_session(code, "", connecting=connecting).code for code in range(0x80, 0x100) for connecting in (True, False)
+        from_connack(code, "", connecting=connecting).code
+        for code in range(0x80, 0x100)
+        for connecting in (True, False)
     }
-    codes |= {of_row(code, "", "scan").code for code in (0x10, *range(0x80, 0x100))} | set(ERRORS)
+    codes |= {from_puback(code, "", "scan").code for code in (0x10, *range(0x80, 0x100))} | set(ERRORS)
     codes |= {"connecting", "closed", "no_answer", "no_acknowledgement", "not_understood", "certificate_unusable"}
     codes |= {"subscription_refused", "twin", "namesake", *(f"certificate_{end}" for end in ("expired", "not_trusted"))}
     assert codes <= link_codes()
     for code in link_codes():
         for lang in get_args(Lang):
-            sentence = link_sentence(Trouble(code, "D"), lang)
+            sentence = link_sentence(LinkProblem(code, "D"), lang)
             assert sentence.says
             assert "{" not in sentence.says + sentence.remedy
-        chinese = link_sentence(Trouble(code, "D"), "zh")
+        chinese = link_sentence(LinkProblem(code, "D"), "zh")
         assert any("一" <= character <= "鿿" for character in chinese.says)
         assert code in ("connecting", "closed") or chinese.remedy, f"{code}: what is the officer to do?"
 
 
 def test_a_code_of_a_newer_version_is_shown_as_it_is() -> None:
-    assert link_sentence(Trouble("moon_in_the_way", "full")).says == "moon_in_the_way (full)"
+    assert link_sentence(LinkProblem("moon_in_the_way", "full")).says == "moon_in_the_way (full)"
 
 
 def test_systemds_line_says_it_twice() -> None:
-    assert link_line(Trouble("server_busy")) == "县中心的服务器忙,请求被推迟 / The county's server is busy"
+    assert link_line(LinkProblem("server_busy")) == "县中心的服务器忙,请求被推迟 / The county's server is busy"
 
 
 def test_a_state_tells_its_trouble_and_all_else_that_a_person_should_know() -> None:
     well = LinkState(True, 1, 0, "")
-    assert well.trouble is None
+    assert well.problem is None
     assert well.warnings == ()
     ill = LinkState(True, 1, 0, "", "row_not_authorized", "", "scan: Not authorized, 0x87", 2, "a" * 12)
     assert [trouble.code for trouble in ill.warnings] == ["row_not_authorized", "twin", "namesake"]
