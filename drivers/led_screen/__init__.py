@@ -1,1 +1,1 @@
-"""The LED screen: is a display connected, and how large is it."""
+"""The LED screen: whether a display is connected, and how large it is."""

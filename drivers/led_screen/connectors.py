@@ -12,12 +12,12 @@ _NO_DISPLAY = ("Writeback",)
 
 
 class Connector(NamedTuple):
-    """One connector as the kernel sees it. `connected` is a cable with something at its end, not a lit screen."""
+    """One connector as the kernel reports it. `connected` is a cable with a device at its end, not a lit screen."""
 
     name: str  # HDMI-A-1, without the card
     path: Path
     status: str  # connected, disconnected, unknown
-    edid: bytes  # empty if the display gives none
+    edid: bytes  # empty if the display sends none
     mode: tuple[int, int] | None  # first of its modes: the preferred one, in pixels
 
     @property
@@ -29,8 +29,8 @@ class Connector(NamedTuple):
 def connectors(root: Path) -> list[Connector]:
     """All connectors, by card and name.
 
-    Status and EDID are what the kernel last probed; reading them talks to no device. `enabled` and `dpms` are left
-    aside: they stay `enabled` and `On` on a connector whose cable was pulled. Errors: CannotLook `no_permission`.
+    Status and EDID are what the kernel last probed; reading them accesses no device. `enabled` and `dpms` are not
+    used: they stay `enabled` and `On` on a connector whose cable was pulled. Errors: CannotLook `no_permission`.
     """
     found: list[Connector] = []
     for path in sorted((root / "sys/class/drm").glob("card*-*")):
@@ -48,7 +48,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except PermissionError:
         raise CannotLook("no_permission", path=str(path)) from None
-    except OSError:  # a connector can go (docking station) between the listing and the reading
+    except OSError:  # a connector can disappear (docking station) between the listing and the reading
         return b""
 
 

@@ -18,10 +18,10 @@ Millimetres: TypeAlias = Annotated[float, Meta(gt=0, le=100_000)]
 
 
 class LedScreen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A TV or LED wall on one of the terminal's display connectors. The options stand in `sample.toml`.
+    """A TV or LED wall on one of the terminal's display connectors. `sample.toml` lists the options.
 
     Without `connector` it is the connected display with the largest known area; panels that are built into the terminal
-    count only where their connector is named.
+    count only if their connector is named.
     """
 
     id: str
@@ -51,7 +51,7 @@ class LedScreen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             )
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:
-        """One look: a few small files of sysfs, no device is talked to. Errors: CannotLook."""
+        """One look: a few small files of sysfs, no device is accessed. Errors: CannotLook."""
         there = connectors(root)
         if not there:
             raise CannotLook("no_drm", Evidence("sysfs", str(root / "sys/class/drm"), []))
@@ -67,7 +67,7 @@ class LedScreen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return Reading(condition=Condition.ABSENT, reason=Reason("no_screen"), evidence=(states,))
 
     def _named(self, named: list[Connector], states: Evidence, previous: Reading | None) -> Reading:
-        """The configured connector; with two graphics cards a name can be there twice, the connected one counts."""
+        """The configured connector; with two graphics cards a name can occur twice, the connected one counts."""
         params: dict[str, str | int | float] = {"connector": self.connector}
         if not named:
             return Reading(condition=Condition.ABSENT, reason=Reason("connector_missing", params), evidence=(states,))
@@ -94,7 +94,7 @@ class LedScreen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def _rank(reading: Reading, previous: Reading | None) -> tuple[float, bool, bool]:
-    """The largest known area first, then the more certain; among equals the display that was looked at before."""
+    """The largest known area first, then the more certain; among equals the display of the previous look."""
     area = reading.measures.get("area_m2")
     same = previous is not None and {e.source for e in reading.evidence} & {e.source for e in previous.evidence}
     return (

@@ -1,8 +1,8 @@
-"""EDID (VESA E-EDID 1.3 and 1.4): who a display says it is and how large it says it is. Pure.
+"""EDID (VESA E-EDID 1.3 and 1.4): identity and size that a display states. Pure.
 
-What an EDID says of its size is often not a size: projectors say 0 x 0, EDID 1.4 allows an aspect ratio in its place, cheap
-makers store 160 x 90 for 16:9. So a size is believed only where nothing in the data speaks against it; otherwise
-`doubt` says why not, and width and height are None.
+The size in an EDID is often not a size: projectors store 0 x 0, EDID 1.4 allows an aspect ratio in its place, cheap
+makers store 160 x 90 for 16:9. So a size is accepted only if nothing in the data contradicts it; otherwise
+`doubt` states why not, and width and height are None.
 """
 
 from functools import lru_cache
@@ -14,12 +14,12 @@ import msgspec
 BLOCK = 128
 _HEADER = b"\x00\xff\xff\xff\xff\xff\xff\x00"
 _MM_PER_INCH = 25.4
-_CM_LIMIT = 255  # a centimetre byte holds no more: a larger screen stands at the limit
+_CM_LIMIT = 255  # the largest value of a centimetre byte: a larger screen has the limit
 _MAX_DIAGONAL_MM = 4000
 _DISAGREE = 0.10
-# An aspect ratio where a size belongs: as 16 x 9 cm (= 160 x 90 mm), or in the millimetres of the timing.
+# An aspect ratio in place of a size: as 16 x 9 cm (= 160 x 90 mm), or in the millimetres of the timing.
 _RATIOS = frozenset(((160, 90), (160, 100), (16, 9), (16, 10), (4, 3), (40, 30)))
-# 16:9 once more, but this large it may be true (a 72-inch set): desktops treat it as a ratio, we ask for a tape measure.
+# Also 16:9 or 16:10, but it may be the real size (a 72-inch set): desktops treat it as a ratio, here it has to be measured.
 _RATIO_OR_SIZE = frozenset(((1600, 900), (1600, 1000)))
 
 Doubt = Literal[
@@ -30,9 +30,9 @@ DAMAGE: frozenset[Doubt] = frozenset(("edid_short", "edid_no_header", "edid_chec
 
 
 class Edid(msgspec.Struct, frozen=True, kw_only=True):
-    """What an EDID says. A field is None if it says nothing, or nothing that can be read."""
+    """The contents of an EDID. A field is None if it is missing or cannot be read."""
 
-    doubt: Doubt | None  # why no size is believed; None if one is
+    doubt: Doubt | None  # why no size is accepted; None if one is
     manufacturer: str | None = None  # three letters of the PNP register
     product: int | None = None
     serial: str | None = None
@@ -41,18 +41,18 @@ class Edid(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None  # "1.3", "1.4"
     width_px: int | None = None  # preferred mode
     height_px: int | None = None
-    width_mm: int | None = None  # of the picture, believed
+    width_mm: int | None = None  # of the picture, accepted
     height_mm: int | None = None
     size_from: Literal["timing_mm", "bytes_cm"] | None = None
-    maybe_ratio: bool = False  # the size believed is one that is also used to say 16:9 or 16:10
-    claimed_mm: tuple[int, int] | None = None  # first timing, as it stands there
-    claimed_cm: tuple[int, int] | None = None  # bytes 21 and 22, as they stand there
-    blocks: int = 0  # whole blocks of 128 bytes that are there
-    bad_blocks: tuple[int, ...] = ()  # those of them with a wrong checksum
+    maybe_ratio: bool = False  # the accepted size is one that is also used for 16:9 or 16:10
+    claimed_mm: tuple[int, int] | None = None  # first timing, unchanged
+    claimed_cm: tuple[int, int] | None = None  # bytes 21 and 22, unchanged
+    blocks: int = 0  # number of complete blocks of 128 bytes
+    bad_blocks: tuple[int, ...] = ()  # those with a wrong checksum
 
     @property
     def area_m2(self) -> float | None:
-        """Of the picture, to 1 cm2; None if no size is believed."""
+        """Of the picture, to 1 cm2; None if no size is accepted."""
         if self.width_mm is None or self.height_mm is None:
             return None
         return round(self.width_mm * self.height_mm / 1e6, 4)
@@ -66,11 +66,11 @@ class Edid(msgspec.Struct, frozen=True, kw_only=True):
 
 @lru_cache(maxsize=16)
 def read_edid(data: bytes) -> Edid:
-    """The EDID in `data` (base block of 128 bytes, extension blocks behind it). Never raises: garbage has a `doubt`.
+    """The EDID in `data` (base block of 128 bytes, then extension blocks). Never raises: invalid data has a `doubt`.
 
-    Size: millimetres of the first detailed timing (bytes 54 to 71) where it has them, else the centimetres of bytes 21
-    and 22. A wrong checksum of the base block takes the size's credit away; that of an extension does not, no size is
-    read from there. Numbering of bytes: VESA E-EDID Standard, release A2, section 3.
+    Size: millimetres of the first detailed timing (bytes 54 to 71) if it has them, else the centimetres of bytes 21
+    and 22. With a wrong checksum of the base block no size is accepted; an extension's checksum does not matter, because no
+    size is read from it. Numbering of bytes: VESA E-EDID Standard, release A2, section 3.
     """
     if len(data) < BLOCK:
         return Edid(doubt="edid_short")
@@ -111,8 +111,8 @@ class _Size(NamedTuple):
 
 
 def _size(mm: tuple[int, int] | None, cm: tuple[int, int]) -> _Size:
-    """The size that both places allow, or why none is believed."""
-    if cm == (0, 0):  # "size undefined or variable": a projector, whatever its timing says
+    """The size that is consistent with both fields, or why none is accepted."""
+    if cm == (0, 0):  # "size undefined or variable": a projector, regardless of its timing
         return _Size("size_variable")
     if 0 in cm:  # EDID 1.4: the other byte is an aspect ratio; in 1.3 it means nothing
         return _Size("size_is_ratio")
@@ -131,7 +131,7 @@ def _bounded(mm: tuple[int, int], read_from: Literal["timing_mm", "bytes_cm"]) -
 
 
 def _disagree(mm: int, cm: int) -> bool:
-    """More than 10 % of the smaller apart, the rounding to whole centimetres (5 mm) not counted."""
+    """Differ by more than 10 % of the smaller, without the rounding to whole centimetres (5 mm)."""
     if cm == _CM_LIMIT and mm >= _CM_LIMIT * 10:
         return False
     apart = max(0, abs(mm - cm * 10) - 5)
@@ -144,7 +144,7 @@ class _Timing(NamedTuple):
 
 
 def _timing(d: bytes) -> _Timing | None:
-    """A detailed timing descriptor (18 bytes); None if a text descriptor stands in its place (pixel clock 0)."""
+    """A detailed timing descriptor (18 bytes); None if it is a text descriptor (pixel clock 0)."""
     if not (d[0] | d[1]):
         return None
     px = (d[2] | (d[4] & 0xF0) << 4, d[5] | (d[7] & 0xF0) << 4)
@@ -169,6 +169,6 @@ def _text(base: bytes, tag: int) -> str | None:
 
 
 def _number(serial: bytes) -> str | None:
-    """The serial number of bytes 12 to 15; 0 and the fillers of cheap makers are none."""
+    """The serial number of bytes 12 to 15; None for 0 and the placeholders of cheap makers."""
     number = int.from_bytes(serial, "little")
     return None if number in (0, 1, 0x01010101, 0xFFFFFFFF) else str(number)

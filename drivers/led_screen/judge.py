@@ -1,4 +1,4 @@
-"""One connected display to a reading: which size counts, and what is in doubt. Pure."""
+"""One connected display to a reading: which size applies, and what is uncertain. Pure."""
 
 import re
 from typing import Literal, NamedTuple, TypeAlias
@@ -8,7 +8,7 @@ from drivers.reading import Condition, Evidence, Reading, Reason, Scalar
 
 Kind: TypeAlias = Literal["auto", "tv", "led_wall"]
 
-# Makers of sending cards and processors, and their products, as such boxes may name themselves: their EDID sizes the box.
+# Names of makers and products of sending cards and processors: the EDID of such a box is not that of the wall.
 _SENDING_CARD = re.compile(
     r"NOVA\s?STAR|NOVA\s?HD|\bMCTRL|\bVX\d|\bMSD\d|COLOR\s?LIGHT|\bLINSN|\bHUIDU|\bONBON|SENDING|\bSENDER|LED[ -]?WALL",
     re.I,
@@ -16,7 +16,7 @@ _SENDING_CARD = re.compile(
 
 
 class Survey(NamedTuple):
-    """A size that a person measured: millimetres of the lit area, pixels where they are known, who and when."""
+    """A size that a person measured: millimetres of the lit area, pixels if known, who and when."""
 
     width_mm: float
     height_mm: float
@@ -26,9 +26,9 @@ class Survey(NamedTuple):
 
 
 def judge(data: bytes, where: str, kind: Kind, survey: Survey | None, mode: tuple[int, int] | None = None) -> Reading:
-    """The reading of a display that is connected and gave the EDID `data` (not empty).
+    """The reading of a connected display with the EDID `data` (not empty).
 
-    `working` means: connected, with a sound EDID, its size known. That it is lit is not known from here.
+    `working` means: connected, with a valid EDID, its size known. Whether it is lit cannot be detected here.
     """
     edid = read_edid(data)
     evidence = [Evidence("edid", where, _shown(edid, data))]
@@ -52,7 +52,7 @@ def judge(data: bytes, where: str, kind: Kind, survey: Survey | None, mode: tupl
 
 
 def inspect_edid(data: bytes) -> Reading:
-    """The reading that a recorded EDID gives (`inspect screen FILE`): as of a display on an unconfigured connector."""
+    """The reading of a recorded EDID (`inspect screen FILE`), as of a display on an unconfigured connector."""
     if not data:
         return Reading(
             condition=Condition.ATTENTION, reason=Reason("edid_missing", {"connector": "-"}), measures=NO_SIZE
@@ -63,7 +63,7 @@ def inspect_edid(data: bytes) -> Reading:
 def without_edid(
     connector: str, survey: Survey | None, mode: tuple[int, int] | None, previous: Reading | None
 ) -> Reading:
-    """A connected display that gives no EDID: a fault where it gave one before, else merely an old or simple cable."""
+    """A connected display without an EDID: a fault if it had one before, else only an old or simple cable."""
     lost = previous is not None and (
         previous.reason.code == "edid_lost"
         or any(e.method == "edid" and e.source == connector for e in previous.evidence)
@@ -114,7 +114,7 @@ def _surveyed(survey: Survey, edid: Edid, mode: tuple[int, int] | None) -> dict[
 
 
 def _shown(edid: Edid, data: bytes) -> dict[str, Scalar]:
-    """What decided, short; the bytes themselves where they are damaged."""
+    """The deciding values, short; the bytes themselves if they are damaged."""
     if edid.doubt in DAMAGE:
         return {"bytes": len(data), "doubt": edid.doubt, "hex": data[:128].hex()}
     shown: dict[str, Scalar] = {

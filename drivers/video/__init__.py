@@ -1,1 +1,1 @@
-"""The video device: does the camera give a living picture, and are there microphone and speaker."""
+"""The video device: whether the camera delivers a live picture, and whether there are microphone and speaker."""

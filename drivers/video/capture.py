@@ -1,7 +1,7 @@
 """The child process that opens the camera: `python -m drivers.video.capture '{"nodes": ["/dev/video0"]}'`.
 
-A wedged camera can hold a system call forever, so the daemon never opens one itself. Standard library only. Prints one JSON
-object; every number is a measurement, no picture is kept. Contract of the answer: `look_at`.
+A hung camera can block a system call forever, so the daemon never opens one itself. Standard library only. Prints one JSON
+object; every number is a measurement, no picture is stored. Format of the object: `look_at`.
 """
 
 import errno
@@ -13,19 +13,19 @@ from zlib import crc32
 from drivers.v4l2 import Camera, Format, Frame, NoFrame
 from drivers.video.luma import COMPRESSED, RAW, Samples, brightness, difference, samples
 
-_FIRST_FRAME_S = 4.0  # a USB camera wakes its sensor and sets its exposure first
+_FIRST_FRAME_S = 4.0  # a USB camera first starts its sensor and sets its exposure
 _NEXT_FRAME_S = 2.0
 _SIZE = (640, 480)
 
 
 def look_at(nodes: list[str], frames: int = 5, pictures: bool = True) -> dict[str, Any]:
-    """`{"nodes": [one dict a node that was tried]}`; the first that delivers, or is busy, ends the search.
+    """`{"nodes": [one dict for each node that was tried]}`; the first that delivers, or is busy, ends the search.
 
-    A node's dict holds `node`, `step` (the step reached: open, querycap, format, stream, frames, done) and, as far as
-    it came, `errno` (name) or `timeout`, `driver`, `card`, `bus`, `camera` (whether it is one that can be captured from),
-    `multiplanar` (it is one that cannot), `format`, `frames`.
-    With `pictures` false a node is only asked who it is. A frame: `bytes`, `sequence`, `time_us`, `damaged`, and for raw
-    formats `mean`, `sigma`; `delta` (mean difference to the frame before) and `same` (byte for byte the frame before).
+    A node's dict has `node`, `step` (the step reached: open, querycap, format, stream, frames, done) and, depending on the
+    step, `errno` (name) or `timeout`, `driver`, `card`, `bus`, `camera` (whether it can be captured from),
+    `multiplanar` (a camera that cannot), `format`, `frames`.
+    With `pictures` false only a node's capabilities are queried. A frame: `bytes`, `sequence`, `time_us`, `damaged`, and for
+    raw formats `mean`, `sigma`; `delta` (mean difference to the previous frame) and `same` (identical to the previous frame).
     """
     seen: list[dict[str, Any]] = []
     for node in nodes:
@@ -69,7 +69,7 @@ def _capture(camera: Camera, answer: dict[str, Any], frames: int, pictures: bool
 
 
 def _choose(camera: Camera) -> Format:
-    """A small raw format where the camera has one, else JPEG, else what is in force. Setting it fails where it is busy."""
+    """A small raw format if the camera has one, else JPEG, else the current format. Setting it fails if the camera is busy."""
     offered = camera.formats()
     wanted = next((fourcc for fourcc in (*RAW, *COMPRESSED) if fourcc in offered), None)
     now = camera.format()
@@ -79,7 +79,7 @@ def _choose(camera: Camera) -> Format:
 def _measured(
     frame: Frame, picture: Format, last: tuple[int, Samples] | None
 ) -> tuple[dict[str, Any], tuple[int, Samples]]:
-    """The frame's numbers, and what the next one is compared with (a check sum and the sub-sampled brightness)."""
+    """The frame's numbers, and what the next frame is compared with (a checksum and the sub-sampled brightness)."""
     points = samples(frame.data, picture)
     check = crc32(frame.data)
     numbers: dict[str, Any] = {"bytes": len(frame.data), "sequence": frame.sequence, "time_us": frame.time_us}

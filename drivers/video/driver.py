@@ -1,4 +1,4 @@
-"""The video device's driver: camera through a child process, microphone and speaker through what ALSA lists."""
+"""The video device's driver: the camera by a child process, microphone and speaker from ALSA's lists."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ _MAX_NODES = 8
 
 
 class Video(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A camera with microphone and speaker, as a remote video link needs them. The options stand in `sample.toml`.
+    """A camera with microphone and speaker, as a remote video link needs them. `sample.toml` lists the options.
 
     The camera is opened in a child process that is killed after `budget_s`; no picture and no sound is stored.
     """
@@ -29,7 +29,7 @@ class Video(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     budget_s: Annotated[float, Meta(ge=2, le=11)] = 10
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:  # noqa: ARG002 the contract of a driver
-        """One look: up to five frames of the first camera that gives any. Errors: CannotLook."""
+        """One look: up to five frames of the first camera that delivers any. Errors: CannotLook."""
         alsa = await sound(root)
         reading = await self._camera(root)
         missing = self._missing(alsa)
@@ -93,7 +93,7 @@ def _with_evidence(root: Path, seen: NodeSeen, node: Node) -> Reading:
 
 
 def _shown(seen: NodeSeen, node: Node) -> dict[str, Scalar | list[Scalar]]:
-    """What decided, short."""
+    """The deciding values, short."""
     shown: dict[str, Scalar | list[Scalar]] = {"identity": node.identity, "driver": seen.driver, "step": seen.step}
     if seen.errno or seen.timeout:
         shown["error"] = seen.errno or "no frame in time"

@@ -1,8 +1,8 @@
-"""The child's answer to a condition: living picture, busy, black, frozen, broken. Pure.
+"""The child's answer to a condition: live picture, busy, black, frozen, broken. Pure.
 
-Thresholds as measured with the kernel's test camera (black: mean 16.0, deviation 0.0). Black, covered and frozen are
-`attention` only: night is dark, a privacy shutter is legitimate, a still room can be still. A second look decides, and
-that is the caller's matter.
+Thresholds as measured with the kernel's test camera (black: mean 16.0, deviation 0.0). Black, covered and frozen are only
+`attention`: night is dark, a privacy shutter is legitimate, nothing may move in a room. A second look decides, which the
+caller makes.
 """
 
 from itertools import pairwise
@@ -11,7 +11,7 @@ import msgspec
 
 from drivers.reading import Condition, Reading, Reason, Scalar
 
-_SETTLING = 3  # first frames, of a camera that still sets its exposure
+_SETTLING = 3  # first frames, while the camera sets its exposure
 _BLACK_MEAN, _BLACK_SIGMA, _COVERED_SIGMA = 20.0, 2.0, 3.0
 _FROZEN_FRAMES = 3
 # A JPEG of one even colour is its header and 20 bits an MCU of 128 pixels (4:2:2, ITU-T T.81 tables K.3 to K.6).
@@ -38,15 +38,15 @@ class FormatSeen(msgspec.Struct, frozen=True):
 
 
 class NodeSeen(msgspec.Struct, frozen=True):
-    """What became of one node."""
+    """The result of one node."""
 
     node: str
     step: str
     driver: str = ""
     card: str = ""
     bus: str = ""
-    camera: bool | None = None  # None: it could not be asked
-    multiplanar: bool = False  # a camera of an interface that is not spoken here
+    camera: bool | None = None  # None: its capabilities could not be queried
+    multiplanar: bool = False  # a camera of an interface that is not supported
     errno: str | None = None
     timeout: bool = False
     format: FormatSeen | None = None
@@ -58,13 +58,13 @@ class NodeSeen(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The child's whole answer."""
+    """The child's complete answer."""
 
     nodes: tuple[NodeSeen, ...]
 
 
 def deciding(answer: Answer) -> NodeSeen | None:
-    """The node that the reading is about: one that delivered, else a busy one, else one that failed; None: no camera there."""
+    """The node that the reading is about: one that delivered, else a busy one, else one that failed; None: no camera."""
 
     def rank(seen: NodeSeen) -> int:
         if seen.camera and seen.step == "done":
@@ -76,9 +76,9 @@ def deciding(answer: Answer) -> NodeSeen | None:
 
 
 def judge(seen: NodeSeen, label: str = "", by: str = "") -> Reading:
-    """The reading of a node that is a camera, or could not be asked.
+    """The reading of a node that is a camera, or whose capabilities could not be queried.
 
-    `label` names it where it did not answer; `by` is who holds it open, where that is known.
+    `label` is its name if it did not answer; `by` is the process that has it open, if known.
     """
     name = seen.card or label or seen.node
     condition, code = _failed(seen) or _pictures(seen)
@@ -93,7 +93,7 @@ def judge(seen: NodeSeen, label: str = "", by: str = "") -> Reading:
 
 
 def _failed(seen: NodeSeen) -> tuple[Condition, str] | None:
-    """How it ended before all frames were there; None if they are."""
+    """How it ended before all frames were captured; None if all were."""
     if seen.busy:
         return Condition.IN_USE, "camera_busy"
     if seen.timeout:
@@ -116,7 +116,7 @@ def _failed(seen: NodeSeen) -> tuple[Condition, str] | None:
 
 
 def _pictures(seen: NodeSeen) -> tuple[Condition, str]:
-    """What the frames show."""
+    """The condition that the frames show."""
     sound = [frame for frame in seen.frames if frame.bytes and not frame.damaged]
     if not seen.frames:
         return Condition.UNKNOWN, "multiplanar" if seen.multiplanar else "not_tried"
@@ -149,7 +149,7 @@ def _uniform(frame: FrameSeen, picture: FormatSeen | None) -> bool:
 
 
 def _advancing(frames: list[FrameSeen]) -> bool:
-    """Whether each frame is a new one by the driver's count; a driver that does not count is believed."""
+    """Whether each frame is new by the driver's count; a driver that does not count is trusted."""
     counts = [frame.sequence for frame in frames if frame.sequence is not None]
     return all(a < b for a, b in pairwise(counts))
 

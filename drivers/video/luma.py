@@ -1,6 +1,6 @@
-"""Numbers from a raw frame: how bright, how even, how different from the last. No picture leaves this module.
+"""Numbers from a raw frame: brightness, uniformity, difference from the last. No picture leaves this module.
 
-Standard library only. A frame is sub-sampled to at most 64 x 36 points of brightness, so that a look costs milliseconds.
+Standard library only. A frame is sub-sampled to at most 64 x 36 points of brightness, so that a look takes milliseconds.
 """
 
 from math import sqrt

@@ -1,7 +1,7 @@
-"""Microphones and speakers as ALSA lists them, and whether they are in use. Nothing is opened, nothing is heard.
+"""Microphones and speakers as ALSA lists them, and whether they are in use. Nothing is opened, no sound is recorded.
 
-`/proc/asound/card*/pcm*c` are inputs, `pcm*p` outputs; `sub*/status` says `closed`, or `state: RUNNING` with `hw_ptr`, the
-position of the hardware in its buffer: one that moves between two readings proves a living stream.
+`/proc/asound/card*/pcm*c` are inputs, `pcm*p` outputs; `sub*/status` is `closed`, or `state: RUNNING` with `hw_ptr`, the
+position of the hardware in its buffer: if it moves between two readings, the stream is live.
 """
 
 import asyncio
@@ -24,17 +24,17 @@ class Stream(NamedTuple):
 
 
 class Sound(NamedTuple):
-    """The sound hardware. An input is counted where the codec has one, whether or not a microphone is plugged into it."""
+    """The sound hardware. An input of the codec counts whether or not a microphone is plugged into it."""
 
     microphones: int
     speakers: int
     microphone_in_use: bool
     speaker_in_use: bool
-    raw: dict[str, Any]  # what decided, for the evidence
+    raw: dict[str, Any]  # the deciding values, for the evidence
 
 
 async def sound(root: Path) -> Sound:
-    """The sound hardware now; takes 50 ms where a stream is running, else a few small reads."""
+    """The present state of the sound hardware; takes 50 ms if a stream is running, else a few small reads."""
     place = root / "proc/asound"
     pcms = sorted(place.glob("card*/pcm*[cp]"))
     running = _running(pcms)
@@ -81,5 +81,5 @@ def _short(pcm: Path) -> str:
 def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8", "replace")
-    except OSError:  # a card can go between the listing and the reading
+    except OSError:  # a card can disappear between the listing and the reading
         return ""

@@ -1,1 +1,1 @@
-"""The village's page (本村网页): does it answer, and with what it should say?"""
+"""The village's page (本村网页): whether it answers, and with the expected content."""

@@ -1,9 +1,9 @@
-"""The village's page (item 12 of the standard): fetched where its address is configured, else attested.
+"""The village's page (item 12 of the standard): fetched if its address is configured, else attested.
 
-    address -> GET, up to 3 redirects on the same host -> status -> whole? -> expected text? -> reading
+    address -> GET, up to 3 redirects on the same host -> status -> complete? -> expected text? -> reading
 
-A page of another host in its place is what a captive portal or a line in arrears shows: it answers, so it is no fault of
-the page, and it proves nothing of it either: attention, and said so.
+A captive portal or a line in arrears shows a page of another host instead: this is not a fault of the village's page, and
+does not prove that it works either: `attention`, with its own reason.
 """
 
 import asyncio
@@ -31,15 +31,15 @@ class WebPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     id: str
     address: Annotated[str, Meta(max_length=1000)] = ""  # "": nothing to fetch, the item is attested
-    must_contain: Annotated[str, Meta(max_length=200)] = ""  # text that stands in the page; "": any page will do
-    timeout_s: Annotated[float, Meta(gt=0, le=9)] = 8.0  # for everything together, redirects too
+    must_contain: Annotated[str, Meta(max_length=200)] = ""  # text that the page must contain; "": any page is accepted
+    timeout_s: Annotated[float, Meta(gt=0, le=9)] = 8.0  # for everything together, including redirects
 
     def __post_init__(self) -> None:
         if self.address:
             parse_url(self.address)
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:  # noqa: ARG002
-        """Fetch the page once. Errors: DriverError with the reading of what went wrong; never anything of the server's."""
+        """Fetch the page once. Errors: only DriverError, with the reading of what went wrong, whatever the server sends."""
         if not self.address:
             raise CannotLook("no_address")
         trail: list[str] = []
@@ -66,12 +66,12 @@ class WebPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def find(root: Path) -> list[Found]:  # noqa: ARG001
-    """Nothing: the address of a village's page stands on no machine."""
+    """Nothing: no machine knows the address of its village's page."""
     return []
 
 
 async def _follow_redirects(url: Url, trail: list[str]) -> tuple[Url, Answer]:
-    """The answer behind up to three redirects on the same host; `trail` gets every address that was asked."""
+    """The answer after up to three redirects on the same host; every requested address is added to `trail`."""
     for _ in range(_MAX_REDIRECTS + 1):
         trail.append(str(url))
         answer = await get(url)
@@ -126,13 +126,13 @@ def _condition(answer: Answer, text: str, title: str | None, must_contain: str) 
         return Condition.WORKING, Reason("page_answers", {"title": title or "-"})
     if contains(text, must_contain):
         return Condition.WORKING, Reason("page_as_expected", {"expected": must_contain})
-    if answer.long:  # it may stand in the part that was not read
+    if answer.long:  # the text may be in the part that was not read
         return Condition.UNKNOWN, Reason("page_too_long", {"expected": must_contain, "bytes": len(answer.body)})
     return Condition.FAULTY, Reason("text_missing", {"expected": must_contain, "title": title or "-"})
 
 
 def _certificate(error: BadCertificateError, trail: list[str]) -> DriverError:
-    """It answers, but not provably as itself; with a clock that nobody keeps, the dates may be the terminal's own fault."""
+    """It answers, but its identity is not proved; with an unsynchronised clock the dates may be the terminal's own fault."""
     sync = kernel_time_sync()
     kept = sync is not None and sync.synced
     clock = Evidence("adjtimex", raw={"synced": kept})

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 GET (RFC 9112) over a connection of its own: no proxy, no cookie, everything bounded.
+"""One HTTP/1.1 GET (RFC 9112) over a connection of its own: no proxy, no cookie, all sizes limited.
 
-The other side may be anything: a captive portal, a broken server, somebody hostile. What cannot be an answer becomes
-BadAnswerError, and nothing is kept beyond `MAX_BODY` and `MAX_HEAD` bytes. The caller bounds the time.
+The other side may be anything: a captive portal, a broken server, an attacker. An invalid answer becomes BadAnswerError,
+and no more than `MAX_BODY` and `MAX_HEAD` bytes are stored. The caller limits the time.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: .*)?", re.DOTALL)
 
 
 class BadAnswerError(YinongError):
-    """Something answered that is no HTTP answer; the text says what was wrong."""
+    """The answer is not valid HTTP; the text states what was wrong."""
 
 
 class NoAnswerError(YinongError):
@@ -26,7 +26,7 @@ class NoAnswerError(YinongError):
 
 
 class BadCertificateError(YinongError):
-    """The server's certificate was not accepted."""
+    """The server's certificate was rejected."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -34,14 +34,14 @@ class BadCertificateError(YinongError):
 
 
 class TlsFailedError(YinongError):
-    """No TLS with this server."""
+    """The TLS handshake with this server failed."""
 
 
 class Answer(NamedTuple):
     """A server's answer."""
 
     status: int
-    headers: dict[str, str]  # names in lower case; of several the last
+    headers: dict[str, str]  # names in lower case; of repeated ones the last
     body: bytes = b""
     long: bool = False  # there was more than MAX_BODY
     cut: bool = False  # the connection ended before the body did
@@ -59,7 +59,7 @@ async def get(url: Url) -> Answer:
         )
         return await read_answer(reader, asked)
     finally:
-        writer.transport.abort()  # nothing is left to say, and a farewell of TLS can take forever
+        writer.transport.abort()  # nothing is left to send, and a TLS shutdown can block
 
 
 async def _connected(url: Url) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -114,7 +114,7 @@ async def _status(reader: asyncio.StreamReader) -> int:
 
 
 async def _headers(reader: asyncio.StreamReader) -> dict[str, str]:
-    """Up to the empty line; lines that are no header are passed over, as browsers do."""
+    """Up to the empty line; lines that are not headers are ignored, as in browsers."""
     headers: dict[str, str] = {}
     size = 0
     while True:
@@ -133,7 +133,7 @@ async def _headers(reader: asyncio.StreamReader) -> dict[str, str]:
 
 
 def _decoded(value: bytes) -> str:
-    """Headers are ASCII; where a server puts raw UTF-8 into a Location, it is meant as such."""
+    """Headers are ASCII; raw UTF-8 that a server puts into a Location is decoded as UTF-8."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -160,7 +160,7 @@ async def _read_at_most(reader: asyncio.StreamReader, size: int) -> bytes:
 
 
 async def _chunked(reader: asyncio.StreamReader) -> tuple[bytes, bool, bool]:
-    """A body in chunks (RFC 9112 section 7.1); extensions and trailers are passed over."""
+    """A body in chunks (RFC 9112 section 7.1); extensions and trailers are ignored."""
     body = bytearray()
     try:
         for _ in range(_MAX_CHUNKS):
@@ -184,7 +184,7 @@ async def _chunked(reader: asyncio.StreamReader) -> tuple[bytes, bool, bool]:
 
 
 def _decompressed(body: bytes, headers: dict[str, str], part: bool) -> bytes:
-    """gzip and deflate although nobody asked for them: some servers send nothing else. Bounded like the body."""
+    """gzip and deflate although not requested: some servers send nothing else. Limited like the body."""
     coding = headers.get("content-encoding", "").lower()
     if coding in ("", "identity") or not body:
         return body

@@ -1,10 +1,10 @@
-"""What a page says: its characters, its title, and whether a text stands in it."""
+"""Contents of a page: its text, its title, and whether it contains a text."""
 
 import codecs
 import re
 
-# A closed list: some codecs of Python (punycode, idna) take forever on long input. Latin-1 is not on it: servers name it by
-# default over pages in UTF-8 and GBK.
+# A closed list: some codecs of Python (punycode, idna) are extremely slow on long input. Latin-1 is not in it: servers
+# declare it by default for pages in UTF-8 and GBK.
 _CHARSETS = {
     "utf-8": "utf-8", "utf8": "utf-8", "gb2312": "gb18030", "gbk": "gb18030", "gb18030": "gb18030", "x-gbk": "gb18030",
     "big5": "big5", "utf-16": "utf-16", "utf-16le": "utf-16-le", "utf-16be": "utf-16-be",
@@ -16,7 +16,7 @@ _TITLE_LENGTH = 80
 
 
 def text_of(body: bytes, content_type: str, whole: bool) -> tuple[str, str]:
-    """(text, charset): as the header says, else the page's meta, else UTF-8 where it is valid, else GB18030."""
+    """(text, charset): from the header, else the page's meta, else UTF-8 if valid, else GB18030."""
     in_header, in_meta = _IN_HEADER.search(content_type.lower()), _IN_META.search(body[:_META_WITHIN].lower())
     by_header = _CHARSETS.get(in_header[1] if in_header else "")
     by_meta = _CHARSETS.get(in_meta[1].decode("ascii") if in_meta else "")
@@ -42,13 +42,13 @@ def title_of(text: str) -> str | None:
 
 
 def contains(text: str, expected: str) -> bool:
-    """The text stands in the page, written as it is or with character references."""
+    """The page contains the text, literally or with character references."""
     return expected in text or ("&" in text and expected in _unescaped(text))
 
 
 def _unescaped(text: str) -> str:
     if "&" not in text:
         return text
-    import html  # its table of 2,000 names is loaded where a page needs it
+    import html  # its table of 2,000 names is loaded only if a page needs it
 
     return html.unescape(text)

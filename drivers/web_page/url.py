@@ -1,4 +1,4 @@
-"""Addresses of pages: checked once, so that nothing but a plain host and path ever goes onto the wire."""
+"""Addresses of pages: validated once, so that only a plain host and path is ever sent."""
 
 import re
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class Url(NamedTuple):
 
 
 def parse_url(address: str) -> Url:
-    """An http or https address. Errors: ValueError, whose text says what is wrong with it."""
+    """An http or https address. Errors: ValueError, whose text states what is wrong."""
     if not address.isprintable() or " " in address:
         raise ValueError("网址里不能有空格和控制字符 / an address has no blanks and no control characters")
     parts = urlsplit(address)
@@ -51,10 +51,10 @@ def parse_url(address: str) -> Url:
 
 
 def redirect_target(url: Url, location: str) -> Url:
-    """Where a redirect leads. Errors: ValueError."""
+    """The target of a redirect. Errors: ValueError."""
     return parse_url(urljoin(str(url), location))
 
 
 def same_site(one: Url, other: Url) -> bool:
-    """The same host, with or without `www.`: a page may move to https or to its front page, no farther."""
+    """The same host, with or without `www.`: only redirects to https or another path of it are followed."""
     return one.host.removeprefix("www.") == other.host.removeprefix("www.")
