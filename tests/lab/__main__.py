@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _as_it_is() -> str:
-    """Names all that the lab's own tests and those of the installation depend on."""
+    """The key of everything that the lab's own tests and those of the installation depend on."""
     qemu = subprocess.run(["qemu-system-x86_64", "--version"], check=True, capture_output=True).stdout
     return key_of([image_key(), LAB, CHECKOUT / "systemd", CHECKOUT / "pyproject.toml", qemu])
 

@@ -1,4 +1,4 @@
-"""The agent's service in a station: configured for the lab's county, started, stopped, asked."""
+"""The agent's service in a station: configured for the lab's county, started, stopped and queried."""
 
 import json
 from collections.abc import Mapping
@@ -37,7 +37,9 @@ class Agent:
                 "keepalive_s": 10,
                 "reconnect_cap_s": 5,
             },
-            "opening_hours": {day: ["00:00-24:00"] for day in _DAYS},  # or verdicts depend on the hour of the run
+            "opening_hours": {
+                day: ["00:00-24:00"] for day in _DAYS
+            },  # so that verdicts do not depend on the hour of the run
         }
         for name, values in sections.items():
             tables[name] = {**tables.get(name, {}), **values}
@@ -46,7 +48,7 @@ class Agent:
         self.station.put(_CONFIG, "\n".join(lines))
 
     def start(self) -> None:
-        """Returns when it has said READY and the county has heard its birth."""
+        """Start it; return once it has sent READY and the county has received its birth."""
         self.station.run(
             f"systemctl restart {UNIT} || (journalctl -n 50 --no-pager -u {UNIT} >&2; false)", timeout_s=120
         )
@@ -54,7 +56,7 @@ class Agent:
         self.county.waits_for("the agent's birth", lambda: self.county.rows(online))
 
     def start_with(self, gun: KeyboardGun) -> None:
-        """Configured for this gun alone, started, and the gun is open."""
+        """Configure it for this gun only, start it, and wait until the gun is open."""
         self.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
         self.start()
         self.opens(gun.by_id)
@@ -63,11 +65,11 @@ class Agent:
         self.station.run(f"systemctl stop {UNIT}", timeout_s=60)
 
     def restarts(self) -> int:
-        """How often systemd has started it again by itself."""
+        """The number of restarts by systemd."""
         return int(self.station.run(f"systemctl show -p NRestarts --value {UNIT}"))
 
     def opens(self, node: str) -> None:
-        """Waits until the daemon has that device (a link to it will do) open."""
+        """Wait until the daemon has that device open (a symbolic link to it is accepted)."""
         if not self.station.hand("opened.by", within_s=60, unit=UNIT, node=node, timeout_s=30):
             raise LabError(f"waited 30 s in vain for the agent to open {node}; it has\n{self.log()[-2000:]}")
 
@@ -88,7 +90,7 @@ class Agent:
         return self.station.run(f"journalctl --no-pager -o cat -u {UNIT}")
 
     def check(self) -> dict[str, Any]:
-        """`yinong-agent check --json`: through the daemon where it runs, else by looking itself."""
+        """`yinong-agent check --json`: through the daemon if it runs, else by its own polls."""
         return json.loads(self.station.tried("yinong-agent check --json", timeout_s=180).out)
 
 

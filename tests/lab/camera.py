@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 Picture: TypeAlias = Literal["normal", "black", "frozen"]
 Error: TypeAlias = Literal["stream on", "buffers"]
 
-# Controls of vivid (Documentation/admin-guide/media/vivid.rst): what each picture and error is made of.
+# Controls of vivid (Documentation/admin-guide/media/vivid.rst): the source of each picture and error.
 _PICTURES = {
     "normal": "test_pattern=0,osd_text_mode=0,horizontal_movement=5",
     "black": "test_pattern=5,osd_text_mode=2,horizontal_movement=3",
@@ -24,7 +24,7 @@ _DRIVER = "/sys/bus/platform/drivers/vivid"
 
 
 class Camera:
-    """/dev/video0, raw pictures. Errors are injected once: the next attempt meets them."""
+    """/dev/video0, raw pictures. Errors are injected once, for the next attempt."""
 
     device = "/dev/video0"
 
@@ -40,20 +40,20 @@ class Camera:
         self._set(_ERRORS[where])
 
     def breaks(self) -> None:
-        """A fatal error for whoever streams from it now."""
+        """A fatal error for the program that streams from it now."""
         self._set("inject_fatal_streaming_error=1")
 
     def loses_frames(self, percent: int) -> None:
-        """So many frames of a hundred never come: pictures stall."""
+        """This percentage of frames is dropped: pictures stall."""
         self._set(f"percentage_of_dropped_buffers={percent}")
 
     def vanishes_in_use(self) -> None:
-        """The device says ENODEV to whoever holds it, until the last of them has closed it."""
+        """The device returns ENODEV to every program that has it open, until the last one has closed it."""
         self._set("disconnect=1")
 
     @contextmanager
     def in_a_conference(self) -> Generator[None]:
-        """Another program streams from it all the time."""
+        """Another program streams from it permanently."""
         self.station.run(
             "systemd-run -q --collect --unit lab-conference"
             " v4l2-ctl -d0 --set-fmt-video=width=640,height=360 --stream-mmap --stream-count=0"

@@ -1,4 +1,4 @@
-"""One fixture per device: a lab test asks for what it needs, and each has a station of its own, a second old."""
+"""One fixture per device: a lab test requests what it needs, and each has its own station, one second old."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,13 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def frozen() -> Frozen:
-    """The station with the agent installed, parked. Made here where `python tests/lab build` has not been run."""
+    """The station with the agent installed, parked. Built here if `python tests/lab build` has not been run."""
     return installed()
 
 
 @pytest.fixture
 def station(frozen: Frozen, request: pytest.FixtureRequest) -> Iterator[Station]:
-    """A running station of its own, of one processor or as many as the test says; the console's log stays where it fails."""
+    """A running station for this test, with one processor or as many as it requests; the console log is kept if it fails."""
     running = clone(frozen, processors=getattr(request, "param", 1))
     failed_before = request.session.testsfailed
     yield running
@@ -99,7 +99,7 @@ def network_printer(station: Station) -> NetworkPrinter:
 
 @pytest.fixture
 def camera(station: Station) -> Camera:
-    """A camera that shows a moving picture."""
+    """A camera with a moving picture."""
     return Camera(station)
 
 
@@ -121,13 +121,13 @@ def screen(station: Station) -> Screen:
 
 @pytest.fixture
 def network(station: Station) -> Network:
-    """The village's line, whole and unshaped."""
+    """The village's line, working and unshaped."""
     return Network(station)
 
 
 @pytest.fixture
 def county(tmp_path: Path) -> Iterator[County]:
-    """The county's broker, held to the shipped rules, and its recorder."""
+    """The county's broker with the shipped rules, and its recorder."""
     with County(tmp_path, {NAME: PASSWORD}) as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""A counter with several guns: one station whose service runs for a whole file of tests, as each case takes seconds alone."""
+"""A counter with several guns: one station whose service runs for a whole file of tests, because each case takes only seconds."""
 
 import itertools
 from collections.abc import Callable, Generator, Mapping
@@ -25,21 +25,21 @@ class Counter:
         self.station, self.agent, self.county = station, agent, county
         self._guns: dict[str, AnyGun] = {}
         self._tables: list[Mapping[str, Any]] = []
-        self._read: dict[str, int] = {}  # number of each gun's last capture that a test has seen
+        self._read: dict[str, int] = {}  # number of each gun's last capture that a test has read
         self._closings = itertools.count(1)
 
     def expects(self, name: str, identity: Identity, **options: Any) -> None:
-        """Before `opens`: a table with these options for a gun that is known by its make and serial number."""
+        """Before `opens`: a table with these options for a gun that is identified by make and serial number."""
         usb = f"{identity.vendor_product}:{identity.serialnumber}"
         self._tables.append({"class": "scan_gun", "id": name, "usb": usb, **options})
 
     def has(self, gun: AnyGun, **options: Any) -> None:
-        """Before `opens`: a gun that lies there from the beginning to the end, and its table."""
+        """Before `opens`: a gun that is plugged in from beginning to end, and its table."""
         self.expects(gun.name, gun.identity, **options)
         self._guns[gun.name] = gun
 
     def opens(self) -> None:
-        """The service runs and has opened every gun."""
+        """Start the service and wait until it has opened every gun."""
         self.agent.configure(*self._tables)
         self.agent.start()
         for gun in self._guns.values():
@@ -48,7 +48,7 @@ class Counter:
 
     @contextmanager
     def brought(self, gun: KeyboardGun) -> Generator[KeyboardGun]:
-        """A gun that is expected and lies there for a while only."""
+        """A configured gun that is plugged in for a while only."""
         self._guns[gun.name] = gun
         try:
             self.agent.opens(gun.device_file)
@@ -62,9 +62,9 @@ class Counter:
         return self._guns[name]
 
     def read(self, gun: str, scanning: Callable[[], object]) -> list[Capture]:
-        """All that the county gets of that gun while it does this: until the capture of one plain scan after it."""
+        """All that the county receives of that gun during this, until the capture of one plain scan after it."""
         scanning()
-        closing = f"{next(self._closings):04}"  # digits are the same to a gun that turns its letters round
+        closing = f"{next(self._closings):04}"  # a gun that inverts its letters leaves digits alone
         self._guns[gun].scan_plain(closing)
         self.county.waits_for(f"{closing} of {gun}", lambda: closing in [c.text for c in self._new(gun)])
         *found, last = self._taken(gun)
@@ -72,7 +72,7 @@ class Counter:
         return found
 
     def comes(self, gun: str, captures: int = 1) -> list[Capture]:
-        """The next captures of that gun, waited for: where a plain scan after them would come too soon."""
+        """Wait for the next captures of that gun, if a plain scan after them would come too soon."""
         self.county.waits_for(f"{captures} of {gun}", lambda: len(self._new(gun)) >= captures)
         return self._taken(gun)
 
@@ -84,7 +84,7 @@ class Counter:
 
     @contextmanager
     def stalled(self) -> Generator[None]:
-        """The service stands still, all its threads: nobody reads the guns."""
+        """The service is stopped (SIGSTOP), with all threads: no process reads the guns."""
         pid = self.agent.pid
         self.station.run(f"kill -STOP {pid}; until grep -q '^State:.T' /proc/{pid}/status; do :; done")
         try:
@@ -103,7 +103,7 @@ class Counter:
 
 @contextmanager
 def counter_in(frozen: Frozen, folder: Path) -> Generator[Counter]:
-    """A counter in a clone of its own, with a county of its own; no gun lies there yet."""
+    """A counter in its own clone, with its own county; no gun is plugged in yet."""
     with County(folder, {NAME: PASSWORD}) as county:
         station = clone(frozen, "counter")
         try:

@@ -16,7 +16,7 @@ from typing import Any
 from lab.places import CHECKOUT, DIES_WITH_US, LabError
 from support.broker import Broker
 
-HOST = "10.0.2.2"  # this machine, as QEMU's user network shows it to a station
+HOST = "10.0.2.2"  # this machine, as seen by a station in QEMU's user network
 
 
 class County:
@@ -47,7 +47,7 @@ class County:
         self.broker.kill()
 
     def start_recorder(self) -> None:
-        """Returns when its store is made, which it does before it connects."""
+        """Return once its store is created, which happens before it connects."""
         command = [*DIES_WITH_US, sys.executable, "-c", "from center.cli.app import main; main()"]
         with (self.folder / "recorder.log").open("ab") as log:
             self._recorder = subprocess.Popen(
@@ -69,7 +69,7 @@ class County:
     # what the county knows
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """A question to the recorder's store (center/store/schema.py)."""
+        """A query of the recorder's store (center/store/schema.py)."""
         with sqlite3.connect(f"file:{self.store}?mode=ro", uri=True) as connection:
             found = connection.execute(query, values).fetchall()
         connection.close()
@@ -90,11 +90,11 @@ class County:
         return [(m["condition"], m["reason"]) for m in self.messages("device") if m["class"] == device_class]
 
     def condition(self, device_class: str) -> str:
-        """The last one; empty where none has arrived."""
+        """The last one; empty if none has arrived."""
         return (self.conditions(device_class) or [("", "")])[-1][0]
 
     def verdict(self, item: str) -> str:
-        """Of the standard, as last reported; empty where none has arrived."""
+        """The items of the standard as last reported; empty if none has arrived."""
         reported = self.messages("standard")
         return {each["item"]: each["verdict"] for each in reported[-1]["items"]}.get(item, "") if reported else ""
 
@@ -102,7 +102,7 @@ class County:
         return [each["event"] for each in self.messages("journal")]
 
     def waits_for(self, what: str, condition: Callable[[], Any], *, timeout_s: float = 90) -> None:
-        """Errors: LabError with what the county has by then."""
+        """Errors: LabError with what the county has received by then."""
         self._until(condition, what, timeout_s)
 
     def _has_a_store(self) -> bool:
@@ -122,7 +122,7 @@ class County:
             now = time.monotonic()
             if now > deadline:
                 raise LabError(f"the county waited {timeout_s} s in vain for {what}; it has\n{self._what_there_is()}")
-            time.sleep(max(0.05, 2 * (now - asked)))  # the stations need this machine's processors
+            time.sleep(max(0.05, 2 * (now - asked)))  # leaves this machine's processors to the stations
 
     def _what_there_is(self) -> str:
         if not self._has_a_store():

@@ -1,4 +1,4 @@
-"""The emulated USB bus at the pace of a real scan gun's: a frame each millisecond.
+"""The emulated USB bus at the pace of a real scan gun: one frame per millisecond.
 
 Debian's dummy_hcd moves data every 125 microseconds, a microframe of a high-speed bus (DUMMY_TIMER_INT_NSECS in the kernel's
 drivers/usb/gadget/udc/dummy_hcd.c), for as long as anyone waits for a device. A gun is a full-speed device: it is asked once
@@ -22,7 +22,7 @@ _SIGNED = b"~Module signature appended~\n"  # Documentation/admin-guide/module-s
 
 
 def a_frame_each_millisecond(root: Path) -> None:
-    """Changes dummy_hcd in the station's file system; a kernel that has another one keeps it, and the build says so."""
+    """Patch dummy_hcd in the station's file system; that of another kernel is kept, and the build reports it."""
     (module,) = root.glob("lib/modules/*/kernel/drivers/usb/gadget/udc/dummy_hcd.ko*")
     (root / _AS_BUILT).parent.mkdir(parents=True)
     (root / _AS_BUILT).write_bytes(module.read_bytes())
@@ -34,7 +34,7 @@ def a_frame_each_millisecond(root: Path) -> None:
 
 
 def as_fast_as_debians(station: "Station") -> None:
-    """The station's bus as Debian's kernel has it, until the next boot; before anything is plugged."""
+    """Use the bus of Debian's kernel until the next boot; call it before anything is plugged in."""
     station.run(f"rmmod dummy_hcd; insmod /{_AS_BUILT} num=8")  # as modprobe.d/lab.conf has it
 
 
@@ -42,4 +42,4 @@ def _changed(code: bytes) -> bytes | None:
     before, after = (_MOV_ESI + each.to_bytes(4, "little") for each in (_MICROFRAME_NS, _FRAME_NS))
     if code.count(before) != _PLACES:
         return None
-    return code.removesuffix(_SIGNED).replace(before, after)  # a wrong signature is refused, a missing one is not
+    return code.removesuffix(_SIGNED).replace(before, after)  # an invalid signature is rejected, a missing one is not

@@ -1,4 +1,4 @@
-"""The two grounds of power cuts: clones with the outbox on a disk of its own, seconds each, and whole reboots of one station.
+"""The two grounds of power cuts: clones with the outbox on a separate disk, seconds each, and full reboots of one station.
 
 Both stand on `lab.volatile_disk`. A clone of the parked station never saw the outbox's disk, so it mounts it as a boot does: the
 file system's journal is recovered, then the service starts. What a clone cannot show is the boot itself, and its kernel has
@@ -23,7 +23,7 @@ _BAD_WORDS = ("error", "warning", "corrupt", "failed")
 
 
 class OutboxDisk:
-    """A clone each time, with the outbox on a second disk. `changed` is done to each clone before anything else."""
+    """A new clone each time, with the outbox on a second disk. `changed` is applied to each clone first."""
 
     starts_by_itself = False
 
@@ -71,7 +71,7 @@ class OutboxDisk:
 
 
 class RootDisk:
-    """One station, all of it on a volatile disk: a clone at first, and a real boot after each cut, the clock at `clock` then."""
+    """One station, entirely on a volatile disk: a clone at first, a real boot after each cut, with the clock at `clock`."""
 
     def __init__(self, frozen: Frozen, *, clock: str = "utc") -> None:
         self._frozen, self._clock = frozen, clock
@@ -105,7 +105,7 @@ class RootDisk:
 
 
 def with_normal_synchronous(station: Station) -> None:
-    """The installed program is edited in the station: `synchronous = NORMAL`, which no option of the product gives."""
+    """The installed program is edited in the station: `synchronous = NORMAL`, for which the product has no option."""
     full, normal = "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"
     station.run(f"grep -rl --include=*.py '{full}' {PACKAGE} | xargs sed -i 's/{full}/{normal}/'")
     station.run(f"! grep -rq --include=*.py '{full}' {PACKAGE} && grep -rq --include=*.py '{normal}' {PACKAGE}")
@@ -119,7 +119,7 @@ def _folder(what: str) -> Path:
 
 
 def _is_whole(image: Path) -> None:
-    """Errors: LabError with the checker's words, where the file system has a fault that its journal did not mend."""
+    """Errors: LabError with the checker's output, if the file system has a fault that its journal did not repair."""
     checked = subprocess.run(["e2fsck", "-fn", image], capture_output=True, text=True, check=False)
     if checked.returncode:
         raise LabError(f"the file system is damaged:\n{checked.stdout}{checked.stderr}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class KeyboardGun(usb.Gadget):
-    """A gun that types. Its device files are `by_id` (as udev names them) and `events` (as the kernel does)."""
+    """A gun that types. Its device files are `by_id` (named by udev) and `events` (named by the kernel)."""
 
     function = "hid"
     arrives = "*/*/input/input*/event*"
@@ -30,7 +30,7 @@ class KeyboardGun(usb.Gadget):
         start: str = "",
         end: str = "\n",
     ) -> None:
-        """`start` and `end`: what it is set to type around each code."""
+        """`start` and `end`: the affixes it is set to type around each code."""
         super().__init__(
             station, name, identity, port, protocol=1, subclass=1, report_length=8, report_desc=BOOT_KEYBOARD
         )
@@ -45,12 +45,12 @@ class KeyboardGun(usb.Gadget):
 
     @property
     def events(self) -> str:
-        """The same node under the kernel's own name."""
+        """The same node by the kernel's own name."""
         return f"/dev/input/{self.arrived()}"
 
     @property
     def device_file(self) -> str:
-        """Where the terminal reads it."""
+        """The device file that the terminal reads."""
         return self.events
 
     def type(
@@ -61,7 +61,7 @@ class KeyboardGun(usb.Gadget):
         shift: Literal["each", "held"] = "each",
         keypad: bool = False,
     ) -> float:
-        """A scan; the milliseconds a report that were reached."""
+        """Type one scan; return the milliseconds per report that were reached."""
         return self.send(typed(self._around(text), shift=shift, keypad=keypad), pace_ms=pace_ms)
 
     def scan_plain(self, text: str) -> None:
@@ -69,18 +69,18 @@ class KeyboardGun(usb.Gadget):
         self.type(text, pace_ms=4)
 
     def send(self, reports: Sequence[bytes], *, pace_ms: float = 1.5) -> float:
-        """Reports as they are (`keys.typed`, `keys.alt_code`, joined at will); the milliseconds a report that were reached."""
+        """Raw reports (`keys.typed`, `keys.alt_code`, in any combination); return the milliseconds per report reached."""
         arguments = {"name": self.name, "reports": [each.hex() for each in reports], "pace_ms": pace_ms}
         return self.station.hand("keyboard.send", within_s=60 + len(reports) * max(pace_ms, 10) / 500, **arguments)[
             "per_report_ms"
         ]
 
     def type_all(self, texts: Sequence[str], *, pace_ms: float = 1.5) -> float:
-        """Scans without a pause between them; the milliseconds a report that were reached."""
+        """Scans without a pause between them; return the milliseconds per report that were reached."""
         return self.send([each for text in texts for each in typed(self._around(text))], pace_ms=pace_ms)
 
     def begin(self, texts: Sequence[str], *, pace_ms: float = 1.5) -> Callable[[], object]:
-        """The same, not waited for: the gun types on until the power fails. Call what it gives to wait for the end."""
+        """The same in the background: the gun types until the power fails. Call the result to wait for the end."""
         hand = self.station.hand
         reports = [each.hex() for text in texts for each in typed(self._around(text))]
         ticket = hand.start("keyboard.send", name=self.name, reports=reports, pace_ms=pace_ms)
@@ -91,7 +91,7 @@ class KeyboardGun(usb.Gadget):
         return self.send(recorded(recording), pace_ms=pace_ms)
 
     def type_half(self, text: str) -> None:
-        """The gun stops in the middle: no Enter, the last key still down."""
+        """The gun stops in mid-scan: no Enter, the last key still down."""
         self.send(typed(text)[:-1])
 
     def let_go(self) -> None:
@@ -101,7 +101,7 @@ class KeyboardGun(usb.Gadget):
         return f"{self._start}{text}{self._end}"
 
     def lights(self) -> str:
-        """The last light report that the terminal sent, hex; empty where there was none."""
+        """The last LED report that the terminal sent, in hex; empty if there was none."""
         return self.station.hand("keyboard.lights", name=self.name)
 
 
@@ -122,11 +122,11 @@ class CdcGun(usb.Gadget):
 
     @property
     def device_file(self) -> str:
-        """Where the terminal reads it."""
+        """The device file that the terminal reads."""
         return self.tty
 
     def send(self, data: bytes) -> None:
-        """Bytes as the gun sends them; waits until the terminal's side has taken them."""
+        """Bytes as the gun sends them; waits until the terminal's side has read them."""
         self.station.hand("serial.write", name=self.name, data=base64.b64encode(data).decode())
 
     def scan_plain(self, text: str) -> None:
@@ -135,7 +135,7 @@ class CdcGun(usb.Gadget):
 
 
 class FtdiGun:
-    """A gun behind an FTDI bridge (QEMU's own device, 0403:6001): /dev/ttyUSB*. Plugged by the host, not by a gadget."""
+    """A gun behind an FTDI bridge (QEMU's own device, 0403:6001): /dev/ttyUSB*. Plugged in by the host, not by a gadget."""
 
     identity = usb.QEMU_FTDI
 
@@ -155,7 +155,7 @@ class FtdiGun:
 
     @property
     def device_file(self) -> str:
-        """Where the terminal reads it."""
+        """The device file that the terminal reads."""
         return self.tty
 
     def plug(self) -> None:
@@ -183,7 +183,7 @@ class FtdiGun:
 _POS_REPORT = bytes.fromhex(
     "058c 0902 a101"  # usage page and usage bar code scanner, an application collection
     "8502 0912 a102 1500 26ff00 7508"  # report 2, scanned data, in bytes
-    "9501 0501 093b 8102"  # how many bytes of data
+    "9501 0501 093b 8102"  # number of bytes of data
     "9503 058c 09fb 09fc 09fd 8102"  # AIM symbology identifier
     "9538 09fe 820201"  # 56 bytes of data
     "9501 0666ff 0904 8102"  # the maker's own code of the symbology
@@ -212,7 +212,7 @@ class PosGun(usb.Gadget):
 
     @property
     def device_file(self) -> str:
-        """Where the terminal reads it."""
+        """The device file that the terminal reads."""
         return self.hidraw
 
     def scan(self, data: bytes, *, aim: str = "d1") -> None:
@@ -220,7 +220,7 @@ class PosGun(usb.Gadget):
         self.send(pos_reports(data, aim))
 
     def send(self, reports: Sequence[bytes]) -> None:
-        """Reports as they are (`pos_reports`)."""
+        """Raw reports (`pos_reports`)."""
         self.station.hand("keyboard.send", name=self.name, reports=[each.hex() for each in reports], pace_ms=4.0)
 
     def scan_plain(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The station's disk, kernel and initrd: Debian 12 from this machine's own apt sources, made once and cached by content."""
+"""The station's disk, kernel and initrd: Debian 12 from this machine's own apt sources, built once and cached by content."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from lab.wheels import wheelhouse, wheelhouse_key
 _RECIPE = LAB / "image"
 _SUITE = "bookworm"
 _DISK_SIZE = "3G"
-_EARLY_MODULES = ("virtio_pci", "virtio_blk", "ext4")  # what it takes to mount the disk
+_EARLY_MODULES = ("virtio_pci", "virtio_blk", "ext4")  # needed to mount the disk
 _TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "mmdebstrap": "mmdebstrap",
     "mkfs.ext4": "e2fsprogs", "setpriv": "util-linux",
@@ -32,13 +32,13 @@ class Image(NamedTuple):
     """What QEMU boots."""
 
     key: str
-    disk: Path  # qcow2, never written to: machines work on overlays
+    disk: Path  # qcow2, never written: machines work on overlays
     kernel: Path
     initrd: Path
 
 
 def image() -> Image:
-    """The image, built where its recipe or the agent's dependencies have changed. Errors: LabError that says what is missing."""
+    """The image, built if its recipe or the agent's dependencies have changed. Errors: LabError that states what is missing."""
     missing = {package for tool, package in _TOOLS.items() if not shutil.which(tool)}
     if missing:
         raise LabError(f"the lab needs: apt-get install {' '.join(sorted(missing))}")
@@ -52,7 +52,7 @@ def image() -> Image:
 
 
 def image_key() -> str:
-    """Names what `.cache/lab/wheels` and `.cache/lab/image` were made from: the key for a cache between runs of CI."""
+    """The key of the contents of `.cache/lab/wheels` and `.cache/lab/image`, for a cache between runs of CI."""
     return key_of([_RECIPE, LAB / "frames.py", wheelhouse_key(), _SUITE, _DISK_SIZE, *_LEFT_OUT])
 
 
@@ -123,7 +123,9 @@ def _keep_what_boots(root: Path, folder: Path) -> None:
 def _pack(root: Path, disk: Path) -> None:
     raw = disk.with_suffix(".raw")
     subprocess.run(["truncate", "-s", _DISK_SIZE, raw], check=True)
-    eager = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"  # or the first boot goes on making the file system
+    eager = (
+        "lazy_itable_init=0,lazy_journal_init=0,nodiscard"  # else the first boot continues to create the file system
+    )
     subprocess.run(["mkfs.ext4", "-q", "-d", root, "-L", "station", "-E", eager, raw], check=True)
     compressed = ["-c", "-o", "compression_type=zstd"]
     subprocess.run(["qemu-img", "convert", "-O", "qcow2", *compressed, raw, disk], check=True)

@@ -25,7 +25,7 @@ exec $b switch_root /new /sbin/init
 
 
 def build(folder: Path, image: Path) -> None:
-    """`initrd.gz` in `folder`, from what the image's build has kept."""
+    """`initrd.gz` in `folder`, from files kept by the image's build."""
     entries: list[tuple[str, int, bytes]] = [
         (name, 0o40755, b"") for name in ("bin", "dev", "proc", "sys", "new", "modules", "lab")
     ]

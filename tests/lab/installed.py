@@ -8,19 +8,19 @@ from lab.parked import frozen_after, parked, put, run
 from lab.places import CHECKOUT, key_of, say
 from lab.wheels import project_wheel
 
-SOURCE = "/srv/yinong-agent"  # where the lab unpacks what an installer carries to a terminal
+SOURCE = "/srv/yinong-agent"  # where the lab unpacks the files that an installer brings to a terminal
 # A clone's kernel has the boot id of the parked machine; where the lab has written another one, the service of a clone sees that
-# (the sandbox has a /proc of its own, so it is laid over in there). In /run: a station that really boots has no such thing.
+# (the sandbox has its own /proc, so it is bound over there). In /run: a station that really boots does not have it.
 BOOT_ID = "/run/lab.boot-id"
 _DROP_IN = "/run/systemd/system/yinong-agent.service.d/lab-boot-id.conf"
 _OTHER_BOOT_ID = f"[Service]\nBindReadOnlyPaths=-{BOOT_ID}:/proc/sys/kernel/random/boot_id\n"
-# The key of its parcels, which a terminal makes at its first start: an emulated one takes three seconds of processor time for it.
+# The key of its parcels, which a terminal creates at its first start: three seconds of processor time on an emulated one.
 _KEY_MADE = """
     install -d -o yinong -g yinong -m 700 /var/lib/yinong-agent
     setpriv --reuid yinong --regid yinong --init-groups /opt/yinong-agent/bin/python -I -m agent.host.keys \\
         '{"outbox": "/var/lib/yinong-agent/outbox.db", "digest": null}' >/dev/null
 """
-PACKAGE = "/opt/yinong-agent/lib/python3.11/site-packages/agent"  # where it then lies
+PACKAGE = "/opt/yinong-agent/lib/python3.11/site-packages/agent"  # where it is installed
 
 
 def installed() -> Frozen:
@@ -47,6 +47,6 @@ def installed() -> Frozen:
 
 
 def carried_as(file: Path) -> str:
-    """Where a file of the installer lies in the station."""
+    """The path of a file of the installer in the station."""
     inside = file.relative_to(CHECKOUT) if file.is_relative_to(CHECKOUT) and ".cache" not in file.parts else file.name
     return f"{SOURCE}/{inside}"

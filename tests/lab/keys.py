@@ -11,7 +11,7 @@ from typing import Literal
 CTRL, SHIFT, ALT = 0x01, 0x02, 0x04
 CAPS_LOCK, NUM_LOCK, ENTER, TAB = 0x39, 0x53, 0x28, 0x2B
 NOTHING = bytes(8)
-SLOWEST_MS, FASTEST_MS = 50.0, 1.5  # what guns were seen to do between two reports
+SLOWEST_MS, FASTEST_MS = 50.0, 1.5  # measured on guns, between two reports
 
 BOOT_KEYBOARD = bytes.fromhex(
     "05010906a101050719e029e71500250175019508810295017508810395057501050819012905910295017503910395067508150025650507"
@@ -50,7 +50,7 @@ def typed(text: str, *, shift: Literal["each", "held"] = "each", keypad: bool = 
 
 
 def alt_code(number: str) -> list[bytes]:
-    """Alt held while a decimal number is typed on the keypad: how guns send what no key has (`029`, `26691`)."""
+    """Alt held while a decimal number is typed on the keypad: how guns send characters that have no key (`029`, `26691`)."""
     downs = [piece for digit in number for piece in (report(_KEYPAD[digit], ALT), report(0, ALT))]
     return [report(0, ALT), *downs, NOTHING]
 
@@ -62,7 +62,7 @@ def recorded(path: Path) -> list[bytes]:
 
 
 def evdev_codes(reports: Sequence[bytes]) -> Iterator[int]:
-    """The HID usages that go down, in order, modifiers apart: what evdev must hear as that many key presses."""
+    """The HID usages that go down, in order, without modifiers: evdev must report as many key presses."""
     before: set[int] = set()
     for each in reports:
         now = set(each[2:]) - {0}

@@ -1,4 +1,4 @@
-"""What must hold after every power cut, a pure judgement over what was typed, shown, kept on the disk and stored."""
+"""The checks after every power cut: a pure function of what was typed, shown, kept on the disk and stored at the county."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,21 +17,21 @@ class Row(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What the gun typed, cycle by cycle, and what the officer was shown of it as read."""
+    """What the gun typed, cycle by cycle, and which of it the officer was shown as read."""
 
     typed: Sequence[Sequence[str]]
     shown: Sequence[str]
 
 
 class Kept(NamedTuple):
-    """The outbox as the disk has it; `receipted` up to which number, by outbox id."""
+    """The outbox on the disk; `receipted`: up to which number, by outbox id."""
 
     rows: Sequence[Row]
     receipted: Mapping[str, int]
 
 
 class Stored(NamedTuple):
-    """The county's store; `heads` is what its receipts say, by outbox id."""
+    """The county's store; `heads`: the numbers in its receipts, by outbox id."""
 
     rows: Sequence[Row]
     heads: Mapping[str, int]
@@ -40,9 +40,9 @@ class Stored(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """What is not as it must be: nothing, if all is well."""
+    """The faults that were found; empty if all is well."""
 
-    lost: frozenset[str]  # shown to the officer, and not on the disk; once all is delivered: not at the county
+    lost: frozenset[str]  # shown to the officer but not on the disk; once all is delivered: not at the county
     twice: frozenset[str]  # stored more than once
     wrong: tuple[str, ...]  # sentences
 
@@ -52,7 +52,7 @@ class Findings(NamedTuple):
 
 
 def judge(told: Told, kept: Kept, stored: Stored, *, delivered: bool) -> Findings:
-    """After a cut; `delivered`: the agent says that nothing waits any more, so that the county has to have all.
+    """After a cut; `delivered`: the agent reports that nothing waits, so the county must have everything.
 
     The county's rows are to be read before the disk and its heads after it, where the agent runs already.
     """
@@ -71,7 +71,7 @@ def _scans(rows: Sequence[Row]) -> list[tuple[int, str, str | None]]:
 
 
 def _numbers(kept: Kept) -> Iterator[str]:
-    """Places in the sequence and the gun's own numbers go from 1 on without a gap."""
+    """Sequence numbers and the gun's own numbers start at 1 and have no gap."""
     if len(kept.receipted) > 1:
         yield f"another outbox was begun: {sorted(kept.receipted)}"
     for outbox in kept.receipted:
@@ -84,7 +84,7 @@ def _numbers(kept: Kept) -> Iterator[str]:
 
 
 def _texts(told: Told, on_disk: Sequence[str], damaged: int) -> Iterator[str]:
-    """Of each cycle a beginning of what was typed, in its order: a scan in the middle that is not there was swallowed."""
+    """Each cycle has a prefix of the typed texts, in order: a missing scan in the middle was lost."""
     places = {text: (cycle, at) for cycle, texts in enumerate(told.typed) for at, text in enumerate(texts)}
     yield from (f"nobody typed {text!r}" for text in on_disk if text not in places)
     found = [places[text] for text in on_disk if text in places]
@@ -96,7 +96,7 @@ def _texts(told: Told, on_disk: Sequence[str], damaged: int) -> Iterator[str]:
 
 
 def _starts(kept: Kept) -> Iterator[str]:
-    """Each start after the first tells of a cut, names the run before it, and found the outbox in order."""
+    """Each start after the first reports a cut, names the previous run, and found the outbox in order."""
     starts = [row.says[1:] for row in kept.rows if row.kind == "journal" and row.says[0] == "start"]
     for at, (_, details) in enumerate(starts):
         if details["outbox"] not in (("new", "kept") if at == 0 else ("kept",)):
@@ -109,7 +109,7 @@ def _starts(kept: Kept) -> Iterator[str]:
 
 
 def _county(kept: Kept, stored: Stored) -> Iterator[str]:
-    """The county has nothing that the station does not know; no receipt on the disk says more than the county has."""
+    """The county has nothing that the station does not know; no receipt on the disk covers more than the county has."""
     digests = {(row.outbox, row.seq): row.digest for row in kept.rows}
     for row in stored.rows:
         if digests.get((row.outbox, row.seq)) != row.digest:

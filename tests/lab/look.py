@@ -1,4 +1,4 @@
-"""One look of one driver, in the very sandbox of the service: the installed unit, with another program in it.
+"""One poll of one driver in the sandbox of the service: the installed unit with another program.
 
 `lab.installed` starts that program before it freezes the station, as a driver takes an emulated machine seconds to import: it
 waits with the drivers loaded, and each look is a child of its own. A station that has really booted has no such program.
@@ -52,7 +52,7 @@ AS_THE_SERVICE = (
 
 
 class Seen(NamedTuple):
-    """A reading, as the driver gave it."""
+    """A reading of the driver."""
 
     condition: str
     reason: str
@@ -62,7 +62,7 @@ class Seen(NamedTuple):
 
 
 def look(station: Station, device_class: str, *, times: int = 1, **options: Any) -> Seen:
-    """What the driver of that class sees as the service's account in the service's sandbox; at its last look of `times`."""
+    """The reading of the driver of that class, with the service's account and sandbox; the last of `times` polls."""
     asked = {"class": device_class, "options": options, "times": times}
     said = json.loads(station.hand("driver.look", within_s=120, asked=asked) or "null")
     assert said, station.run("journalctl --no-pager -n 40 -u lab-look")

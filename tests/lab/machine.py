@@ -1,4 +1,4 @@
-"""One virtual machine: QEMU under TCG as a child process, its power, its wires. What is in it is `lab.station`'s business."""
+"""One virtual machine: QEMU under TCG as a child process, its power, its connections. Its contents: `lab.station`."""
 
 import contextlib
 import os
@@ -13,12 +13,12 @@ from lab.image import Image
 from lab.places import DIES_WITH_US, RUN, LabError, say
 from lab.wire import Hand, Qmp
 
-BOOT_TIMEOUT_S = 150  # four times what it takes
+BOOT_TIMEOUT_S = 150  # four times the usual duration
 MEMORY_MB = 768
 # The station's card and the router's two (guest/router.sh): lan is a cable to the station, host leads to this machine.
 _MAC = "52:54:00:59:4e:"
 
-# What an emulator pays for and no test looks at is left out: pages cleared twice, hooks of idle security modules, checks of each
+# Expensive under emulation and not tested, so switched off: pages cleared twice, hooks of idle security modules, checks of each
 # copy to and from programs, accounts of pressure and of the kernel's memory by control group.
 _WORDS = (
     "root=/dev/vda rw console=ttyS0 loglevel=4 net.ifnames=0 systemd.show_status=0 audit=0"
@@ -28,7 +28,7 @@ _WORDS = (
 
 
 class Frozen(NamedTuple):
-    """A machine that was booted once and frozen: clones of it run a second later."""
+    """A machine that was booted once and frozen: its clones run within a second."""
 
     disk: Path
     ram: Path
@@ -36,7 +36,7 @@ class Frozen(NamedTuple):
 
 
 class Machine:
-    """QEMU with the station's hardware. It dies with this process, however that ends.
+    """QEMU with the station's hardware. It ends with this process, however that ends.
 
     Of its two processors one is left switched off where nothing else is said: two stations are what this machine has processors
     for. QEMU then needs no guard against the other one (thread=single), a twelfth of its work.
@@ -54,7 +54,7 @@ class Machine:
     # power
 
     def boot(self, *, clock: str = "utc", ram: Path | None = None) -> None:
-        """Power on from the disk as it is; a boot that fails is tried once more, and its console kept.
+        """Power on from the current disk; a failed boot is tried once more, and its console log kept.
 
         `clock` is what the hardware clock says: `utc` for the true time, or a moment such as `2019-01-01T00:00:00`.
         `ram` keeps the memory in that file, to be frozen later.
@@ -75,7 +75,7 @@ class Machine:
                 return
 
     def thaw(self, frozen: Frozen, *, ram: Path | None = None) -> None:
-        """Go on where a frozen machine stopped. With `ram` (a copy of the frozen one's) it can be frozen again."""
+        """Resume a frozen machine. With `ram` (a copy of the frozen one's) it can be frozen again."""
         self._start(
             ["-rtc", "base=utc,clock=host", "-incoming", "defer"], ram=ram or frozen.ram, ram_shared=ram is not None
         )
@@ -99,10 +99,10 @@ class Machine:
         self.power_cut()
 
     def power_cut(self) -> None:
-        """The plug is pulled: what the station had not written to its disk is lost."""
+        """Power cut: everything that the station had not written to its disk is lost."""
         if self._qemu and self._qemu.poll() is None:
             self._qemu.kill()
-            self._qemu.wait()  # its lock on the disk outlives its command line by a moment
+            self._qemu.wait()  # its lock on the disk is released a moment later
         self._hang_up()
         if self._qmp:
             self._qmp.close()
@@ -116,14 +116,14 @@ class Machine:
         self.power_cut()
 
     def sleep(self, seconds: float) -> None:
-        """Waits until the machine has suspended itself to RAM (ACPI S3), and wakes it after so long."""
+        """Waits until the machine has suspended itself to RAM (ACPI S3), and wake it after this time."""
         self._wait_for_status("suspended")
         time.sleep(seconds)
         self.qmp("system_wakeup")
         self.hand("ping", within_s=60)
 
     def forget(self) -> None:
-        """Off, and its folder is gone: disk, console's log and all."""
+        """Power off and remove its folder: disk, console log and all."""
         self.power_cut()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -138,7 +138,7 @@ class Machine:
         while not self._qmp:
             try:
                 self._qmp = Qmp(self.folder / "qmp")
-            except ConnectionRefusedError:  # the socket is there a moment before QEMU listens at it
+            except ConnectionRefusedError:  # the socket exists a moment before QEMU listens
                 self._must_be_alive()
                 time.sleep(0.01)
         return self._qmp
@@ -154,13 +154,13 @@ class Machine:
         return self.folder / "disk.qcow2"
 
     def lay_over(self, disk: Path) -> None:
-        """A fresh disk for this machine: an overlay, nothing is ever written to `disk`."""
+        """A new disk for this machine: an overlay; `disk` itself is never written."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.disk.unlink(missing_ok=True)
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", disk, self.disk], check=True)
 
     def stand_on(self, server: Path) -> None:
-        """From the next start on the machine's own disk is the raw one of an NBD server (`lab.volatile_disk`)."""
+        """From the next start the machine's own disk is the raw one of an NBD server (`lab.volatile_disk`)."""
         self.folder.mkdir(parents=True, exist_ok=True)
         where = f"file.driver=nbd,file.server.type=unix,file.server.path={server}"
         self._root = ["-drive", f"if=none,id=disk,format=raw,cache=writeback,{where}"]

@@ -1,4 +1,4 @@
-"""The station's line: shaped, and cut at each of the places where real lines are cut (guest/router.sh draws the map)."""
+"""The station's line: shaped, and cut at each of the places where real lines fail (map in guest/router.sh)."""
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -12,11 +12,11 @@ _IN_WORLD = "ip netns exec world"
 
 
 class Network:
-    """Whole and unshaped at first. What was cut stays cut until `mend`."""
+    """Working and unshaped at first. A cut lasts until `mend`."""
 
     station_ip = "192.168.1.10"
     gateway = "192.168.1.1"
-    internet = ("223.5.5.5", "119.29.29.29", "114.114.114.114")  # resolvers that answer ping and DNS
+    internet = ("223.5.5.5", "119.29.29.29", "114.114.114.114")  # public resolvers: they answer ping and DNS
     page = "http://www.example/"
     county = "10.0.2.2"  # this machine, as the station sees it; also county.example
 
@@ -24,7 +24,7 @@ class Network:
         self.station = station
 
     def shape(self, *, down_mbps: float, up_mbps: float, rtt_ms: float = 0, loss_percent: float = 0) -> None:
-        """The access line from now on; rates count whole packets, each way has half of the round trip."""
+        """Shape the access line from now on; rates count whole packets, each direction has half of the round trip."""
         for where, device, mbps in ((_IN_WORLD, "line", down_mbps), (_IN_ROUTER, "line", up_mbps)):
             netem = f"rate {mbps}mbit limit 2000"
             netem += f" delay {rtt_ms / 2}ms" if rtt_ms else ""
@@ -36,8 +36,8 @@ class Network:
             self.station.run(f"{where} tc qdisc del dev line root 2>/dev/null || true")
 
     def cut(self, where: Place, *, broker_port: int | None = None) -> None:
-        """`cable`: out of the socket (no carrier). `gateway`: the router is dead, the cable is in. `line`: the router answers,
-        nothing beyond it does. `broker`: the county's machine answers nothing at that port, all else works."""
+        """`cable`: unplugged (no carrier). `gateway`: the router is dead, the cable is in. `line`: the router answers,
+        nothing beyond it does. `broker`: the county's machine does not answer at that port, everything else works."""
         if where == "cable":
             self.station.machine.qmp("set_link", name="eth0", up=False)
         elif where == "gateway":
@@ -48,7 +48,7 @@ class Network:
             self._drop(_IN_WORLD, "broker", f"ip daddr {self.county} tcp dport {broker_port}")
 
     def mend(self) -> None:
-        """All of it whole again."""
+        """Repair everything."""
         self.station.machine.qmp("set_link", name="eth0", up=True)
         self.station.run(
             f"{_IN_ROUTER} ip link set lan up; {_IN_ROUTER} nft flush chain inet cut line;"

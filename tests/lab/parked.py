@@ -1,4 +1,4 @@
-"""Machines that were booted once and frozen, each from the one before: clones of them run a second later."""
+"""Machines that were booted once and frozen, each from the previous one: their clones run within a second."""
 
 import base64
 import shutil
@@ -12,7 +12,7 @@ from lab.machine import Frozen, Machine
 from lab.places import CACHE, LAB, LabError, key_of, made
 from lab.usb import HONEYWELL_KEYBOARD, attributes
 
-# Modules and programs that every clone would load otherwise, each at an emulated machine's pace.
+# Modules and programs that every clone would otherwise load at the speed of emulation.
 _WARM_UP = """
     until systemctl is-system-running | grep -Eq 'running|degraded'; do sleep 0.3; done
     modprobe -a vivid snd-dummy snd-aloop sch_netem sch_tbf usblp ftdi_sio usbserial
@@ -23,7 +23,7 @@ _WARM_UP = """
     echo 0 > /sys/devices/system/cpu/cpu1/online
 """
 _PIECE = 1 << 20  # of a file on its way into the machine
-# The cache's own place belongs to the key: the frozen disks point at one another by path.
+# The path of the cache is part of the key: the frozen disks refer to one another by path.
 _KEY = [str(CACHE), _WARM_UP, LAB / "machine.py"]
 
 
@@ -50,7 +50,7 @@ def parked() -> Frozen:
 
 
 def frozen_after(before: Frozen, key: str, change: Callable[[Machine], None], *, what: str) -> Frozen:
-    """The frozen machine `before`, with a change made to it, frozen again."""
+    """The frozen machine `before` with a change applied, frozen again."""
 
     def go_on(folder: Path) -> None:
         machine = Machine("changing", image())
@@ -68,7 +68,7 @@ def frozen_after(before: Frozen, key: str, change: Callable[[Machine], None], *,
 
 
 def run(machine: Machine, script: str, timeout_s: float) -> str:
-    """A shell script in the machine; what it printed. Errors: LabError where it fails."""
+    """Run a shell script in the machine; return its output. Errors: LabError if it fails."""
     ticket = machine.hand.start("run", command=f"set -e\n{script}", timeout_s=timeout_s)
     done = machine.hand.finish(ticket, timeout_s + 20)
     if done["code"]:

@@ -1,4 +1,4 @@
-"""Where the lab keeps what, by what key, and how it says what it is doing."""
+"""Where the lab stores its files, by which key, and how it prints its progress."""
 
 import fcntl
 import hashlib
@@ -12,17 +12,17 @@ from pathlib import Path
 LAB = Path(__file__).resolve().parent
 CHECKOUT = LAB.parents[1]
 CACHE = Path(os.environ.get("LAB_CACHE", CHECKOUT / ".cache/lab"))
-RUN = CACHE / "run"  # one folder a running machine: sockets, console.log, disk
-# Before a command: it ends when who started it does, however that ends.
+RUN = CACHE / "run"  # one folder for each running machine: sockets, console.log, disk
+# Before a command: it ends when the process that started it ends, for whatever reason.
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 _started = time.monotonic()
-# How `say` is heard: under pytest (conftest.py) past what pytest captures, so that figures are seen as they come.
+# The context in which `say` prints: under pytest (conftest.py) past its capturing, so that figures appear at once.
 aloud: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
 class LabError(Exception):
-    """The lab itself cannot do what it was asked; a test that meets it fails and says why."""
+    """The lab itself cannot do what was requested; a test with this error fails with its reason."""
 
 
 def say(*words: object) -> None:
@@ -32,14 +32,14 @@ def say(*words: object) -> None:
 
 
 def forget_the_dead() -> None:
-    """Folders of machines whose process is gone: what failed runs have left to be looked at."""
+    """Remove folders of machines whose process is gone: left by failed runs for inspection."""
     for folder in RUN.glob("*-*"):
         if not Path(f"/proc/{folder.name.rpartition('-')[2]}").exists():
             shutil.rmtree(folder)
 
 
 def key_of(parts: Iterable[str | bytes | Path]) -> str:
-    """A key of contents: texts as they are, files and folders with their names, modes and bytes."""
+    """A hash of contents: of texts, and of files and folders with names, modes and bytes."""
     digest = hashlib.sha256()
     for part in parts:
         for piece in _pieces(part):
@@ -62,7 +62,7 @@ def _pieces(part: str | bytes | Path) -> Iterator[bytes]:
 
 
 def made(kind: str, key: str, make: Callable[[Path], None], *, what: str) -> Path:
-    """The folder `.cache/lab/<kind>/<key>`, made by `make(folder)` where it is not there yet; older keys are removed.
+    """The folder `.cache/lab/<kind>/<key>`, created by `make(folder)` if it is missing; older keys are removed.
 
     Whole or not there: it is made under another name and renamed. Two runs at once wait for each other.
     """

@@ -1,4 +1,4 @@
-"""The mains fail while a gun types and the line comes and goes; then all that was shown to the officer is looked for.
+"""Power cuts while a gun types and the line comes and goes; then everything that was shown to the officer is searched for.
 
 A cycle: the station comes up, what its disk has kept is judged (`lab.ledger`), the agent is ready without help, the gun
 types, the power fails at a moment of chance, and the disk loses what was not flushed. The next cycle, or `close`, judges that
@@ -23,7 +23,7 @@ from lab.station import Station
 from lab.volatile_disk import Lost, VolatileDisk
 
 LONGEST_S = 3.5  # from the first scan shown to the cut
-SCANS = 120  # more than a gun types in that time
+SCANS = 120  # more than a gun can type in that time
 PACE_MS = 3.0
 DRAINED_WITHIN_S = 240
 _AFTER_THE_LAST = "6999999999999"
@@ -32,12 +32,12 @@ _AFTER_THE_LAST = "6999999999999"
 class Fall(NamedTuple):
     """How the power fails in one cycle."""
 
-    line: Literal["up", "down", "comes", "goes"]  # the way to the broker, at first or at a moment of chance
+    line: Literal["up", "down", "comes", "goes"]  # the line to the broker, from the start or from a random moment
     in_start: bool  # while the agent starts; else while the gun types
     after: float  # share of the longest time until the cut
     turn: float  # share of that time until the line comes or goes
-    in_request: int | None  # the disk stops in that many-th write or flush then, and the power fails; None: just then
-    keep: float  # chance of each unflushed sector to be on the medium all the same
+    in_request: int | None  # from then on the disk stops in the n-th write or flush, and the power fails; None: at once
+    keep: float  # probability that an unflushed sector is on the medium all the same
 
     @classmethod
     def by(cls, seed: str) -> "Fall":
@@ -50,25 +50,25 @@ class Fall(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """One cycle, and what the disk lost at its end."""
+    """One cycle, and the sectors that the disk lost at its end."""
 
     seed: str
     fall: Fall
-    shown: int  # scans that the officer saw in it
-    stored: int  # entries that came to the county in it
+    shown: int  # scans shown to the officer in it
+    stored: int  # entries that reached the county in it
     ready_s: float | None  # from the start of the service (whole reboots: of the kernel) to READY; None: cut before
     took_s: float
     disk: Lost
 
 
 class Ground(Protocol):
-    """What the station stands on: how it comes up, and what the cut does to its disk."""
+    """How the station starts, and what a cut does to its disk."""
 
     @property
     def disk(self) -> VolatileDisk: ...
 
     def up(self, boot_id: str) -> Station:
-        """Running, with the disk as the last cut has left it. Errors: LabError where it needs help."""
+        """Start the station with the disk as left by the last cut. Errors: LabError if it does not start without help."""
         ...
 
     @property
@@ -79,12 +79,12 @@ class Ground(Protocol):
     def cut(self, station: Station, seed: str, keep: float) -> Lost: ...
 
     def close(self, station: Station) -> None:
-        """A clean end. Errors: LabError where the file system is not whole."""
+        """A clean end. Errors: LabError if the file system is damaged."""
         ...
 
 
 class Officer:
-    """What the officer is shown: the live view's captures that were read whole, as they reach this machine."""
+    """What the officer is shown: the undamaged captures of the live view, as they reach this machine."""
 
     def __init__(self) -> None:
         self.shown: list[str] = []
@@ -97,7 +97,7 @@ class Officer:
         return self._server.getsockname()[1]
 
     def has_seen_all(self) -> None:
-        """After a cut: what was on its way has come."""
+        """After a cut: wait for everything that was in flight."""
         while self._views:
             self._views.pop().join(30)
 
@@ -126,7 +126,7 @@ class Officer:
 
 
 class Mains:
-    """A series of power cuts of one station, one county and one seed. `close` judges the last one and that all is delivered."""
+    """A series of power cuts of one station, one county and one seed. `close` checks the last one and the delivery."""
 
     def __init__(self, ground: Ground, county: County, seed: str) -> None:
         self._ground, self._county, self._seed = ground, county, seed
@@ -138,7 +138,7 @@ class Mains:
         self.ready_again_s = 0.0  # after the last cut, by itself where the station has booted
 
     def cycle(self) -> Cut:
-        """One more; `findings` is then the judgement of all cuts before it. Errors: LabError where the station needs help."""
+        """One more cut; `findings` then covers all cuts before it. Errors: LabError if the station needs help to start."""
         began = time.monotonic()
         seed = f"{self._seed}/{len(self.cuts)}"
         fall = Fall.by(seed)
@@ -159,13 +159,13 @@ class Mains:
         return self.cuts[-1]
 
     def look(self) -> Findings:
-        """Up a last time, only to judge the last cut: for a disk or a program that is known to lose."""
+        """Start a last time, only to check the last cut: for a disk or a program that is known to lose data."""
         self._up(f"{self._seed}/end").end()
         self._officer.close()
         return self.findings
 
     def close(self) -> Findings:
-        """Up a last time, one more scan, all delivered, a clean stop: the judgement of the whole series."""
+        """Start a last time, one more scan, everything delivered, a clean stop: the check of the whole series."""
         station = self._up(f"{self._seed}/end")
         try:
             agent, gun = self._configured(station)
@@ -202,7 +202,7 @@ class Mains:
         return station
 
     def _work(self, station: Station, fall: Fall) -> float | None:
-        """From the station's coming up to the moment of the cut."""
+        """From the station's start to the moment of the cut."""
         agent, gun = self._configured(station)
         network = Network(station)
         if fall.line in ("down", "comes"):
@@ -252,7 +252,7 @@ class Mains:
 
 
 def _ready(station: Station, *, starts: bool) -> float:
-    """Waits until systemd says that the service is ready, at its first try; how long it took. Errors: LabError."""
+    """Wait until systemd reports the service ready at its first start; return the duration. Errors: LabError."""
     if starts:
         station.run(f"systemctl start {UNIT} || (journalctl -n 50 --no-pager -u {UNIT} >&2; false)", timeout_s=120)
     else:

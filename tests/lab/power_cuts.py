@@ -71,7 +71,7 @@ def _clones(frozen: Frozen, how: str) -> OutboxDisk:
 
 
 def _series(ground: Ground, name: str, seed: str, cycles: int, how: str) -> dict[str, Any]:
-    """One county, one disk; a station that needs help ends it, and is counted."""
+    """One county, one disk; a station that does not start without help ends the series and is counted."""
     needs_help = ""
     with tempfile.TemporaryDirectory() as folder, County(Path(folder), {NAME: PASSWORD}) as county:
         mains = Mains(ground, county, seed)
@@ -117,7 +117,7 @@ def _commit() -> str:
 
 
 def _table(results: Path) -> int:
-    """Printed as Markdown; the exit code."""
+    """Print the results as Markdown; return the exit code."""
     records = _read(results)
     print("| synchronous | ground | cuts, of these in the start | scans shown | lost | twice | wrong | needed help"
           " | ready s: median, longest | flushes | sectors unflushed, lost | commits |")  # fmt: skip

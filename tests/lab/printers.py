@@ -33,11 +33,11 @@ class UsbPrinter(usb.Gadget):
         return f"/dev/usb/{self.arrived()}"
 
     def shows(self, status: PortStatus) -> None:
-        """The port status (GET_PORT_STATUS, LPGETSTATUS) from now on; in a jam it takes no more data either."""
+        """The port status (GET_PORT_STATUS, LPGETSTATUS) from now on; in a jam it accepts no more data either."""
         self.station.hand("printer.show", name=self.name, status=status)
 
     def replies(self, data: bytes) -> None:
-        """Bytes from the printer to whoever reads /dev/usb/lp*."""
+        """Bytes from the printer to the reader of /dev/usb/lp*."""
         self.station.hand("printer.reply", name=self.name, data=base64.b64encode(data).decode())
 
     def received(self) -> bytes:
@@ -60,7 +60,7 @@ class NetworkPrinter:
 
     def switch_on(self) -> None:
         self.station.run(
-            # With -n and an address it wants one of IPv6 too, so it gets its name from its own host name.
+            # With -n and an address it requires an IPv6 one too, so it gets its name from its own host name.
             f"mkdir -p {self.spool}; systemd-run -q --collect --unit lab-ipp ip netns exec router unshare --uts "
             f"sh -c 'hostname printer.lan; exec ippeveprinter -r off -p {self.port} -k -d {self.spool} "
             f"-f text/plain,application/pdf,application/octet-stream -M {self._make} -m {self._model} Lab'"
@@ -68,7 +68,7 @@ class NetworkPrinter:
         self.station.wait_for(f"ipptool -q {self.uri} get-printer-attributes.test", "the network printer to answer")
 
     def switch_off(self) -> None:
-        """Gone at once: nothing answers at its port."""
+        """Gone at once: its port does not answer."""
         self.station.run("systemctl kill -s KILL lab-ipp; systemctl reset-failed lab-ipp 2>/dev/null || true")
         self.station.wait_for("! systemctl is-active -q lab-ipp", "the network printer to be off")
 
@@ -77,7 +77,7 @@ class NetworkPrinter:
         self._set("media?size1=iso_a4_210x297mm&type1=stationery&level1=0")
 
     def toner(self, black_percent: int) -> None:
-        """0 gives `toner-empty`, a few `toner-low`."""
+        """0 means `toner-empty`, a few percent `toner-low`."""
         self._set(f"supplies?supply0=25&supply1={black_percent}")
 
     def queue(self, name: str = "desk") -> str:
@@ -91,7 +91,7 @@ class NetworkPrinter:
 
 
 def usb_queue(printer: UsbPrinter, name: str = "usb") -> str:
-    """A raw CUPS queue on a USB printer, as an office's installer makes it."""
+    """A raw CUPS queue on a USB printer, as an office installer creates it."""
     words = f"{printer.identity.manufacturer}/{printer.identity.product}".replace(" ", "%20")
     _cups(printer.station, f"lpadmin -p {name} -E -v 'usb://{words}?serial={printer.identity.serialnumber}' -m raw")
     return name

@@ -1,4 +1,4 @@
-"""The terminal's screen output: what the cable says (EDID), and the cable itself."""
+"""The terminal's screen output: the EDID on the cable, and the cable itself."""
 
 import socket
 import struct
@@ -31,7 +31,7 @@ PROJECTOR = Sink("Projector", 1280, 800, 0, 0)
 
 
 def edid(sink: Sink) -> bytes:
-    """An EDID 1.3 block (VESA E-EDID A.2) with one detailed timing: the size in mm there, in whole cm beside it."""
+    """An EDID 1.3 block (VESA E-EDID A.2) with one detailed timing: the size in mm there, and in whole cm."""
     blank_x, blank_y, hertz = 160, 35, 60
     clock = round((sink.width_px + blank_x) * (sink.height_px + blank_y) * hertz / 10_000)
     letters = [ord(c) - 64 for c in sink.maker]
@@ -52,7 +52,7 @@ def edid(sink: Sink) -> bytes:
 
 
 class Screen:
-    """Connector Virtual-1. Plugging and pulling give the kernel's own hotplug event, as a real cable does."""
+    """Connector Virtual-1. Plugging and unplugging cause the kernel's own hotplug event, as a real cable does."""
 
     def __init__(self, station: "Station", sink: Sink = TV_65) -> None:
         self.station = station
@@ -83,14 +83,14 @@ class Screen:
         self.station.wait_for(f"grep -qx connected {_CONNECTOR}/status", "the screen to be there")
 
     def force_off(self) -> None:
-        """The connector is switched off from software: gone, with no event of the kernel."""
+        """The connector is switched off by software: gone, without a kernel event."""
         self.station.run(f"echo off > {_CONNECTOR}/status")
 
     def unforce(self) -> None:
         self.station.run(f"echo detect > {_CONNECTOR}/status")
 
     def _resize(self, width: int, height: int) -> None:
-        """virtio-gpu takes its VNC window's size for its monitor's, 0 x 0 for a pulled cable (RFB's SetDesktopSize)."""
+        """virtio-gpu uses its VNC window's size as its monitor's, 0 x 0 for a pulled cable (RFB's SetDesktopSize)."""
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(10)
             line.connect(str(self.station.machine.folder / "vnc"))
@@ -106,7 +106,7 @@ class Screen:
             reader.read(struct.unpack(">I", reader.read(4))[0])
             line.sendall(struct.pack(">BxHii", 2, 2, 0, -308))  # we understand raw and ExtendedDesktopSize
             line.sendall(struct.pack(">BBHHHH", 3, 0, 0, 0, 1, 1))
-            # A 0 x 0 is not taken before some size was set
+            # 0 x 0 is not accepted before another size was set
             for wide, high in [now, (width, height)] if not width else [(width, height)]:
                 line.sendall(struct.pack(">BxHHBxIHHHHI", 251, wide, high, 1, 1, 0, 0, wide, high, 0))
                 time.sleep(0.3)

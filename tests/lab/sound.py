@@ -1,4 +1,4 @@
-"""Microphone and speaker: snd-aloop carries what is played on one side to the microphone of the other; snd-dummy is a speaker."""
+"""Microphone and speaker: snd-aloop carries sound from one side to the microphone of the other; snd-dummy is a speaker."""
 
 import math
 import struct
@@ -23,7 +23,7 @@ class Microphone:
 
     @contextmanager
     def hears_a_tone(self, hertz: int = 1000) -> Generator[None]:
-        """Somebody is heard."""
+        """A tone is played into the room."""
         wave = (round(12_000 * math.sin(2 * math.pi * hertz * n / _RATE)) for n in range(_RATE))
         self.station.put("/run/lab.tone", b"".join(struct.pack("<h", each) for each in wave))
         play = f"while cat /run/lab.tone; do :; done | aplay -q -t raw -f S16_LE -r {_RATE} -c 1 -D plughw:Loopback,0"
@@ -43,7 +43,7 @@ class Microphone:
 
 
 class Speaker:
-    """A speaker that nobody hears: snd-dummy."""
+    """A speaker without sound: snd-dummy."""
 
     device = "plughw:Dummy,0"
 

@@ -44,24 +44,24 @@ class Station:
         return self.machine.hand
 
     def tried(self, command: str, *, timeout_s: float = 60, stdin: str = "") -> Done:
-        """A shell line as root, however it ends; 124 where it ran over its time."""
+        """Run a shell line as root, whatever its exit code; 124 if it timed out."""
         return self.later(command, timeout_s=timeout_s, stdin=stdin)()
 
     def run(self, command: str, *, timeout_s: float = 60, stdin: str = "") -> str:
-        """What the shell line prints. Errors: LabError with its words where it fails."""
+        """Return the output of the shell line. Errors: LabError with its output if it fails."""
         done = self.tried(command, timeout_s=timeout_s, stdin=stdin)
         if done.code:
             raise LabError(f"exit code {done.code} of {command!r} in the station:\n{done.out}{done.err}")
         return done.out.strip()
 
     def later(self, command: str, *, timeout_s: float = 60, stdin: str = "") -> Callable[[], Done]:
-        """Started; call what it gives to wait for the end."""
+        """Start it in the background; call the result to wait for the end."""
         hand = self.hand
         ticket = hand.start("run", command=command, timeout_s=timeout_s, stdin=stdin)
         return lambda: Done(**hand.finish(ticket, timeout_s + 20))
 
     def python(self, program: str, *arguments: str, timeout_s: float = 60, user: str = "root") -> str:
-        """What a Python program prints that runs in the agent's own environment."""
+        """Return the output of a Python program in the agent's own environment."""
         who = "" if user == "root" else f"setpriv --reuid {user} --regid {user} --init-groups "
         return self.run(f"{who}{PYTHON} -I - {shlex.join(arguments)}", timeout_s=timeout_s, stdin=program)
 
@@ -74,7 +74,7 @@ class Station:
         return base64.b64decode(self.hand("get", path=path))
 
     def wait_for(self, command: str, what: str, *, timeout_s: float = 30) -> str:
-        """Until the shell line succeeds; what it printed. Errors: LabError `waited in vain for ...`.
+        """Wait until the shell line succeeds; return its output. Errors: LabError `waited in vain for ...`.
 
         Looking takes at most half of the time: an emulated machine that is asked without a pause does nothing else.
         """
@@ -89,7 +89,7 @@ class Station:
             time.sleep(max(0.05, now - asked))
 
     def settle(self) -> None:
-        """udev has dealt with all that happened."""
+        """Wait until udev has processed all events."""
         self.hand("udev.settle")
 
     def press(self, key: str) -> None:
@@ -99,33 +99,33 @@ class Station:
     # power and time
 
     def power_cut(self) -> None:
-        """The mains fail. Gadgets, background commands and all memory are gone; the disk keeps what was flushed."""
+        """Power cut. Gadgets, background commands and all memory are gone; the disk keeps what was flushed."""
         self.machine.power_cut()
 
     def power_on(self, *, clock: str = "utc") -> None:
-        """The mains are back: a real boot from the disk; `clock` as the battery-backed clock says it."""
+        """Power on: a real boot from the disk; `clock` is the time of the battery-backed clock."""
         self.machine.boot(clock=clock)
         self.hand("clock.true", unix_s=time.time())
 
     def wait_until_up(self) -> None:
-        """Waits until systemd has started what it starts at a boot; to ask it again and again would slow it down."""
+        """Wait until systemd has finished booting; polling it would slow it down."""
         self.tried("systemctl is-system-running --wait", timeout_s=150)
 
     def sleep(self, seconds: float) -> None:
-        """Suspended to RAM for so long, as by closing a lid, and woken as by a key; returns when it is awake."""
+        """Suspend to RAM for this time, as by closing a lid, and wake as by a key; return when it is awake."""
         self.hand.start("run", command="systemctl suspend", timeout_s=60, stdin="")
         self.machine.sleep(seconds)
 
     def set_clock(self, moment: datetime) -> None:
-        """The wall clock is set by hand; the kernel goes on saying that it is not synchronised."""
+        """Set the wall clock by hand; the kernel still reports it as not synchronised."""
         self.hand("clock.set", unix_s=moment.timestamp())
 
     def clock_error_s(self) -> float:
-        """How far the station's wall clock is ahead of the truth."""
+        """How far the station's wall clock is ahead of the correct time."""
         return self.hand("clock.read")["wall_s"] - time.time()
 
     def time_server_answers(self, *, timeout_s: float = 60) -> None:
-        """systemd-timesyncd asks the lab's time server, sets the clock and tells the kernel that it is right."""
+        """systemd-timesyncd queries the lab's time server, sets the clock and marks it in the kernel as synchronised."""
         self.run(
             "cd /etc/systemd && mkdir -p timesyncd.conf.d && printf '[Time]\\nNTP=ntp.example\\n' > timesyncd.conf.d/lab.conf"
             " && systemctl restart systemd-timesyncd"
@@ -138,7 +138,7 @@ class Station:
 
     @contextmanager
     def full_disk(self, *, leaving_kb: int = 0) -> Generator[None]:
-        """A file takes all the room that others than root may use, but so much; it is removed at the end."""
+        """A file takes all the space that users other than root may use, except this much; it is removed at the end."""
         self.run(f"free=$(df --output=avail -k / | tail -1); fallocate -l $((free - {leaving_kb}))K /ballast; sync")
         try:
             yield
@@ -146,14 +146,14 @@ class Station:
             self.run("rm -f /ballast; sync")
 
     def end(self) -> None:
-        """The machine is gone and leaves nothing but its console's log."""
+        """End the machine; only its console log stays."""
         self.machine.power_cut()
         for name in ("disk.qcow2", "qmp", "hand", "console", "vnc"):
             (self.machine.folder / name).unlink(missing_ok=True)
 
 
 def clone(frozen: Frozen, name: str = "station", *, stands_on: Path | None = None, processors: int = 1) -> Station:
-    """A running copy of a frozen station, at the right time.
+    """A running copy of a frozen station, with the correct time.
 
     Its disk is its own; or, with `stands_on`, that of the NBD server there, which begins as a copy of the frozen one.
     With two `processors` things can happen in it at the same moment.
@@ -187,5 +187,5 @@ def booted(frozen: Frozen, name: str = "station", *, clock: str = "utc") -> Stat
 
 
 def forget(station: Station) -> None:
-    """Ended, and its folder too."""
+    """End it and remove its folder."""
     station.machine.forget()

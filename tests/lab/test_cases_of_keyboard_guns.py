@@ -17,10 +17,10 @@ from common.messages import Capture
 EAN, OTHER_EAN = "6901234567892", "4006381333931"
 PRINTABLE = "".join(map(chr, range(32, 127)))
 SEED_LABEL = ["Y两优1998", "广西融水种业", "450225-0001-2026", "http://seed.example/c?q=1"]
-LONGER_THAN_A_PULLING_MS = 8000  # the emulated machine may take longer to see a gun go than a real gun is silent
+LONGER_THAN_A_PULLING_MS = 8000  # the emulated machine may take longer to see a gun unplugged than a real gun is silent
 
 
-# Guns that come for a test, as the kernel has places for four HID gadgets: what they type around a code, and their tables.
+# Guns plugged in for one test, because the kernel has room for four HID gadgets: their affixes and tables.
 _AROUND = {"bare": ("", ""), "tab": ("", "\t"), "wrapped": ("]E0B", "C\n")}
 _TABLES: dict[str, dict[str, Any]] = {
     "lines": {"multi_line": True},
@@ -81,11 +81,11 @@ def test_numlock_is_tapped_before_digits_of_the_keypad(counter: Counter) -> None
     assert _texts(_typed(counter, [*tap, *typed(f"{EAN}\n", keypad=True), *tap])) == [EAN]
 
 
-# CapsLock: the gun watches the lamp on its own node, and turns its letters round while it is lit
+# CapsLock: the gun watches the LED of its own node and inverts its letters while it is lit
 
 
 def _press_capslock(counter: Counter, watching: KeyboardGun, *, lit: bool) -> None:
-    """A person presses it at the terminal's keyboard, and the kernel lights it (or not) on every keyboard that it may."""
+    """Press it at the terminal's keyboard; the kernel sets the LED on every keyboard that it may."""
     counter.station.press("caps_lock")
     counter.county.waits_for("the lamp", lambda: watching.lights() == ("02" if lit else "00"))
 
@@ -118,7 +118,7 @@ def test_a_gun_that_taps_capslock_itself_to_type_capitals(counter: Counter) -> N
     assert _texts(_typed(counter, [*tap, *typed("lot"), *tap, *typed("b1\n")])) == ["LOTb1"]
 
 
-# what no key has
+# characters without a key
 
 
 def test_gs_by_ctrl_and_bracket(counter: Counter) -> None:
@@ -222,7 +222,7 @@ def test_a_person_at_the_keyboard_is_no_gun(counter: Counter) -> None:
     assert ("690",) not in texts
 
 
-# nobody reads for a while; the gun goes
+# a pause of the reader; the gun is unplugged
 
 
 def test_three_scans_that_wait_in_one_batch_are_three_captures(counter: Counter) -> None:

@@ -13,7 +13,7 @@ from common.messages import Capture
 
 EAN = "6901234567892"
 SEED_LABEL = ["Y两优1998", "广西融水种业", "450225-0001-2026", "http://seed.example/c?q=1"]
-LONGER_THAN_A_PULLING_MS = 8000  # the emulated machine may take longer to see a gun go than a real gun is silent
+LONGER_THAN_A_PULLING_MS = 8000  # the emulated machine may take longer to see a gun unplugged than a real gun is silent
 
 on_a_serial_line = pytest.mark.parametrize("gun", ["cdc", "ftdi"])
 
@@ -188,7 +188,7 @@ def test_a_gun_that_changes_its_mode_is_found_again_and_the_operator_is_told_of_
 
 
 def _in_mode(counter: Counter, gun: AnyGun, text: str, reason: str, source: str) -> None:
-    """A scan in this mode, the county told of the mode, and the gun pulled."""
+    """A scan in this mode, the mode reported to the county, and the gun unplugged."""
     counter.agent.opens(gun.device_file)
     gun.scan_plain(text)
 

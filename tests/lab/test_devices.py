@@ -1,4 +1,4 @@
-"""Every device of the lab once, as the kernel sees it: what the drivers' tests stand on."""
+"""Every device of the lab once, as the kernel sees it: the basis of the drivers' tests."""
 
 import hashlib
 import time
@@ -307,7 +307,7 @@ def test_a_power_cut_loses_what_was_not_flushed_and_the_station_boots_again(stat
 
 
 def _is_read(station: Station, node: str) -> None:
-    """What a gun sends while nobody has it open is nobody's."""
+    """What a gun sends while no process has it open is lost."""
     station.wait_for(
         f"ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q \"$(readlink -f '{node}')$\"", f"somebody to read {node}"
     )

@@ -1,4 +1,4 @@
-"""Around a scan at the counter: the till gets it too, the terminal beeps, a new gun is learned, a camera stands in."""
+"""Around a scan at the counter: the till receives it too, the terminal beeps, a new gun is learned, a camera replaces the gun."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""The installation's script on a terminal that has something of ours already, and on one that has nothing."""
+"""The installation script on a terminal with an earlier installation, and on one without."""
 
 import pytest
 from lab.agent import Agent

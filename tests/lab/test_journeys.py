@@ -1,4 +1,4 @@
-"""From the device to the county, each under its name."""
+"""From the device to the county, each case by its name."""
 
 import pytest
 from lab.agent import Agent
@@ -34,7 +34,7 @@ def test_a_printer_pulled_is_absent_at_the_county_within_seconds(
 def test_paper_out_to_the_recorders_store(
     station: Station, usb_printer: UsbPrinter, agent: Agent, county: County
 ) -> None:
-    """The printer is looked at every 60 s; a change is looked at again after 5 s, and believed when seen three times."""
+    """The printer is polled every 60 s; after a change again after 5 s; three readings confirm the change."""
     agent.configure({"class": "printer", "id": "desk"})
     agent.start()
     county.waits_for("the printer", lambda: county.condition("printer") not in ("", "absent"))
@@ -46,7 +46,7 @@ def test_paper_out_to_the_recorders_store(
     assert (told["previous"], told["flaps"]) == (before[-1][0], 0)
     county.waits_for("the verdict", lambda: county.verdict("printer") == "not_met")
     usb_printer.shows("ok")
-    agent.check()  # a person who has filled it and asks: what that saw is looked at again after seconds
+    agent.check()  # a person who has filled it and runs a check: its pending change is polled again after seconds
     county.waits_for("paper", lambda: county.conditions("printer") == [*paper_out, before[-1]])
 
 

@@ -1,4 +1,4 @@
-"""The station's life as its journal proves it, on a real kernel under systemd: ends, clocks, sleep, and where the line broke."""
+"""What the event journal proves, on a real kernel under systemd: ends of runs, clocks, suspends, and where the line failed."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -78,7 +78,7 @@ def test_a_clock_set_by_hand_is_told_and_not_trusted_until_a_time_server_has_set
     assert "2043" not in "".join(line for line in listed.splitlines() if "scanned_at" in line)
 
 
-# QEMU runs a station of one processor in one thread, which turns round while it is suspended and does not wake well.
+# QEMU runs a station of one processor in one thread, which busy-waits while it is suspended and does not wake well.
 @pytest.mark.parametrize("station", [2], indirect=True, ids=["two processors"])
 def test_a_terminal_that_slept_says_for_how_long_and_reads_on(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
@@ -95,7 +95,7 @@ def test_a_terminal_that_slept_says_for_how_long_and_reads_on(
     county.waits_for("a scan after it", lambda: len(county.captures()) == 2)
     first, second = county.messages("scan")
     assert second["mono_ms"] - first["mono_ms"] > slept["suspended_ms"]  # on the clock that runs on while it sleeps
-    assert agent.restarts() == 0  # the watchdog's time stood still too
+    assert agent.restarts() == 0  # the watchdog's timer stood still too
 
 
 @pytest.mark.long
@@ -108,13 +108,13 @@ def test_where_the_line_broke_is_told_when_it_is_back(
     for number, (cut, layer) in enumerate(places.items(), 1):
         network.cut(cut, broker_port=county.broker.port)
         county.waits_for(
-            "three looks to be believed",
+            "three polls that confirm it",
             lambda wanted=number: [event for event, *_ in agent.kept("journal")].count("link_layer") >= wanted,
             timeout_s=180,
         )
         network.mend()
         up = waits_for(county, "link_up", number + 1, 180)
-        told_then = waits_for(county, "link_layer", number)  # the backlog comes behind what is live
+        told_then = waits_for(county, "link_layer", number)  # the backlog comes behind the live messages
         say(f"{cut} cut: {up} {told_then}")
         assert (up["cause"], told_then["layer"]) == (layer, layer)
         assert told_then["probes"]

@@ -1,4 +1,4 @@
-"""What happens to a station and to its line, each under its name: power, the broker, the service itself, devices that hang."""
+"""What happens to a station and to its line, each case by its name: power, the broker, the service itself, devices that hang."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -63,7 +63,7 @@ def test_a_service_that_hangs_is_started_again_by_the_watchdog(
     station.put(f"/run/systemd/system/{UNIT}.d/lab.conf", "[Service]\nWatchdogSec=10\n")
     station.run("systemctl daemon-reload")
     agent.start_with(gun)
-    station.run(f"sleep 12; test $(systemctl show -p NRestarts --value {UNIT}) = 0")  # alive, it is left alone
+    station.run(f"sleep 12; test $(systemctl show -p NRestarts --value {UNIT}) = 0")  # a live service is not restarted
     hanging = agent.pid
     station.run(f"kill -STOP {hanging}")
     county.waits_for("the start after the hang", lambda: "crashed" in _ends(county))
@@ -78,7 +78,7 @@ def test_devices_that_hang_hold_nothing_up(
     station: Station, gun: KeyboardGun, camera: Camera, network_printer: NetworkPrinter, agent: Agent, county: County
 ) -> None:
     camera.loses_frames(100)
-    station.run("systemctl kill -s STOP lab-ipp")  # takes connections, says nothing
+    station.run("systemctl kill -s STOP lab-ipp")  # accepts connections, sends nothing
     agent.configure(
         {"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product},
         {"class": "printer", "id": "main", "address": network_printer.uri},
@@ -87,12 +87,12 @@ def test_devices_that_hang_hold_nothing_up(
     agent.start()
     agent.opens(gun.by_id)
     county.waits_for(
-        "both to be told of", lambda: county.condition("printer") and county.condition("video"), timeout_s=120
+        "both to be reported", lambda: county.condition("printer") and county.condition("video"), timeout_s=120
     )
     say(f"hanging: printer {county.conditions('printer')}, camera {county.conditions('video')}")
     assert county.conditions("printer") == [("unreachable", "no_answer")]
     assert county.condition("video") in ("faulty", "unknown")
-    checking = station.later("yinong-agent check --json", timeout_s=120)  # looks at both of them, for seconds
+    checking = station.later("yinong-agent check --json", timeout_s=120)  # polls both of them, for seconds
     gun.type("6901234567892")
     county.waits_for("a scan meanwhile", lambda: county.captures() == ["6901234567892"], timeout_s=30)
     checking()
@@ -104,7 +104,7 @@ def test_devices_that_hang_hold_nothing_up(
 def test_a_disk_that_fills_up_is_told_of_and_no_scan_is_lost(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
-    """What is scanned meanwhile is kept in the room that the agent holds in reserve, or waits in memory until there is some."""
+    """Scans meanwhile are stored in the disk space of the ballast file, or wait in memory until there is space."""
     agent.configure(
         {"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product}, {"class": "terminal", "id": "main"}
     )
@@ -125,7 +125,7 @@ def test_a_disk_that_fills_up_is_told_of_and_no_scan_is_lost(
 
 
 def _ends(county: County) -> list[str]:
-    """How each run before the one that says so had ended, by the county's journal."""
+    """How each previous run had ended, by the county's journal."""
     return [start["previous_end"] for start in _starts(county)]
 
 

@@ -1,4 +1,4 @@
-"""The judgement over power cuts sees what it is there to see: each fault planted once, without a machine."""
+"""The checks after power cuts find every fault: each is planted once, without a machine."""
 
 from dataclasses import dataclass, field
 from typing import Any

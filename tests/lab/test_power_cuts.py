@@ -1,4 +1,4 @@
-"""The mains fail while a gun types and the line drains, on a disk that loses what was not flushed (long: power_cuts.py)."""
+"""Power cuts while a gun types and the line drains, on a disk that loses what was not flushed (long: power_cuts.py)."""
 
 import os
 import random
@@ -13,12 +13,12 @@ from lab.power import Fall, Ground, Mains, told
 from lab.station import IN_THE_WRONG_YEAR
 
 pytestmark = pytest.mark.long
-CUTS, REBOOTS, MOST_WITHOUT_FSYNC = 9, 1, 6  # ten in all that may lose nothing
+CUTS, REBOOTS, MOST_WITHOUT_FSYNC = 9, 1, 6  # ten in all, which must lose nothing
 
 
 @pytest.fixture
 def seed() -> str:
-    """Of chance: printed, and LAB_SEED repeats it."""
+    """The random seed: printed, and LAB_SEED repeats it."""
     chosen = os.environ.get("LAB_SEED") or f"{random.SystemRandom().randrange(1 << 32):08x}"
     say(f"power cuts by LAB_SEED={chosen}")
     return chosen
@@ -29,11 +29,11 @@ def test_no_scan_that_was_shown_is_lost_or_stored_twice_in_power_cuts(
 ) -> None:
     mains = _all_is_well(OutboxDisk(frozen), county, seed, CUTS)
     assert sum(cut.shown for cut in mains.cuts) > CUTS
-    assert sum(cut.disk.unflushed - cut.disk.kept for cut in mains.cuts) > 0  # or the disk has lost nothing
+    assert sum(cut.disk.unflushed - cut.disk.kept for cut in mains.cuts) > 0  # else the disk has lost nothing
 
 
 def test_power_cut_to_ready_again_also_in_the_wrong_year(frozen: Frozen, county: County, seed: str) -> None:
-    """The whole station stands on such a disk, without a broker, and boots from what that has kept. Its battery is dead too."""
+    """The whole station is on such a disk, without a broker, and boots from what it has kept. Its clock battery is empty too."""
     while (fall := Fall.by(f"{seed}/0")).in_start or fall.line != "down":
         seed += "+"
     mains = _all_is_well(RootDisk(frozen, clock=IN_THE_WRONG_YEAR), county, seed, REBOOTS)
@@ -49,7 +49,7 @@ def test_power_cut_to_ready_again_also_in_the_wrong_year(frozen: Frozen, county:
 def test_with_synchronous_normal_the_same_cuts_lose_scans_that_were_shown(
     frozen: Frozen, county: County, seed: str
 ) -> None:
-    """Or the tests above could not see a loss."""
+    """Else the tests above could not see a loss."""
     ground = OutboxDisk(frozen, changed=with_normal_synchronous)
     mains = Mains(ground, county, seed)
     while not mains.findings.lost and len(mains.cuts) < MOST_WITHOUT_FSYNC:
@@ -73,7 +73,7 @@ def _all_is_well(ground: Ground, county: County, seed: str, cuts: int) -> Mains:
 
 
 def _is_well(findings: Findings) -> None:
-    """A finding stays until the next build of the lab: a second try of the tests must not cover it."""
+    """A finding stays until the next build of the lab: a second run of the tests must not hide it."""
     if not findings.all_is_well:
         kept = RUN / f"found-{os.getpid()}/findings"
         kept.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Each USB device pulled and plugged twenty times in a row: no change is missed, nothing leaks."""
+"""Each USB device unplugged and plugged in twenty times in a row: no change is missed, nothing leaks."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ TABLES: dict[str, dict[str, Any]] = {
 
 
 class Desk(NamedTuple):
-    """A station at which the service knows all of them and runs. None is plugged: an open gun is polled, and emulation pays."""
+    """A station whose service runs with all of them configured. None is plugged in: polling an open gun is expensive."""
 
     station: Station
     agent: Agent
@@ -66,7 +66,7 @@ def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(
     say(f"{which}: from the kernel's event to the outbox {told(turns)} (emulated; a terminal's budget is 1000 ms)")
     gone, back = {turn.readings for turn in turns if turn.absent}, {turn.readings for turn in turns if not turn.absent}
     assert all(turn.seen for turn in turns)
-    assert {len(readings) for readings in gone | back} == {1}, (gone, back)  # one word for a change, no flicker
+    assert {len(readings) for readings in gone | back} == {1}, (gone, back)  # one row for a change, no flicker
     assert {readings[0][0] for readings in back} == {"working"}, back
     _is_open(device, agent)
     station.wait_for(f"test $(ls /proc/{began}/fd | wc -l) -le {before}", "as few descriptors as before")
@@ -78,7 +78,7 @@ def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(
 def test_a_gun_whose_permissions_come_late_is_not_told_as_forbidden(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
-    """The node is there before udev's rules have given it to the group: long before, on a terminal that is busy."""
+    """The node exists before udev's rules have set its group: long before, on a busy terminal."""
     gun.unplug()
     udev_takes_its_time(station)
     agent.configure({"class": "scan_gun", "id": "main", "usb": gun.identity.vendor_product})
@@ -91,7 +91,7 @@ def test_a_gun_whose_permissions_come_late_is_not_told_as_forbidden(
 
 
 def _condition(county: County, device_class: str, name: str) -> str:
-    """The newest one that the county has of it."""
+    """The newest condition of it at the county."""
     told = [m["condition"] for m in county.messages("device") if (m["class"], m["id"]) == (device_class, name)]
     return told[-1] if told else ""
 
@@ -102,7 +102,7 @@ def _is_open(device: AnyGun | UsbPrinter, agent: Agent) -> None:
 
 
 def _scans(which: str, device: AnyGun | UsbPrinter, county: County) -> None:
-    """After all that a gun still reads."""
+    """A gun still reads after all that."""
     if isinstance(device, UsbPrinter):
         return
     device.scan_plain("6901234567892")

@@ -1,4 +1,4 @@
-"""The service as installed: its account, its sandbox, its start, its stop, and what systemd says of it. One station for all."""
+"""The service as installed: its account, its sandbox, its start, its stop, and its state in systemd. One station for all."""
 
 import re
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def county(agent: Agent) -> County:
 
 @pytest.fixture
 def running(agent: Agent) -> Agent:
-    """Left running by the test before, or started."""
+    """Running from the previous test, or started."""
     if agent.station.tried(f"systemctl is-active -q {UNIT}").code:
         agent.start()
     return agent
@@ -114,7 +114,7 @@ def test_a_wrong_configuration_is_told_and_not_tried_for_ever(station: Station, 
 
 
 def test_without_a_broker_password_it_starts_all_the_same(station: Station) -> None:
-    """The last one: it has none from here on."""
+    """The last test: there is no password from here on."""
     station.run("rm /etc/credstore/yinong-agent.broker-password")
     station.run(f"systemctl restart {UNIT}", timeout_s=120)
     assert station.run(f"systemctl is-active {UNIT}") == "active"

@@ -39,10 +39,10 @@ def _typed_and_recorded(
     before = len(county.messages("scan"))
     with meanwhile:
         reached_ms = gun.type_all(texts)
-        time.sleep(1)  # a scan that has lost its end is over by silence
+        time.sleep(1)  # a scan that has lost its end is ended by silence
     gun.type(f"end of {how}", pace_ms=10)
     county.waits_for("the last scan", lambda: f"end of {how}" in county.captures(), timeout_s=240)
-    # what is live overtakes what a busy station could not send at once; a gun's captures are numbered without a gap
+    # live messages overtake those that a busy station could not send at once; a gun's captures are numbered without a gap
     county.waits_for(
         "all before it", lambda: _is_whole([scan["number"] for scan in county.messages("scan")]), timeout_s=240
     )
@@ -61,7 +61,7 @@ def _is_whole(numbers: list[int]) -> bool:
 
 @contextmanager
 def _load(station: Station) -> Generator[None]:
-    """More than two processors' work, and a disk that is written to."""
+    """Load for more than two processors, and writes to the disk."""
     for unit, script in _LOAD.items():
         station.run(f"systemd-run -q --collect --unit {unit} sh -c '{script}'")
     try:
@@ -71,7 +71,7 @@ def _load(station: Station) -> Generator[None]:
 
 
 def none_is_wrong(texts: Sequence[str], captures: Sequence[dict[str, Any]]) -> None:
-    """Each capture that is not marked is the next of what was typed; where some are missing, one marked stands there."""
+    """Each undamaged capture is the next typed text; if some are missing, a capture marked damaged is in their place."""
     position, damaged_here = 0, False
     for capture in captures:
         if capture["damage"]:

@@ -1,4 +1,4 @@
-"""The disk that power cuts are tried on, by itself: QEMU's own client writes, and is killed before or after a flush."""
+"""The disk of the power-cut tests, on its own: QEMU's own client writes, and is killed before or after a flush."""
 
 import subprocess
 from collections import Counter
@@ -77,7 +77,7 @@ def test_a_disk_that_lies_loses_what_was_flushed_within_the_last_second(image: P
 
 
 def _qemu(disk: VolatileDisk, *commands: str) -> None:
-    """Through qemu-io (write-back, so that nothing is flushed unasked), killed at the end: a clean one flushes."""
+    """Through qemu-io (write-back, so that nothing is flushed without a request), killed at the end: a clean end flushes."""
     done = subprocess.run(_line(disk, *commands, "sigraise 9"), capture_output=True, text=True, check=False)
     assert "Pattern verification failed" not in done.stdout and done.returncode == -9, done.stdout + done.stderr
 
@@ -88,7 +88,7 @@ def _line(disk: VolatileDisk, *commands: str) -> list[str]:
 
 
 def _sectors(image: Path) -> Counter[bytes]:
-    """How many sectors are full of which byte."""
+    """The number of sectors filled with each byte."""
     data = image.read_bytes()
     sectors = [data[at : at + SECTOR] for at in range(0, len(data), SECTOR)]
     assert all(len(set(sector)) == 1 for sector in sectors)

@@ -1,6 +1,6 @@
-"""In what turn tests run on stations at once (pytest-xdist): who shares a station together, who takes minutes first.
+"""The order in which tests run on concurrent stations (pytest-xdist): those that share a station together, long ones first.
 
-Two stations are work for this machine's two processors. Tests that mostly wait (for three looks to be believed, for a watchdog)
+Two stations are work for this machine's two processors. Tests that mostly wait (for three confirming polls, for a watchdog)
 have a third one, which takes nothing else: what they leave of the processors is no reason for the others to wait with them.
 """
 
@@ -31,7 +31,7 @@ _WAITING = {
 
 
 class Turns(LoadScopeScheduling):
-    """A file that shares a station is one piece of work, of any other each test is one; the largest pieces go first."""
+    """A file that shares a station is one piece of work, otherwise each test is one; the largest pieces go first."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -44,18 +44,18 @@ class Turns(LoadScopeScheduling):
             super()._reschedule(node)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        """The next piece that suits; to one of the two also what waits, when there is nothing else."""
+        """The next piece that fits; for one of the two also tests that wait, if there is nothing else."""
         suits = next((piece for piece in self.workqueue if _waits(piece) == self._only_waits(node)), None)
         if suits is not None:
             self.workqueue.move_to_end(suits, last=False)
         super()._assign_work_unit(node)
 
     def _only_waits(self, node: WorkerController) -> bool:
-        return node.gateway.id == "gw2"  # they count from gw0
+        return node.gateway.id == "gw2"  # numbered from gw0
 
 
 def longest_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
-    """So that no processor waits for the other one's last test."""
+    """So that no processor is idle during the other one's last test."""
     return sorted(items, key=lambda item: not item.get_closest_marker("long"))
 
 

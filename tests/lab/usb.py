@@ -1,4 +1,4 @@
-"""USB devices of a station and who they say they are: vendor and product numbers of real makes."""
+"""USB devices of a station and their identities: vendor and product numbers of real makes."""
 
 import base64
 from typing import TYPE_CHECKING, NamedTuple
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class Identity(NamedTuple):
-    """What a device says of itself; the names are configfs' own."""
+    """The identity of a device; the names are those of configfs."""
 
     idVendor: str  # noqa: N815
     idProduct: str  # noqa: N815
@@ -23,7 +23,7 @@ class Identity(NamedTuple):
 
 HONEYWELL_KEYBOARD = Identity("0x0c2e", "0x0b61", "Honeywell Imaging & Mobility", "1900", "19123B0001")
 SYMBOL_KEYBOARD = Identity("0x05e0", "0x1200", "Symbol Technologies, Inc, 2008", "Symbol Bar Code Scanner", "S00001")
-# Of a make that gives its guns no serial number: two of them differ by their port alone.
+# A make without serial numbers: two of its guns differ by their port only.
 DATALOGIC_KEYBOARD = Identity("0x05f9", "0x221c", "Datalogic ADC, Inc.", "Handheld Barcode Scanner")
 NEWLAND_CDC = Identity("0x1eab", "0x1a06", "Newland Auto-ID", "NLS-HR22 CDC", "HR22-0001")
 QEMU_FTDI = Identity("0x0403", "0x6001", "QEMU", "QEMU USB SERIAL", "FT4GUN01")  # its vendor and product are QEMU's own
@@ -32,23 +32,23 @@ PANTUM_PRINTER = Identity("0x232b", "0x3a50", "Pantum", "M6760DW series", "CK1A0
 
 
 def attributes(**values: int | bytes) -> dict[str, str]:
-    """Attributes of a gadget's function as the station's side takes them."""
+    """Attributes of a gadget's function in the form that the station's side expects."""
     texts = {name: value if isinstance(value, bytes) else str(value).encode() for name, value in values.items()}
     return {name: base64.b64encode(value).decode() for name, value in texts.items()}
 
 
 def udev_takes_its_time(station: "Station") -> None:
-    """From now on a second for the node of each input device, as on a terminal that is busy."""
+    """From now on the node of each input device takes a second, as on a busy terminal."""
     slow = 'ACTION=="add", SUBSYSTEM=="input", KERNEL=="event*", PROGRAM="/bin/sleep 1"\n'
     station.put("/run/udev/rules.d/00-lab-slow.rules", slow)
     station.run("udevadm control --reload")
 
 
 class Gadget:
-    """A USB device made by the kernel's gadget drivers. It is created plugged in."""
+    """A USB device made by the kernel's gadget drivers. It is plugged in when created."""
 
     function: str
-    arrives: str  # below its sysfs folder: what is there once the terminal's driver has taken it
+    arrives: str  # below its sysfs folder: exists once the terminal's driver is bound
 
     def __init__(
         self, station: "Station", name: str, identity: Identity, port: int | None = None, **function: int | bytes
@@ -69,25 +69,25 @@ class Gadget:
         self.arrived()
 
     def unplug(self) -> None:
-        """The cable is out, and udev has dealt with it."""
+        """Unplug it, and wait for udev."""
         self.station.hand("usb.unplug", name=self.name)
         self.station.settle()
 
     def plug(self, port: int | None = None) -> None:
-        """Into that port, else the one where it was; udev has dealt with it."""
+        """Plug it into that port, else into its previous one, and wait for udev."""
         self.port = self.station.hand("usb.plug", name=self.name, port=port)
         self.arrived()
 
     def remove(self) -> None:
-        """Unplugged for good: another device may take its name and its place (the kernel has places for four HID gadgets)."""
+        """Unplugged for good: another device may take its name and its port (the kernel has room for four HID gadgets)."""
         self.station.hand("usb.remove", name=self.name)
         self.station.settle()
 
     def arrived(self) -> str:
-        """Waits for what the terminal's driver makes of it and for udev; the kernel's name of it: `event5`, `ttyACM0`, `lp0`."""
+        """Wait for the terminal's driver and for udev; return the kernel's name of it: `event5`, `ttyACM0`, `lp0`."""
         return self.station.hand("udev.arrived", pattern=f"{self.sysfs}/{self.arrives}").rpartition("/")[2]
 
     @property
     def sysfs(self) -> str:
-        """Where the terminal sees it, as a shell pattern."""
+        """Its device file on the terminal, as a shell pattern."""
         return f"/sys/devices/platform/dummy_hcd.{self.port}/usb*/*-*"

@@ -1,4 +1,4 @@
-"""A disk with a volatile write cache that a power cut really loses: an NBD server in a process of its own.
+"""A disk with a volatile write cache that a power cut really loses: an NBD server in its own process.
 
 What a machine wrote is safe only once it has flushed (or wrote with FUA). Killing QEMU alone loses the machine's memory; what
 it had written and not flushed survives in the host's page cache. Here such sectors live in this process, and `cut` drops them:
@@ -30,8 +30,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
 
-SECTOR = 512  # logical: what a machine addresses
-PHYSICAL = 8  # sectors that the medium takes whole or not at all
+SECTOR = 512  # logical: the unit that a machine addresses
+PHYSICAL = 8  # sectors that the medium writes entirely or not at all
 LIE_S = 1.0
 
 _OPTION, _OPTION_REPLY = 0x49484156454F5054, 0x3E889045565A9
@@ -39,22 +39,22 @@ _EXPORT_NAME, _ABORT, _INFO, _GO = 1, 2, 6, 7
 _ACK, _INFO_EXPORT, _UNSUPPORTED = 1, 3, 0x80000001
 _READ, _WRITE, _DISCONNECT, _FLUSH = 0, 1, 2, 3
 _FUA = 1
-_FLAGS = 1 | 4 | 8  # flags are given; flush and FUA are understood
+_FLAGS = 1 | 4 | 8  # flags are sent; flush and FUA are supported
 _REPLY = 0x67446698
 _EINVAL = 22
 
 
 class Lost(NamedTuple):
-    """What a cut met."""
+    """The state of the disk at a cut."""
 
     unflushed: int  # sectors that were written and not flushed
-    kept: int  # of these, by the coin
+    kept: int  # of these, at random
     flushes: int  # since the last cut
     writes: int
 
 
 class VolatileDisk:
-    """See the module. The server dies with this process."""
+    """See the module. The server ends with this process."""
 
     def __init__(self, image: Path, at: Path, *, lies: bool = False) -> None:
         self.image, self.socket = image, at
@@ -65,7 +65,7 @@ class VolatileDisk:
         self._said()
 
     def cut(self, *, seed: str, keep: float) -> Lost:
-        """The power fails. To be called when QEMU is dead; waits until its connection is gone.
+        """The power fails. Call it once QEMU has ended; waits until its connection is closed.
 
         `keep`: the chance of each physical sector to have its unflushed data on the medium all the same; 0 loses all.
         """
@@ -79,7 +79,7 @@ class VolatileDisk:
         self._asked(stop_in=request)
 
     def has_stopped(self, *, within_s: float = 5) -> bool:
-        """Waits for it. False where the machine has not written so often by then."""
+        """Wait for it. False if the machine has not written that often by then."""
         return bool(self._asked(within_s=within_s)["stopped"])
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class VolatileDisk:
 
 
 class _Medium:
-    """The image, and before it the cache: sector number -> bytes and when they came."""
+    """The image, and in front of it the cache: sector number -> bytes and when they were written."""
 
     def __init__(self, image: Path, *, lies: bool) -> None:
         self._file = os.open(image, os.O_RDWR)
@@ -117,7 +117,7 @@ class _Medium:
         return self._stopped.wait(within_s)
 
     def works(self) -> bool:
-        """To be asked with each write and flush: false from the one on in which the disk stops."""
+        """To be called with each write and flush: false from the one in which the disk stops."""
         if self._left is not None:
             self._left -= 1
             if self._left <= 0:
@@ -167,7 +167,7 @@ class _Medium:
 
 
 def _serve(connection: socket.socket, medium: _Medium) -> None:
-    """One client, until it leaves or dies: its requests one after the other; in silence once the disk has stopped."""
+    """One client, until it disconnects: its requests one after the other; no replies once the disk has stopped."""
     with connection, connection.makefile("rb") as asked:
         try:
             if _agree(connection, asked, medium.size):
@@ -180,7 +180,7 @@ def _serve(connection: socket.socket, medium: _Medium) -> None:
 
 
 def _agree(connection: socket.socket, asked: BufferedReader, size: int) -> bool:
-    """The negotiation; false where the client wanted nothing more."""
+    """The negotiation; false if the client requests nothing more."""
     connection.sendall(b"NBDMAGIC" + struct.pack(">QH", _OPTION, 3))  # fixed newstyle, no zeroes
     _exactly(asked, 4)
     while True:
@@ -206,7 +206,7 @@ def _agree(connection: socket.socket, asked: BufferedReader, size: int) -> bool:
 
 
 def _answer(connection: socket.socket, asked: BufferedReader, medium: _Medium) -> bool:
-    """One request; false where no more will be answered."""
+    """One request; false if no more will be answered."""
     _, flags, command, cookie, offset, length = struct.unpack(">IHHQQI", _exactly(asked, 28))
     data, error = b"", 0
     if command == _READ:
@@ -236,7 +236,7 @@ def _exactly(asked: BufferedReader, length: int) -> bytes:
 
 
 def _main() -> None:
-    """`volatile_disk.py IMAGE SOCKET [--lies]`: a line of JSON when it listens, and one for each line with a wish."""
+    """`volatile_disk.py IMAGE SOCKET [--lies]`: a line of JSON once it listens, and one for each line with a request."""
     parser = argparse.ArgumentParser()
     parser.add_argument("image", type=Path)
     parser.add_argument("socket", type=Path)

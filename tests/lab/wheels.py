@@ -12,7 +12,7 @@ _SOURCES = ("common", "agent", "drivers", "center", "pyproject.toml", "README.md
 
 
 def dependencies() -> list[str]:
-    """What a terminal needs beside the agent itself: the base dependencies, no extra."""
+    """What a terminal needs besides the agent itself: the base dependencies, no extra."""
     return tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["dependencies"]
 
 

@@ -28,7 +28,7 @@ class Lines:
         self._socket.sendall(json.dumps(what).encode() + b"\n")
 
     def receive(self, deadline: float) -> dict[str, Any]:
-        """The next object. Errors: TimeoutError at the deadline (monotonic), ConnectionError where the peer is gone."""
+        """The next object. Errors: TimeoutError at the deadline (monotonic), ConnectionError if the peer is gone."""
         while b"\n" not in self._waiting:
             self._socket.settimeout(max(0.01, deadline - time.monotonic()))
             data = self._socket.recv(1 << 16)
@@ -44,7 +44,7 @@ class Lines:
 
 
 class Qmp:
-    """QEMU's machine protocol (qmp-spec): commands, and events kept until they are asked for."""
+    """QEMU's machine protocol (qmp-spec): commands, and events kept until they are read."""
 
     def __init__(self, path: Path) -> None:
         self._lines = Lines(path)
@@ -53,7 +53,7 @@ class Qmp:
         self("qmp_capabilities")
 
     def __call__(self, command: str, within_s: float = 30, **arguments: Any) -> Any:
-        """What the command returns. Errors: LabError with QEMU's words."""
+        """Return the result of the command. Errors: LabError with QEMU's text."""
         self._lines.send({"execute": command, "arguments": arguments})
         deadline = time.monotonic() + within_s
         while True:
@@ -70,21 +70,21 @@ class Qmp:
 
 
 class Hand:
-    """Calls into the station; several may be under way at once."""
+    """Calls into the station; several may run concurrently."""
 
     def __init__(self, path: Path) -> None:
         self._lines = Lines(path)
-        self._numbers = itertools.count(time.monotonic_ns())  # an answer meant for a host before us has another number
+        self._numbers = itertools.count(time.monotonic_ns())  # an answer for an earlier host has another number
         self._answers: dict[int, dict[str, Any]] = {}
 
     def start(self, call: str, **arguments: Any) -> int:
-        """Asked, not waited for: `finish` takes the ticket."""
+        """Start a call without waiting: `finish` waits for the returned ticket."""
         number = next(self._numbers)
         self._lines.send({"id": number, "call": call, "with": arguments})
         return number
 
     def finish(self, ticket: int, within_s: float) -> Any:
-        """What the call gives. Errors: LabError with the station's words, TimeoutError."""
+        """Return the result of the call. Errors: LabError with the station's text, TimeoutError."""
         deadline = time.monotonic() + within_s
         while ticket not in self._answers:
             said = self._lines.receive(deadline)

@@ -1,4 +1,4 @@
-"""What a witness in the station saw (guest/witness.py): how long from the kernel's event to the agent's outbox."""
+"""The measurements of a witness in the station (guest/witness.py): the time from the kernel's event to the agent's outbox."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -10,27 +10,27 @@ from lab.usb import Gadget
 if TYPE_CHECKING:
     from lab.station import Station
 
-_WITHIN_S = 30.0  # a machine that is emulated takes its time; a change that comes later counts as missed
+_WITHIN_S = 30.0  # an emulated machine is slow; a change that comes later counts as missed
 
 
 class Turn(NamedTuple):
-    """A device went, or came back."""
+    """A device was unplugged or plugged in."""
 
     absent: bool
-    seen: bool  # the outbox has told of it
+    seen: bool  # the outbox has a row for it
     took_ms: float | None  # from the kernel's first event to the committed row
-    readings: tuple[tuple[str, str], ...]  # condition and reason of every row since the turn
+    readings: tuple[tuple[str, str], ...]  # condition and reason of every row since then
 
 
 class Witness:
-    """Watches from when it is made."""
+    """Watches from its creation."""
 
     def __init__(self, station: "Station") -> None:
         self._station = station
         station.hand("witness.begin")
 
     def replugs(self, device: Gadget | FtdiGun, leaf: str, times: int) -> list[Turn]:
-        """The device out and in so many times, each time until the outbox tells of it at `device/<leaf>`."""
+        """Unplug and plug the device N times, each time until the outbox reports it at `device/<leaf>`."""
         leaf = f"device/{leaf}"
         if isinstance(device, Gadget):
             turns = self._station.hand(

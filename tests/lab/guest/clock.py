@@ -1,4 +1,4 @@
-"""The station's clock: set wrong, or told the true time that its time server gives out."""
+"""The station's clock: set to a wrong time, and the correct time of its time server."""
 
 import time
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Any
 
 
 def set_clock(unix_s: float) -> None:
-    """The wall clock, as a dead battery or a wrong hand sets it; the kernel goes on saying 'not synchronised'."""
+    """Set the wall clock, as by an empty battery or by hand; the kernel still reports 'not synchronised'."""
     time.clock_settime(time.CLOCK_REALTIME, unix_s)
 
 
 def set_true_time(unix_s: float) -> None:
-    """What the time server of the lab answers from now on."""
+    """Set what the time server of the lab answers from now on."""
     Path("/run/lab.true-time").write_text(repr(unix_s - time.clock_gettime(time.CLOCK_BOOTTIME)))
 
 

@@ -1,4 +1,4 @@
-"""What is seen and kept at the counter: the agent's live view, told on at once; its outbox as it lies on the disk."""
+"""What is shown and stored at the counter: the agent's live view, forwarded at once; its outbox on the disk."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ _OUTBOX = Path("/var/lib/yinong-agent/outbox.db")
 
 
 def tell_on(host: str, port: int) -> None:
-    """From now on what `yinong-agent scan` is given goes line by line to that port; returns when the daemon has been asked."""
+    """From now on forward the output of `yinong-agent scan` line by line to that port; return once the daemon has the request."""
     view = socket.socket(socket.AF_UNIX)
     view.connect(_AGENT)
     told = socket.create_connection((host, port), 10)
@@ -33,7 +33,7 @@ def tell_on(host: str, port: int) -> None:
 
 
 def waiting() -> int:
-    """Rows that the daemon has for the county and no receipt of (`yinong-agent outbox` takes an emulated machine seconds)."""
+    """Number of rows without a receipt (`yinong-agent outbox` takes seconds on an emulated machine)."""
     with socket.socket(socket.AF_UNIX) as daemon:
         daemon.connect(_AGENT)
         daemon.sendall(b'{"ask": "outbox"}\n')
@@ -41,7 +41,7 @@ def waiting() -> int:
 
 
 def kept(running: bool) -> dict[str, Any] | None:
-    """The outbox on the disk; None where there is none yet. A row is [outbox, seq, kind, SHA-256 of its bytes, of interest].
+    """The outbox on the disk; None if there is none yet. A row is [outbox, seq, kind, SHA-256 of its bytes, of interest].
 
     Where no daemon has it open it is read from a copy, so that nothing of what the cut left is changed.
     """
@@ -69,7 +69,7 @@ def kept(running: bool) -> dict[str, Any] | None:
 
 
 def mount(disk: str, folder: str, timeout_s: float = 30) -> list[str]:
-    """A disk that was just plugged, mounted; the kernel's words about its file system. Errors: OSError, as mount has it."""
+    """Mount a disk that was just plugged in; return the kernel's log about its file system. Errors: OSError of mount."""
     end = time.monotonic() + timeout_s
     while not Path(disk).exists():
         if time.monotonic() > end:

@@ -1,4 +1,4 @@
-"""One look of one driver, asked of the program in the service's sandbox that has them all loaded (lab/look.py)."""
+"""One poll of one driver, by the program in the service's sandbox that has all drivers loaded (lab/look.py)."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ _DESK = "\0lab-look"
 
 
 def look(asked: dict[str, Any]) -> str:
-    """The reading as JSON; nothing where the driver has failed."""
+    """The reading as JSON; nothing if the driver has failed."""
     with socket.socket(socket.AF_UNIX) as desk:
         desk.connect(_DESK)
         desk.sendall(json.dumps(asked).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""The lab's hand in the station: takes calls from the host over a virtio-serial port and does them as root.
+"""The lab's command server in the station: accepts calls from the host over a virtio-serial port and runs them as root.
 
 One JSON object a line: `{"id": 7, "call": "usb.plug", "with": {...}}` is answered by `{"id": 7, "gives": ...}` or
 `{"id": 7, "fails": "..."}`. Each call has its own thread, so that a scan can be typed while a command waits for it.
@@ -32,7 +32,7 @@ _PORT = Path("/dev/virtio-ports/lab.hand")
 
 
 def run(command: str, timeout_s: float, stdin: str = "") -> dict[str, Any]:
-    """A shell line with its exit code and both outputs; 124 where it ran over its time, with what it had said by then."""
+    """Run a shell line; return exit code and both outputs; 124 if it timed out, with the output so far."""
     process = subprocess.Popen(
         ["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "LANG": "C.UTF-8"}, start_new_session=True,
@@ -108,7 +108,7 @@ def main() -> None:
     waiting = b""
     while True:
         data = os.read(port, 65536)
-        if not data:  # nobody at the other end: parked, or between two hosts
+        if not data:  # no peer at the other end: parked, or between two hosts
             time.sleep(0.02)
             continue
         *lines, waiting = (waiting + data).split(b"\n")

@@ -1,4 +1,4 @@
-"""Be a USB printer: take what is printed and show a port status (Documentation/usb/gadget_printer.rst).
+"""Act as a USB printer: accept print data and report a port status (Documentation/usb/gadget_printer.rst).
 
 The gadget's node has room for one opener and forgets its status when that one closes it, so one thread holds it.
 """
@@ -14,13 +14,13 @@ from pathlib import Path
 
 import usb
 
-_SET_STATUS = 0xC0016722  # GADGET_SET_PRINTER_STATUS, _IOWR('g', 0x22, unsigned char); takes the byte itself
+_SET_STATUS = 0xC0016722  # GADGET_SET_PRINTER_STATUS, _IOWR('g', 0x22, unsigned char); expects the byte itself
 _STATUS = {"ok": 0x18, "paper out": 0x38, "error": 0x10, "offline": 0x08, "paper out and error": 0x30, "jam": 0x18}
 _asked: dict[str, "queue.Queue[tuple[str, bytes, threading.Event]]"] = {}
 
 
 def start(name: str, received: str) -> None:
-    """The printer is on; what it prints is appended to the file `received`."""
+    """Switch the printer on; print data is appended to the file `received`."""
     _asked[name] = queue.Queue()
     fd = os.open(usb.node(name), os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(fd, _SET_STATUS, _STATUS["ok"])
@@ -28,12 +28,12 @@ def start(name: str, received: str) -> None:
 
 
 def show(name: str, status: str) -> None:
-    """A port status of USB printer class 1.1, 4.2.2, by a name of the table above; `jam` also takes no more data."""
+    """A port status of USB printer class 1.1, 4.2.2, by a name of the table above; `jam` also accepts no more data."""
     _ask(name, "show", bytes([_STATUS[status], status == "jam"]))
 
 
 def reply(name: str, data: str) -> None:
-    """Bytes (base64) from the printer to whoever reads it."""
+    """Bytes (base64) from the printer to its reader."""
     _ask(name, "reply", base64.b64decode(data))
 
 
@@ -63,5 +63,5 @@ def _be(fd: int, received: Path, asked: "queue.Queue[tuple[str, bytes, threading
                 file.write(os.read(fd, 8192))
         except BlockingIOError:
             pass
-        except OSError:  # the cable is out
+        except OSError:  # the cable is unplugged
             time.sleep(0.1)

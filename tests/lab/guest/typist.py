@@ -1,4 +1,4 @@
-"""Types on a gadget: HID reports at a set pace, what a gun's keyboard lights show, and what evdev heard (no library)."""
+"""Types on a gadget: HID reports at a set pace, the state of a gun's keyboard LEDs, and the keys evdev reports (no library)."""
 
 import os
 import select
@@ -13,7 +13,7 @@ _EV_KEY = 1
 
 
 def send(name: str, reports: list[str], pace_ms: float) -> dict[str, float]:
-    """Reports (hex), one every `pace_ms` (0: as fast as the bus takes them); the pace that was reached."""
+    """Reports (hex), one every `pace_ms` (0: as fast as the bus accepts them); return the pace that was reached."""
     fd = os.open(usb.node(name), os.O_RDWR)
     try:
         began = time.monotonic()
@@ -28,7 +28,7 @@ def send(name: str, reports: list[str], pace_ms: float) -> dict[str, float]:
 
 
 def lights(name: str) -> str:
-    """The last output report (hex) that the terminal sent to the gun's keyboard lights; empty where there was none."""
+    """The last output report (hex) that the terminal sent to the gun's keyboard LEDs; empty if there was none."""
     fd = os.open(usb.node(name), os.O_RDWR | os.O_NONBLOCK)
     last = b""
     try:
@@ -42,7 +42,7 @@ def lights(name: str) -> str:
 
 
 def heard(pattern: str, keys: int, timeout_s: float) -> list[int]:
-    """The key codes of the next `keys` key presses at the evdev device that matches; fewer where the time is over."""
+    """The key codes of the next `keys` key presses at the matching evdev device; fewer if the time is over."""
     fd = os.open(next(Path("/").glob(pattern.lstrip("/"))), os.O_RDONLY | os.O_NONBLOCK)
     codes: list[int] = []
     end = time.monotonic() + timeout_s
@@ -56,7 +56,7 @@ def heard(pattern: str, keys: int, timeout_s: float) -> list[int]:
 
 
 def _wait_until(moment: float) -> None:
-    """Asleep, not turning round: who reads the gun may have no other processor."""
+    """Sleep instead of a busy wait: the reader of the gun may have no other processor."""
     left = moment - time.monotonic()
     if left > 0:
         time.sleep(left)

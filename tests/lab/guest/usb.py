@@ -19,7 +19,7 @@ _MODULES = ("libcomposite", "dummy_hcd", "usbhid", "hid-generic", "cdc-acm", "us
 
 
 def ready() -> None:
-    """The gadget drivers are loaded."""
+    """Load the gadget drivers."""
     if not (_GADGETS.is_dir() and _CONTROLLERS.is_dir()):
         subprocess.run(["modprobe", "-a", *_MODULES], check=True)
         if not _GADGETS.is_dir():
@@ -29,7 +29,7 @@ def ready() -> None:
 def create(
     name: str, function: str, ids: dict[str, str], attributes: dict[str, str], port: int | None
 ) -> dict[str, Any]:
-    """A device, plugged in. `function` is of configfs (`hid`, `acm`, `printer`); attributes in base64."""
+    """Create a device, plugged in. `function` is of configfs (`hid`, `acm`, `printer`); attributes in base64."""
     ready()
     gadget = _GADGETS / name
     gadget.mkdir()
@@ -52,7 +52,7 @@ def create(
 
 
 def plug(name: str, port: int | None = None) -> int:
-    """Into that port, else into the one where it was, else into the first free one."""
+    """Plug it into that port, else into its previous one, else into the first free one."""
     kept = Path(f"/run/lab.{name}.port")
     taken = {_read(gadget / "UDC") for gadget in _GADGETS.iterdir()}
     free = [n for n in range(len(list(_CONTROLLERS.iterdir()))) if f"dummy_udc.{n}" not in taken]
@@ -65,7 +65,7 @@ def plug(name: str, port: int | None = None) -> int:
 
 
 def unplug(name: str) -> None:
-    """Gone: the kernel has removed the device (udev may still be at it)."""
+    """Unplug it: the kernel has removed the device (udev may still be busy)."""
     gadget = _GADGETS / name
     there = _host_side(_read(gadget / "UDC"))
     _write(gadget / "UDC", "\n")
@@ -85,7 +85,7 @@ def remove(name: str) -> None:
 
 
 def replug_often(name: str, times: int, apart_s: float) -> list[dict[str, float]]:
-    """Out and in so many times; the time since boot at each, in ms."""
+    """Unplug and plug N times; return the time since boot of each, in ms."""
     moments: list[dict[str, float]] = []
     for _ in range(times):
         out = _boot_ms()
@@ -111,7 +111,7 @@ def write_serial(name: str, data: str) -> None:
 
 
 def node(name: str) -> str:
-    """The device's own end: what is written there, the terminal gets."""
+    """The device's own end: the terminal receives what is written there."""
     (part,) = (_GADGETS / name / "functions").iterdir()
     function = part.name.partition(".")[0]
     if function == "acm":
@@ -120,9 +120,7 @@ def node(name: str) -> str:
         return path
     if function == "hid":
         return "/dev/" + Path(f"/sys/dev/char/{_read(part / 'dev')}").resolve().name
-    (printer_node,) = Path("/dev").glob(
-        "g_printer0"
-    )  # f_printer gives no number of its own away: one printer at a time
+    (printer_node,) = Path("/dev").glob("g_printer0")  # f_printer does not report its own number: one printer at a time
     return str(printer_node)
 
 

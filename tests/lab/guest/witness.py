@@ -1,4 +1,4 @@
-"""Sees when the kernel tells of a device and when the agent's outbox has committed a word about it, on one clock.
+"""Records when the kernel reports a device and when the agent's outbox has committed a row about it, on one clock.
 
 Kernel events come over netlink (uevents of the kernel itself, before udev's rules); the outbox is read as it lies on the disk,
 each time its write-ahead log is written to (inotify(7)), so that waiting costs the station nothing. Times: CLOCK_BOOTTIME in ms.
@@ -19,7 +19,7 @@ import usb
 
 _OUTBOX = Path("/var/lib/yinong-agent/outbox.db")
 _IN_MODIFY = 0x2
-_LOOK_S = 1.0  # and once a second whatever inotify says
+_LOOK_S = 1.0  # and once a second in any case
 _KERNEL_EVENTS = 1  # multicast group of NETLINK_KOBJECT_UEVENT
 _NETLINK_KOBJECT_UEVENT = 15
 
@@ -42,7 +42,7 @@ _more = threading.Condition()  # of `_rows`
 
 
 def begin() -> None:
-    """From now on, of an agent that runs (its write-ahead log is there): what is in the outbox already is old. Once is enough."""
+    """Start with a running agent (its write-ahead log exists): rows already in the outbox are old. Called once."""
     if not _begun.is_set():
         _begun.set()
         last = _take_rows(0)
@@ -74,7 +74,7 @@ def turned(leaf: str, absent: bool, since_ms: float, timeout_s: float) -> dict[s
 
 
 def replugged(name: str, leaf: str, times: int, timeout_s: float) -> list[dict[str, Any]]:
-    """A device of the gadget drivers out and in so many times, each time until the outbox tells of it."""
+    """Unplug and plug a gadget device N times, each time until the outbox reports it."""
     turns: list[dict[str, Any]] = []
     for _ in range(times):
         for absent in (True, False):

@@ -1,4 +1,4 @@
-"""The internet of a virtual station, in its own network namespace: names, the right time, and a few pages.
+"""The internet of a virtual station, in its own network namespace: names, the correct time, and a few pages.
 
 DNS (RFC 1035) answers A for the names below and NXDOMAIN for all others. NTP (RFC 5905, server mode 4) gives the true time,
 which the lab's host writes as an offset to the time since boot into /run/lab.true-time: the station's own clock, which this
@@ -64,7 +64,7 @@ def answer_datagrams() -> None:
             try:
                 if ready.data == 53:
                     listening.sendto(dns_answer(query), peer)
-                elif offset.exists():  # else nobody has told the true time yet: silence, as from a server that is down
+                elif offset.exists():  # else no correct time is set yet: no answer, as from a server that is down
                     listening.sendto(ntp_answer(query, float(offset.read_text())), peer)
             except (IndexError, struct.error, OSError):
                 continue
@@ -80,7 +80,7 @@ class Pages(BaseHTTPRequestHandler):
         self.wfile.write(page)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: the journal is for the agent."""
+        """Logs nothing: the journal is for the agent."""
 
 
 if __name__ == "__main__":
