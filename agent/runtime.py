@@ -123,13 +123,8 @@ class Runtime:
         self._camera = CameraRequests(self.captures, root, _camera(loaded))
         self._inbox: Inbox = Inbox(name, self.link, self.delivery, self._presence, self.journal.record_other)
         self._commands = Commands(
-<<<<<<< HEAD
             name, county_commands(checks, self._status.status_now), clock, self.link, self._inbox.commands,
-            trusted_link=trusted(self.settings, secrets.password, secrets.key_file),
-=======
-            name, self._status.over_mqtt(), clock, self.link, self._inbox.commands,
             trusted_link=commands_allowed(self.settings, secrets.password, secrets.key_file),
->>>>>>> ea18efd (Names: uplink and mqtt by the field's words (ReceiptTimeout, Backoff, Rejections, Publisher, MqttConnection, LinkProblem); status keeps its keys)
         )  # fmt: skip
 
     def loops(self) -> dict[str, Coroutine[Any, Any, None]]:

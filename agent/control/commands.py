@@ -21,12 +21,8 @@ from agent.uplink.connection import Incoming
 from agent.uplink.link import Link
 from common.clock import Clock
 from common.messages import LONGEST_EXPIRY_S, Command, Reply, topic
-<<<<<<< HEAD
-from common.mqtt.errors import LinkLost, Refused
-from drivers.catalogue import Lang
-=======
 from common.mqtt.errors import LinkLost, Rejected
->>>>>>> ea18efd (Names: uplink and mqtt by the field's words (ReceiptTimeout, Backoff, Rejections, Publisher, MqttConnection, LinkProblem); status keeps its keys)
+from drivers.catalogue import Lang
 from drivers.reading import YinongError
 
 log = logging.getLogger(__name__)

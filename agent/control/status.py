@@ -17,12 +17,7 @@ from agent.reports.telemetry import Reports
 from agent.uplink.delivery import Delivery
 from agent.uplink.link import Link
 from common.mqtt.error_texts import link_sentence
-<<<<<<< HEAD
-from common.mqtt.errors import Trouble
-=======
 from common.mqtt.errors import LinkProblem
-from common.standard.texts import item_name
->>>>>>> ea18efd (Names: uplink and mqtt by the field's words (ReceiptTimeout, Backoff, Rejections, Publisher, MqttConnection, LinkProblem); status keeps its keys)
 from drivers.catalogue import Lang
 
 
