@@ -62,7 +62,7 @@ def main(arguments: Sequence[str], clock: Clock | None = None) -> int:
             held.enter_context(_alone(path))
             outbox = open_outbox(
                 path, fingerprint(), os.urandom(6).hex(), clock.now().strftime("%Y%m%dT%H%M%S"),
-                loaded.settings.outbox.max_mb << 20, parts(),
+                loaded.settings.outbox.max_bytes, parts(),
             )  # fmt: skip
         except BlockingIOError:
             print(f"{path}: 程序已在运行 / a daemon already runs on it", file=sys.stderr)

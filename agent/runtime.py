@@ -16,6 +16,7 @@ from agent.control.scans import ScanRequests
 from agent.control.socket import RequestHandler, serve
 from agent.control.status import Parts, StatusRequests
 from agent.devices.checks import Checks, verdicts_now
+from agent.devices.debounce import STATE_PREFIX as DEVICE_STATES
 from agent.devices.debounce import Debounced
 from agent.devices.poller import Poller
 from agent.devices.state import ConfirmedReadings, DeviceState, DeviceStates
@@ -25,14 +26,15 @@ from agent.host.log import logged_bytes
 from agent.host.write_budget import STATE_KEY as FLASH
 from agent.host.write_budget import BudgetState, WriteBudget
 from agent.journal.clock_watch import ClockWatch
-from agent.journal.journal import JournalWriter, forget_device_states, section_hashes
+from agent.journal.journal import JournalWriter, section_hashes
 from agent.journal.last_alive import LastAliveFile, path_for
 from agent.outbox.disk_watch import DiskWatch
 from agent.outbox.outbox import Outbox, load_state
+from agent.outbox.retention import Retention
 from agent.outbox.rows import OutboxFull
 from agent.outbox.writer import Writer
 from agent.reports.outages import OutageLog
-from agent.reports.telemetry import Limits, Reports
+from agent.reports.telemetry import Reports
 from agent.scans.captures import Captures
 from agent.scans.card_actions import CardActions, device_works
 from agent.scans.feedback import open_feedback
@@ -65,12 +67,13 @@ class Runtime:
         self.ready = asyncio.Event()
         self._opening = outbox.opening
         if outbox.opening.kind == "other_hardware":
-            forget_device_states(outbox)
+            outbox.forget_states(DEVICE_STATES)  # every device is reported anew
         self.writer = Writer(outbox)
         self.room = DiskWatch(self.writer, clock)
-        budget = self.settings.outbox.flash_budget_mb_day * 1_000_000
+        budget = self.settings.outbox.flash_budget_bytes_day
         self.flash = WriteBudget(clock, budget, load_state(outbox, FLASH, BudgetState), root=root, logged=logged_bytes)
         self.writer.extra_state = self.flash.state
+        self._retention = Retention(self.writer, clock, self.settings.outbox.archive_days, self.flash)
         self.device_states = DeviceStates()
         self.journal = JournalWriter(self.writer, clock, self.run_id, version, root)
         self._last_alive = _last_alive_file(outbox.path)
@@ -112,8 +115,10 @@ class Runtime:
             pace=Pace(self.settings.delivery.backlog_kbit_s * 125), on_rejected=self._note_rejected,
         )  # fmt: skip
         self.writer.on_commit = self.delivery.on_commit
-        limits = Limits(self.settings.outbox.archive_days, self.settings.outbox.telemetry_max_mb << 20)
-        self.reports = Reports(self.device_states, self.writer, self.link, clock, self.run_id, limits, self.flash, root)
+        spool_bytes = self.settings.outbox.telemetry_max_bytes
+        self.reports = Reports(
+            self.device_states, self.writer, self.link, clock, self.run_id, spool_bytes, self.flash, root
+        )
         running = Parts(
             self.settings, version, self.writer, self.link, self.delivery, self.device_states, checks, self.reports,
             self.flash,
@@ -141,6 +146,7 @@ class Runtime:
             "inbox": self._inbox.run(),
             "commands": self._commands.run(),
             "reports": self.reports.run(),
+            "retention": self._retention.run(),
             "room": self._once_ready(self.room.run()),
             "flash": self._once_ready(self.flash.watch(self.journal.record_other)),
             "camera": self._camera.run(),
@@ -271,7 +277,7 @@ def _camera(loaded: Loaded) -> str:
 def _watched_devices(loaded: Loaded, outbox: Outbox) -> list[WatchedDevice]:
     watches: list[WatchedDevice] = []
     for kind, driver in loaded.devices:
-        debounced = load_state(outbox, f"judged:{kind.name}/{driver.id}", Debounced)
+        debounced = load_state(outbox, f"{DEVICE_STATES}{kind.name}/{driver.id}", Debounced)
         watches.append(WatchedDevice(kind, driver.id, driver, debounced))
     for kind, id, reason in loaded.disabled:
         watches.append(WatchedDevice(kind, id, None, None, Reading(condition=Condition.UNKNOWN, reason=reason)))

@@ -1,6 +1,8 @@
 """The house's shape: what the daemon's process never loads, and files that fit a head."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +106,52 @@ def test_each_room_says_in_one_line_what_it_is_and_stands_in_the_table_of_the_re
             f"{room}: a docstring of one line, and nothing else"
         )
         assert f"| [`{room.relative_to(ROOT)}/`]({room.relative_to(ROOT)}/) | {said[3:-4]} |" in table
+
+
+SQL = re.compile(
+    r"\s*(SELECT|INSERT|UPDATE|DELETE|REPLACE|CREATE|ALTER|DROP|PRAGMA|BEGIN|COMMIT|ROLLBACK|VACUUM|ATTACH)\b"
+)
+
+
+def sql_in(source: str) -> list[int]:
+    """The lines that run SQL, or hold a statement outside a docstring."""
+    tree = ast.parse(source)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and node.attr in ("execute", "executemany", "executescript"))
+        or (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in docstrings
+            and SQL.match(node.value)
+        )
+    ]
+
+
+def test_sql_stands_in_the_outbox_alone() -> None:
+    """What the file holds, and in which transaction it changes, is known by the room that owns it."""
+    files = {path: path.relative_to(ROOT / "agent") for path in (ROOT / "agent").rglob("*.py")}
+    inside = [path for path, name in files.items() if name.parts[0] == "outbox"]
+    assert any(sql_in(path.read_text("utf-8")) for path in inside), "the check finds SQL if there is some"
+    outside = {str(name): sql_in(path.read_text("utf-8")) for path, name in files.items() if path not in inside}
+    assert {name: lines for name, lines in outside.items() if lines} == {}
+
+
+def test_an_option_in_mb_is_read_in_bytes_outside_the_configuration() -> None:
+    """A megabyte means 10^6 bytes, which `agent.configuration.settings` alone computes."""
+    files = [path for path in (ROOT / "agent").rglob("*.py") if "configuration" not in path.parts]
+    used = {
+        str(path.relative_to(ROOT)): node.lineno
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and re.search(r"_mb(_|$)", node.attr)
+    }
+    assert used == {}

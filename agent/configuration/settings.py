@@ -39,6 +39,7 @@ from drivers.table import CLASSES, DeviceClass
 
 DEFAULT_PATH = Path("/etc/yinong-agent/agent.toml")
 DEFAULT_SOCKET = Path("/run/yinong-agent/agent.sock")
+MB = 1_000_000  # of every option whose name says mb
 
 _FIRST = f"(?:[{''.join(PROVINCES)}]|{'|'.join(PROVINCES.values())})"
 Division: TypeAlias = Annotated[
@@ -132,6 +133,18 @@ class OutboxSection(Section, frozen=True, kw_only=True):
     archive_days: Annotated[int, Meta(ge=1, le=3650)] = 90
     telemetry_max_mb: Annotated[int, Meta(ge=1, le=10_000)] = 16
     flash_budget_mb_day: Annotated[int, Meta(ge=1, le=100_000)] = 30
+
+    @property
+    def max_bytes(self) -> int:
+        return self.max_mb * MB
+
+    @property
+    def telemetry_max_bytes(self) -> int:
+        return self.telemetry_max_mb * MB
+
+    @property
+    def flash_budget_bytes_day(self) -> int:
+        return self.flash_budget_mb_day * MB
 
 
 class ScanSection(Section, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ import msgspec
 
 from drivers.reading import Condition, Reading
 
+STATE_PREFIX = "judged:"  # state key: judged:<class>/<id>
 READINGS_TO_CONFIRM = 3
 READINGS_TO_RECOVER = 2  # from TROUBLE to HEALTHY
 FLAP_WINDOW_MS = 3_600_000

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.devices.debounce import Debounced, debounce
+from agent.devices.debounce import STATE_PREFIX, Debounced, debounce
 from agent.devices.state import ConfirmedReadings, DeviceState, DeviceStates, not_polled_yet
 from agent.devices.watched import (
     Measurer,
@@ -168,7 +168,7 @@ class Poller:
             if drafts or extra_state:
                 try:
                     await self._writer.commit(
-                        drafts, {f"judged:{device.key}": msgspec.json.encode(debounced), **(extra_state or {})}
+                        drafts, {f"{STATE_PREFIX}{device.key}": msgspec.json.encode(debounced), **(extra_state or {})}
                     )
                 except (OutboxFull, sqlite3.Error) as error:  # not true until committed: the next poll tries again
                     log.error("%s: the outbox accepts nothing: %s", device.key, error)

@@ -14,7 +14,7 @@ import msgspec
 
 from agent.configuration.settings import Loaded
 from agent.journal.previous_run import Run, exit_of, invocation, previous_end, stop_of
-from agent.outbox.outbox import Opening, Outbox, OutboxFull, decode_state
+from agent.outbox.outbox import Opening, OutboxFull, decode_state
 from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
 from common.clock import Clock
@@ -87,12 +87,6 @@ class JournalWriter:
             await self._writer.commit([journal(self._clock, one.name, **one.details()) for one in events], state)
         except (OutboxFull, sqlite3.Error) as error:
             log.error("journal %s: %s", [one.name for one in events], error)
-
-
-def forget_device_states(box: Outbox) -> None:
-    """For a new outbox id (another machine, a damaged file): every device is reported again."""
-    for (key,) in box.db.execute("SELECT key FROM mark WHERE key LIKE 'judged:%'").fetchall():
-        box.append([], {str(key): None})
 
 
 def section_hashes(loaded: Loaded) -> dict[str, str]:

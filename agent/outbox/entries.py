@@ -117,6 +117,11 @@ class EntryTable:
         )
         return {str(key): bytes(value) for key, value in found}
 
+    def forget_states(self, prefix: str) -> None:
+        """Delete all states whose key begins with `prefix`, in one transaction. Raises OutboxFull."""
+        keys = self._db.execute("SELECT key FROM mark WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)).fetchall()
+        self.append([], {str(key): None for (key,) in keys})
+
     def rowid(self, outbox: str, seq: int) -> int:
         """The place in the file that a number of an outbox id has; 0 where this file never gave it."""
         for box, end in self._spans():

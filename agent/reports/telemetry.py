@@ -10,7 +10,6 @@ import logging
 import os
 import sqlite3
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -19,7 +18,6 @@ from agent.host.log import turn_hour
 from agent.host.write_budget import WriteBudget
 from agent.outbox import spool
 from agent.outbox.outbox import Outbox
-from agent.outbox.retention import prune_archive
 from agent.outbox.rows import Backlog
 from agent.outbox.stamps import stamped
 from agent.outbox.writer import Writer
@@ -32,29 +30,22 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 60
 TELEMETRY_S = 300
-HOUSEKEEPING_S = 3600
+LOG_HOUR_S = 3600
 SPOOL_AFTER_SAMPLES = 12  # an hour in memory before they are written to the disk together
 MAX_SAMPLES_IN_MEMORY = 48  # if the disk is full or the flash budget is spent
 SPOOL_BATCH = 20
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class Limits(NamedTuple):
-    """Limits of the outbox, from its section of agent.toml."""
-
-    archive_days: int
-    telemetry_bytes: int
-
-
 class Reports:
     """Three loops for the daemon's task group."""
 
     def __init__(
-        self, states: DeviceStates, writer: Writer, link: Link, clock: Clock, run_id: str, limits: Limits, flash: WriteBudget,
+        self, states: DeviceStates, writer: Writer, link: Link, clock: Clock, run_id: str, spool_bytes: int, flash: WriteBudget,
         root: Path = Path("/"),
     ) -> None:  # fmt: skip
         self._states, self._writer, self._link, self._clock = states, writer, link, clock
-        self._run_id, self._limits, self._flash, self._root = run_id, limits, flash, root
+        self._run_id, self._spool_bytes, self._flash, self._root = run_id, spool_bytes, flash, root
         self._start_mono_ms = clock.mono_ms()
         self._unsent: list[spool.Sample] = []
         self._samples = 0  # of this run
@@ -63,7 +54,7 @@ class Reports:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._heartbeats())
             group.create_task(self._telemetry())
-            group.create_task(self._housekeeping())
+            group.create_task(self._log_hours())
 
     async def heartbeat(self) -> Heartbeat:
         """The heartbeat of this moment; reads the outbox."""
@@ -137,7 +128,7 @@ class Reports:
         Not once the day's flash budget is spent.
         """
         if (bodies := [sample.body for sample in self._unsent]) and not self._flash.spent:
-            await self._writer.run_in_thread(lambda box: spool.append(box, bodies, self._limits.telemetry_bytes))
+            await self._writer.run_in_thread(lambda box: spool.append(box, bodies, self._spool_bytes))
             del self._unsent[: len(bodies)]
 
     async def _send_unsent(self) -> None:
@@ -162,20 +153,11 @@ class Reports:
         if sent:
             await self._writer.run_in_thread(lambda box: spool.forget(box, sent))
 
-    async def _housekeeping(self) -> None:
+    async def _log_hours(self) -> None:
+        """Report suppressed log lines at the end of their hour, also if nothing is logged any more."""
         while True:
-            await self._clock.sleep(HOUSEKEEPING_S)
+            await self._clock.sleep(LOG_HOUR_S)
             turn_hour()
-            if self._flash.spent:  # deleting writes too
-                continue
-            if self._clock.quality() == "synced":  # never prune the archive by a clock that may be wrong
-                now_s = int(self._clock.now().timestamp())
-                try:
-                    await self._writer.run_in_thread(
-                        lambda box, now_s=now_s: prune_archive(box, now_s, self._limits.archive_days)
-                    )
-                except sqlite3.Error as error:  # deleting needs disk space too
-                    log.error("the archive cannot be pruned: %s", error)
 
 
 class _Stamp(msgspec.Struct):

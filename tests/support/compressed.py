@@ -77,7 +77,7 @@ class CompressedStation:
         classes = {name: CLASSES[name]._replace(every_s=every_s) for name, every_s in EVERY_S.items()}
         loaded = load(config, classes=classes)
         assert loaded.settings is not None and not loaded.mistakes, loaded.mistakes
-        box = open_outbox(folder / "outbox.db", fingerprint(self.root), "0123456789ab", "t", max_mb << 20)
+        box = open_outbox(folder / "outbox.db", fingerprint(self.root), "0123456789ab", "t", max_mb * 1_000_000)
         self.socket = folder / "agent.sock"
         self.runtime = Runtime(loaded, box, self.clock, self.socket, self.root, "0.1.0")
         self.scanned = 0

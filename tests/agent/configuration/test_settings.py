@@ -146,6 +146,13 @@ profiles = { J = ["plate", "plaet"] }
     assert "debug" in loaded.mistakes[1].zh
 
 
+def test_a_megabyte_is_10_to_the_6_bytes_in_every_option_that_says_mb(toml):
+    settings = toml(MINIMAL + "[outbox]\nmax_mb = 64\ntelemetry_max_mb = 8\nflash_budget_mb_day = 20\n").settings
+    outbox = settings.outbox
+    assert (outbox.max_bytes, outbox.telemetry_max_bytes) == (64_000_000, 8_000_000)
+    assert outbox.flash_budget_bytes_day == 20_000_000
+
+
 def test_fields_that_do_not_go_together_are_a_mistake(toml):
     assert paths(toml(MINIMAL + "will_delay_s = 60\nsession_expiry_s = 30\n")) == ["broker"]
     loaded = toml(MINIMAL + '[opening_hours]\nmonday = ["18:00-08:00"]\n')

@@ -14,9 +14,10 @@ from agent.devices.watched import WatchedDevice
 from agent.host.write_budget import DAY_MS, WriteBudget
 from agent.outbox import spool
 from agent.outbox.outbox import Outbox
+from agent.outbox.retention import Retention
 from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
-from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, Limits, Reports
+from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, Reports
 from agent.scans.captures import Captures
 from agent.uplink.link import Link
 from common.messages import Device, Receipt
@@ -102,7 +103,7 @@ def reports_of(writer: Writer, clock: Any, day: Day) -> Reports:
         "x", clock, BrokerAddress("127.0.0.1", 9), lambda _: ConnectOptions("c"), nobody, lambda _: None, nobody,
         rng=random.Random(1),
     )  # fmt: skip
-    return Reports(DeviceStates(), writer, link, clock, "0000aaaa", Limits(90, 1 << 20), day.flash)
+    return Reports(DeviceStates(), writer, link, clock, "0000aaaa", 1 << 20, day.flash)
 
 
 async def pass_samples(writer: Writer, clock: Any, count: int) -> None:
@@ -215,8 +216,7 @@ async def test_the_archive_is_not_pruned_on_a_day_without_budget(
     await writer.commit([journal(clock, "old")._replace(at_s=old_s)])
     outbox.apply_receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
     day.spent(1000)
-    reports = reports_of(writer, clock, day)
-    async with running(reports.run()):
+    async with running(Retention(writer, clock, 90, day.flash).run()):
         await pass_samples(writer, clock, 26)
         assert outbox.depth().archived == 1
         await clock.advance(DAY_MS / 1000)

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from agent.configuration.settings import load
-from agent.journal.journal import RUN_STATE, JournalWriter, forget_device_states, section_hashes
+from agent.devices.debounce import STATE_PREFIX
+from agent.journal.journal import RUN_STATE, JournalWriter, section_hashes
 from agent.outbox.opening import open_outbox
 from agent.outbox.outbox import Opening, Outbox
 from agent.outbox.writer import Writer
@@ -130,11 +131,17 @@ async def test_a_full_disk_does_not_keep_the_daemon_from_starting(
 
 async def test_on_other_hardware_everything_is_reported_anew(tmp_path: Path) -> None:
     first = open_outbox(tmp_path / "o.db", "hardware-one", "00000000000a", "t")
-    first.append([], {"judged:printer/main": b"{}", "gun:main": b"{}", RUN_STATE: mark()})
+    first.append([], {f"{STATE_PREFIX}printer/main": b"{}", "gun:main": b"{}", RUN_STATE: mark()})
     first.close()
     moved = open_outbox(tmp_path / "o.db", "hardware-two", "00000000000b", "t")
     assert (moved.opening.kind, moved.id) == ("other_hardware", "00000000000b")
-    forget_device_states(moved)
+    moved.append([], {f"{STATE_PREFIX}led_screen/2": b"{}"})
+    statements: list[str] = []
+    moved.db.set_trace_callback(statements.append)
+    moved.forget_states(STATE_PREFIX)
+    moved.db.set_trace_callback(None)
+    assert statements.count("COMMIT") == 1, "all of them in one transaction"
+    assert moved.states(STATE_PREFIX) == {}
     assert moved.state("judged:printer/main") is None
     assert moved.state("gun:main") is not None
     moved.close()

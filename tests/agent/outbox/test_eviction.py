@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.running import running
 
 from agent.outbox import spool
 from agent.outbox.disk_watch import DiskWatch
@@ -143,6 +144,34 @@ def test_an_archive_of_its_bound_rolls_on_without_a_word(tmp_path: Path, clock: 
     assert box.depth().archived > 300
     assert box.full_count == 0
     box.close()
+
+
+async def test_a_file_that_is_full_by_the_old_meaning_of_mb_loses_archive_only(tmp_path: Path, clock: Any) -> None:
+    """`max_mb` was in units of 2^20 bytes: such a file is larger than its bound today, and no waiting row may pay for that."""
+    path = tmp_path / "o.db"
+    before = open_outbox(path, "hw", "0123456789ab", "t", 4 << 20)
+    before.append([capture(clock, n) for n in range(900)])
+    receipt_all(before)
+    before.append([row for n in range(100) for row in (reading(clock, f"p{n}", n), entry(clock, n), capture(clock, n))])
+    archived = before.depth().archived
+    while before.depth().archived == archived:  # full: the archive is evicted for this one
+        before.append([capture(clock, 0)])
+    waiting = before.waiting(0, 10_000)
+    size = before.backlog().file_bytes
+    before.close()
+    assert size > 4 * 1_000_000
+    box = open_outbox(path, "hw", "0123456789ab", "t", 4 * 1_000_000)
+    assert box.waiting(0, 10_000) == waiting
+    writer = Writer(box)
+    async with running(writer.run()):
+        watch, archived = DiskWatch(writer, clock), box.depth().archived
+        for n in range(200):
+            await watch.check()
+            await writer.commit([capture(clock, n), entry(clock, n), reading(clock, "a", n)])
+    assert box.waiting(0, 10_000)[: len(waiting)] == waiting, "unchanged, byte for byte"
+    assert box.depth().archived < archived
+    assert box.full_count == 0 and box.backlog().file_bytes == size
+    writer.close()
 
 
 class Watched:

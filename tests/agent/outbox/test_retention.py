@@ -4,10 +4,12 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from support.running import running
 
 from agent.outbox.outbox import Outbox
-from agent.outbox.retention import DAY_S, MARK, archive_time, prune_archive
+from agent.outbox.retention import DAY_S, PRUNE_S, STATE_KEY, Retention, archive_time, prune_archive
 from agent.outbox.stamps import journal
+from agent.outbox.writer import Writer
 from common.clock import EARLIEST
 from common.messages import Receipt
 
@@ -16,11 +18,15 @@ IN_2043_S = NOW_S + 17 * 365 * DAY_S
 KEEP_DAYS = 90
 
 
+class Unspent:
+    spent = False
+
+
 def filled(outbox: Outbox, clock: Any, days: int = 100) -> None:
     """A receipted row a day, the newest of now; and an archive that knows the time."""
     outbox.append([journal(clock, "day")._replace(at_s=NOW_S - day * DAY_S) for day in reversed(range(days))])
     outbox.apply_receipt(Receipt(at="", store="s", outbox=outbox.id, upto=days))
-    outbox.append([], {MARK: str(NOW_S).encode()})
+    outbox.append([], {STATE_KEY: str(NOW_S).encode()})
 
 
 def kept(outbox: Outbox) -> int:
@@ -44,7 +50,7 @@ def test_a_time_server_that_says_2043_for_a_day_costs_a_day_an_hour_and_not_the_
         prune_archive(outbox, IN_2043_S, KEEP_DAYS)
     assert kept(outbox) == 82
     assert prune_archive(outbox, NOW_S + DAY_S // 2, KEEP_DAYS) == 0, "back at once"
-    assert outbox.state(MARK) == str(NOW_S + DAY_S // 2).encode()
+    assert outbox.state(STATE_KEY) == str(NOW_S + DAY_S // 2).encode()
 
 
 def test_after_a_year_in_a_cupboard_it_catches_up_by_a_day_an_hour(outbox: Outbox, clock: Any) -> None:
@@ -58,9 +64,9 @@ def test_after_a_year_in_a_cupboard_it_catches_up_by_a_day_an_hour(outbox: Outbo
 
 def test_an_archive_that_never_knew_the_time_begins_at_this_versions_day(outbox: Outbox, clock: Any) -> None:
     filled(outbox, clock)
-    outbox.append([], {MARK: b"nonsense"})
+    outbox.append([], {STATE_KEY: b"nonsense"})
     assert prune_archive(outbox, NOW_S, KEEP_DAYS) == 0
-    assert outbox.state(MARK) == str(int(EARLIEST.timestamp()) + DAY_S).encode()
+    assert outbox.state(STATE_KEY) == str(int(EARLIEST.timestamp()) + DAY_S).encode()
 
 
 def test_an_hour_in_which_nothing_is_due_writes_nothing(outbox: Outbox, clock: Any) -> None:
@@ -78,3 +84,20 @@ def test_whatever_the_clock_says_the_archive_ages_by_a_day_a_look_at_most(said: 
         by_s = archive_time(known_s, now_s)
         assert by_s <= now_s and by_s - known_s <= DAY_S
         known_s = by_s
+
+
+async def test_the_archive_is_pruned_hourly_and_only_by_a_synchronised_clock(
+    writer: Writer, outbox: Outbox, clock: Any, until: Any
+) -> None:
+    old_s = int(clock.now().timestamp()) - 91 * DAY_S
+    await writer.commit([journal(clock, "old")._replace(at_s=old_s), journal(clock, "waits")._replace(at_s=old_s)])
+    outbox.apply_receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
+    clock.known = "unsynced"
+    async with running(Retention(writer, clock, KEEP_DAYS, Unspent()).run()):
+        await clock.advance(PRUNE_S + 1)
+        await writer.run_in_thread(lambda _: None)
+        assert outbox.depth().archived == 1
+        clock.known = "synced"
+        await clock.advance(PRUNE_S)
+        await until(lambda: outbox.depth().archived == 0)
+    assert outbox.depth().waiting == 1, "what the county has not receipted is never pruned"

@@ -1,4 +1,4 @@
-"""Heartbeats, telemetry and housekeeping, on a clock that the test advances; if a broker is needed it is a real one."""
+"""Heartbeats and telemetry, on a clock that the test advances; if a broker is needed it is a real one."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from agent.outbox import spool
 from agent.outbox.outbox import Draft, Outbox
 from agent.outbox.stamps import journal, sequenced
 from agent.outbox.writer import Writer
-from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, SPOOL_AFTER_SAMPLES, SPOOL_BATCH, Limits, Reports
+from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, SPOOL_AFTER_SAMPLES, SPOOL_BATCH, Reports
 from agent.uplink.link import Link, LinkState
 from common.messages import Heartbeat, Item, Journal, Receipt, Telemetry
 from common.mqtt.session import BrokerAddress, ConnectOptions, Will
@@ -38,7 +38,7 @@ class Station:
             self._born, lambda _: None, self._changed, rng=random.Random(1), backoff_first_s=0.1,
         )  # fmt: skip
         self.flash = WriteBudget(clock, 30_000_000, None)
-        self.reports = Reports(self.states, writer, self.link, clock, "0000aaaa", Limits(90, 1 << 20), self.flash)
+        self.reports = Reports(self.states, writer, self.link, clock, "0000aaaa", 1 << 20, self.flash)
         self.see(free_mb=1.5, ok=True, name="x", none=None, count=3)
 
     def see(self, **measures: Any) -> None:
@@ -218,23 +218,6 @@ async def test_a_full_disk_ends_neither_telemetry_nor_the_daemon(
         room.plenty()
         await one.pass_intervals(1)
         assert len(spilled(outbox)) >= SPOOL_AFTER_SAMPLES
-
-
-async def test_the_archive_is_pruned_hourly_and_only_by_a_synchronised_clock(
-    writer: Writer, outbox: Outbox, clock: Any, until: Any
-) -> None:
-    old_s = int(clock.now().timestamp()) - 91 * 86_400
-    await writer.commit([journal(clock, "old")._replace(at_s=old_s), journal(clock, "waits")._replace(at_s=old_s)])
-    outbox.apply_receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
-    one = Station(writer, clock)
-    clock.known = "unsynced"
-    async with one.running():
-        await one.pass_intervals(13)
-        assert outbox.depth().archived == 1
-        clock.known = "synced"
-        await one.pass_intervals(13)
-        await until(lambda: outbox.depth().archived == 0)
-    assert outbox.depth().waiting == 1, "what the county has not receipted is never pruned"
 
 
 @pytest.mark.parametrize("most", [2_000, 50_000])
