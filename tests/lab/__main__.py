@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lab.image import image_key
 from lab.installed import installed
-from lab.places import CACHE, CHECKOUT, LAB, LabError, forget_the_dead, key_of, made, say
+from lab.places import CACHE, CHECKOUT, LAB, LabError, key_of, made, remove_stale, say
 from lab.station import Station, booted, clone, forget
 
 _SETTLED = CACHE / "settled"
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     command, *rest = arguments or ["help"]
     try:
         if command == "build":
-            forget_the_dead()
+            remove_stale()
             installed()
             say("the lab is ready")
         elif command == "key":

@@ -16,7 +16,7 @@ class Row(NamedTuple):
     says: Any  # of a scan [number, text, damage], of the journal [event, boot, details]
 
 
-class Told(NamedTuple):
+class AtCounter(NamedTuple):
     """What the gun typed, cycle by cycle, and which of it the officer was shown as read."""
 
     typed: Sequence[Sequence[str]]
@@ -51,7 +51,7 @@ class Findings(NamedTuple):
         return not (self.lost or self.twice or self.wrong)
 
 
-def judge(told: Told, kept: Kept, stored: Stored, *, delivered: bool) -> Findings:
+def check(counter: AtCounter, kept: Kept, stored: Stored, *, delivered: bool) -> Findings:
     """After a cut; `delivered`: the agent reports that nothing waits, so the county must have everything.
 
     The county's rows are to be read before the disk and its heads after it, where the agent runs already.
@@ -59,9 +59,9 @@ def judge(told: Told, kept: Kept, stored: Stored, *, delivered: bool) -> Finding
     at_county = [text for _, text, damage in _scans(stored.rows) if not damage]
     on_disk = [text for _, text, damage in _scans(kept.rows) if not damage]
     safe = frozenset(on_disk) & frozenset(at_county) if delivered else frozenset(on_disk)
-    lost = frozenset(told.shown) - safe
+    lost = frozenset(counter.shown) - safe
     twice = frozenset(text for text, times in Counter(at_county).items() if times > 1)
-    wrong = [*_numbers(kept), *_texts(told, on_disk, len(_scans(kept.rows)) - len(on_disk))]
+    wrong = [*_numbers(kept), *_texts(counter, on_disk, len(_scans(kept.rows)) - len(on_disk))]
     wrong += [*_starts(kept), *_county(kept, stored)]
     return Findings(lost, twice, tuple(wrong))
 
@@ -83,9 +83,9 @@ def _numbers(kept: Kept) -> Iterator[str]:
         yield f"the gun's numbers have gaps: {numbers}"
 
 
-def _texts(told: Told, on_disk: Sequence[str], damaged: int) -> Iterator[str]:
+def _texts(counter: AtCounter, on_disk: Sequence[str], damaged: int) -> Iterator[str]:
     """Each cycle has a prefix of the typed texts, in order: a missing scan in the middle was lost."""
-    places = {text: (cycle, at) for cycle, texts in enumerate(told.typed) for at, text in enumerate(texts)}
+    places = {text: (cycle, at) for cycle, texts in enumerate(counter.typed) for at, text in enumerate(texts)}
     yield from (f"nobody typed {text!r}" for text in on_disk if text not in places)
     found = [places[text] for text in on_disk if text in places]
     yield from (f"{b} is kept after {a}" for a, b in pairwise(found) if b <= a)

@@ -31,7 +31,7 @@ def say(*words: object) -> None:
         print(f"lab {time.monotonic() - _started:6.1f}s ", *words, flush=True)
 
 
-def forget_the_dead() -> None:
+def remove_stale() -> None:
     """Remove folders of machines whose process is gone: left by failed runs for inspection."""
     for folder in RUN.glob("*-*"):
         if not Path(f"/proc/{folder.name.rpartition('-')[2]}").exists():

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from lab.agent import UNIT, Agent
 from lab.county import HOST, County
 from lab.guns import KeyboardGun
-from lab.ledger import Findings, Kept, Row, Stored, Told, judge
+from lab.ledger import AtCounter, Findings, Kept, Row, Stored, check
 from lab.network import Network
 from lab.places import LabError
 from lab.station import Station
@@ -182,7 +182,7 @@ class Mains:
                 "all that waits", lambda: station.hand("counter.waiting") == 0, timeout_s=DRAINED_WITHIN_S
             )
             station.run(f"systemctl stop {UNIT}")
-            self._judge(station, running=False, delivered=True)
+            self._check(station, running=False, delivered=True)
             self._ground.close(station)
         finally:
             station.end()
@@ -195,7 +195,7 @@ class Mains:
             if self._ground.starts_by_itself:
                 _ready(station, starts=False)
             if self.cuts:
-                self._judge(station, running=self._ground.starts_by_itself)
+                self._check(station, running=self._ground.starts_by_itself)
         except BaseException:
             station.end()
             raise
@@ -233,7 +233,7 @@ class Mains:
         agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
         return agent, gun
 
-    def _judge(self, station: Station, *, running: bool, delivered: bool = False) -> None:
+    def _check(self, station: Station, *, running: bool, delivered: bool = False) -> None:
         rows = [
             Row(outbox, seq, kind, digest.hex(), _says(kind, body))
             for outbox, seq, kind, digest, body in self._county.rows(
@@ -245,7 +245,7 @@ class Mains:
         heads = dict(self._county.rows("select outbox, upto from head"))
         (conflicts,), (aside,) = (self._county.rows(f"select count(*) from {t}")[0] for t in ("conflict", "set_aside"))
         stored = Stored(rows, heads, conflicts, aside)
-        self.findings = judge(Told(self._typed, self._officer.shown), kept, stored, delivered=delivered)
+        self.findings = check(AtCounter(self._typed, self._officer.shown), kept, stored, delivered=delivered)
 
     def _entries(self) -> int:
         return self._county.rows("select count(*) from entry")[0][0]
@@ -274,7 +274,7 @@ def _says(kind: str, body: bytes) -> Any:
     return [said.get("event"), said.get("boot"), said.get("details")] if kind == "journal" else None
 
 
-def told(cuts: list[Cut], findings: Findings) -> str:
+def summary(cuts: list[Cut], findings: Findings) -> str:
     """One line of a series."""
     shown, stored = sum(cut.shown for cut in cuts), sum(cut.stored for cut in cuts)
     return (

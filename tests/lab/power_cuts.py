@@ -29,7 +29,7 @@ from lab.county import County
 from lab.grounds import OutboxDisk, RootDisk, with_normal_synchronous
 from lab.installed import installed
 from lab.machine import Frozen
-from lab.places import CACHE, CHECKOUT, LabError, forget_the_dead, say
+from lab.places import CACHE, CHECKOUT, LabError, remove_stale, say
 from lab.power import Ground, Mains
 
 OF_CLONES = 18
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args(arguments)
     if not options.table:
-        forget_the_dead()
+        remove_stale()
         frozen = installed()
         while (left := options.cycles - _counted(options.results, options.how)) > 0:
             seed = options.seed or f"{random.SystemRandom().randrange(1 << 32):08x}"

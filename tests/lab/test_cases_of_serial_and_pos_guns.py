@@ -192,9 +192,9 @@ def _in_mode(counter: Counter, gun: AnyGun, text: str, reason: str, source: str)
     counter.agent.opens(gun.device_file)
     gun.scan_plain(text)
 
-    def told() -> tuple[str, str]:
+    def reported() -> tuple[str, str]:
         last = [m for m in counter.county.messages("device") if m["id"] == "changing"][-1]
         return last["reason"], last["params"].get("source", "")
 
-    counter.county.waits_for(f"the mode {source}", lambda: told() == (reason, source))
+    counter.county.waits_for(f"the mode {source}", lambda: reported() == (reason, source))
     gun.unplug()

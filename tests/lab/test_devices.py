@@ -36,7 +36,7 @@ def _heard(
     """The key codes at the terminal's end (modifiers left out) while the reports are typed (by `typing`, if it is given)."""
     wanted = [_KEYS[usage] for usage in evdev_codes(reports)]
     modifiers = sum(1 for a, b in zip([NOTHING, *reports], reports, strict=False) if b[0] & ~a[0])
-    ticket = station.hand.start("keyboard.heard", pattern=gun.by_id, keys=len(wanted) + modifiers, timeout_s=20)
+    ticket = station.hand.start("keyboard.pressed", pattern=gun.by_id, keys=len(wanted) + modifiers, timeout_s=20)
     station.wait_for(f"ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q $(readlink -f {gun.by_id})", "the listener")
     typing() if typing else gun.send(reports, **pace)
     return [code for code in station.hand.finish(ticket, 30) if code not in (29, 42, 56)]

@@ -201,10 +201,10 @@ def test_a_failed_unit_is_told(station: Station) -> None:
 
 
 def test_the_line_is_cut_and_the_place_is_told(station: Station, network: Network) -> None:
-    told: dict[Place, tuple[str, str]] = {
+    expected: dict[Place, tuple[str, str]] = {
         "cable": ("unreachable", "no_carrier"), "gateway": ("unreachable", "lan_down"), "line": ("faulty", "access_line_down")
     }  # fmt: skip
-    for cut, (condition, reason) in told.items():
+    for cut, (condition, reason) in expected.items():
         network.cut(cut)
         time.sleep(1)
         seen = look(station, "broadband")

@@ -28,13 +28,13 @@ def test_the_till_gets_what_a_grabbed_gun_typed_and_gets_the_gun_back_when_the_a
     agent.start()
     agent.opens(gun.by_id)
     station.wait_for(f'test -n "$({VIRTUAL})"', "the virtual keyboard")
-    till = station.hand.start("keyboard.heard", pattern=station.run(VIRTUAL), keys=len(KEYS), timeout_s=30)
+    till = station.hand.start("keyboard.pressed", pattern=station.run(VIRTUAL), keys=len(KEYS), timeout_s=30)
     gun.type(CODE)
     assert station.hand.finish(till, 40) == KEYS
     county.waits_for("the capture", lambda: county.captures() == [CODE])
     station.run(f"systemctl mask --runtime {UNIT}; kill -9 {agent.pid}")
     station.wait_for(f'test -z "$({VIRTUAL})"', "the virtual keyboard to go")
-    till = station.hand.start("keyboard.heard", pattern=gun.by_id, keys=len(KEYS), timeout_s=30)
+    till = station.hand.start("keyboard.pressed", pattern=gun.by_id, keys=len(KEYS), timeout_s=30)
     gun.type(CODE)
     assert station.hand.finish(till, 40) == KEYS
 

@@ -42,8 +42,8 @@ def test_paper_out_to_the_recorders_store(
     usb_printer.shows("paper out")
     paper_out = [*before, ("faulty", "paper_out")]
     county.waits_for("the empty tray", lambda: county.conditions("printer") == paper_out, timeout_s=120)
-    told = county.messages("device")[-1]
-    assert (told["previous"], told["flaps"]) == (before[-1][0], 0)
+    message = county.messages("device")[-1]
+    assert (message["previous"], message["flaps"]) == (before[-1][0], 0)
     county.waits_for("the verdict", lambda: county.verdict("printer") == "not_met")
     usb_printer.shows("ok")
     agent.check()  # a person who has filled it and runs a check: its pending change is polled again after seconds
@@ -103,12 +103,12 @@ def test_every_device_is_seen_by_the_service_as_its_own_user(
         agent.opens(each.device_file)
     wanted = {*(("scan_gun", name) for name in named), *((each, "main") for each in others)}
 
-    def told() -> dict[tuple[str, str], tuple[str, str]]:
+    def states() -> dict[tuple[str, str], tuple[str, str]]:
         return {(m["class"], m["id"]): (m["condition"], m["reason"]) for m in county.messages("device")}
 
-    county.waits_for("a word of every device", lambda: told().keys() >= wanted, timeout_s=180)
-    say(f"seen by the service: {told()}")
-    not_seen = {key: seen for key, seen in told().items() if seen[0] in ("absent", "unreachable")}
-    forbidden = {key: seen for key, seen in told().items() if seen[1] == "no_permission"}
+    county.waits_for("a word of every device", lambda: states().keys() >= wanted, timeout_s=180)
+    say(f"seen by the service: {states()}")
+    not_seen = {key: seen for key, seen in states().items() if seen[0] in ("absent", "unreachable")}
+    forbidden = {key: seen for key, seen in states().items() if seen[1] == "no_permission"}
     assert (not_seen, forbidden) == ({}, {})
-    assert {seen[0] for (kind, _), seen in told().items() if kind == "scan_gun"} == {"working"}
+    assert {seen[0] for (kind, _), seen in states().items() if kind == "scan_gun"} == {"working"}

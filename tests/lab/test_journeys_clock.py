@@ -13,13 +13,13 @@ from lab.places import say
 from lab.station import IN_THE_WRONG_YEAR, Station
 
 
-def told(county: County, event: str) -> list[dict[str, Any]]:
+def recorded(county: County, event: str) -> list[dict[str, Any]]:
     return [m["details"] for m in county.messages("journal") if m["event"] == event]
 
 
 def waits_for(county: County, event: str, number: int, timeout_s: float = 90) -> dict[str, Any]:
-    county.waits_for(f"{event} {number}", lambda: len(told(county, event)) >= number, timeout_s=timeout_s)
-    return told(county, event)[number - 1]
+    county.waits_for(f"{event} {number}", lambda: len(recorded(county, event)) >= number, timeout_s=timeout_s)
+    return recorded(county, event)[number - 1]
 
 
 @pytest.mark.long
@@ -42,7 +42,7 @@ def test_a_shutdown_and_a_stop_of_the_service_are_told_apart_also_in_the_wrong_y
     assert [(s["previous_end"], s.get("previous_stop"), s.get("new_boot", False)) for s in starts] == [
         ("first", None, False), ("clean", "service", False), ("clean", "machine", True),
     ]  # fmt: skip
-    assert [s.get("of") for s in told(county, "stop")] == ["service", "machine"]
+    assert [s.get("of") for s in recorded(county, "stop")] == ["service", "machine"]
     *_, last = (m for m in county.messages("journal") if m["event"] == "start")
     assert (last["clock"], last["at"][:4]) == ("unsynced", "2036")
     station.wait_until_up()

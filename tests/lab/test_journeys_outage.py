@@ -116,11 +116,11 @@ def test_a_disk_that_fills_up_is_told_of_and_no_scan_is_lost(
     with station.full_disk():
         for text in texts[1:6]:
             gun.type(text)
-        told = {each["class"]: (each["condition"], each["reason"]) for each in agent.check()["devices"]}
+        states = {each["class"]: (each["condition"], each["reason"]) for each in agent.check()["devices"]}
     gun.type(texts[6])
     county.waits_for("all of them", lambda: county.captures() == texts)
-    say(f"full disk: {told}")
-    assert told["terminal"] == ("faulty", "disk_full")
+    say(f"full disk: {states}")
+    assert states["terminal"] == ("faulty", "disk_full")
     assert agent.restarts() == 0
 
 

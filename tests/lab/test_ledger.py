@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from lab.ledger import Findings, Kept, Row, Stored, Told, judge
+from lab.ledger import AtCounter, Findings, Kept, Row, Stored, check
 
 pytestmark = pytest.mark.settled
 
@@ -31,29 +31,29 @@ class Facts:
     conflicts: int = 0
     delivered: bool = False
 
-    def judged(self) -> Findings:
+    def checked(self) -> Findings:
         stored = Stored([*self.kept[: self.at_county], *self.more_at_county], {"box": 3}, self.conflicts, 0)
-        return judge(
-            Told(TYPED, self.shown), Kept(self.kept, {"box": self.receipted}), stored, delivered=self.delivered
+        return check(
+            AtCounter(TYPED, self.shown), Kept(self.kept, {"box": self.receipted}), stored, delivered=self.delivered
         )
 
 
 def test_two_cycles_that_went_well_are_well() -> None:
-    assert Facts().judged().all_is_well
+    assert Facts().checked().all_is_well
 
 
 def test_a_scan_that_was_shown_and_is_not_on_the_disk_is_lost() -> None:
     facts = Facts()
     del facts.kept[-1]
-    assert facts.judged().lost == {"b1"}
+    assert facts.checked().lost == {"b1"}
 
 
 def test_a_scan_that_the_county_lacks_when_nothing_waits_is_lost() -> None:
-    assert Facts(delivered=True).judged().lost == {"b1"}
+    assert Facts(delivered=True).checked().lost == {"b1"}
 
 
 def test_a_scan_that_is_at_the_county_under_two_numbers_is_there_twice() -> None:
-    assert Facts(more_at_county=[_scan(9, 3, "a1")]).judged().twice == {"a1"}
+    assert Facts(more_at_county=[_scan(9, 3, "a1")]).checked().twice == {"a1"}
 
 
 @pytest.mark.parametrize(
@@ -72,25 +72,25 @@ def test_what_is_wrong_on_the_disk_is_told(at: int, instead: tuple[Any, ...], wo
     facts = Facts()
     kind, *says = instead
     facts.kept[at] = _scan(at + 1, *says) if kind == "scan" else _start(at + 1, *says)
-    assert any(word in sentence for sentence in facts.judged().wrong)
+    assert any(word in sentence for sentence in facts.checked().wrong)
 
 
 def test_a_row_that_the_county_has_and_the_station_has_not_is_told() -> None:
-    assert "which the station has lost" in Facts(more_at_county=[_scan(6, 4, "b2")]).judged().wrong[0]
+    assert "which the station has lost" in Facts(more_at_county=[_scan(6, 4, "b2")]).checked().wrong[0]
 
 
 def test_a_receipt_for_more_than_the_county_has_is_told() -> None:
-    assert "a receipt up to 4" in Facts(receipted=4).judged().wrong[0]
+    assert "a receipt up to 4" in Facts(receipted=4).checked().wrong[0]
 
 
 def test_a_conflict_at_the_county_is_told() -> None:
-    assert "1 conflicts" in Facts(conflicts=1).judged().wrong[0]
+    assert "1 conflicts" in Facts(conflicts=1).checked().wrong[0]
 
 
 def test_a_gap_in_the_sequence_is_told() -> None:
     facts = Facts()
     facts.kept[-1] = _scan(6, 3, "b1")
-    assert "has gaps" in facts.judged().wrong[0]
+    assert "has gaps" in facts.checked().wrong[0]
 
 
 def _scan(seq: int, number: int, text: str) -> Row:

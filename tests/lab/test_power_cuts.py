@@ -9,7 +9,7 @@ from lab.grounds import OutboxDisk, RootDisk, with_normal_synchronous
 from lab.ledger import Findings
 from lab.machine import Frozen
 from lab.places import RUN, say
-from lab.power import Fall, Ground, Mains, told
+from lab.power import Fall, Ground, Mains, summary
 from lab.station import IN_THE_WRONG_YEAR
 
 pytestmark = pytest.mark.long
@@ -54,7 +54,7 @@ def test_with_synchronous_normal_the_same_cuts_lose_scans_that_were_shown(
     mains = Mains(ground, county, seed)
     while not mains.findings.lost and len(mains.cuts) < MOST_WITHOUT_FSYNC:
         say(mains.cycle())
-    say(told(mains.cuts, mains.findings))
+    say(summary(mains.cuts, mains.findings))
     assert mains.findings.lost
     ground.forget()
 
@@ -67,7 +67,7 @@ def _all_is_well(ground: Ground, county: County, seed: str, cuts: int) -> Mains:
         say(mains.cycle())
         _is_well(mains.findings)
     findings = mains.close()
-    say(told(mains.cuts, findings))
+    say(summary(mains.cuts, findings))
     _is_well(findings)
     return mains
 

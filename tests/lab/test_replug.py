@@ -12,7 +12,7 @@ from lab.places import say
 from lab.printers import UsbPrinter
 from lab.station import Station, clone, forget
 from lab.usb import udev_takes_its_time
-from lab.witness import Witness, told
+from lab.witness import Witness, summary
 
 TIMES = 20
 TABLES: dict[str, dict[str, Any]] = {
@@ -63,7 +63,7 @@ def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(
     _is_open(device, agent)
     before, began = agent.descriptors(), agent.pid
     turns = Witness(station).replugs(device, f"{device_class}/{which}", TIMES)
-    say(f"{which}: from the kernel's event to the outbox {told(turns)} (emulated; a terminal's budget is 1000 ms)")
+    say(f"{which}: from the kernel's event to the outbox {summary(turns)} (emulated; a terminal's budget is 1000 ms)")
     gone, back = {turn.readings for turn in turns if turn.absent}, {turn.readings for turn in turns if not turn.absent}
     assert all(turn.seen for turn in turns)
     assert {len(readings) for readings in gone | back} == {1}, (gone, back)  # one row for a change, no flicker
@@ -92,8 +92,8 @@ def test_a_gun_whose_permissions_come_late_is_not_told_as_forbidden(
 
 def _condition(county: County, device_class: str, name: str) -> str:
     """The newest condition of it at the county."""
-    told = [m["condition"] for m in county.messages("device") if (m["class"], m["id"]) == (device_class, name)]
-    return told[-1] if told else ""
+    conditions = [m["condition"] for m in county.messages("device") if (m["class"], m["id"]) == (device_class, name)]
+    return conditions[-1] if conditions else ""
 
 
 def _is_open(device: AnyGun | UsbPrinter, agent: Agent) -> None:

@@ -47,7 +47,7 @@ class Witness:
         return _turn(absent, said)
 
 
-def told(turns: Sequence[Turn]) -> str:
+def summary(turns: Sequence[Turn]) -> str:
     """One line of figures."""
     parts: list[str] = []
     for absent, word in ((True, "out"), (False, "in")):

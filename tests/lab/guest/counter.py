@@ -20,14 +20,14 @@ def tell_on(host: str, port: int) -> None:
     """From now on forward the output of `yinong-agent scan` line by line to that port; return once the daemon has the request."""
     view = socket.socket(socket.AF_UNIX)
     view.connect(_AGENT)
-    told = socket.create_connection((host, port), 10)
-    told.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    forward = socket.create_connection((host, port), 10)
+    forward.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     view.sendall(b'{"ask": "scan"}\n')
 
     def go_on() -> None:
-        with view, told:
+        with view, forward:
             while data := view.recv(1 << 16):
-                told.sendall(data)
+                forward.sendall(data)
 
     threading.Thread(target=go_on, daemon=True).start()
 

@@ -76,7 +76,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "usb.replug_often": usb.replug_often,
     "keyboard.send": typist.send,
     "keyboard.lights": typist.lights,
-    "keyboard.heard": typist.heard,
+    "keyboard.pressed": typist.pressed,
     "serial.write": usb.write_serial,
     "printer.start": printer.start,
     "printer.show": printer.show,

@@ -41,7 +41,7 @@ def lights(name: str) -> str:
     return last.hex()
 
 
-def heard(pattern: str, keys: int, timeout_s: float) -> list[int]:
+def pressed(pattern: str, keys: int, timeout_s: float) -> list[int]:
     """The key codes of the next `keys` key presses at the matching evdev device; fewer if the time is over."""
     fd = os.open(next(Path("/").glob(pattern.lstrip("/"))), os.O_RDONLY | os.O_NONBLOCK)
     codes: list[int] = []

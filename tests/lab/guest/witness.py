@@ -64,10 +64,10 @@ def turned(leaf: str, absent: bool, since_ms: float, timeout_s: float) -> dict[s
         _more.wait_for(lambda: any((row.condition == "absent") == absent for row in since()), timeout_s)
         rows = since()
     action = "remove" if absent else "add"
-    told = [at for at, what, path in _kernel if at >= since_ms and what == action and "/usb" in path]
+    events_ms = [at for at, what, path in _kernel if at >= since_ms and what == action and "/usb" in path]
     right = [row.seen_ms for row in rows if (row.condition == "absent") == absent]
     return {
-        "kernel_ms": told[0] if told else None,
+        "kernel_ms": events_ms[0] if events_ms else None,
         "outbox_ms": right[0] if right else None,
         "rows": [[row.condition, row.reason] for row in rows],
     }
