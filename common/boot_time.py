@@ -1,7 +1,9 @@
-"""Records put right: the wall time of something that happened while no clock knew it. Pure, for agent and center.
+"""Boot-clock correction: the wall time of records that were stamped before the clock was synchronised. Pure.
 
-Every record carries boot and monotonic time. One record of the same boot that was stamped on a good clock ties the whole
-boot to wall time; a boot that never had one stays unknown, and nothing is ever invented for it.
+Every record carries its boot and its monotonic time. One record of the same boot with a synchronised clock fixes the wall time
+of the whole boot. The wall time of a boot without such a record stays unknown; it is never guessed.
+
+A capture's own `at` is the time of its commit; its last key came `mono_ms - end_mono_ms` before (`scanned_at`).
 """
 
 from bisect import bisect_left
@@ -11,32 +13,32 @@ from typing import Any, NamedTuple, Protocol
 
 from common.clock import ClockQuality
 
-CLOCK_SYNCED = "clock_synced"  # the journal's entry of the moment at which a clock became good
-MIN_GAP_MS = 600_000  # moments of one boot nearer than this tell nothing new
+CLOCK_SYNCED = "clock_synced"  # the journal entry that is written when the clock becomes synchronised
+MIN_GAP_MS = 600_000  # sync points of one boot nearer than this add nothing
 
 
 class SyncPoint(NamedTuple):
-    """A wall time that was known, on the monotonic clock of its boot."""
+    """A trusted wall time and the monotonic time of its boot at that moment."""
 
     at: datetime
     mono_ms: int
 
 
 class BootClocks:
-    """What is known of the clocks of boots; grows with hours, not with records."""
+    """Sync points of each boot; memory grows with hours, not with records."""
 
     def __init__(self) -> None:
-        self._boots: dict[str, list[SyncPoint]] = {}  # in the order of their monotonic times
+        self._boots: dict[str, list[SyncPoint]] = {}  # sorted by monotonic time
 
     def learn(self, boot: str, mono_ms: int, at: str, clock: ClockQuality) -> None:
-        """From any record: what is stamped on a good clock tells of its whole boot."""
+        """Learn from any record: one with a synchronised clock fixes the wall time of its whole boot."""
         if clock == "synced" and (moment := _sync_point(at, mono_ms)):
             self._add(boot, moment)
 
     def learn_entry(
         self, boot: str, mono_ms: int, at: str, clock: ClockQuality, event: str, details: Mapping[str, Any]
     ) -> None:
-        """From an entry of the journal: its stamp, or the moment that it tells of (`clock_synced`)."""
+        """Learn from a journal entry: from its stamp, and of `clock_synced` from the time in its details."""
         self.learn(boot, mono_ms, at, clock)
         told = _sync_point(details.get("at"), details.get("mono_ms")) if event == CLOCK_SYNCED else None
         if told:
@@ -46,9 +48,9 @@ class BootClocks:
         return boot in self._boots
 
     def wall_time(self, boot: str, mono_ms: int) -> datetime | None:
-        """When it was, by the nearest good moment of the boot; None where it never had one.
+        """The wall time, computed from the nearest sync point of the boot; None if the boot has none.
 
-        Off by what the terminal's oscillator drifts between the two: seconds a day.
+        Its error is the drift of the terminal's oscillator between the two: seconds a day.
         """
         known = self._boots.get(boot)
         if not known:
@@ -57,7 +59,7 @@ class BootClocks:
         moment = min(known[max(0, place - 1) : place + 1], key=lambda near: abs(near.mono_ms - mono_ms))
         try:
             return moment.at + timedelta(milliseconds=mono_ms - moment.mono_ms)
-        except OverflowError:  # a monotonic time that no machine ever had
+        except OverflowError:  # an impossible monotonic time
             return None
 
     def _add(self, boot: str, moment: SyncPoint) -> None:
@@ -68,7 +70,7 @@ class BootClocks:
 
 
 class CaptureStamp(Protocol):
-    """What of a capture tells when it was scanned."""
+    """The fields of a capture that determine when it was scanned."""
 
     @property
     def boot(self) -> str: ...
@@ -83,7 +85,7 @@ class CaptureStamp(Protocol):
 
 
 def scanned_at(capture: CaptureStamp, clocks: BootClocks) -> datetime | None:
-    """The moment of the last key; None where no clock knew it."""
+    """The wall time of the last key; None if it is not known."""
     if capture.clock == "synced":
         return datetime.fromisoformat(capture.at) - timedelta(milliseconds=capture.mono_ms - capture.end_mono_ms)
     return clocks.wall_time(capture.boot, capture.end_mono_ms)

@@ -1,6 +1,6 @@
-"""Time has one door: monotonic time, wall time, how well it is known, the boot it belongs to, and waiting.
+"""The only access to time: monotonic time, wall time and its quality, the boot, and sleeping.
 
-Nobody else reads a clock (ruff TID251 says so); tests hand in a clock that they advance themselves.
+No other module reads a clock (ruff TID251 enforces it); tests pass a clock that they advance themselves.
 """
 
 import asyncio
@@ -15,12 +15,14 @@ from drivers.timesync import TimeSync, kernel_time_sync
 
 ClockQuality: TypeAlias = Literal["synced", "unsynced"]
 
-STEP_MS = 2000  # wall against monotonic time: more than slewing (8 % at most) and a leap second do between two looks
-EARLIEST = datetime.fromisoformat(RELEASED).replace(tzinfo=UTC)  # this program did not exist before
+STEP_MS = (
+    2000  # wall against monotonic time: more than slewing (8 % at most) and a leap second cause between two checks
+)
+EARLIEST = datetime.fromisoformat(RELEASED).replace(tzinfo=UTC)  # the program did not exist before
 
 
 class Clock(Protocol):
-    """What the daemon asks about time."""
+    """What the daemon needs of time."""
 
     @property
     def boot(self) -> str:
@@ -32,11 +34,11 @@ class Clock(Protocol):
         ...
 
     def suspended_ms(self) -> int:
-        """How much of `mono_ms` the machine was suspended in this boot."""
+        """For how much of `mono_ms` the machine was suspended."""
         ...
 
     def now(self) -> datetime:
-        """Wall time with offset; worth as much as `quality()` says, asked after it."""
+        """Wall time with offset; as reliable as `quality()` states, called after it."""
         ...
 
     def quality(self) -> ClockQuality: ...
@@ -45,13 +47,13 @@ class Clock(Protocol):
 
 
 class StepDetector:
-    """Whether the wall clock was set: it jumped against monotonic time since the look before."""
+    """Detects that the wall clock was set: that it jumped against monotonic time since the previous check."""
 
     def __init__(self) -> None:
         self._offset_ms: int | None = None
 
     def jumped_ms(self, wall: datetime, mono_ms: int) -> int:
-        """By how much, forward or back; 0 where it only drifted or was slewed."""
+        """Size of the jump, forward or back; 0 if the clock only drifted or was slewed."""
         offset_ms = round(wall.timestamp() * 1000) - mono_ms
         before_ms, self._offset_ms = self._offset_ms, offset_ms
         jump_ms = 0 if before_ms is None else offset_ms - before_ms
@@ -63,7 +65,7 @@ def _system_wall() -> datetime:
 
 
 class SystemClock:
-    """The terminal's own clock. Tests hand in another wall and another kernel's word of it."""
+    """The terminal's own clock. Tests pass another wall clock and another kernel state."""
 
     def __init__(
         self, root: Path = Path("/"), *, wall: Callable[[], datetime] = _system_wall,
@@ -88,9 +90,9 @@ class SystemClock:
         return self._wall()
 
     def quality(self) -> ClockQuality:
-        """`synced` once the kernel has said so and until somebody sets the clock: a terminal that loses its time server
-        drifts by seconds a day, but a clock that was set is worth what the kernel says of it then (it takes every setting
-        by hand as unsynchronised). A time before this program was made is never believed."""
+        """`synced` from when the kernel reports it until the clock is set: a terminal that loses its time server drifts by
+        only seconds a day, but after a step the kernel's state counts again (it regards a clock that was set by hand as
+        unsynchronised). A time before this version's release is never trusted."""
         wall = self._wall()
         if self._steps.jumped_ms(wall, self.mono_ms()):
             self._synced = False
@@ -109,7 +111,7 @@ def rfc3339(moment: datetime) -> str:
 
 
 async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
-    """Until one of them is over; the others are cancelled."""
+    """Wait until one of them ends; cancel the others."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(wait) for wait in waits]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,7 @@
-"""The journal's entries about the station's life: their names and what each tells. Pure; the center reads causes from them.
+"""The journal's events about the station's operation: their names and details. Pure; the center derives causes from them.
 
-An entry on the wire is `Journal` with `event` and free `details`; here stands what the details of these events mean. What
-happened at which monotonic time of which boot is in the entry's own stamp.
+An entry on the wire is `Journal` with `event` and free `details`; this module defines the details of these events. When
+something happened (boot and monotonic time) is in the entry's own stamp.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
-    """What systemd said of a run's end: $SERVICE_RESULT, $EXIT_CODE, $EXIT_STATUS (systemd.exec(5))."""
+    """How a run ended according to systemd: $SERVICE_RESULT, $EXIT_CODE, $EXIT_STATUS (systemd.exec(5))."""
 
     result: str  # success, exit-code, signal, core-dump, watchdog, oom-kill, timeout, …
     code: str  # exited, killed, dumped
@@ -34,14 +34,14 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LastAlive(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest mark that an earlier run left on the disk: the station was powered and the agent ran then."""
+    """The newest record of an earlier run in the keepalive file: the station was powered and the agent ran then."""
 
     boot: str
     mono_ms: int
     at: str
     clock: ClockQuality
     run: str
-    link: bool  # the county heard us: then it knows better until when
+    link: bool  # the link was up: then the county has the better record
 
 
 class Start(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -52,12 +52,12 @@ class Start(Event, frozen=True, kw_only=True, omit_defaults=True):
     run: str
     version: str
     previous_end: PreviousEnd
-    outbox: str  # how its file was found: new, kept, migrated, corrupt, other_hardware, …
-    new_boot: bool = False  # the machine was started since the run before
+    outbox: str  # how the file was found: new, kept, migrated, corrupt, other_hardware, …
+    new_boot: bool = False  # the machine was booted since the previous run
     previous_run: str = ""
     previous_boot: str = ""
     previous_version: str = ""
-    previous_stop: StopOf = "unknown"  # of a clean one
+    previous_stop: StopOf = "unknown"  # of a clean end
     previous_exit: Exit | None = None
     last_alive: LastAlive | None = None
     outbox_details: dict[str, Any] = {}
@@ -65,7 +65,7 @@ class Start(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Stop(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The agent was stopped cleanly: with the machine, or alone."""
+    """The agent was stopped cleanly: with the machine, or the service alone."""
 
     name = "stop"
 
@@ -80,46 +80,48 @@ class LinkDown(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     connection: int
     why: str
-    down_ms: int = 0  # for so long already: it is told because it lasts
-    untold: int = 0  # short losses since the last that was told, so that a flapping link fills no disk
-    untold_ms: int = 0  # how long they were together
+    down_ms: int = 0  # how long the link is down already; set if it is reported because it lasts
+    untold: int = (
+        0  # short losses since the last reported one: rate limit, so that a flapping link cannot fill the disk
+    )
+    untold_ms: int = 0  # their total length
 
 
 class LinkLayer(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """While the link is down: at which layer, as believed now, with the probes that show it."""
+    """While the link is down: the layer that has failed as far as is known now, with the probes that show it."""
 
     name = "link_layer"
 
     layer: Layer
     before: Layer | None = None
-    why: str  # what the link itself met with
-    condition: str = ""  # of the line, as its driver saw it
+    why: str  # the error of the link itself
+    condition: str = ""  # of the line, as its driver reported it
     reason: str = ""
     probes: tuple[dict[str, Any], ...] = ()
 
 
 class LinkUp(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The link is up. `cause` is the layer at which it was down for most of the time."""
+    """The link is up again. `cause` is the layer that had failed for most of the time."""
 
     name = "link_up"
 
     connection: int
     down_ms: int = 0
     cause: Layer | None = None
-    layers: tuple[tuple[Layer, int], ...] = ()  # (layer, from mono_ms on), in order
+    layers: tuple[tuple[Layer, int], ...] = ()  # (layer, start in mono_ms), in order
 
 
 class Resumed(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The machine was suspended, and runs again."""
+    """The machine was suspended and runs again."""
 
     name = "resumed"
 
     suspended_ms: int
-    awake_mono_ms: int  # when it was last seen awake
+    awake_mono_ms: int  # when it was last known to be awake
 
 
 class ClockSynced(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The clock became good: records of this boot are put right by it (`common.boot_time`)."""
+    """The clock became synchronised: records of this boot are corrected by it (`common.boot_time`)."""
 
     name = "clock_synced"
 
@@ -132,21 +134,21 @@ class ClockStepped(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     name = "clock_stepped"
 
-    before: str  # what it would have shown
+    before: str  # what it would show without the step
     now: str
     step_ms: int
     quality_before: ClockQuality
     quality: ClockQuality
-    untold: int = 0  # steps of the last hour that were not told
+    untold: int = 0  # steps of the last hour that were not reported
 
 
 class ConfigurationChanged(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The agent runs with another configuration than the run before: sections of agent.toml by name, never their content."""
+    """The configuration differs from that of the previous run: names of sections of agent.toml, never their content."""
 
     name = "configuration_changed"
 
     sections: tuple[str, ...]
-    before: str  # short hashes of the whole
+    before: str  # short hashes of the whole file
     now: str
 
 
@@ -159,7 +161,7 @@ EVENTS: dict[str, type[Event]] = {
 
 
 def read_event(name: str, details: Mapping[str, Any]) -> Event | None:
-    """An entry's details as they were meant; None for another event, or for what another version wrote differently."""
+    """An entry's details as a typed event; None for an unknown event, or for details that another version wrote differently."""
     kind = EVENTS.get(name)
     try:
         return msgspec.convert(dict(details), kind) if kind else None

@@ -1,6 +1,6 @@
-"""The words for people: conditions and device classes, in Chinese and English, and which language is spoken.
+"""Labels for people: conditions and device classes in Chinese and English, and the choice of the language.
 
-Reasons have their own catalogue beside each driver (`drivers.catalogue`), items of the standard in `common.standard.texts`.
+Each driver has a catalogue of its own reasons (`drivers.catalogue`), items of the standard in `common.standard.texts`.
 """
 
 import os
@@ -31,7 +31,7 @@ CLASSES: Mapping[str, tuple[str, str]] = {
 
 
 def chosen_lang(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Lang:
-    """Chinese, unless `--lang en` or an English locale says otherwise (`C` and `POSIX` say nothing)."""
+    """Chinese, unless `--lang en` or an English locale is set (`C` and `POSIX` choose nothing)."""
     for at, argument in enumerate(arguments):
         if argument == "--lang" and at + 1 < len(arguments):
             return "en" if arguments[at + 1].startswith("en") else "zh"
@@ -42,7 +42,7 @@ def chosen_lang(arguments: Sequence[str], environment: Mapping[str, str] = os.en
 
 
 def without_lang(arguments: Sequence[str]) -> list[str]:
-    """The arguments less `--lang`, which may stand anywhere."""
+    """The arguments without `--lang`, which may stand anywhere."""
     left: list[str] = []
     rest = iter(arguments)
     for argument in rest:
@@ -54,5 +54,5 @@ def without_lang(arguments: Sequence[str]) -> list[str]:
 
 
 def label(pair: tuple[str, str] | None, lang: Lang, default: str = "") -> str:
-    """The pair's word in the language; `otherwise` where there is no pair (a newer agent's word)."""
+    """The label in this language; `default` if there is none (a newer agent's code)."""
     return default if pair is None else pair[0 if lang == "zh" else 1]

@@ -1,8 +1,8 @@
 """The MQTT contract: topics and message types, defined once.
 
 JSON Schema and `config/asyncapi.yaml` are generated from these structs (`agent.asyncapi`). JSON, UTF-8, one schema a topic.
-The body of a receipted row is fixed when it is committed and never changes after (the recorder keeps its digest): what
-belongs to a delivery, not to the row (`late`), is an MQTT user property.
+The body of a receipted row is fixed at its commit and never changes (the recorder keeps its digest); what belongs to a
+delivery and not to the row (`late`) is an MQTT user property.
 """
 
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
@@ -69,7 +69,7 @@ class State(Message, frozen=True, kw_only=True):
     number: str  # 桂BRS0001B
     terminal: str
     simulated: bool = False
-    export_key: ExportKey | None = None  # what parcels carried by hand are signed with; None: not made yet
+    export_key: ExportKey | None = None  # public key of the signatures of parcels; None: not created yet
 
 
 class Heartbeat(Message, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     connection: Count
     uptime_s: Count  # of the daemon
     waiting: Count  # receipted rows that the county has not receipted
-    oldest_waiting_s: Count | None  # age of the oldest; None where nothing waits
+    oldest_waiting_s: Count | None  # age of the oldest; None if nothing waits
     verdicts: dict[str, Count]  # verdict -> number of items
     last_seq: Count = 0  # newest row of the outbox
     outbox: OutboxId
@@ -95,8 +95,8 @@ class Device(Receipted, frozen=True, kw_only=True):
     params: dict[str, str | int | float]
     measures: dict[str, Scalar]
     evidence: tuple[Evidence, ...]
-    previous: Condition | None = None  # what was believed before; None at the first
-    flaps: Count = 0  # changes of condition seen in the last hour that were not believed
+    previous: Condition | None = None  # the previous confirmed condition; None for the first
+    flaps: Count = 0  # changes of condition in the last hour that were not confirmed
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,20 +133,20 @@ class Capture(Receipted, frozen=True, kw_only=True):
     raw: str  # hex of the bytes, or the compact key log of a keyboard gun
     charset: str
     charset_because: str
-    symbology: str | None  # AIM identifier without its bracket where the gun sends it
+    symbology: str | None  # AIM identifier without its bracket, if the gun sends one
     start_mono_ms: Count
     end_mono_ms: Count
     flags: tuple[str, ...] = ()
-    seen: str = ""  # of a damaged scan: what could be made out; `text` is then empty
+    seen: str = ""  # of a damaged scan: what could be decoded; `text` is then empty
     damage: str | None = None  # why it is damaged
-    context: dict[str, str] = {}  # as control cards said before: step (CBV business step), product, batch
+    context: dict[str, str] = {}  # set by control cards: step (CBV business step), product, batch
 
 
 class Scan(Message, frozen=True, kw_only=True):
     """Captures, batched when draining; stamped when sent, each capture with its own time and seq."""
 
     outbox: OutboxId
-    # each the very bytes that were committed (msgspec.Raw): the recorder keeps their digest
+    # each is exactly the committed bytes (msgspec.Raw): the recorder keeps their digest
     captures: tuple[Capture, ...]
 
 
@@ -186,11 +186,11 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     v: int = VERSION
     at: At
-    # id of the recorder's store; another one makes the agent send again
+    # id of the recorder's store; if it changes, the agent sends again
     store: Annotated[str, Meta(min_length=1, max_length=64)]
     outbox: OutboxId
     upto: Count
-    # SHA-256 of the newest parcels that hold rows of it and came by hand: what was handed over that way counts as handed over
+    # SHA-256 of the newest imported parcels with rows of this outbox: rows that came that way count as sent
     parcels: Annotated[tuple[ParcelDigest, ...], Meta(max_length=8)] = ()
 
 
@@ -225,7 +225,7 @@ def topic(name: str, leaf: str) -> str:
 
 
 def type_of(leaf: str) -> type[msgspec.Struct] | None:
-    """The message type of a leaf such as `device/printer/main`; None where the contract has none."""
+    """The message type of a leaf such as `device/printer/main`; None if the contract has none."""
     first, *rest = leaf.split("/")
     for known in TOPICS:
         head, *parts = known.leaf.split("/")

@@ -1,10 +1,10 @@
-"""A parcel: what the county has not receipted, in one file that is carried there by hand. Pure: its form and its checks.
+"""A parcel: the rows that the county has not receipted, in one signed file that is carried by hand. Pure: format and checks.
 
-    first gzip member    line 1 the manifest, then one line a row: outbox, seq, leaf, and the body's very bytes as committed
+    first gzip member    line 1 the manifest, then one line a row: outbox, seq, leaf, and the body's bytes as committed
     second gzip member   one line of fixed length, the seal: the terminal's key, the first member's SHA-256, the signature over it
 
-`zcat` shows all of it to a person. The seal is over the bytes as they lie in the file, so a damaged or strange file is refused
-before anything of it is unpacked; the second member is stored uncompressed in one way only, so no byte of a parcel is free.
+`zcat` prints all of it. The seal covers the bytes of the file as they are, so a damaged or foreign file is refused before
+anything is unpacked; the second member has only one valid (uncompressed) encoding, so no byte of a parcel can be changed.
 """
 
 import gzip
@@ -26,16 +26,16 @@ from drivers.reading import YinongError
 SUFFIX = ".yinong"
 MAX_LINE_BYTES = 4 << 20
 _CHUNK = 1 << 20
-_SIGNED = b"yinong-parcel-1\0"  # before the digest: the key signs nothing else in this form
+_SIGNED = b"yinong-parcel-1\0"  # prefix of the digest, so that a signature is valid for parcels only
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 
 class BadParcel(YinongError):  # noqa: N818
-    """The file is no whole, genuine parcel: nothing of it may be used."""
+    """The file is not a complete, genuine parcel: nothing of it may be used."""
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of one outbox id that wait, without a gap."""
+    """Waiting rows of one outbox id, without a gap."""
 
     outbox: OutboxId
     first: Seq
@@ -43,9 +43,9 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The parcel's first line: whose rows, which, and on what clock they were packed."""
+    """The parcel's first line: the terminal, the rows, and the clock at packing."""
 
-    parcel: Literal[1] = 1  # version of the form
+    parcel: Literal[1] = 1  # version of the format
     division: str
     number: str  # 桂BRS0001B
     terminal: str
@@ -56,8 +56,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     mono_ms: Count
     clock: ClockQuality
     spans: tuple[Span, ...]
-    rows: Count  # of the spans, and journal entries receipted before that tell of a clock
-    content: str  # SHA-256 of all row lines: two parcels with the same rows say the same here
+    rows: Count  # of the spans, and receipted journal entries that are needed to correct clocks
+    content: str  # SHA-256 of all row lines: the same for two parcels with the same rows
 
     @property
     def sender(self) -> Terminal:
@@ -75,14 +75,14 @@ class PackedRow(NamedTuple):
 
 
 class Seal(NamedTuple):
-    """What closes a parcel; all in hex."""
+    """The end of a parcel; all in hex."""
 
     key: str  # Ed25519 public key of the terminal
-    digest: str  # SHA-256 of the first member as it lies in the file
+    digest: str  # SHA-256 of the first member as it is in the file
     signature: str
 
     def encoded(self) -> bytes:
-        """The second gzip member: one stored block, so that there is one way only to write it."""
+        """The second gzip member: one stored block, so that it has only one encoding."""
         line = f'{{"key":"{self.key}","sha256":"{self.digest}","signature":"{self.signature}"}}\n'.encode()
         stored = struct.pack("<BHH", 1, len(line), len(line) ^ 0xFFFF)
         return _GZIP_HEADER + stored + line + struct.pack("<II", zlib.crc32(line), len(line))
@@ -93,18 +93,18 @@ _SEAL_LINE = re.compile(rb'\{"key":"([0-9a-f]{64})","sha256":"([0-9a-f]{64})","s
 
 
 def signed_text(digest: str) -> bytes:
-    """What the terminal's key signs for a first member with this SHA-256."""
+    """The bytes that the terminal's key signs for a first member with this SHA-256."""
     return _SIGNED + bytes.fromhex(digest)
 
 
 def key_digits(key: str) -> str:
-    """A public key's fingerprint for people: six groups of five digits (100 bits), to be read out over a telephone."""
+    """A public key's fingerprint for people: six groups of five digits (100 bits), to be read out on the telephone."""
     number = int.from_bytes(sha256(bytes.fromhex(key)).digest()) % 10**30
     return " ".join(f"{number:030}"[at : at + 5] for at in range(0, 30, 5))
 
 
 def file_name(manifest: Manifest, key: str) -> str:
-    """ASCII, without what FAT forbids; the same for the same rows under the same key."""
+    """ASCII, without characters that FAT forbids; the same for the same rows and key."""
     spans = [f"{span.outbox}_{span.first}-{span.last}" for span in manifest.spans]
     more = [f"and-{len(spans) - 3}-more"] if len(spans) > 3 else []
     return "_".join([manifest.sender.name, *more, *spans[-3:], key_digits(key)[:5]]) + SUFFIX
@@ -115,11 +115,11 @@ class _RowLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seq: Seq
     leaf: Annotated[str, Meta(min_length=1)]
     body: msgspec.Raw = msgspec.Raw()
-    base64: bytes | None = None  # where the body is no JSON in one line: a disk's fault
+    base64: bytes | None = None  # if the body is not JSON in one line: damaged by the disk
 
 
 def row_line(row: PackedRow) -> bytes:
-    """The row as a line. Whoever decodes it has the committed bytes again."""
+    """The row as a line that decodes to exactly the committed bytes."""
     if b"\n" not in row.body:
         line = msgspec.json.encode(
             _RowLine(outbox=row.outbox, seq=row.seq, leaf=row.leaf, body=msgspec.Raw(row.body))
@@ -138,9 +138,9 @@ def _parse_row(line: bytes) -> PackedRow:
 
 
 def verify_seal(file: BinaryIO) -> Seal:
-    """The seal of a whole parcel whose bytes are those that the key in the seal signed. Raises BadParcel, OSError.
+    """Check that the parcel is complete and signed by the key in its seal; return the seal. Raises BadParcel, OSError.
 
-    Whose key it is the caller has to know: anybody can make a key.
+    The caller must check whose key it is: anybody can create a key.
     """
     size = file.seek(0, 2)
     if size <= SEAL_BYTES:
@@ -163,7 +163,7 @@ def verify_seal(file: BinaryIO) -> Seal:
 
 
 def _verify_signature(seal: Seal) -> None:
-    from cryptography.exceptions import InvalidSignature  # not loaded before there is a parcel to check
+    from cryptography.exceptions import InvalidSignature  # loaded only if there is a parcel to check
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
@@ -174,7 +174,7 @@ def _verify_signature(seal: Seal) -> None:
 
 
 class ParcelReader:
-    """A parcel's lines, once its seal is known to be good. Raises BadParcel and OSError wherever it is read."""
+    """Reads a parcel after `verify_seal`. Every read may raise BadParcel and OSError."""
 
     def __init__(self, file: BinaryIO) -> None:
         file.seek(0)
@@ -186,7 +186,7 @@ class ParcelReader:
             raise BadParcel(f"看不懂的数据包 / a parcel of an unknown form: {error}") from error
 
     def rows(self) -> Iterator[PackedRow]:
-        """All of them, in order; complete when it ends without an error."""
+        """All rows in order; the parcel was complete if this ends without an error."""
         content, count, left = sha256(), 0, _row_count(self.manifest.spans)
         while (line := self._line()) and not _SEAL_LINE.fullmatch(line):
             try:

@@ -1,7 +1,7 @@
-"""What a receipt says: everything of one outbox up to a number is stored at the county, without a gap.
+"""Receipts: everything of one outbox up to a number is stored at the county, without a gap.
 
-Pure, for both ends: the recorder finds how far the numbers reach when rows come out of order (live first, the backlog
-behind), the terminal finds what a receipt means for the rows that it still holds.
+Pure, for both sides: the recorder computes up to which number it has all rows although they arrive out of order (live rows
+first, the backlog after them); the terminal computes what a receipt means for the rows that it keeps.
 """
 
 from bisect import bisect_right
@@ -12,13 +12,13 @@ from common.messages import Receipt
 
 
 class Contiguous:
-    """The numbers that have come: `upto` without a gap from 1, and the closed intervals beyond the first gap.
+    """The numbers that have arrived: all from 1 to `upto`, and the closed intervals after the first gap.
 
     Memory grows with the number of gaps, not with the number of rows.
     """
 
     def __init__(self, upto: int = 0, seqs: Iterable[int] = ()) -> None:
-        # starts and ends of disjoint intervals that do not touch; the first begins at 1 and may be empty
+        # starts and ends of disjoint intervals that do not touch; the first starts at 1 and may be empty
         self._first = [1]
         self._last = [upto]
         for seq in seqs:
@@ -26,12 +26,12 @@ class Contiguous:
 
     @property
     def upto(self) -> int:
-        """Every number from 1 to this one has come."""
+        """Every number from 1 to this one has arrived."""
         return self._last[0]
 
     @property
     def beyond(self) -> tuple[tuple[int, int], ...]:
-        """What came behind the first gap, as closed intervals in order."""
+        """What arrived after the first gap, as closed intervals in order."""
         return tuple(zip(self._first[1:], self._last[1:], strict=True))
 
     def __contains__(self, seq: int) -> bool:
@@ -39,9 +39,9 @@ class Contiguous:
         return at >= 0 and seq <= self._last[at]
 
     def add(self, seq: int) -> bool:
-        """Note that `seq` (1 or more) has come. False where it had come before."""
+        """Record that `seq` (1 or more) has arrived. False if it had arrived before."""
         if seq < 1:
-            raise ValueError(f"a place in the sequence is 1 or more, not {seq}")
+            raise ValueError(f"a sequence number is 1 or more, not {seq}")
         at = bisect_right(self._first, seq) - 1
         if seq <= self._last[at]:
             return False
@@ -60,21 +60,21 @@ class Contiguous:
         return True
 
     def add_all(self, first: int, last: int) -> None:
-        """Note that every number from `first` (1 or more) to `last` has come: one void may stand for many."""
+        """Record that every number from `first` (1 or more) to `last` has arrived: one void may replace many rows."""
         if first > last:
             return
         self.add(first)
         at = bisect_right(self._first, first) - 1
-        joined = bisect_right(self._first, last + 1) - 1  # the last interval that begins inside, or right behind
+        joined = bisect_right(self._first, last + 1) - 1  # the last interval that starts inside, or directly after
         self._last[at] = max(last, self._last[joined])
         del self._first[at + 1 : joined + 1], self._last[at + 1 : joined + 1]
 
 
 class ReceiptState(NamedTuple):
-    """What a terminal holds to be stored of one of its outboxes."""
+    """What a terminal knows to be stored of one of its outbox ids."""
 
     outbox: str
-    store: str | None = None  # the store that said so; None before the first receipt
+    store: str | None = None  # the store that receipted it; None before the first receipt
     upto: int = 0
 
 
@@ -82,16 +82,18 @@ class Applied(NamedTuple):
     """What a receipt changes at the terminal."""
 
     state: ReceiptState
-    resend: bool  # the store holds less than was thought: what is above `upto` goes again, also from the archive
+    resend: (
+        bool  # the store has less than was receipted before: send everything above `upto` again, also from the archive
+    )
 
 
 def apply_receipt(state: ReceiptState, receipt: Receipt, last_seq: int, retained: bool = False) -> Applied:
-    """What `receipt` means to a terminal that knows `known` and has given out numbers up to `last_seq`.
+    """The effect of `receipt` on a terminal in `state` that has assigned numbers up to `last_seq`.
 
-    Another outbox's receipt changes nothing, and neither does a number above `last_seq`: nobody can have stored what was
-    never given out, so nothing is held to be stored on its word (the outbox asks what it means first). A lower number
-    (a store restored from a backup, or a new one) makes the terminal send again, but not where the broker delivers it as
-    `retained`: a broker that died may come back with an old one, and the recorder answers every birth with a fresh one.
+    A receipt of another outbox id changes nothing, and neither does a number above `last_seq`: a row that was never written
+    cannot be stored, so such a receipt proves nothing (the outbox first finds out what it means). A lower number (a store
+    restored from a backup, or a new one) makes the terminal send again, unless the broker delivers it as `retained`: a
+    broker that crashed may restart with an old one, and the recorder answers every birth with a new one.
     """
     if receipt.outbox != state.outbox or receipt.upto > last_seq:
         return Applied(state, False)

@@ -1,7 +1,7 @@
-"""Who a station is: its number, the number's ASCII form, and the one name of a terminal.
+"""The identity of a station: its number, the number's ASCII form, and the name of a terminal.
 
 `桂BRS0001B` = province's character, licence-plate letter of the prefecture, initials of the county's pinyin, four digits,
-type letter. The ASCII form swaps the character for the province's two letters (ISO 3166-2:CN) and back without loss. The
+type letter. The ASCII form replaces the character by the province's two letters (ISO 3166-2:CN), reversibly. The
 number is not unique in a region, so the key is division code (GB/T 2260) + number.
 """
 
@@ -25,7 +25,7 @@ _NAME = re.compile(r"([1-9][0-9]{5})-([A-Z0-9]+)-([a-z0-9]{1,8})")
 
 
 class BadStation(YinongError):  # noqa: N818
-    """A station number, division code, terminal id or name that is not of the standard's form."""
+    """A station number, division code, terminal id or name with an invalid form."""
 
 
 class StationType(StrEnum):
@@ -52,7 +52,7 @@ class StationNumber(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "StationNumber":
-        """From either form, `桂BRS0001B` or `GXBRS0001B`. Raises BadStation, in Chinese and English."""
+        """Parse either form, `桂BRS0001B` or `GXBRS0001B`. Raises BadStation, in Chinese and English."""
         if match := _NUMBER.fullmatch(text):
             return cls(match[1], match[2], match[3], match[4], StationType(match[5]))
         if (match := _ASCII.fullmatch(text)) and match[1] in _CHARACTERS:
@@ -72,7 +72,7 @@ class StationNumber(NamedTuple):
 
 
 class Terminal(NamedTuple):
-    """One terminal of a station: what it is called everywhere."""
+    """One terminal of a station; its name is the same everywhere."""
 
     division: str  # 450225, GB/T 2260
     number: StationNumber
@@ -80,12 +80,12 @@ class Terminal(NamedTuple):
 
     @classmethod
     def of(cls, division: str, number: str, terminal: str = "1") -> "Terminal":
-        """Checked parts. Raises BadStation."""
+        """From parts, checked. Raises BadStation."""
         return cls.parse(f"{division}-{StationNumber.parse(number).ascii}-{terminal}")
 
     @classmethod
     def parse(cls, name: str) -> "Terminal":
-        """From `450225-GXBRS0001B-1`. Raises BadStation."""
+        """Parse `450225-GXBRS0001B-1`. Raises BadStation."""
         match = _NAME.fullmatch(name)
         if not match:
             raise BadStation(
@@ -101,5 +101,5 @@ class Terminal(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Branch of topics, MQTT user name, common name of the certificate, beginning of the client id."""
+        """Branch of topics, MQTT user name, common name of the certificate, prefix of the client id."""
         return f"{self.division}-{self.number.ascii}-{self.terminal}"

@@ -1,4 +1,4 @@
-"""Records put right by what is known of their boot; what nobody knew stays unknown."""
+"""Records are corrected by the sync points of their boot; without one their time stays unknown."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -12,7 +12,7 @@ from common.clock import rfc3339
 
 POWER_ON = datetime(2026, 12, 1, tzinfo=UTC)
 DAY_MS = 86_400_000
-PPM = 100  # an oscillator of the cheapest kind
+PPM = 100  # a cheap oscillator
 
 
 def truth(mono_ms: int) -> datetime:
@@ -25,10 +25,10 @@ def truth(mono_ms: int) -> datetime:
     event_ms=st.integers(0, 90 * DAY_MS),
     order=st.randoms(use_true_random=False),
 )
-def test_a_time_put_right_is_off_by_no_more_than_the_drift_to_the_nearest_good_moment(
+def test_a_corrected_time_is_off_by_no_more_than_the_drift_to_the_nearest_sync_point(
     drift_ppm: int, stamps: list[tuple[int, bool]], event_ms: int, order: object
 ) -> None:
-    """Whatever order the records come in, and whatever nonsense the unsynced ones of the same boot are stamped with."""
+    """In any order of the records, whatever the wrong times of the unsynced ones of the same boot are."""
     moments = BootClocks()
     order.shuffle(stamps)  # type: ignore[attr-defined]
     for mono_ms, good in stamps:
@@ -42,7 +42,7 @@ def test_a_time_put_right_is_off_by_no_more_than_the_drift_to_the_nearest_good_m
     assert said is not None
     after = [ms for ms in good_ms if ms >= event_ms]
     nearest_ms = (after[0] if after else good_ms[-1]) - event_ms
-    # from the moment's own stamp, and its neighbour's thinning
+    # from the sync point's own time, and from the one that was dropped next to it
     drifted_ms = (abs(nearest_ms) + 3 * MIN_GAP_MS) * PPM / 1e6
     expected = truth(round(event_ms * (1 + drift_ppm / 1e6)))
     assert abs((said - expected) / timedelta(milliseconds=1)) <= drifted_ms + 2
@@ -57,21 +57,21 @@ def test_what_is_kept_of_a_boot_grows_with_hours_and_not_with_records(monos: lis
     assert all(later - earlier >= MIN_GAP_MS for earlier, later in pairwise(kept))
 
 
-def test_another_boot_tells_nothing() -> None:
+def test_another_boot_gives_no_time() -> None:
     moments = BootClocks()
     moments.learn("b0070001", 1000, rfc3339(truth(1000)), "synced")
     assert moments.wall_time("b0070002", 1000) is None
 
 
 @pytest.mark.parametrize("at", ["nonsense", "", "2026-12-01T00:00:00", None, 5])
-def test_a_moment_that_cannot_be_read_or_has_no_offset_is_none(at: str) -> None:
+def test_a_time_that_cannot_be_parsed_or_has_no_offset_is_ignored(at: str) -> None:
     moments = BootClocks()
     moments.learn("b0070001", 1000, at, "synced")
     moments.learn_entry("b0070001", 2000, at, "unsynced", "clock_synced", {"at": at, "mono_ms": 2000})
     assert not moments.knows("b0070001")
 
 
-def test_a_monotonic_time_that_no_machine_ever_had_is_unknown() -> None:
+def test_an_impossible_monotonic_time_is_unknown() -> None:
     moments = BootClocks()
     moments.learn("b0070001", 1000, rfc3339(truth(1000)), "synced")
     assert moments.wall_time("b0070001", 1 << 62) is None

@@ -1,4 +1,4 @@
-"""The terminal's clock: good once the kernel says so, and until somebody sets it."""
+"""The terminal's clock: synchronised from when the kernel reports it until somebody sets it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,10 +24,10 @@ class Terminal:
 
 
 @pytest.mark.parametrize("dead", [datetime(1970, 1, 1, tzinfo=UTC), datetime(2043, 5, 1, tzinfo=UTC), NOW])
-def test_a_clock_that_nothing_keeps_is_not_trusted_whatever_it_shows(dead: datetime) -> None:
+def test_a_clock_without_synchronisation_is_not_trusted_whatever_it_shows(dead: datetime) -> None:
     terminal = Terminal(dead)
     assert terminal.clock.quality() == "unsynced"
-    terminal.sync = None  # a sandbox that forbids the question
+    terminal.sync = None  # a sandbox that forbids the system call
     assert terminal.clock.quality() == "unsynced"
 
 
@@ -42,12 +42,14 @@ def test_a_terminal_that_loses_its_time_server_keeps_a_good_clock() -> None:
 @pytest.mark.parametrize(
     "step", [timedelta(minutes=3), -timedelta(minutes=3), timedelta(days=6000), -timedelta(days=6000)]
 )
-def test_a_clock_that_was_set_by_hand_is_not_trusted_until_the_kernel_vouches_for_it_again(step: timedelta) -> None:
+def test_a_clock_that_was_set_by_hand_is_not_trusted_until_the_kernel_reports_it_synchronised_again(
+    step: timedelta,
+) -> None:
     terminal = Terminal(sync=GOOD)
     assert terminal.clock.quality() == "synced"
     terminal.sync, terminal.wall = BAD, terminal.wall + step
     assert terminal.clock.quality() == "unsynced"
-    assert terminal.clock.quality() == "unsynced", "not only at the first look"
+    assert terminal.clock.quality() == "unsynced", "not only at the first check"
     terminal.sync, terminal.wall = GOOD, NOW
     assert terminal.clock.quality() == "synced"
 
@@ -59,16 +61,16 @@ def test_a_step_by_the_time_server_itself_stays_good() -> None:
     assert terminal.clock.quality() == "synced"
 
 
-def test_a_time_before_this_program_was_made_is_never_believed() -> None:
+def test_a_time_before_the_release_is_never_trusted() -> None:
     terminal = Terminal(EARLIEST - timedelta(days=1), GOOD)
     assert terminal.clock.quality() == "unsynced"
     terminal.wall = NOW
     assert terminal.clock.quality() == "synced"
 
 
-def test_steps_are_told_from_slewing_and_from_standing_still() -> None:
+def test_steps_are_distinguished_from_slewing_and_from_a_stopped_clock() -> None:
     steps, at = StepDetector(), NOW
-    assert steps.jumped_ms(at, 1000) == 0, "the first look has nothing to compare with"
+    assert steps.jumped_ms(at, 1000) == 0, "the first check has nothing to compare with"
     assert steps.jumped_ms(at + timedelta(seconds=10.8), 11_000) == 0, "slewed by 8 %"
     assert steps.jumped_ms(at + timedelta(seconds=70.8), 11_000) == 60_000
     assert steps.jumped_ms(at + timedelta(seconds=10.8), 11_000) == -60_000

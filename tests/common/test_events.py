@@ -1,4 +1,4 @@
-"""The entries of the station's life: on the wire and back, and the table of the README."""
+"""The journal's events: on the wire and back, and the table of the README."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ README = Path(agent.journal.__file__).parent / "README.md"
         LinkUp(connection=2, down_ms=5000, cause="gateway", layers=(("gateway", 1000),)),
     ],
 )  # fmt: skip
-def test_an_entry_is_read_as_it_was_meant(event: Event) -> None:
+def test_an_entry_is_read_back_as_it_was_written(event: Event) -> None:
     wire = msgspec.json.decode(msgspec.json.encode(event.details()))
     assert read_event(event.name, wire) == event
 
@@ -33,7 +33,7 @@ def test_what_another_version_wrote_or_another_event_is_none() -> None:
     assert read_event("link_up", {"connection": 2, "new_in_version_9": 1}) == LinkUp(connection=2)
 
 
-def test_the_readme_tells_of_every_event_and_of_all_its_details() -> None:
+def test_the_readme_lists_every_event_and_of_all_its_details() -> None:
     rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ([^|]*) \|", README.read_text("utf-8"), re.M)
     told = {name: set(re.findall(r"`(\w+)`", details)) for name, details in rows}
     assert told == {name: set(event.__struct_fields__) for name, event in EVENTS.items()}

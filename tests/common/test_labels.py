@@ -1,4 +1,4 @@
-"""Which language is spoken, and that every condition and class has its words."""
+"""The choice of the language, and a label for every condition and class."""
 
 import pytest
 
@@ -27,19 +27,19 @@ from drivers.table import CLASSES as TABLE
         (["--lang", "xx"], {"LANG": "en"}, "zh"),
     ],
 )
-def test_the_language_is_chinese_unless_something_says_english(
+def test_the_language_is_chinese_unless_english_is_chosen(
     arguments: list[str], environment: dict[str, str], lang: str
 ) -> None:
     assert chosen_lang(arguments, environment) == lang
 
 
-def test_the_language_may_stand_anywhere_and_is_taken_out() -> None:
+def test_the_language_option_may_stand_anywhere_and_is_removed() -> None:
     assert without_lang(["--lang", "en", "check", "--json"]) == ["check", "--json"]
     assert without_lang(["check", "--lang=en", "printer"]) == ["check", "printer"]
     assert without_lang(["check", "--lang"]) == ["check"]
 
 
-def test_every_condition_and_every_class_has_both_words() -> None:
+def test_every_condition_and_every_class_has_both_labels() -> None:
     assert set(CONDITIONS) == set(Condition)
     assert set(CLASSES) == set(TABLE)
     for zh, en in (*CONDITIONS.values(), *CLASSES.values()):
@@ -47,5 +47,5 @@ def test_every_condition_and_every_class_has_both_words() -> None:
         assert en.isascii()
 
 
-def test_a_word_of_a_newer_agent_is_shown_as_it_is() -> None:
+def test_a_code_of_a_newer_agent_is_shown_as_it_is() -> None:
     assert label(CLASSES.get("drone"), "zh", "drone") == "drone"

@@ -1,4 +1,4 @@
-"""The parcel's form: any rows come back as they were committed, and no byte of a file can be changed or missing unseen."""
+"""The parcel's format: any rows come back as they were committed, and a changed or missing byte is always detected."""
 
 import io
 import subprocess
@@ -37,7 +37,7 @@ OUTBOX = "0123456789ab"
 json_bodies = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
 ).map(msgspec.json.encode)  # fmt: skip
-bodies = json_bodies | st.binary(max_size=200)  # the second: what a disk's fault made of a row
+bodies = json_bodies | st.binary(max_size=200)  # the second: a row damaged by the disk
 
 
 def made(rows: list[tuple[str, bytes]], key: Ed25519PrivateKey = KEY) -> bytes:
@@ -88,7 +88,7 @@ def test_any_changed_byte_is_refused() -> None:
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=400), st.sampled_from([made(ROWS), made([])]), st.data())
-def test_bytes_put_in_anywhere_are_refused(more: bytes, whole: bytes, data: Any) -> None:
+def test_bytes_inserted_anywhere_are_refused(more: bytes, whole: bytes, data: Any) -> None:
     at = data.draw(st.integers(0, len(whole)))
     changed = whole[:at] + more + whole[at:]
     if changed != whole:
@@ -111,7 +111,7 @@ def test_a_seal_that_another_key_signed_is_refused() -> None:
 
 
 def test_what_signs_a_parcel_signs_nothing_else() -> None:
-    """A signature over the digest alone (asked of the same key for another purpose) does not make a parcel."""
+    """A signature over the digest alone (made by the same key for another purpose) does not make a parcel."""
     whole = made(ROWS)
     digest = sha256(whole[:-SEAL_BYTES]).hexdigest()
     with pytest.raises(BadParcel, match="tampered"):
@@ -119,7 +119,7 @@ def test_what_signs_a_parcel_signs_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("rows", [2, 4])
-def test_a_manifest_that_says_other_rows_is_refused(rows: int) -> None:
+def test_a_manifest_of_other_rows_is_refused(rows: int) -> None:
     lines = b"".join(row_line(PackedRow(OUTBOX, seq, *row)) for seq, row in enumerate(ROWS, 1))
     manifest = msgspec.json.decode(_unpacked(made(ROWS)).splitlines()[0], type=Manifest)
     wrong = msgspec.structs.replace(manifest, rows=rows)

@@ -1,4 +1,4 @@
-"""How far numbers reach, and what a receipt means to a terminal."""
+"""Up to which number rows have arrived without a gap, and the effect of a receipt on a terminal."""
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ def receipt(upto: int, store: str = "s1", outbox: str = OUTBOX) -> Receipt:
 
 
 @given(st.integers(0, 5), st.lists(st.integers(1, 40)))
-def test_numbers_in_any_order_and_repeated_reach_as_far_as_there_is_no_gap(upto: int, seqs: list[int]) -> None:
+def test_numbers_in_any_order_and_repeated_count_up_to_the_first_gap(upto: int, seqs: list[int]) -> None:
     numbers, come = Contiguous(upto), set(range(1, upto + 1))
     for seq in seqs:
         assert numbers.add(seq) is (seq not in come)
@@ -27,7 +27,7 @@ def test_numbers_in_any_order_and_repeated_reach_as_far_as_there_is_no_gap(upto:
     assert all(a[1] + 1 < b[0] for a, b in zip(numbers.beyond, numbers.beyond[1:], strict=False))
 
 
-def test_live_rows_first_and_the_backlog_behind_them_close_up_to_one() -> None:
+def test_live_rows_first_and_the_backlog_after_them_join() -> None:
     numbers = Contiguous(0, [7, 8, 9])
     assert (numbers.upto, numbers.beyond) == (0, ((7, 9),))
     for seq in range(1, 7):
@@ -58,10 +58,10 @@ def test_a_lower_number_or_a_new_store_makes_the_terminal_send_again() -> None:
     assert apply_receipt(known, receipt(6, "s2"), last_seq=9) == (ReceiptState(OUTBOX, "s2", 6), False)
 
 
-def test_an_old_receipt_that_the_broker_kept_makes_nobody_send_again() -> None:
+def test_an_old_receipt_that_the_broker_kept_does_not_make_the_terminal_send_again() -> None:
     known = ReceiptState(OUTBOX, "s1", 5)
     assert apply_receipt(known, receipt(3), last_seq=9, retained=True) == (known, False)
 
 
-def test_nothing_is_receipted_that_was_never_given_out() -> None:
+def test_nothing_is_receipted_that_was_never_numbered() -> None:
     assert apply_receipt(ReceiptState(OUTBOX), receipt(100), last_seq=9) == (ReceiptState(OUTBOX), False)

@@ -1,4 +1,4 @@
-"""Station numbers and the one name of a terminal."""
+"""Station numbers and the name of a terminal."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the daemon says of its version: the distribution's number, and the day on which the changes say it was released."""
+"""The version that the daemon reports: the distribution's number, and the day on which the changes say it was released."""
 
 import re
 import tomllib
