@@ -1,10 +1,10 @@
 """The daemon: one task group that owns every loop.
 
     hotplug ─┐
-    drivers ─┴─> rounds ──> judgement, standard ─┐
+    drivers ─┴─> poller ──> debounce, standard ──┐
     scan guns ─> captures ───────────────────────┤
-    starts, cuts, link losses (journal) ─────────┴─> writer ─> outbox ─> delivery ─> link ─> county broker
-    board ─> reports (heartbeat, telemetry) ───────────────────────────────────────────┘         │
+    starts, cuts, outages (journal) ─────────────┴─> writer ─> outbox ─> delivery ─> link ─> county broker
+    device states ─> reports (heartbeat, telemetry) ───────────────────────────────────┘         │
     commands, receipts <─────────────────────────────────────────────────────────────────────────┘
 
 Works and keeps its records from the first second without any network; stops cleanly within a few seconds also with a dead broker.

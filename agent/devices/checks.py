@@ -53,18 +53,22 @@ def verdicts_now(settings: Settings | None, readings: Readings, clock: Clock) ->
     trusted, moment = clock.quality() == "synced", clock.now()
     known = trusted or always_open(settings.opening_hours)
     return verdicts(
-        settings.profile, readings, settings.attested, settings.waiver, settings.standard,
+        settings.profile,
+        readings,
+        settings.attested,
+        settings.waiver,
+        settings.standard,
         is_open(settings.opening_hours, moment) if known else None,
-    )  # fmt: skip
+    )
 
 
 def check_report(
-    terminal: Terminal | None, seen: Sequence[DeviceState], items: Sequence[Item], lang: Lang
+    terminal: Terminal | None, states: Sequence[DeviceState], items: Sequence[Item], lang: Lang
 ) -> dict[str, Any]:
     """`{"station": …, "devices": […], "standard": […]}`; the station is null if none is configured."""
     return {
         "station": station_json(terminal),
-        "devices": [device_json(one, lang) for one in seen],
+        "devices": [device_json(one, lang) for one in states],
         "standard": [item_json(item, lang) for item in items],
     }
 

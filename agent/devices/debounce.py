@@ -75,9 +75,9 @@ def debounce(
     return msgspec.structs.replace(state, pending=pending, flap_mono_ms=flaps), False
 
 
-def readings_needed(confirmed: Condition, seen: Condition) -> int:
+def readings_needed(confirmed: Condition, read: Condition) -> int:
     """Number of equal readings in a row that confirm a change."""
-    return READINGS_TO_RECOVER if confirmed in TROUBLE and seen in HEALTHY else READINGS_TO_CONFIRM
+    return READINGS_TO_RECOVER if confirmed in TROUBLE and read in HEALTHY else READINGS_TO_CONFIRM
 
 
 def _agrees(confirmed: Reading, reading: Reading) -> bool:

@@ -47,11 +47,18 @@ class Poller:
     called with every plug event too; `budget_spent`: whether the day's flash budget is spent (docs/decisions/0022)."""
 
     def __init__(
-        self, devices: Iterable[WatchedDevice], root: Path, clock: Clock, writer: Writer, states: DeviceStates,
-        verdicts: Callable[[ConfirmedReadings], tuple[Item, ...]], profile: str,
-        forward_hotplug: Callable[[HotplugEvent], None], rng: random.Random | None = None,
+        self,
+        devices: Iterable[WatchedDevice],
+        root: Path,
+        clock: Clock,
+        writer: Writer,
+        states: DeviceStates,
+        verdicts: Callable[[ConfirmedReadings], tuple[Item, ...]],
+        profile: str,
+        forward_hotplug: Callable[[HotplugEvent], None],
+        rng: random.Random | None = None,
         budget_spent: Callable[[], bool] = lambda: False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._devices = {device.key: device for device in devices}
         self._root, self._clock, self._writer, self._states = root, clock, writer, states
         self._verdicts, self._profile = verdicts, profile
@@ -126,11 +133,11 @@ class Poller:
         async with device.busy:
             measured = await bounded_measurement(device.kind, driver, self._root, device.previous)
             device.remember(measured)
-            seen = await bounded_poll(device.kind, driver, self._root, device.previous)
-            device.remember(seen)
+            after = await bounded_poll(device.kind, driver, self._root, device.previous)
+            device.remember(after)
             stored = StoredMeasurement.now(measured, self._clock)
             await self.process(
-                device, seen, event=True, extra_state={f"measured:{device.key}": msgspec.json.encode(stored)}
+                device, after, event=True, extra_state={f"measured:{device.key}": msgspec.json.encode(stored)}
             )
         return measured
 
@@ -184,7 +191,8 @@ class Poller:
     def _all_polled(self, now: WatchedDevice) -> bool:
         """Whether every device was polled once in this run; verdicts are not reported before."""
         return all(
-            key == now.key or seen.reading.reason.code != "not_looked_at" for key, seen in self._states.devices.items()
+            key == now.key or state.reading.reason.code != "not_looked_at"
+            for key, state in self._states.devices.items()
         )
 
     def _due(self, reported_mono_ms: int | None, now: int) -> bool:
@@ -238,10 +246,17 @@ class Poller:
     def _device_message(self, device: WatchedDevice, debounced: Debounced) -> Draft:
         reading = debounced.confirmed
         message = Device(
-            **sequenced(self._clock), device_class=device.kind.name, id=device.id, condition=reading.condition,
-            reason=reading.reason.code, params=reading.reason.params, measures=reading.measures,
-            evidence=reading.evidence, previous=debounced.previous, flaps=debounced.flaps,
-        )  # fmt: skip
+            **sequenced(self._clock),
+            device_class=device.kind.name,
+            id=device.id,
+            condition=reading.condition,
+            reason=reading.reason.code,
+            params=reading.reason.params,
+            measures=reading.measures,
+            evidence=reading.evidence,
+            previous=debounced.previous,
+            flaps=debounced.flaps,
+        )
         return draft(self._clock, f"device/{device.key}", message, retained=True)
 
     def _standard_message(self, items: tuple[Item, ...]) -> Draft:

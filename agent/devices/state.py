@@ -45,8 +45,8 @@ class DeviceStates:
         """Confirmed readings by class, with `newer` replacing its device: the input of the standard's rules."""
         by_class: ConfirmedReadings = {}
         devices = {**self.devices, newer.key: newer} if newer else self.devices
-        for seen in devices.values():
-            by_class.setdefault(seen.device_class, []).append((seen.id, seen.confirmed))
+        for state in devices.values():
+            by_class.setdefault(state.device_class, []).append((state.id, state.confirmed))
         return by_class
 
     def verdict_counts(self) -> dict[str, int]:
@@ -61,13 +61,13 @@ def not_polled_yet() -> Reading:
     return Reading(condition=Condition.UNKNOWN, reason=Reason("not_looked_at"))
 
 
-def device_json(seen: DeviceState, lang: Lang) -> dict[str, Any]:
+def device_json(state: DeviceState, lang: Lang) -> dict[str, Any]:
     """One device in the documented form of `--json`, of the socket and of `inspect`."""
-    reading = seen.reading
-    says, remedy = sentence(seen.device_class, reading.reason, lang)
+    reading = state.reading
+    says, remedy = sentence(state.device_class, reading.reason, lang)
     return {
-        "class": seen.device_class,
-        "id": seen.id,
+        "class": state.device_class,
+        "id": state.id,
         "condition": reading.condition,
         "reason": reading.reason.code,
         "params": reading.reason.params,
@@ -75,6 +75,6 @@ def device_json(seen: DeviceState, lang: Lang) -> dict[str, Any]:
         "remedy": remedy,
         "measures": reading.measures,
         "evidence": reading.evidence,
-        "at": seen.at,
-        "clock": seen.clock,
+        "at": state.at,
+        "clock": state.clock,
     }

@@ -88,9 +88,13 @@ class WatchedDevice:
     """One device that the poller watches, with its poll state."""
 
     def __init__(
-        self, kind: DeviceClass, id: str, driver: Driver | None, debounced: Debounced | None,
+        self,
+        kind: DeviceClass,
+        id: str,
+        driver: Driver | None,
+        debounced: Debounced | None,
         fixed_reading: Reading | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.kind, self.id, self.driver = kind, id, driver
         self.debounced = debounced
         self.fixed_reading = fixed_reading  # of a device that is not polled because its table is invalid

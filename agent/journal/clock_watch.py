@@ -29,10 +29,15 @@ class ClockWatch:
     """`run` belongs into the daemon's task group, once the journal has its start entry; call `final_mark` at a clean stop."""
 
     def __init__(
-        self, clock: Clock, run_id: str, last_alive: LastAliveFile | None, link_up: Callable[[], bool],
-        record: Callable[[Event], Awaitable[None]], on_synced: Callable[[], Awaitable[None]],
+        self,
+        clock: Clock,
+        run_id: str,
+        last_alive: LastAliveFile | None,
+        link_up: Callable[[], bool],
+        record: Callable[[Event], Awaitable[None]],
+        on_synced: Callable[[], Awaitable[None]],
         budget_spent: Callable[[], bool] = lambda: False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._clock, self._run_id, self._last_alive, self._link_up = clock, run_id, last_alive, link_up
         self._record, self._on_synced, self._budget_spent = record, on_synced, budget_spent
         self._steps, self._step_limit = StepDetector(), RateLimit(STEPS_PER_HOUR)
@@ -86,9 +91,13 @@ class ClockWatch:
             return
         log.info("the clock was set by %+.1f s", step_ms / 1000)
         step = ClockStepped(
-            before=rfc3339(wall - timedelta(milliseconds=step_ms)), now=rfc3339(wall), step_ms=step_ms,
-            quality_before=before, quality=quality, untold=self._step_limit.take_suppressed(),
-        )  # fmt: skip
+            before=rfc3339(wall - timedelta(milliseconds=step_ms)),
+            now=rfc3339(wall),
+            step_ms=step_ms,
+            quality_before=before,
+            quality=quality,
+            untold=self._step_limit.take_suppressed(),
+        )
         await self._record(step)
 
     def _is_due(self, mono_ms: int) -> bool:
@@ -105,9 +114,13 @@ class ClockWatch:
             return
         clock, link = self._clock, self._link_up()
         alive = LastAlive(
-            boot=clock.boot, mono_ms=clock.mono_ms(), at=rfc3339(clock.now()), clock=clock.quality(), run=self._run_id,
+            boot=clock.boot,
+            mono_ms=clock.mono_ms(),
+            at=rfc3339(clock.now()),
+            clock=clock.quality(),
+            run=self._run_id,
             link=link,
-        )  # fmt: skip
+        )
         self._marked_ms, self._marked_link = alive.mono_ms, link
         try:
             await asyncio.to_thread(self._last_alive.write, alive, self._synced_s)

@@ -39,15 +39,24 @@ class JournalWriter:
         before = decode_state(stored, Run, RUN_STATE)
         observed_exit = exit_of(before)
         start = Start(
-            run=self._run.run, version=self._run.version, outbox=opening.kind,
+            run=self._run.run,
+            version=self._run.version,
+            outbox=opening.kind,
             previous_end="first" if stored is None else previous_end(before, self._clock.boot, observed_exit),
-            previous_exit=observed_exit, last_alive=last_alive, outbox_details=opening.details, configuration_mistakes=mistakes,
-        )  # fmt: skip
+            previous_exit=observed_exit,
+            last_alive=last_alive,
+            outbox_details=opening.details,
+            configuration_mistakes=mistakes,
+        )
         if before:
             start = msgspec.structs.replace(
-                start, new_boot=before.boot != self._clock.boot, previous_run=before.run, previous_boot=before.boot,
-                previous_version=before.version, previous_stop=before.stop_of,
-            )  # fmt: skip
+                start,
+                new_boot=before.boot != self._clock.boot,
+                previous_run=before.run,
+                previous_boot=before.boot,
+                previous_version=before.version,
+                previous_stop=before.stop_of,
+            )
         await self._write(start, run=self._run)
 
     async def end(self) -> None:

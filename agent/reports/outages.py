@@ -57,9 +57,13 @@ class OutageLog:
     """
 
     def __init__(
-        self, clock: Clock, record: Callable[[Event], Awaitable[None]], poll_line: Callable[[], Awaitable[object]],
-        line_states: Callable[[], Sequence[DeviceState]] | None, budget_spent: Callable[[], bool] = lambda: False,
-    ) -> None:  # fmt: skip
+        self,
+        clock: Clock,
+        record: Callable[[Event], Awaitable[None]],
+        poll_line: Callable[[], Awaitable[object]],
+        line_states: Callable[[], Sequence[DeviceState]] | None,
+        budget_spent: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._clock, self._record, self._poll_line = clock, record, poll_line
         self._line_states, self._budget_spent = line_states, budget_spent
         self._rate_limit = RateLimit(OUTAGES_PER_HOUR)
@@ -126,9 +130,11 @@ class OutageLog:
             self._suppressed_ms += now_ms - self._down_ms
             return
         up = LinkUp(
-            connection=state.connections, down_ms=now_ms - self._down_ms, cause=longest_layer(self._layers, now_ms),
+            connection=state.connections,
+            down_ms=now_ms - self._down_ms,
+            cause=longest_layer(self._layers, now_ms),
             layers=tuple(self._layers),
-        )  # fmt: skip
+        )
         await self._record(up)
 
     async def _record_layer(self) -> None:

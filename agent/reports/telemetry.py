@@ -41,9 +41,16 @@ class Reports:
     """Three loops for the daemon's task group."""
 
     def __init__(
-        self, states: DeviceStates, writer: Writer, link: Link, clock: Clock, run_id: str, spool_bytes: int, flash: WriteBudget,
+        self,
+        states: DeviceStates,
+        writer: Writer,
+        link: Link,
+        clock: Clock,
+        run_id: str,
+        spool_bytes: int,
+        flash: WriteBudget,
         root: Path = Path("/"),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._states, self._writer, self._link, self._clock = states, writer, link, clock
         self._run_id, self._spool_bytes, self._flash, self._root = run_id, spool_bytes, flash, root
         self._start_mono_ms = clock.mono_ms()
@@ -60,11 +67,16 @@ class Reports:
         """The heartbeat of this moment; reads the outbox."""
         backlog, oldest_s = await self._writer.run_in_thread(self._backlog_and_age)
         return Heartbeat(
-            **stamped(self._clock), run=self._run_id, connection=self._link.state.connections,
-            uptime_s=(self._clock.mono_ms() - self._start_mono_ms) // 1000, waiting=backlog.waiting,
-            oldest_waiting_s=oldest_s, verdicts=self._states.verdict_counts(), last_seq=backlog.last_seq,
+            **stamped(self._clock),
+            run=self._run_id,
+            connection=self._link.state.connections,
+            uptime_s=(self._clock.mono_ms() - self._start_mono_ms) // 1000,
+            waiting=backlog.waiting,
+            oldest_waiting_s=oldest_s,
+            verdicts=self._states.verdict_counts(),
+            last_seq=backlog.last_seq,
             outbox=backlog.outbox,
-        )  # fmt: skip
+        )
 
     def _backlog_and_age(self, box: Outbox) -> tuple[Backlog, int | None]:
         backlog = box.backlog()
