@@ -22,7 +22,7 @@ PAGE = b"<!DOCTYPE html><html><body>\xc7\xb7\xb7\xd1\xcd\xa3\xbb\xfa</body></htm
 
 
 class FakeNic:
-    """The two counter files of one interface, replaced whole so that a reader never sees half a number."""
+    """The two counter files of one interface, replaced atomically so that a reader never sees half a number."""
 
     def __init__(self, statistics: Path) -> None:
         self._at, self._lock = statistics, threading.Lock()
@@ -55,7 +55,7 @@ class TerminalTree:
         (self.root / path).write_text(words)
 
     def add_nic(self, name: str, *, device: bool = True, **files: str) -> FakeNic:
-        told = {
+        defaults = {
             "operstate": "up",
             "carrier": "1",
             "speed": "1000",
@@ -63,7 +63,7 @@ class TerminalTree:
             "carrier_changes": "2",
             "mtu": "1500",
         }
-        for file, words in (told | files).items():
+        for file, words in (defaults | files).items():
             self.write(f"sys/class/net/{name}/{file}", words + "\n")
         if device:
             (self.root / "sys/class/net" / name / "device").mkdir()
@@ -217,7 +217,7 @@ def mini(terminal: TerminalTree) -> Iterator[Callable[..., MiniServer]]:
 
 @pytest.fixture
 def ports() -> Iterator[dict[str, str]]:
-    """Addresses on loopback by what a connect meets: `answers`, `refuses` (nobody listens), `silent` (its queue is full)."""
+    """Addresses on loopback by the result of a connect: `answers`, `refuses` (no listener), `silent` (its queue is full)."""
     with contextlib.ExitStack() as closing:
 
         def bound() -> socket.socket:
@@ -226,7 +226,7 @@ def ports() -> Iterator[dict[str, str]]:
             return tcp
 
         answers, refuses, silent = bound(), bound(), bound()
-        answers.listen(512)  # nobody accepts: the kernel answers all the same
+        answers.listen(512)  # no accept call: the kernel answers anyway
         silent.listen(0)
         for _ in range(3):  # the kernel drops the connects that find the queue full
             filler = closing.enter_context(socket.socket())

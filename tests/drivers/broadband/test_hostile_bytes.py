@@ -1,4 +1,4 @@
-"""Names, routes and kernel files: real name servers on loopback, and bytes that nobody meant."""
+"""Names, routes and kernel files: real name servers on loopback, and invalid bytes."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ CNAME = b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\4\1x\xc0\x0c"
 ADDRESS = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\7"
 
 
-async def test_a_name_server_is_asked_and_an_alias_followed_to_its_address() -> None:
+async def test_a_name_server_is_queried_and_an_alias_followed_to_its_address() -> None:
     async with name_server(CNAME + ADDRESS, forged=b"\0\0 forged") as port:
         found = await ask_server("county.example", "127.0.0.1", port, 2)
     assert found is not None and found.address == "192.0.2.7" and found.dns_ms is not None
@@ -53,7 +53,7 @@ async def test_an_answer_without_address_or_cut_short_is_no_address(tail: bytes)
         assert await ask_server("county.example", "127.0.0.1", port, 2) is None
 
 
-async def test_a_dead_name_server_is_waited_for_no_longer_than_told() -> None:
+async def test_a_dead_name_server_is_waited_for_no_longer_than_its_timeout() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         assert await ask_server("county.example", "127.0.0.1", silent.getsockname()[1], 0.05) is None

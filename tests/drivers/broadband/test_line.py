@@ -1,4 +1,4 @@
-"""Arithmetic of headers, and every reason in words."""
+"""Arithmetic of headers, and a text for every reason."""
 
 import re
 import tomllib

@@ -61,15 +61,13 @@ async def test_a_silent_gateway_and_silence_beyond_is_the_lan(terminal: Any, por
     assert seen(reading) == (Condition.UNREACHABLE, "lan_down")
 
 
-async def test_a_gateway_that_ignores_probes_is_healthy_where_hosts_beyond_it_answer(
-    terminal: Any, ports: Ports
-) -> None:
+async def test_a_gateway_that_ignores_probes_is_healthy_if_hosts_beyond_it_answer(terminal: Any, ports: Ports) -> None:
     reading = await line(gateway=ports["silent"], internet=[ports["answers"]]).look(terminal.root)
     assert seen(reading) == (Condition.WORKING, "rate_not_measured")
     assert reading.measures["gateway_rtt_ms"] is None
 
 
-async def test_the_other_hosts_are_asked_where_the_first_is_silent(terminal: Any, ports: Ports) -> None:
+async def test_the_other_hosts_are_probed_if_the_first_is_silent(terminal: Any, ports: Ports) -> None:
     reading = await line(internet=[ports["silent"], ports["refuses"]]).look(terminal.root)
     assert reading.condition is Condition.WORKING
     assert [e.source for e in reading.evidence[2:]] == [ports["silent"], ports["refuses"]]
@@ -83,14 +81,14 @@ async def test_the_other_hosts_are_asked_where_the_first_is_silent(terminal: Any
         ("silent", "answers", "internet_unreachable"),
     ],
 )
-async def test_what_alone_is_silent_needs_attention(
+async def test_a_single_silent_host_needs_attention(
     terminal: Any, ports: Ports, internet: str, county: str, code: str
 ) -> None:
     reading = await line(internet=[ports[internet]], county=ports[county]).look(terminal.root)
     assert seen(reading) == (Condition.ATTENTION, code)
 
 
-async def test_a_county_known_by_name_is_asked_through_the_hosts_file(terminal: Any, ports: Ports) -> None:
+async def test_a_county_known_by_name_is_probed_through_the_hosts_file(terminal: Any, ports: Ports) -> None:
     port = ports["answers"].rpartition(":")[2]
     reading = await line(county=f"county.test:{port}").look(terminal.root)
     assert seen(reading) == (Condition.WORKING, "rate_not_measured")
@@ -99,7 +97,7 @@ async def test_a_county_known_by_name_is_asked_through_the_hosts_file(terminal: 
     assert reading.evidence[-1].raw["outcome"] == "name not resolved"
 
 
-async def test_without_anybody_to_ask_the_line_is_unknown(terminal: Any) -> None:
+async def test_without_a_host_to_probe_the_line_is_unknown(terminal: Any) -> None:
     assert seen(await line().look(terminal.root)) == (Condition.UNKNOWN, "nothing_to_ask")
 
 
@@ -159,12 +157,12 @@ async def test_a_reboot_makes_no_throughput_and_forgets_the_rate_whose_age_is_no
         (9.5, 49 * 3600, (Condition.WORKING, "rate_old")),
     ],
 )
-async def test_a_look_tells_the_last_rate_and_its_age(
+async def test_a_look_reports_the_last_rate_and_its_age(
     terminal: Any, ports: Ports, line_mbps: float, age_s: float, expected: tuple[Condition, str]
 ) -> None:
     driver = line(internet=[ports["answers"]])
     previous = measured(line_mbps, 1000.0)
-    for at in (1000 + age_s / 2, 1000 + age_s):  # carried from look to look
+    for at in (1000 + age_s / 2, 1000 + age_s):  # copied from look to look
         terminal.uptime(at)
         previous = await driver.look(terminal.root, previous)
     assert seen(previous) == expected

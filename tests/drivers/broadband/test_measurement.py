@@ -73,7 +73,7 @@ async def test_a_shaped_line_reads_its_rate_and_is_judged_by_its_line_equivalent
 
 
 async def test_a_full_bucket_does_not_hide_a_slow_line(terminal: Any, mini: Callable[..., Any]) -> None:
-    """speedtest-cli alone reads 6.6 from this 5 Mbit/s line: the bucket's 256 KB came at once."""
+    """speedtest-cli alone reads 6.6 from this 5 Mbit/s line: the bucket's 256 KB came in a burst."""
     server = mini(5, bucket_bytes=262_144)
     reading = await measured_calmly(line(server, measure_s=3.0), terminal.root, server)
     assert reading.reason.code == "below_8m"
@@ -101,7 +101,7 @@ async def test_a_fast_line_is_not_flooded(terminal: Any, mini: Callable[..., Any
         ("garbage", Condition.UNKNOWN, "endpoint_unreachable", None),
     ],
 )
-async def test_a_liar_gives_its_typed_reason_and_no_speed(
+async def test_a_lying_endpoint_makes_a_typed_reason_and_no_rate(
     terminal: Any, mini: Callable[..., Any], fault: str, condition: Condition, code: str, params: dict[str, Any] | None
 ) -> None:
     reading = await line(mini(10, fault=fault)).measure(terminal.root)
@@ -138,7 +138,7 @@ async def test_a_busy_line_is_not_measured(terminal: Any, mini: Callable[..., An
     assert server.asked == []  # not a byte was spent
 
 
-async def test_traffic_of_others_during_the_test_gives_no_speed_below_the_bar(
+async def test_other_traffic_during_the_test_makes_no_rate_below_the_required_one(
     terminal: Any, mini: Callable[..., Any]
 ) -> None:
     server = mini(5, others=0.6)
@@ -146,7 +146,9 @@ async def test_traffic_of_others_during_the_test_gives_no_speed_below_the_bar(
     assert reading.reason.code == "line_busy" and reading.measures["line_mbps"] is None
 
 
-async def test_a_rate_above_the_bar_is_proof_even_beside_others(terminal: Any, mini: Callable[..., Any]) -> None:
+async def test_a_rate_above_the_required_one_is_valid_despite_other_traffic(
+    terminal: Any, mini: Callable[..., Any]
+) -> None:
     server = mini(20, others=0.6)
     reading = await measured_calmly(line(server), terminal.root, server)
     assert reading.reason.code == "rate_ok"
@@ -159,7 +161,7 @@ async def test_bytes_that_the_interface_never_carried_are_no_measurement(
     assert reading.reason.code == "counts_disagree" and reading.measures["line_mbps"] is None
 
 
-async def test_an_endpoint_on_this_machine_is_counted_on_loopback_and_says_so(
+async def test_an_endpoint_on_this_machine_is_counted_on_loopback_with_evidence_of_it(
     terminal: Any, mini: Callable[..., Any]
 ) -> None:
     server = mini(20, nic=terminal.nics["lo"])
@@ -180,7 +182,7 @@ async def test_a_failed_attempt_keeps_the_figures_and_the_age_of_the_last_good_o
     assert (failed.measures["measured_age_s"], failed.measures["attempt_age_s"]) == (500.0, 0.0)
 
 
-async def test_a_proxy_of_the_environment_is_not_asked(
+async def test_a_proxy_of_the_environment_is_not_used(
     terminal: Any, mini: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, ports: dict[str, str]
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://{ports['refuses']}")
@@ -188,7 +190,7 @@ async def test_a_proxy_of_the_environment_is_not_asked(
     assert (await measured_calmly(line(server), terminal.root, server)).reason.code == "rate_ok"
 
 
-def test_a_starved_terminal_gives_no_speed_below_the_bar() -> None:
+def test_a_terminal_without_processor_time_makes_no_rate_below_the_required_one() -> None:
     answer = json.loads((Path(__file__).parent / "cases/below_5m/child.json").read_text("utf-8"))
     answer["exchanges"][2]["cpu_wait_s"] = 0.2
     assert answer["exchanges"][2]["step"] == "download"
@@ -203,9 +205,9 @@ def test_the_daemon_imports_no_speedtest() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_a_recorded_testimony_gives_its_outcome(case: Path) -> None:
-    told = parse_report(json.loads((case / "child.json").read_text("utf-8")))
-    outcome = evaluate(told, "ethernet", 1500, RequiredRate(8.0, 0.9), 262_144)
+def test_a_recorded_report_makes_its_outcome(case: Path) -> None:
+    report = parse_report(json.loads((case / "child.json").read_text("utf-8")))
+    outcome = evaluate(report, "ethernet", 1500, RequiredRate(8.0, 0.9), 262_144)
     assert json.loads(msgspec.json.encode(outcome)) == json.loads((case / "outcome.json").read_text("utf-8"))
 
 
@@ -238,15 +240,15 @@ EXCHANGE = st.fixed_dictionaries(
 )
 def test_any_testimony_is_weighed_or_refused(exchanges: list[dict[str, Any]], rest: dict[str, Any]) -> None:
     try:
-        told = parse_report(rest | {"exchanges": exchanges})
+        report = parse_report(rest | {"exchanges": exchanges})
     except BadReport:
         return
-    outcome = evaluate(told, "ethernet", 1500, RequiredRate(8.0, 0.9), 262_144)
+    outcome = evaluate(report, "ethernet", 1500, RequiredRate(8.0, 0.9), 262_144)
     assert (outcome.rate is None) == (outcome.reason is not None)
 
 
 def test_the_ramp_is_not_counted() -> None:
-    """A second in which the bucket's 1 MB came at once, then 5 Mbit/s."""
+    """A second in which the bucket's 1 MB came in a burst, then 5 Mbit/s."""
     samples = ((0.1, 1_000_000), *((0.1 + step / 10, 1_000_000 + 62_500 * step) for step in range(1, 21)))
     assert goodput_mbps(samples) == pytest.approx(5.0, rel=0.01)
     assert goodput_mbps(((0.2, 1_000_000),)) == pytest.approx(40.0)

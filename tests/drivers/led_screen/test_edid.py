@@ -63,7 +63,7 @@ def test_random_bytes_behind_a_sound_header_and_checksum_never_crash_the_parser(
 
 
 @given(mm=_SIZES)
-def test_a_size_is_believed_as_it_stands_or_not_at_all(make_edid: Callable[..., bytes], mm: tuple[int, int]) -> None:
+def test_a_size_is_accepted_unchanged_or_not_at_all(make_edid: Callable[..., bytes], mm: tuple[int, int]) -> None:
     cm = (min(255, round(mm[0] / 10)), min(255, round(mm[1] / 10)))
     edid = read_edid(make_edid(cm=cm, mm=mm))
     if edid.doubt is None and edid.size_from == "timing_mm":
@@ -78,7 +78,7 @@ def test_millimetres_and_centimetres_may_differ_by_a_tenth(
     assert read_edid(make_edid(cm=(cm, 81), mm=(1439, 809))).doubt == doubt
 
 
-def test_one_wrong_bit_takes_the_size_away(make_edid: Callable[..., bytes]) -> None:
+def test_with_one_wrong_bit_no_size_is_accepted(make_edid: Callable[..., bytes]) -> None:
     good = make_edid(cm=(143, 80), mm=(1428, 803))
     for at in range(128):
         damaged = bytearray(good)

@@ -43,7 +43,7 @@ async def seen(root: Path, previous: Reading | None = None, **options: Any) -> R
     return await msgspec.convert({"id": "screen", **options}, LedScreen).look(root, previous)
 
 
-async def test_a_connected_tv_works_and_tells_its_area(tmp_path: Path, tv: bytes) -> None:
+async def test_a_connected_tv_works_and_reports_its_area(tmp_path: Path, tv: bytes) -> None:
     connector(tmp_path, "HDMI-A-1", "connected", tv, "3840x2160\n1920x1080\n")
     connector(tmp_path, "DP-1", "disconnected")
     reading = await seen(tmp_path)
@@ -72,7 +72,7 @@ async def test_of_several_displays_the_largest_counts(tmp_path: Path, tv: bytes,
     assert (await seen(tmp_path, connector="DP-1")).reason.params["name"] == "24B2W1"
 
 
-async def test_a_display_of_unknown_size_stands_behind_one_of_known_size(
+async def test_a_display_of_known_size_is_preferred_to_one_of_unknown_size(
     tmp_path: Path, monitor: bytes, make_edid: MakeEdid
 ) -> None:
     connector(tmp_path, "DP-1", "connected", make_edid(name="PJ"))
@@ -94,7 +94,7 @@ async def test_a_named_connector_that_is_empty_or_not_there_is_absent(tmp_path: 
     assert (await seen(tmp_path, connector="DP-9")).reason.code == "connector_missing"
 
 
-async def test_a_connector_whose_state_the_card_cannot_tell_is_unknown(tmp_path: Path) -> None:
+async def test_a_connector_whose_state_the_card_cannot_detect_is_unknown(tmp_path: Path) -> None:
     connector(tmp_path, "VGA-1", "unknown")
     for name in ("auto", "VGA-1"):
         with pytest.raises(CannotLook) as caught:
@@ -136,9 +136,7 @@ async def test_a_walls_area_comes_from_pixels_and_pitch_not_from_its_sending_car
     assert wall.evidence[1].source == "韦某"
 
 
-async def test_a_surveyed_size_goes_before_what_the_display_says(
-    tmp_path: Path, tv: bytes, make_edid: MakeEdid
-) -> None:
+async def test_a_surveyed_size_overrides_the_displays_own(tmp_path: Path, tv: bytes, make_edid: MakeEdid) -> None:
     for edid in (tv, make_edid(name="PJ")):
         connector(tmp_path, "HDMI-A-1", "connected", edid)
         reading = await seen(tmp_path, width_mm=2000, height_mm=1000, **SURVEY)

@@ -29,7 +29,7 @@ _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuratio
 
 
 def _program(name: str, package: str) -> str:
-    """Where a program is; the test fails, and is not skipped, where its package is missing."""
+    """Path of a program; if its package is missing the test fails and is not skipped."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
     if path is None:
         pytest.fail(f"{name} is missing: apt-get install {package}", pytrace=False)
@@ -65,7 +65,7 @@ def bus() -> Iterator[str]:
 
 
 class EvePrinter:
-    """A running ippeveprinter: where it is, and its own web page that sets paper and toner."""
+    """A running ippeveprinter: its address, and its own web page that sets paper and toner."""
 
     def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
         self.port = port
@@ -119,7 +119,7 @@ def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Pat
 
 
 class FakePrinter:
-    """An IPP printer on a real socket that says what a test wants, as badly as a test wants.
+    """An IPP printer on a real socket that sends what a test needs, as malformed as a test needs.
 
     `attributes`: name -> (tag, values). `how`: plain, chunked, no_length, drip (a byte at a time), truncated, silent (never
     answers), hang_up (closes at once), no_http, or `body` bytes of its own. `documents`: path -> (status, content) for GET.
@@ -250,7 +250,7 @@ def _self_signed(path: Path) -> Path:
 
 @pytest.fixture
 async def fake_cups(tmp_path: Path) -> AsyncIterator[FakePrinter]:
-    """cupsd as far as it is asked, on `run/cups/cups.sock` below tmp_path."""
+    """The part of cupsd that is queried, on `run/cups/cups.sock` below tmp_path."""
     cups = FakePrinter()
     (tmp_path / "run/cups").mkdir(parents=True)
     server = await asyncio.start_unix_server(cups.serve, tmp_path / "run/cups/cups.sock")

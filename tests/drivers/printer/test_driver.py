@@ -41,7 +41,7 @@ async def test_a_well_printer_is_working_however_it_frames_its_answer(
     [(["media-jam-error"], 5, True, "paper_jam"), (["none"], 5, True, "stopped"), (["none"], 3, False, "not_accepting"),
      (["spool-area-full-error"], 5, True, "printer_error"), (["cover-open-error", "toner-low-warning"], 5, True, "cover_open")],
 )  # fmt: skip
-async def test_faults_that_the_printer_itself_tells(
+async def test_faults_that_the_printer_itself_reports(
     fake_printer: Any, tmp_path: Path, reasons: list[str], state: int, accepting: bool, code: str
 ) -> None:
     fake_printer.says(*reasons, state=state, accepting=accepting)
@@ -80,13 +80,15 @@ async def test_a_web_server_is_no_printer(fake_printer: Any, tmp_path: Path) -> 
     assert (await _driver(fake_printer.address).look(tmp_path)).reason == Reason("http_refused", {"status": 404})
 
 
-async def test_what_does_not_answer_as_a_printer_is_not_asked_for_a_scanner(fake_printer: Any, tmp_path: Path) -> None:
+async def test_a_device_that_does_not_answer_as_a_printer_is_not_queried_for_a_scanner(
+    fake_printer: Any, tmp_path: Path
+) -> None:
     fake_printer.http_status = 401
     await _driver(fake_printer.address, copy="auto").look(tmp_path)
     assert [line for line, _ in fake_printer.requests] == ["POST /ipp/print"]
 
 
-async def test_a_certificate_that_the_printer_signed_itself_is_taken(tls_printer: Any, tmp_path: Path) -> None:
+async def test_a_certificate_that_the_printer_signed_itself_is_accepted(tls_printer: Any, tmp_path: Path) -> None:
     reading = await _driver(tls_printer.address).look(tmp_path)
     assert (reading.condition, reading.reason.code) == (Condition.WORKING, "ok")
 
@@ -116,7 +118,7 @@ async def test_copies_of_a_job_are_no_copier(fake_printer: Any, tmp_path: Path) 
     assert reading.measures["can_copy"] is None
 
 
-async def test_a_scanner_asleep_now_is_remembered_from_the_look_before(fake_printer: Any, tmp_path: Path) -> None:
+async def test_a_scanner_asleep_now_is_remembered_from_the_previous_look(fake_printer: Any, tmp_path: Path) -> None:
     copy = f"http://127.0.0.1:{fake_printer.port}/eSCL"
     fake_printer.documents = {"/eSCL/ScannerCapabilities": (200, CAPABILITIES)}
     printer = _driver(fake_printer.address, copy=copy)

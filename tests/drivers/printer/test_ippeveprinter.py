@@ -1,4 +1,4 @@
-"""Against CUPS' own printer, ippeveprinter, as a process on loopback; pyipp asks the same device beside us."""
+"""Against CUPS' own printer, ippeveprinter, as a process on loopback; pyipp queries the same device for comparison."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a printer's own words mean: reasons with their suffixes, levels that are none, states."""
+"""The meaning of a printer's own attributes: reasons with their suffixes, levels that are not percentages, states."""
 
 import struct
 from collections.abc import Callable
@@ -65,7 +65,7 @@ def test_each_reason_has_its_condition(ipp_answer: Answer, reason: str, conditio
     assert (reading.condition, reading.reason.code) == (condition, code)
 
 
-def test_an_empty_tray_is_a_fault_only_where_no_other_tray_holds_paper(ipp_answer: Answer) -> None:
+def test_an_empty_tray_is_a_fault_only_if_no_other_tray_has_paper(ipp_answer: Answer) -> None:
     trays = [
         b"type=sheetFeedAutoRemovableTray;maxcapacity=250;level=0;name=a;",
         b"type=sheetFeedAutoRemovableTray;level=%d;name=b;",
@@ -91,7 +91,7 @@ def test_a_stopped_printer_is_faulty_and_a_paused_one_wants_attention(ipp_answer
     assert _says(ipp_answer, "paused", "media-jam-error", state=5).reason.code == "paper_jam"
 
 
-def test_a_printer_that_takes_no_jobs_is_faulty(ipp_answer: Answer) -> None:
+def test_a_printer_that_accepts_no_jobs_is_faulty(ipp_answer: Answer) -> None:
     assert _says(ipp_answer, "none", accepting=False).reason.code == "not_accepting"
 
 

@@ -59,7 +59,7 @@ async def test_an_unplugged_printer_is_absent(usb: Any) -> None:
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["pulled", "pulled and plugged"])
-async def test_a_printer_pulled_while_it_is_asked_is_absent_or_asked_anew(usb: Any, again: bool) -> None:
+async def test_a_printer_unplugged_during_the_query_is_absent_or_queried_again(usb: Any, again: bool) -> None:
     usb.plug("1-2", [PRINTER])
     look = asyncio.create_task(Printer(id="p", cups="off").look(usb.root))
     while not psutil.Process().children():  # noqa: ASYNC110 - the one that reads the port, not yet at it
@@ -83,7 +83,7 @@ async def test_a_printer_whose_port_cannot_be_read_is_unknown(usb: Any) -> None:
     reading = await Printer(id="p").look(usb.root)  # no device node below this root
     assert (reading.condition, reading.reason.code) == (Condition.UNKNOWN, "no_port_status")
     (usb.root / "dev/usb").mkdir(parents=True)
-    (usb.root / "dev/usb/lp0").write_bytes(b"")  # a file takes no ioctl
+    (usb.root / "dev/usb/lp0").write_bytes(b"")  # a file supports no ioctl
     reading = await Printer(id="p").look(usb.root)
     assert reading.reason.params == {"error": "ENOTTY"}
     assert reading.measures["can_copy"] is False
@@ -155,7 +155,7 @@ def test_the_copy_function_is_judged_by_the_interfaces(
     assert copier.evidence[0].raw == kinds
 
 
-def test_ipp_usb_is_asked_at_the_port_of_its_state_file(usb: Any) -> None:
+def test_ipp_usb_is_queried_at_the_port_of_its_state_file(usb: Any) -> None:
     usb.plug("1-2", [("07/01/02", "usblp"), ("07/01/04", "usbfs")])
     usb.plug("1-3", [PRINTER], serial="PLAIN")
     multi, plain = usb_printers(usb.root)
@@ -167,7 +167,7 @@ def test_ipp_usb_is_asked_at_the_port_of_its_state_file(usb: Any) -> None:
     assert ipp_usb_ports(usb.root, multi) == [60002]
 
 
-async def test_a_printer_behind_ipp_usb_tells_its_own_state(usb: Any, fake_printer: Any) -> None:
+async def test_a_printer_behind_ipp_usb_reports_its_own_state(usb: Any, fake_printer: Any) -> None:
     usb.plug("1-2", [("07/01/02", "usbfs"), ("07/01/04", "usbfs")])
     folder = usb.root / "var/ipp-usb/dev"
     folder.mkdir(parents=True)
@@ -178,7 +178,7 @@ async def test_a_printer_behind_ipp_usb_tells_its_own_state(usb: Any, fake_print
     assert (reading.reason.code, reading.measures["can_copy"]) == ("paper_jam", True)
 
 
-def test_the_child_runs_by_hand_and_says_what_failed(tmp_path: Path) -> None:
+def test_the_child_runs_by_hand_and_reports_what_failed(tmp_path: Path) -> None:
     arguments = {"lp": "", "usbfs": str(tmp_path / "none"), "interface": 0, "alternate": 0}
     child = [sys.executable, "-m", "drivers.printer.usb_port", json.dumps(arguments)]
     done = subprocess.run(child, capture_output=True, check=True, cwd=Path(__file__).parents[3])

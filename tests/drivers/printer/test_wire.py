@@ -35,7 +35,7 @@ def test_without_a_length_the_close_is_the_end() -> None:
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
-def test_an_answer_that_breaks_off_is_never_taken_for_a_whole_one(kind: str) -> None:
+def test_an_incomplete_answer_is_never_accepted(kind: str) -> None:
     whole = ANSWERS[kind]
     end = len(whole) - (4 if kind == "chunks" else 0)  # the last chunk's size ends the body; no trailer is waited for
     for cut in range(1, end):

@@ -67,7 +67,7 @@ async def test_a_keyboard_is_no_gun_unless_a_table_names_it(machine):
     assert [e.raw["likely"] for e in reading.evidence] == ["maybe"]
 
 
-async def test_of_a_gun_with_two_faces_the_table_takes_the_serial_one_or_the_one_it_names(machine):
+async def test_of_a_gun_with_two_interfaces_the_serial_one_or_the_configured_one_is_used(machine):
     honeywell(machine)
     machine.node("tty", "ttyACM0", machine.root / "sys/devices/pci0000:00/usb1/1-2/1-2:1.1")
     for source, number, taken in (("auto", 2, "serial"), ("serial", 1, "serial"), ("evdev", 1, "evdev")):
@@ -104,7 +104,7 @@ async def test_a_newland_without_serial_is_found_in_another_mode_by_its_family(m
         await ScanGun(id="gun", usb="1eab:2203").look(machine.root)
 
 
-async def test_two_guns_of_one_model_without_serials_are_told_apart_by_their_sockets(machine):
+async def test_two_guns_of_one_model_without_serials_are_distinguished_by_their_ports(machine):
     honeywell(machine, "1-2", "event5", "")
     honeywell(machine, "1-3", "event6", "")
     both = await ScanGun(id="gun", usb="0c2e:0b6a").look(machine.root)

@@ -144,7 +144,7 @@ async def test_a_replugged_gun_is_read_again_without_polling(gun, listening):
     assert [c.text for c in await captures.number(2)] == ["1", "2"]
 
 
-async def test_stopped_in_mid_scan_tells_of_what_was_seen(gun, tmp_path):
+async def test_stopped_in_mid_scan_reports_what_was_read(gun, tmp_path):
     table, captures = ScanGun(id="g2", port=str(tmp_path / "usb-Newland_HR-if00")), Captures()
     before = threading.active_count()
     task = asyncio.create_task(table.listen(ROOT, captures.deliver, asyncio.Event()))
@@ -198,10 +198,10 @@ async def test_a_gun_that_no_table_names_is_never_opened(gun, tmp_path):
 
 
 def test_bytes_that_were_read_late_are_not_taken_for_silence():
-    for told, texts in ((False, ["690123456"]), (True, ["690123", "456"])):
+    for quiet, texts in ((False, ["690123456"]), (True, ["690123", "456"])):
         decoder = SerialDecoder(Framer("s", "x", "serial", Framing(suffix="none"), stamped=False))
         captures = decoder.feed(b"690123", 1000)
-        captures += decoder.quiet(1255) if told else []
+        captures += decoder.quiet(1255) if quiet else []
         captures += decoder.feed(b"456", 1400) + decoder.quiet(9000)
         assert [c.text for c in captures] == texts
 
@@ -213,7 +213,9 @@ def test_a_byte_with_a_parity_error_damages_its_scan():
 
 
 @pytest.mark.parametrize(("acknowledge", "sign"), [("bel", b"\x07"), ("ack", b"\x06"), ("none", b"")])
-async def test_a_serial_gun_is_told_what_its_table_says_when_its_scan_is_kept(gun, listening, acknowledge, sign):
+async def test_a_serial_gun_gets_its_configured_acknowledgement_when_its_scan_is_stored(
+    gun, listening, acknowledge, sign
+):
     table, captures, _ = listening(acknowledge=acknowledge)
     await opened(table)
     gun.send(b"1\r")
@@ -230,11 +232,11 @@ async def test_a_serial_gun_is_told_what_its_table_says_when_its_scan_is_kept(gu
             os.read(gun.end, 10)
 
 
-async def test_telling_a_gun_whose_line_is_stuck_or_gone_waits_for_nothing(gun, listening):
+async def test_acknowledging_a_gun_whose_line_is_stuck_or_gone_does_not_block(gun, listening):
     table, _, changed = listening(acknowledge="ack")
     table.confirm()  # not open yet
     await opened(table)
-    for _ in range(100_000):  # nobody reads the other end: its buffer is full long before
+    for _ in range(100_000):  # the other end is not read: its buffer is full long before
         table.confirm()
     gun.unplug()
     changed.set()

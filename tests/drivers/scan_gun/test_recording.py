@@ -1,4 +1,4 @@
-"""What is recorded of a gun replays to the very captures that it gave, whatever its source."""
+"""A gun's recording replays to the same captures, for every source."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ from drivers.scan_gun.sources.serial_port import SerialDecoder
 
 
 class Live:
-    """A gun as it is read live, with a recording beside it."""
+    """A gun read live, with a recording at the same time."""
 
     def __init__(self, source: Any, decoder: Any = None, **options: Any) -> None:
         self.table = ScanGun(id="g1", source=source, **options)
@@ -96,16 +96,16 @@ def test_a_serial_guns_recording_gives_the_same_captures():
     assert gun.replayed == gun.captures
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_bytes_that_were_read_late_are_no_silence_in_the_replay_either(told):
+@pytest.mark.parametrize("quiet", [False, True])
+def test_bytes_that_were_read_late_are_no_silence_in_the_replay_either(quiet):
     gun = serial(suffix="none").record()
     gun.feed(b"690123", 10_000)
-    if told:
+    if quiet:
         gun.quiet(10_255)
     gun.feed(b"456", 10_400)
     gun.quiet(19_000)
     gun.gone(20_000)
-    assert [c.text for c in gun.captures] == (["690123", "456"] if told else ["690123456"])
+    assert [c.text for c in gun.captures] == (["690123", "456"] if quiet else ["690123456"])
     assert gun.replayed == gun.captures
 
 
@@ -137,6 +137,6 @@ def test_a_gun_pulled_in_mid_scan_has_no_second_half_and_its_next_scan_is_good(t
 
 
 def test_the_first_line_holds_the_options_that_are_set():
-    told = json.loads(first_line(ScanGun(id="g1", usb="0c2e:0b6a", suffix="\r\n", multi_line=True)))
-    assert told == {"config": {"id": "g1", "usb": "0c2e:0b6a", "suffix": "\r\n", "multi_line": True}}
-    assert msgspec.convert(told["config"], ScanGun).suffix == "\r\n"
+    first = json.loads(first_line(ScanGun(id="g1", usb="0c2e:0b6a", suffix="\r\n", multi_line=True)))
+    assert first == {"config": {"id": "g1", "usb": "0c2e:0b6a", "suffix": "\r\n", "multi_line": True}}
+    assert msgspec.convert(first["config"], ScanGun).suffix == "\r\n"

@@ -1,4 +1,4 @@
-"""Machines as folder trees, each compared whole. Space is the test machine's own, so it is left out here."""
+"""Machines as folder trees, the whole reading compared. Space is the test machine's own, so it is left out here."""
 
 import json
 import os

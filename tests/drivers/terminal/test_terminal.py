@@ -44,7 +44,7 @@ def codes(part: Part) -> list[str]:
         (Space("/", 32000, 5000, 90), []),
         (Space("/", 32000, 999, 90), ["disk_nearly_full"]),
         (Space("/", 32000, 199, 90), ["disk_full"]),
-        (Space("/", 500, 199, 90), []),  # a small partition is not full for ever
+        (Space("/", 500, 199, 90), []),  # a small partition does not count as full all the time
         (Space("/", 500, 49, 90), ["disk_nearly_full"]),
         (Space("/", 500, 9, 90), ["disk_full"]),
         (Space("/", 32000, 5000, 4), ["disk_nearly_full"]),
@@ -68,7 +68,7 @@ async def test_a_full_disk_is_faulty_and_a_nearly_full_one_works(tmp_path: Path)
     assert (await ROOMY.look(root)).condition is Condition.WORKING
 
 
-async def test_without_proc_nothing_is_said_of_the_machine(tmp_path: Path) -> None:
+async def test_without_proc_the_machines_state_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(CannotLook) as caught:
         await ROOMY.look(tmp_path)
     assert caught.value.reading.condition is Condition.UNKNOWN
@@ -76,7 +76,7 @@ async def test_without_proc_nothing_is_said_of_the_machine(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("uptime", ["nan 1", "1e400 1", "-1 1", "", "x"])
-async def test_an_uptime_that_is_none_is_not_taken_for_one(tmp_path: Path, uptime: str) -> None:
+async def test_an_invalid_uptime_is_refused(tmp_path: Path, uptime: str) -> None:
     with pytest.raises(CannotLook):
         await ROOMY.look(machine(tmp_path, proc__uptime=uptime))
 
@@ -112,7 +112,7 @@ async def test_emmc_wear(tmp_path: Path, life_time: str, pre_eol_info: str, worn
         ("rw,errors=remount-ro", False, []),
     ],
 )
-def test_read_only_is_what_the_file_system_says_not_the_mount(
+def test_read_only_is_an_option_of_the_file_system_not_of_the_mount(
     tmp_path: Path, super_options: str, meant: bool, expected: list[str]
 ) -> None:
     line = f"27 1 8:1 / / ro,relatime - ext4 /dev/sda1 {super_options}\n"
@@ -134,10 +134,10 @@ def test_of_two_mounts_on_one_place_the_later_covers_the_earlier(tmp_path: Path)
     assert mount.kind == "ext4"
 
 
-async def test_an_event_stands_for_a_while_and_then_is_over(tmp_path: Path) -> None:
+async def test_an_event_is_a_finding_for_a_while_and_then_ends(tmp_path: Path) -> None:
     root = machine(tmp_path, proc__vmstat="oom_kill 4\n")
     first = await ROOMY.look(root)
-    assert first.condition is Condition.WORKING  # what was before the first look is nobody's news
+    assert first.condition is Condition.WORKING  # what was before the first look is not reported
     machine(tmp_path, proc__uptime="5060.0 1\n", proc__vmstat="oom_kill 5\n")
     second = await ROOMY.look(root, first)
     assert second.reason.code == "out_of_memory"
@@ -173,7 +173,7 @@ async def test_the_write_probe_reaches_the_disk_twice_an_hour_and_leaves_nothing
     assert list(folder.iterdir()) == []
 
 
-async def test_a_folder_that_takes_no_writes_is_named_with_the_disks_own_error(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_written_is_reported_with_the_disks_own_error(tmp_path: Path) -> None:
     assert await rare.probe_write(Path("/proc/self/net")) not in {"ok", "not asked"}
     assert await rare.probe_write(tmp_path / "gone") == "ENOENT"
     for error, expected in [("EROFS", ["write_failed"]), ("EIO", ["write_failed"]), ("timed out", ["write_failed"]),
@@ -181,7 +181,7 @@ async def test_a_folder_that_takes_no_writes_is_named_with_the_disks_own_error(t
         assert codes(rare.write("/var/lib/yinong-agent", error)) == expected
 
 
-async def test_what_the_disk_refused_is_tried_again_at_every_look_and_so_is_its_end(tmp_path: Path) -> None:
+async def test_a_write_that_the_disk_refused_is_repeated_at_every_look(tmp_path: Path) -> None:
     """One answer that is kept for half an hour would be believed as if it had been seen three times."""
     root = machine(tmp_path)
     folder = root / "var/lib/yinong-agent"

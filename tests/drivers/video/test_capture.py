@@ -26,7 +26,7 @@ def test_a_black_frame_has_mean_sixteen_and_no_deviation() -> None:
     assert len(points) == 64 * 37
 
 
-def test_brightness_is_read_beside_the_colours_in_every_packed_order() -> None:
+def test_brightness_is_read_between_the_colours_in_every_packed_order() -> None:
     for fourcc, pixel in (("YUYV", b"\xc8\x07"), ("YVYU", b"\xc8\x07"), ("UYVY", b"\x07\xc8"), ("VYUY", b"\x07\xc8")):
         picture = YUYV._replace(fourcc=fourcc)
         assert brightness(samples(memoryview(pixel * (640 * 480)), picture)) == (200.0, 0.0)
@@ -81,7 +81,7 @@ def test_ioctl_numbers_are_those_of_the_c_compiler() -> None:
         (0x05230005, True),  # vivid: video capture
         (0x04200001, True),  # uvcvideo: picture
         (0x04A00000, False),  # uvcvideo: metadata
-        (0x15200001, False),  # vivid: touch, says video capture as well
+        (0x15200001, False),  # vivid: touch, also reports video capture
         (0x05230050, False),  # vivid: VBI
         (0x05220002, False),  # vivid: output
         (0x05A30000, False),  # vivid: metadata capture
@@ -94,7 +94,7 @@ def test_only_a_node_that_captures_pictures_is_a_camera(caps: int, camera: bool)
     assert Capability("d", "c", "b", caps).is_camera is camera
 
 
-def test_a_file_that_is_no_video_device_is_told_apart_from_a_missing_one(tmp_path: Path) -> None:
+def test_a_file_that_is_no_video_device_is_distinguished_from_a_missing_one(tmp_path: Path) -> None:
     (tmp_path / "video0").write_bytes(b"")
     nodes = look_at([str(tmp_path / "video0"), str(tmp_path / "video1")])["nodes"]
     assert [(node["step"], node["errno"]) for node in nodes] == [("querycap", "ENOTTY"), ("open", "ENOENT")]

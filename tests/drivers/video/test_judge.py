@@ -1,4 +1,4 @@
-"""From what the child process tells to a reading: recorded answers, compared whole."""
+"""From the child process's answer to a reading: recorded answers, the whole reading compared."""
 
 import json
 from pathlib import Path
@@ -67,7 +67,7 @@ _frames = st.builds(
     st.none() | st.sampled_from(["EBUSY", "EIO", "ENOSPC", "EACCES", "EXYZ"]),
     st.booleans(),
 )
-def test_whatever_the_frames_say_a_reading_comes_out(frames: list[FrameSeen], errno: str | None, timeout: bool) -> None:
+def test_any_frames_make_a_reading(frames: list[FrameSeen], errno: str | None, timeout: bool) -> None:
     seen = NodeSeen(node="n", step="frames", camera=True, errno=errno, timeout=timeout, frames=tuple(frames))
     reading = judge(seen)
     assert reading.reason.code in reason_codes("video")

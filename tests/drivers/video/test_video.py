@@ -64,7 +64,7 @@ async def seen(root: Path, **options: Any) -> Reading:
     return await msgspec.convert({"id": "camera", **options}, Video).look(root)
 
 
-async def test_a_terminal_without_camera_says_absent_plainly(tmp_path: Path) -> None:
+async def test_a_terminal_without_camera_reads_absent(tmp_path: Path) -> None:
     reading = await seen(tmp_path)
     assert (reading.condition, reading.reason.code) == (Condition.ABSENT, "no_camera")
     assert (reading.measures["microphones"], reading.measures["speakers"]) == (0, 0)
@@ -76,7 +76,7 @@ async def test_a_configured_camera_that_is_not_there_is_absent_though_another_is
     assert (reading.condition, reading.reason.code) == (Condition.ABSENT, "device_missing")
 
 
-async def test_a_listed_camera_without_device_file_could_not_be_looked_at(tmp_path: Path) -> None:
+async def test_a_listed_camera_without_device_file_could_not_be_checked(tmp_path: Path) -> None:
     usb_camera(tmp_path, 0)
     reading = await seen(tmp_path)
     assert (reading.condition, reading.reason.code) == (Condition.UNKNOWN, "no_node")
@@ -153,16 +153,16 @@ async def test_a_microphone_whose_position_moves_is_in_use_and_one_that_stands_s
     async with asyncio.TaskGroup() as tasks:
         listening = tasks.create_task(sound(tmp_path))
         tasks.create_task(hardware())
-    heard = listening.result()
-    assert (heard.microphones, heard.speakers) == (2, 1)
-    assert (heard.microphone_in_use, heard.speaker_in_use) == (True, False)
+    found = listening.result()
+    assert (found.microphones, found.speakers) == (2, 1)
+    assert (found.microphone_in_use, found.speaker_in_use) == (True, False)
 
 
 async def test_closed_streams_and_a_missing_sound_system_are_not_in_use(tmp_path: Path) -> None:
     assert (await sound(tmp_path)).microphones == 0
     pcm(tmp_path, "card0/pcm0c", "closed\n")
-    heard = await sound(tmp_path)
-    assert (heard.microphones, heard.microphone_in_use) == (1, False)
+    found = await sound(tmp_path)
+    assert (found.microphones, found.microphone_in_use) == (1, False)
 
 
 def test_the_sample_loads_and_shows_every_default() -> None:

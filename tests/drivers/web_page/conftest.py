@@ -1,4 +1,4 @@
-"""Real servers on loopback: one that says given bytes, plain or under TLS."""
+"""Real servers on loopback: one that sends given bytes, plain or over TLS."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-# Path of the request -> what the server says: bytes, or None to stay silent; "…" at the end keeps the connection open.
+# Path of the request -> what the server sends: bytes, or None to stay silent; "…" at the end keeps the connection open.
 Script: TypeAlias = dict[str, bytes | None]
 Serve: TypeAlias = Callable[..., AbstractAsyncContextManager[int]]
 HOLD = b"<hold>"
@@ -57,7 +57,7 @@ def serve() -> Serve:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Callable[..., ssl.SSLContext]:
-    """A self-signed certificate for a host, valid from and for so many days; trusted where its file is named so."""
+    """A self-signed certificate for a host, valid from and for a number of days; trusted if its file is named so."""
 
     def make(host: str = "localhost", from_day: int = -1, days: int = 30) -> ssl.SSLContext:
         key = ec.generate_private_key(ec.SECP256R1())

@@ -56,7 +56,7 @@ def test_any_page_has_a_text(body: bytes, content_type: str, whole: bool) -> Non
 @given(
     st.one_of(st.text(max_size=60), st.text(alphabet="htps:/[]@.%?#-x1\\ 村", max_size=40).map(lambda t: "http://" + t))
 )
-def test_any_address_is_taken_or_refused_with_a_value_error(address: str) -> None:
+def test_any_address_is_accepted_or_refused_with_a_value_error(address: str) -> None:
     for ask in (lambda: parse_url(address), lambda: redirect_target(parse_url("http://a.cn/b"), address)):
         try:
             url = ask()

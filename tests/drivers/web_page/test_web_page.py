@@ -51,7 +51,7 @@ def verdict(reading: Reading) -> tuple[str, str]:
     return reading.condition.value, reading.reason.code
 
 
-def test_every_entry_of_the_catalogue_is_given_by_the_driver() -> None:
+def test_the_driver_uses_every_entry_of_the_catalogue() -> None:
     source = (Path(__file__).parents[3] / "drivers/web_page/driver.py").read_text("utf-8")
     for code in reason_codes("web_page") - reason_codes(""):
         assert f'"{code}"' in source
@@ -75,7 +75,7 @@ async def test_a_page_with_the_expected_text_works(serve: Any) -> None:
     assert 0 < float(reading.measures["rtt_ms"] or 0) <= float(reading.measures["total_ms"] or 0)
 
 
-async def test_where_nothing_is_expected_the_title_is_recorded(serve: Any) -> None:
+async def test_if_no_text_is_expected_the_title_is_recorded(serve: Any) -> None:
     reading = await look_at(serve, {"/": ok(PAGE)})
     assert verdict(reading) == ("working", "page_answers")
     assert reading.reason.params["title"] == "安太乡 培科村"
@@ -96,10 +96,10 @@ async def test_the_request_names_the_host_and_goes_to_no_proxy(serve: Any, monke
         (PAGE.replace("utf-8", "gb2312").encode("gb18030"), "text/html"),
         (PAGE.encode("gb18030"), "text/html; charset=GBK"),
         ("培科村益农信息社".encode("gb18030"), "text/html"),
-        (PAGE.encode(), "text/html; charset=iso-8859-1"),  # a server's default, not the page's word
+        (PAGE.encode(), "text/html; charset=iso-8859-1"),  # a server's default, not the page's declaration
         (PAGE.encode("gb18030"), "text/html; charset=utf-8"),  # contradicted by the bytes
         (b"<title>x</title>&#22521;&#31185;&#26449;&#x76ca;\xe5\x86\x9c", "text/html"),
-        (PAGE.replace("utf-8", "utf-16le").encode(), "text/html"),  # readable, so it is not what its meta says
+        (PAGE.replace("utf-8", "utf-16le").encode(), "text/html"),  # readable, so its meta is wrong
         (PAGE.encode(), "text/html; charset=utf-16"),  # without a mark
         (PAGE.encode(), "text/html; charset=punycode"),
         ("\ufeff培科村益农".encode("utf-16"), "text/html; charset=utf-16"),
@@ -130,7 +130,7 @@ async def test_redirects_on_the_same_host_are_followed_three_times(serve: Any) -
     assert verdict(endless) == ("faulty", "redirects_without_end")
 
 
-async def test_a_redirect_to_another_host_is_said_and_not_followed(serve: Any) -> None:
+async def test_a_redirect_to_another_host_is_reported_and_not_followed(serve: Any) -> None:
     seen: list[bytes] = []
     async with serve({"/": ok(PAGE)}, seen=seen) as elsewhere:
         reading = await look_at(serve, {"/": redirect(f"http://localhost:{elsewhere}/portal")})
@@ -140,7 +140,7 @@ async def test_a_redirect_to_another_host_is_said_and_not_followed(serve: Any) -
     assert seen == []
 
 
-async def test_a_network_that_wants_a_login_is_said(serve: Any) -> None:
+async def test_a_network_that_requires_a_login_is_reported(serve: Any) -> None:
     answer = b"HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 5\r\n\r\nlogin"
     assert verdict(await look_at(serve, {"/": answer})) == ("attention", "login_demanded")
 
@@ -316,7 +316,7 @@ def test_an_address_that_is_none_is_refused_with_its_table(address: str) -> None
 @pytest.mark.parametrize(
     "address", ["http://a.cn", "https://村.中国/页?名=值", "http://[::1]:8080/", "http://10.0.0.1/x", ""]
 )
-def test_an_address_is_taken(address: str) -> None:
+def test_an_address_is_accepted(address: str) -> None:
     assert msgspec.convert({"id": "village", "address": address, "timeout_s": 5}, WebPage).address == address
 
 

@@ -48,7 +48,7 @@ def test_a_declared_eci_wins_over_the_configured_character_set():
 
 def test_a_doubled_backslash_behind_an_eci_is_one():
     assert decode(b"\\000026C:\\\\x").text == "C:\\x"
-    assert decode(b"C:\\\\x").text == "C:\\\\x"  # nobody said that they are doubled
+    assert decode(b"C:\\\\x").text == "C:\\\\x"  # nothing declares them as doubled
     assert decode(b"C:\\\\x", eci_mode=True).text == "C:\\x"
 
 
@@ -73,7 +73,7 @@ def test_bytes_without_a_meaning_are_refused():
             decode(data)
 
 
-def test_a_configured_character_set_is_taken_strictly():
+def test_a_configured_character_set_is_applied_strictly():
     assert decode(b"caf\xe9", "iso-8859-1") == ("café", "iso-8859-1", "configured")
 
 
@@ -89,7 +89,7 @@ def test_every_gb2312_hanzi_comes_out_right_from_both_kinds_of_decimals():
         assert decode_items(list(character.encode("utf-8"))).text == character
 
 
-def test_two_gbk_hanzi_are_never_taken_for_two_halves_of_a_rare_one():
+def test_two_gbk_hanzi_are_never_joined_to_a_rare_one():
     text = "伢镡"  # some of the level-2 rows D8 to DF
     rows = [c for c in gb2312_hanzi() if 0xD8 <= c.encode("gbk")[0] <= 0xDF][:200] + list(text)
     for first, second in zip(rows, reversed(rows), strict=True):

@@ -1,4 +1,4 @@
-"""Characters typed as their numbers in hex: Alt and +, or Ctrl+Shift+U; and numbers that never become whole."""
+"""Characters typed as their numbers in hex: Alt and +, or Ctrl+Shift+U; and numbers that are never completed."""
 
 import pytest
 from evdev import ecodes as e

@@ -54,7 +54,7 @@ def test_a_gun_without_suffix_ends_by_its_own_silence(typist, typed, sent):
     assert texts(sent((1.0, b"ab\ncd"), (1.5, b"ef"), suffix="none")) == ["ab\ncd", "ef"]
 
 
-def test_a_slow_gun_is_given_the_time_it_takes(typist, typed):
+def test_a_slow_guns_scan_is_not_cut(typist, typed):
     assert texts(typed(typist(step_s=0.15).type("12345").wait(2).type("678"))) == ["12345", "678"]
     assert texts(typed(typist(step_s=0.6).type("123\n"), silence_ms=1000)) == ["123"]
 
@@ -91,7 +91,7 @@ def test_prefix_and_suffix_around_the_data_are_the_guns_own(typist, typed, sent)
     assert texts(sent(b"\x02690\x03\x02691\x03", prefix="\x02", suffix="\x03")) == ["690", "691"]
 
 
-def test_an_aim_identifier_is_named_and_taken_off(sent, typist, typed):
+def test_an_aim_identifier_is_reported_and_removed(sent, typist, typed):
     (capture,) = sent(b"]C1010690123\x1d10A\r", aim=True)
     assert (capture.text, capture.symbology) == ("010690123\x1d10A", "C1")
     (capture,) = typed(typist().type("]E06901234567892\n"), aim=True)
@@ -200,7 +200,7 @@ def test_a_suffix_that_enter_follows_may_stand_in_the_data(typist, typed):
 
 
 def test_a_hanzi_among_ascii_is_no_pause(typist, typed):
-    """Its number takes 12 reports where a digit takes two: keys move all the while."""
+    """Its number takes 12 reports, a digit only two: there are key events all the time."""
     gun = typist(step_s=0.008).type("1234").alt("31508").type("5678").wait(0.5)
     assert [(c.text, c.damage) for c in typed(gun, suffix="none")] == [("1234笔5678", None)]
 

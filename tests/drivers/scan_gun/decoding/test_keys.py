@@ -49,7 +49,7 @@ def test_three_scans_waiting_in_one_read_are_three_captures(typist, typed):
     assert texts(typed(gun)) == ["6901234567892", "4006381333931", "ABC-abc"]
 
 
-def test_shift_held_over_several_keys_and_pressed_for_each(typist, typed):
+def test_shift_kept_down_over_several_keys_and_pressed_for_each(typist, typed):
     gun = typist().edge(e.KEY_LEFTSHIFT, 1).key(e.KEY_A).key(e.KEY_B).edge(e.KEY_LEFTSHIFT, 0).key(e.KEY_C)
     assert texts(typed(gun.type("DeF\n"))) == ["ABcDeF"]
 
@@ -63,7 +63,7 @@ def test_a_tapped_shift_alone_is_no_scan(typist, typed):
     assert typed(typist().key(e.KEY_LEFTSHIFT).wait(3)) == []
 
 
-def test_keypad_digits_are_digits_whatever_numlock_says(typist, typed):
+def test_keypad_digits_are_digits_regardless_of_numlock(typist, typed):
     gun = typist().key(e.KEY_NUMLOCK)
     for code in (
         e.KEY_KP6,
@@ -116,7 +116,7 @@ def test_a_plate_in_chinese_by_alt_gbk_decimal_and_byte_by_byte(typist, typed):
     assert (second.text, second.charset_because) == ("桂B", "alt_bytes")
 
 
-def test_a_wedge_types_the_eci_prefix_as_it_stands(typist, typed):
+def test_a_wedge_types_the_eci_prefix_unchanged(typist, typed):
     gun = typist().type("\\000026")
     for byte in "融水".encode():
         gun.alt(f"0{byte}")
@@ -159,7 +159,7 @@ def test_a_gap_that_ends_in_a_drop_is_no_proof_of_silence(typist, typed):
     assert causes(typed(gun)) == ["events_dropped", None]
 
 
-def test_events_dropped_with_nothing_seen_are_told_of(typist, typed):
+def test_dropped_events_are_reported_even_if_nothing_was_read(typist, typed):
     (capture,) = typed(typist().event(e.EV_SYN, e.SYN_DROPPED, 0).wait(3))
     assert capture.damaged
     assert capture.seen == ""
@@ -170,7 +170,7 @@ def test_a_shift_whose_release_was_dropped_does_not_reach_the_next_scan(typist, 
     assert [c.text for c in typed(gun)] == ["", "abc"]
 
 
-def test_a_key_that_is_no_character_damages_the_scan_it_stands_in(typist, typed):
+def test_a_key_without_a_character_damages_its_scan(typist, typed):
     assert causes(typed(typist().type("12").key(e.KEY_F5).type("34\n"))) == ["unknown_key"]
     assert typed(typist().key(e.KEY_F5).key(e.KEY_VOLUMEUP).wait(3)) == []
 
@@ -216,6 +216,6 @@ def test_a_capture_has_its_times_and_its_keys(typist, typed):
     ["{", "[]", '{"t": 1}', '{"t": 1, "type": "EV_KEY", "code": "SYN_NONE_SUCH", "value": 1}',
      '{"t": 1e999, "type": "EV_KEY", "code": "KEY_A", "value": 1}', '{"config": {"baud": 1}}', '{"config": 5}'],
 )  # fmt: skip
-def test_a_bad_recording_says_which_line(line: str):
+def test_a_bad_recording_names_the_line(line: str):
     with pytest.raises(BadRecording, match="line 1"):
         list(replay([line], "evdev"))

@@ -1,4 +1,4 @@
-"""Any text, timing, split of reads and interleaving comes out exact or damaged; noise never gives a good code."""
+"""Any text, timing, split of reads and interleaving comes out exact or damaged; noise never makes a valid code."""
 
 import itertools
 import json
@@ -131,7 +131,7 @@ noise = st.tuples(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(noise, st.integers(-50, 2000)), max_size=80), st.sampled_from(["ignore", "host"]))
 def test_noise_never_crashes_and_a_good_capture_was_typed(events: list[Any], caps: Any):
-    """What is good must be what the presses say: one character at most for each press of a key, in their order.
+    """An undamaged text must match the key presses: one character at most for each press, in their order.
 
     A character that was typed as its number costs at least one press of a digit.
     """

@@ -1,4 +1,4 @@
-"""What three scans tell of a gun: recordings as guns of several makes and settings would give them."""
+"""Options learned from three scans: recordings as guns of several makes and settings would produce them."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ END = {"enter": "\n", "tab": "\t", "none": ""}
 
 
 class Wedge:
-    """A keyboard gun as it is set; gives the recording of its three scans."""
+    """A keyboard gun with settings; returns the recording of its three scans."""
 
     def __init__(self, typist: Any, **set: Any) -> None:
         self._typist, self.set = typist, set
@@ -107,7 +107,7 @@ def test_a_keyboard_gun_is_learned_as_it_is_set(typist, set, options, said):
         ({"digits": 12}, "check digit"),
     ],
 )
-def test_what_no_option_makes_good_gives_no_table_but_what_to_change(typist, set, said):
+def test_a_fault_that_no_option_corrects_makes_no_table_but_a_note_what_to_change(typist, set, said):
     learned = learn("evdev", Wedge(typist, **set).three())
     assert (learned.ok, learned.options) == (False, {})
     assert said in english(learned.notes)
@@ -119,7 +119,7 @@ def test_letters_of_its_own_before_each_kind_of_code_are_no_prefix(typist):
     assert not learned.ok and "switch code ids off" in english(learned.notes)
 
 
-def test_another_keyboard_layout_is_told_of(typist):
+def test_another_keyboard_layout_is_reported(typist):
     german = str.maketrans("zy/-:#", "yz&ß?'".replace("ß", "="))
     learned = learn("evdev", Wedge(typist, case=lambda c: c.translate(german)).three())
     assert not learned.ok and "US English" in english(learned.notes)
@@ -153,7 +153,7 @@ def test_a_gun_that_declares_its_encoding_is_believed():
     assert learned.options == {"suffix": "crlf"} and "declared by ECI" in english(learned.notes)
 
 
-def test_a_serial_gun_without_chinese_says_which_mode_would_help():
+def test_a_serial_gun_without_chinese_is_told_which_mode_would_help():
     learned = learn("serial", sent(b"Mm????????"))
     assert learned.ok and "Chinese: lost" in english(learned.notes)
 

@@ -72,7 +72,7 @@ def test_times_are_the_recordings_own_whatever_their_zero(replayed):
         assert capture["start"] == start
 
 
-def test_a_key_that_is_held_repeats_and_adds_nothing(replayed):
+def test_the_repeats_of_a_pressed_key_add_nothing(replayed):
     gun = Typist(1).edge(e.KEY_6, 1).edge(e.KEY_6, 2).edge(e.KEY_6, 2).edge(e.KEY_6, 0).type("9\n")
     assert texts(replayed(gun.lines())) == ["69"]
 
@@ -105,7 +105,7 @@ def test_a_gun_that_is_unplugged_in_mid_scan(replayed):
 
 
 def test_batches_of_64_events_with_three_scans_waiting(replayed):
-    """What the ring holds is read at once, with stamps close together: the closest existing tool makes one scan of it."""
+    """The ring buffer is read in one go, with timestamps close together: the closest existing tool makes one scan of it."""
     gun = Typist(1, step_s=0)
     for text in ("6901234567892", "ABC-abc", "(01)0690"):
         gun.type(text + "\n")
@@ -143,7 +143,7 @@ def test_a_byte_that_came_broken_damages_its_scan_and_no_other(replayed):
     assert [(c["text"], c["damage"]) for c in replayed(lines, "serial")] == [("", "line_error"), ("ok", None)]
 
 
-def test_a_report_that_says_more_follows_is_joined_with_the_next(replayed):
+def test_a_report_with_more_to_follow_is_joined_with_the_next(replayed):
     first = bytes([2, 56]) + b"A" * 56 + bytes(5) + b"\x01"
     last = bytes([2, 2]) + b"BC" + bytes(60)
     assert texts(replayed([sent(1, first), sent(1.004, last)], "hidpos")) == ["A" * 56 + "BC"]
@@ -163,7 +163,7 @@ def test_an_empty_place_for_the_aim_identifier_is_no_data(replayed):
     assert texts(replayed([sent(1, report)], "hidpos")) == ["6901234567892"]
 
 
-def test_a_report_with_more_in_it_than_it_says_is_damaged(replayed):
+def test_a_report_longer_than_its_length_is_damaged(replayed):
     report = bytes([2, 10]) + b"6901234567892" + bytes(49)
     assert [(c["text"], c["damage"]) for c in replayed([sent(1, report)], "hidpos")] == [("", "bad_report")]
 
@@ -193,7 +193,7 @@ EVENT = '{"t": 1, "type": "EV_KEY", "code": "KEY_A", "value": 1}'
     ("evdev", ['{"config": {"sufix": "tab"}}'], 1, "sufix"),
     ("evdev", ['{"config": 5}'], 1, "expected an object"),
 ])  # fmt: skip
-def test_a_wrong_line_is_named_with_what_to_do(source, lines, number, said, replayed):
+def test_a_wrong_line_is_reported_with_what_to_do(source, lines, number, said, replayed):
     with pytest.raises(YinongError) as error:
         replayed(lines, source)
     assert f"line {number}: " in str(error.value)
@@ -206,6 +206,6 @@ def test_what_came_before_a_wrong_line_is_printed(replayed):
     assert json.loads(replayed.printed)["text"] == "1"
 
 
-def test_a_file_that_is_no_text_is_told_of(replayed):
+def test_a_file_that_is_not_text_is_reported(replayed):
     with pytest.raises(YinongError, match="UTF-8"):
         replayed(EVENT.encode("utf-16"))

@@ -109,7 +109,7 @@ async def test_a_machine_without_a_camera_says_so(tmp_path: Path):
         assert none.value.reading.reason.code == "camera_none"
 
 
-async def test_the_child_process_tells_of_a_node_that_is_no_camera(tmp_path: Path):
+async def test_the_child_process_reports_a_node_that_is_not_a_camera(tmp_path: Path):
     (tmp_path / "sys/class/video4linux/video0").mkdir(parents=True)
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/video0").touch()

@@ -1,4 +1,4 @@
-"""What a grabbed gun typed is typed again: in order, at once, and never read by ourselves."""
+"""What a grabbed gun typed is repeated: in order, immediately, and never read by the agent itself."""
 
 import asyncio
 import os
@@ -37,8 +37,8 @@ def test_a_key_whose_way_up_was_lost_is_let_go(typist):
     gun = typist().edge(e.KEY_LEFTSHIFT, 1).edge(e.KEY_A, 1).edge(e.KEY_A, 0)
     gun.event(e.EV_SYN, e.SYN_DROPPED, 0).key(e.KEY_B)
     PassThrough(written.append)(gun.raw())
-    told = [(c, v) for k, c, v in events(b"".join(written)) if k == e.EV_KEY]
-    assert told == [
+    typed = [(c, v) for k, c, v in events(b"".join(written)) if k == e.EV_KEY]
+    assert typed == [
         (e.KEY_LEFTSHIFT, 1), (e.KEY_A, 1), (e.KEY_A, 0), (e.KEY_LEFTSHIFT, 0), (e.KEY_B, 1), (e.KEY_B, 0),
     ]  # fmt: skip
 
@@ -91,5 +91,5 @@ def test_our_own_virtual_keyboard_is_never_read_again(tmp_path: Path):
         assert len(candidates(root)) == 1 and at_path(root, "/dev/input/event7", None)
 
 
-def test_a_gun_that_cannot_be_passed_on_is_told_of():
+def test_a_gun_that_cannot_be_passed_on_is_reported():
     assert "not_passed_on" in reason_codes("scan_gun")

@@ -1,4 +1,4 @@
-"""The thread that reads a gun, and the loop that takes what it read."""
+"""The thread that reads a gun, and the loop that receives what it read."""
 
 import asyncio
 import os
@@ -10,15 +10,15 @@ from drivers.scan_gun.sources.reader import Bytes, Gone, Quiet, Reader
 WRITES = 200
 
 
-async def test_a_gun_that_types_faster_than_it_is_taken_leaves_the_loop_to_others() -> None:
+async def test_a_gun_that_types_faster_than_it_is_processed_does_not_block_the_loop() -> None:
     ours, guns = os.pipe()
     os.set_blocking(ours, False)
-    taken, turns, over = bytearray(), 0, asyncio.Event()
+    received, turns, over = bytearray(), 0, asyncio.Event()
 
     def take(what: Bytes | Quiet | Gone) -> None:
         if isinstance(what, Bytes):
             time.sleep(0.004)  # twice as long as the gun takes
-            taken.extend(what.data)
+            received.extend(what.data)
         elif isinstance(what, Gone):
             over.set()
 
@@ -37,5 +37,5 @@ async def test_a_gun_that_types_faster_than_it_is_taken_leaves_the_loop_to_other
     typing.join()
     reader.close()
     os.close(ours)
-    assert taken == b"x" * WRITES
+    assert received == b"x" * WRITES
     assert turns > WRITES / 10
