@@ -1,12 +1,12 @@
-"""Control cards: the gun is the officer's keyboard. Pure: a card's text made and read; acting is `agent.scans.card_actions`'s.
+"""Control cards: the gun is the officer's keyboard. Pure: texts of cards are made and parsed (`agent.scans.card_actions` acts).
 
     YNC1.SHIP.3QZ5M2K7YV4XTB6A          YNC1.PRODUCT.46ZID5VK.…          prefix . action [. value] . signature
 
-Upper-case letters, digits and dots only: the QR code's own alphanumeric mode, the same on every keyboard layout, and read
-regardless of case because CapsLock must not matter. The value (a product's name, a batch) is its UTF-8 in base32 (RFC 4648)
-without padding. The signature is HMAC-SHA-256 (RFC 2104) over domain, station and all that stands before it, truncated to 80
-bits, with the key of this station's terminal: a stranger's print, another station's card or a changed one does nothing. Who
-has a copy of the sheet has the cards: after a new key (remove the file, print again) the old ones do nothing.
+Upper-case letters, digits and dots only: the QR code's own alphanumeric mode, the same on every keyboard layout, and parsed
+in either case because CapsLock must not matter. The value (a product's name, a batch) is its UTF-8 in base32 (RFC 4648)
+without padding. The signature is HMAC-SHA-256 (RFC 2104) over domain, station and all that precedes it, truncated to 80 bits,
+with the key of this station's terminal: a forged card, another station's card or a changed one has no effect. A copy of the
+sheet is as good as the sheet: after a new key (remove the file, print again) the old cards have no effect.
 """
 
 import hashlib
@@ -18,27 +18,27 @@ from typing import NamedTuple
 from drivers.reading import YinongError
 
 PREFIX = "YNC1."
-SIGNATURE_BYTES = 10  # 80 bits, 16 characters; a gun tries some ten a minute
+SIGNATURE_BYTES = 10  # 80 bits, 16 characters; a gun can try about ten a minute
 MAX_VALUE_BYTES = 60  # 20 Chinese characters: a QR code of version 6, 4 cm wide at most
 
 _DOMAIN = b"yinong control card 1\0"
 _CARD = re.compile(r"(YNC1\.([A-Z]{2,12})(?:\.([A-Z2-7]{2,96}))?)\.([A-Z2-7]{16})")
-_LOOKS = re.compile(r"(?:\][A-Za-z][0-9A-Za-z])?YNC1\.", re.IGNORECASE)  # also where the gun sends an AIM identifier
+_LOOKS = re.compile(r"(?:\][A-Za-z][0-9A-Za-z])?YNC1\.", re.IGNORECASE)  # also if the gun sends an AIM identifier
 
 
 class BadCard(YinongError):  # noqa: N818
-    """A card that cannot be made."""
+    """The card cannot be made."""
 
 
 class Action(NamedTuple):
-    """What a card does, in the words that stand on it."""
+    """What a card does, in the words printed on it."""
 
     code: str
     zh: str
     en: str
     does_zh: str
     does_en: str
-    step: str = ""  # business step (CBV 2.0 section 7.1) that what follows belongs to
+    step: str = ""  # business step (CBV 2.0 section 7.1) of the following scans
 
 
 ACTIONS = {
@@ -73,7 +73,7 @@ class Card(NamedTuple):
 
 
 class CardRefusal(NamedTuple):
-    """A text that claims to be a card and is none of this station's."""
+    """A text that looks like a card and is not a valid card of this station."""
 
     reason: str  # form, signature, no_key, unknown_action
 
@@ -95,12 +95,12 @@ def card_text(key: bytes, station: str, card: Card) -> str:
 
 
 def looks_like_card(text: str) -> bool:
-    """Whether a scan claims to be a card: such a text is never goods, whoever printed it."""
+    """Whether a scan looks like a card: such a text is never goods, valid or not."""
     return _LOOKS.match(text) is not None
 
 
 def parse_card(text: str, key: bytes | None, station: str) -> Card | CardRefusal:
-    """The card that a scan is, for a text that looks like one."""
+    """Parse a text that looks like a card."""
     found = _CARD.fullmatch(text[text.find(".") - len(PREFIX) + 1 :].upper())
     if found is None:
         return CardRefusal("form")
@@ -126,5 +126,5 @@ def _base32(data: bytes) -> str:
 
 
 def _text(base32: str) -> str:
-    """Raises ValueError (binascii's and the decoder's are ones)."""
+    """Raises ValueError (the errors of binascii and of the decoder are ValueErrors)."""
     return b32decode(base32 + "=" * (-len(base32) % 8)).decode()

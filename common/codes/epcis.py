@@ -1,20 +1,20 @@
 """Captures as an EPCIS 2.0 document: one ObjectEvent a capture (GS1 EPCIS 2.0, CBV 2.0, JSON-LD). Pure.
 
-What a capture becomes, from what `common.codes.meaning` found right in it (a wrong check digit never becomes a GS1 id):
+What a capture becomes, from the valid parts that `common.codes.meaning` found (a wrong check digit never becomes a GS1 id):
 
     GTIN and serial number, SSCC, GLN        epcList       https://id.gs1.org/01/06901234567892/21/A1
-    GTIN, with lot where there is one        quantityList  https://id.gs1.org/01/06901234567892/10/L1   a class, no instance
+    GTIN, with lot if there is one           quantityList  https://id.gs1.org/01/06901234567892/10/L1   a class, no instance
     pesticide, veterinary drug, seed unit    epcList       urn:yinong:pesticide:… vet-drug:… seed:…     codes of one package
-    code of a platform, by the county's rule quantityList  urn:yinong:platform:<name>:<code>            epcList if one a package
-    a number that shops give out themselves  quantityList  urn:yinong:shop:450225:GXBRS0001B:2012345678900
+    code of a platform, by the county's rule quantityList  urn:yinong:platform:<name>:<code>            epcList if one per package
+    a number that shops assign themselves    quantityList  urn:yinong:shop:450225:GXBRS0001B:2012345678900
     anything else                            quantityList  urn:yinong:code:<percent-encoded text>       nothing more is claimed
 
-No quantity is given: a scan proves that one was there, not how many. URIs of ours are ASCII, the rest percent-encoded
+No quantity is stated: a scan proves that one was there, not how many. URIs of ours are ASCII, the rest percent-encoded
 (RFC 3986): `urn:yinong:station:450225:GXBRS0001B` (bizLocation), `urn:yinong:gun:450225-GXBRS0001B-1:main` (readPoint),
 `urn:yinong:capture:<terminal>:<outbox>:<seq>` (extension element `yinong:capture`, the way back to the raw record), and
-`yinong:product` and `yinong:batch` where a control card had said so. The name `yinong` is not registered with IANA.
-Times are China's (+08:00), whatever the terminal's own zone is. Damaged and voided captures, and those whose time no clock
-knew, are left out and counted.
+`yinong:product` and `yinong:batch` if set by a control card. The name `yinong` is not registered with IANA.
+Times are China's (+08:00), whatever the terminal's own zone is. Damaged and voided captures, and those with an unknown
+time, are left out and counted.
 """
 
 import re
@@ -40,11 +40,11 @@ CHINA = timezone(timedelta(hours=8))
 _GS1 = "https://id.gs1.org"
 _BIZ_STEP = "https://ref.gs1.org/cbv/BizStep-"
 _PACKAGE_CODES = {"pesticide": "pesticide", "vet_drug": "vet-drug", "seed_label": "seed"}
-_RESTRICTED = re.compile("0[24]|2|98[0-4]|99")  # as they begin
+_RESTRICTED = re.compile("0[24]|2|98[0-4]|99")  # prefixes
 
 
 class Scanned(NamedTuple):
-    """A capture, when it was scanned (`common.boot_time`; None where no clock knew it), and whether it was voided."""
+    """A capture, when it was scanned (`common.boot_time`; None if unknown), and whether it was voided."""
 
     capture: Capture
     at: datetime | None
@@ -52,7 +52,7 @@ class Scanned(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """The document, and how many captures are not in it and why."""
+    """The document, and how many captures were left out and why."""
 
     document: Document
     events: int
@@ -64,7 +64,7 @@ class Exported(NamedTuple):
 def export(
     scans: Iterable[Scanned], terminal: Terminal, created: datetime, rules: Sequence[PlatformRule] = ()
 ) -> Exported:
-    """An EPCISDocument of all captures that prove something. `created` is its creation date, with offset."""
+    """An EPCISDocument of all usable captures. `created` is its creation date, with offset."""
     events: list[Document] = []
     damaged = voided = untimed = 0
     for capture, at, is_void in scans:
@@ -87,7 +87,7 @@ def export(
 
 
 def event(capture: Capture, at: datetime, terminal: Terminal, rules: Sequence[PlatformRule] = ()) -> Document:
-    """One ObjectEvent with its stable id."""
+    """One ObjectEvent with a stable id."""
     where, station = terminal.name, f"{terminal.division}:{terminal.number.ascii}"
     form: Document = {
         "type": "ObjectEvent",
@@ -108,7 +108,7 @@ def event(capture: Capture, at: datetime, terminal: Terminal, rules: Sequence[Pl
 
 
 def event_hash(form: Document) -> str:
-    """The event's hash id by CBV 2.0 section 8.9, for the elements that our events have.
+    """The event's hash id (CBV 2.0 section 8.9), for the elements that our events have.
 
     `recordTime`, `eventID` and the zone in which `eventTime` is written make no difference.
     """
@@ -116,7 +116,7 @@ def event_hash(form: Document) -> str:
 
 
 def pre_hash(form: Document) -> str:
-    """The canonical string (CBV 2.0 section 8.9.3): elements in the standard's order, extension elements sorted behind."""
+    """The canonical string (CBV 2.0 section 8.9.3): elements in the standard's order, extension elements sorted after them."""
     parts = [f"eventType={form['type']}", f"eventTime={_utc(form['eventTime'])}"]
     parts.append(f"eventTimeZoneOffset={form['eventTimeZoneOffset']}")
     if epcs := form.get("epcList"):
@@ -133,7 +133,7 @@ def pre_hash(form: Document) -> str:
 
 
 def _what(meant: Meaning, station: str) -> Document:
-    """The object: an instance only where the code says which one it is."""
+    """The object: an instance only if the code identifies one."""
     keys = meant.keys
     gtin = keys.get("gtin14")
     if gtin is not None and is_restricted(gtin):
@@ -157,8 +157,8 @@ def _what(meant: Meaning, station: str) -> Document:
 
 
 def is_restricted(gtin14: str) -> bool:
-    """A number that shops give out themselves (restricted circulation) or a coupon's: elsewhere it means something else, so
-    it is no GS1 id. GS1 General Specifications 1.4: prefixes 02, 04, 20-29, 980-984, 99; of a GTIN-8 0 and 2.
+    """Whether it is a number that shops assign themselves (restricted circulation) or a coupon's: elsewhere it means something
+    else, so it is not a GS1 id. GS1 General Specifications 1.4: prefixes 02, 04, 20-29, 980-984, 99; of a GTIN-8 0 and 2.
     """
     if gtin14.startswith("000000"):
         return gtin14[6] in "02"

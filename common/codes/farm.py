@@ -1,7 +1,7 @@
 """Codes of farm inputs in China: pesticide (32 digits), veterinary drug (24 digits), seed label (four lines).
 
 Layouts: pesticide: Ministry of Agriculture notice 2579 (2017); veterinary drug: rules of the national tracing system;
-seed: coding rules of 2016-09-18. Read from reprints, not from the gazette: what they leave open is not judged here.
+seed: coding rules of 2016-09-18. Taken from reprints, not from the gazette: what they leave open is not checked here.
 """
 
 import re
@@ -17,7 +17,7 @@ _LINE_END = re.compile("\r\n|\n|\r")
 
 
 def from_farm_code(data: str) -> Parsed | None:
-    """A bare code, or the one such code of a trace address or of 'address, unit code'."""
+    """Parse a bare code, or the only such code in a trace address or in 'address, unit code'."""
     if is_digits(data):
         return _of_digits(data, None)
     address = _ADDRESS.search(data)
@@ -28,14 +28,14 @@ def from_farm_code(data: str) -> Parsed | None:
         if len(codes) == 1:
             code = codes.pop()
             read = _of_digits(code, address.group())
-            inside = code in address.group()  # may be any number of that platform: only a right one is believed
+            inside = code in address.group()  # may be any number of that platform: only a valid one is used
             if read is not None and not (inside and any(field.ok is False for field in read.fields)):
                 return read
     return None
 
 
 def from_seed_label(data: str) -> Parsed | None:
-    """Variety, producer or importer, unit code, trace address: each on its own line, in this order."""
+    """Parse a seed label: variety, producer or importer, unit code, trace address, each on its own line, in this order."""
     lines = [_unlabelled(line) for line in _LINE_END.split(data)]
     if len(lines) != 4:
         return None
@@ -68,7 +68,7 @@ def _of_digits(code: str, address: str | None) -> Parsed | None:
 
 
 def _pesticide(code: str) -> Parsed:
-    made_right = code[7] in "123"  # own, made by another, repacked by another
+    made_right = code[7] in "123"  # own production, made by another, repacked by another
     fields = (
         Field("category", code[0]),
         Field("registration", code[1:7]),
@@ -82,7 +82,7 @@ def _pesticide(code: str) -> Parsed:
 def _vet_drug(code: str) -> Parsed:
     day_right = is_date(code[:8])
     fields = (
-        Field("date", code[:8], day_right, "" if day_right else "date"),  # on which the code was asked for
+        Field("date", code[:8], day_right, "" if day_right else "date"),  # on which the code was applied for
         Field("company", code[8:13]),
         Field("random", code[13:]),
     )

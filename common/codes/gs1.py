@@ -1,8 +1,8 @@
-"""GS1 element strings: application identifiers and their values, each with its own verdict.
+"""GS1 element strings: application identifiers and their values, each with its own verdict; and EAN, UPC and ITF-14 digits.
 
-biip knows the table of application identifiers (imported when first needed: 19 MB) and nothing else is asked of it: its
-parsers strip GS, crash on `]`, and read a plain 13-digit number as AI (21). Rules: GS1 General Specifications chapter 3
-(values), 7.8.5 (predefined lengths), 7.9 (check digits).
+Only biip's tables of application identifiers and of prefixes are used (imported when first needed: 19 MB): its parsers strip
+GS, crash on `]`, and read a plain 13-digit number as AI (21). Rules: GS1 General Specifications chapter 3 (values), 7.8.5
+(predefined lengths), 7.9 (check digits).
 """
 
 import re
@@ -13,19 +13,19 @@ from common.codes.types import Field, Kind, Note, Parsed, check_digit_valid, is_
 
 GS = "\x1d"
 
-# first two digits of an AI -> length of AI and value, where no separator follows (figure 7.8.5-2)
+# first two digits of an AI -> length of AI and value, if no separator follows (figure 7.8.5-2)
 PREDEFINED = {
     "00": 20, "01": 16, "02": 16, "03": 16, "04": 18, "11": 8, "12": 8, "13": 8, "14": 8, "15": 8, "16": 8, "17": 8,
     "18": 8, "19": 8, "20": 4, "31": 10, "32": 10, "33": 10, "34": 10, "35": 10, "36": 10, "41": 16,
 }  # fmt: skip
 
-# AI -> how much of the value ends in its check digit
+# AI -> length of the part of the value that ends in its check digit
 CHECKED = {
     "00": 18, "01": 14, "02": 14, "03": 14, "253": 13, "255": 13, "402": 17, "8003": 14, "8006": 14, "8017": 18, "8018": 18,
     "8026": 14, **{f"41{n}": 13 for n in range(8)},
 }  # fmt: skip
 
-# AI -> does day 00 stand for the end of the month; the first six digits are YYMMDD
+# AI -> may day 00 mean the end of the month; the first six digits are YYMMDD
 DATED = {
     "11": True, "12": True, "13": True, "15": True, "16": True, "17": True, "4324": False, "4325": False, "4326": False,
     "7003": False, "7006": False, "7007": False, "7011": False, "8008": False,
@@ -41,7 +41,7 @@ NAMES = {
 KEYS = {"00": "sscc", "01": "gtin14", "10": "lot", "17": "expiry", "21": "serial", "414": "gln"}
 
 KINDS: dict[int, Kind] = {8: "ean8", 12: "upca", 13: "ean13", 14: "itf14"}
-WITH_ADD_ON = {"E3": (15, 18)}  # EAN-13 and two or five digits more
+WITH_ADD_ON = {"E3": (15, 18)}  # EAN-13 with an add-on of two or five digits
 
 _BRACKETED = re.compile(r"\(([0-9]{2,4})\) *([^() ]+) *")
 _HIDDEN_DATE = re.compile("(?=(?:11|13|15|17)([0-9]{6})(?:$|10|21))")
@@ -57,7 +57,7 @@ class Identifier(NamedTuple):
 
 @lru_cache(1024)
 def identifier(start: str) -> Identifier | None:
-    """The AI that a text beginning with `start` (four characters) begins with."""
+    """The AI at the start of a text whose first four characters are `start`."""
     if len(start) < 2 or not is_digits(start[:2]):
         return None
     from biip.gs1_application_identifiers import GS1ApplicationIdentifier
@@ -65,15 +65,15 @@ def identifier(start: str) -> Identifier | None:
     try:
         known = GS1ApplicationIdentifier.extract(start)
         return Identifier(known.ai, re.compile(known.pattern, re.ASCII), known.ai[:2] not in PREDEFINED)
-    except Exception:  # not of the table: biip has no one error for it
+    except Exception:  # not in the table: biip has no single error for it
         return None
 
 
 def from_elements(data: str, *, declared: bool) -> Parsed | None:
-    """An element string as a gun sends it; None where it is not certain that it is one.
+    """Parse an element string as a gun sends it; None if it is not certain that it is one.
 
-    `declared`: the AIM identifier says that it is GS1. Otherwise it must begin with a GTIN or SSCC (00, 01, 02) and be whole,
-    or have its separators and known identifiers throughout.
+    `declared`: the AIM identifier states that it is GS1. Otherwise it must start with a GTIN or SSCC (00, 01, 02) and be
+    complete, or have its separators and only known identifiers.
     """
     body = data[1:] if data.startswith(GS) else data
     body = body.removesuffix(GS)
@@ -88,7 +88,7 @@ def from_elements(data: str, *, declared: bool) -> Parsed | None:
 
 
 def from_brackets(data: str) -> Parsed | None:
-    """The form for people, `(01)06901234567892(10)A1`; None unless every bracket holds a known AI and nothing else does."""
+    """Parse the human-readable form, `(01)06901234567892(10)A1`; None unless exactly the brackets hold known AIs."""
     pairs = _BRACKETED.findall(data)
     if not pairs or "".join(f"({ai}){value}" for ai, value in pairs) != data.replace(" ", ""):
         return None
@@ -102,11 +102,11 @@ def from_brackets(data: str) -> Parsed | None:
 
 
 def from_digits(data: str, symbology: str | None) -> Parsed | None:
-    """8, 12, 13 or 14 digits; None where that is not certain.
+    """Parse an EAN or UPC code of goods, or the 14 digits of a case (ITF-14); None if it is not certain that it is one.
 
-    A wrong check digit is called wrong where the gun says EAN/UPC or ITF, or does not say. Digits out of another
-    symbology may be any number: they are a code of goods only with the right check digit. 8 or 14 digits that begin with
-    a date are one unless the gun says otherwise.
+    A wrong check digit is reported as wrong if the gun states EAN/UPC or ITF, or no symbology. Digits of another symbology
+    may be any number: they are a code of goods only with the right check digit. 8 or 14 digits that start with a date are
+    regarded as a date unless the gun states a symbology.
     """
     add_on = ""
     if len(data) in WITH_ADD_ON.get(symbology or "", ()):
@@ -126,40 +126,40 @@ def from_digits(data: str, symbology: str | None) -> Parsed | None:
     keys: dict[str, str] = {}
     if not note:
         keys = {"gtin14": data.zfill(14), "code": data}
-        given_by = issuer(keys["gtin14"])
-        if given_by is not None:
-            keys["issuer"] = given_by
-            fields.append(Field("issuer", given_by))
+        issued_by = issuer(keys["gtin14"])
+        if issued_by is not None:
+            keys["issuer"] = issued_by
+            fields.append(Field("issuer", issued_by))
     if add_on:
         fields.append(Field("add_on", add_on))
     return Parsed(kind, tuple(fields), keys)
 
 
 def element(known: Identifier, value: str) -> Field:
-    """One value of one AI, with its verdict."""
+    """The field of one AI and its value, with its verdict."""
     note = _fault(known, value)
     return Field(NAMES.get(known.ai, f"ai_{known.ai}"), value, not note, note, known.ai)
 
 
 def keys_of(fields: list[Field]) -> dict[str, str]:
-    """The keys of what is right, each from its first place."""
+    """The keys of the fields that are right; the first of repeated ones counts."""
     keys: dict[str, str] = {}
     for field in fields:
         if field.ok and field.ai in KEYS:
             keys.setdefault(KEYS[field.ai], field.value)
-    given_by = issuer(keys["gtin14"]) if "gtin14" in keys else None
-    return keys if given_by is None else keys | {"issuer": given_by}
+    issued_by = issuer(keys["gtin14"]) if "gtin14" in keys else None
+    return keys if issued_by is None else keys | {"issuer": issued_by}
 
 
 @lru_cache(4096)
 def issuer(gtin14: str) -> str | None:
-    """Who gave a GTIN's prefix out ("GS1 China" for 690-699 and 680-681); None where nobody did, or biip cannot tell."""
+    """Who issued a GTIN's prefix ("GS1 China" for 690-699 and 680-681); None if nobody did, or biip does not know."""
     try:
         from biip.gs1_prefixes import GS1Prefix, GS18Prefix
 
         short = gtin14.startswith("000000")  # a GTIN-8 has prefixes of its own
         prefix = GS18Prefix.extract(gtin14[6:]) if short else GS1Prefix.extract(gtin14[1:])
-    except Exception:  # biip fails on input in many ways; who gave a prefix out is worth no crash
+    except Exception:  # biip fails on input in many ways; the issuer is not worth a crash
         return None
     return None if prefix is None else prefix.usage
 
@@ -197,7 +197,7 @@ def _fault(known: Identifier, value: str) -> Note:
 
 
 def _certain(data: str, fields: list[Field]) -> bool:
-    """Is a text that nobody declared to be GS1 one all the same."""
+    """Whether a text that is not declared to be GS1 is certainly GS1."""
     understood = all(field.note != "not_understood" for field in fields)
     if GS in data:
         return understood
@@ -208,7 +208,7 @@ def _certain(data: str, fields: list[Field]) -> bool:
 
 
 def _maybe_joined(field: Field) -> Field:
-    """Where no GS came at all, a value of free length may have swallowed the next field: a date in it is a sign of that."""
+    """If the gun sent no GS at all, a value of free length may contain the next field: a date in it is a sign of that."""
     if not field.ok or not field.ai or field.ai[:2] in PREDEFINED or field.ai in DATED:
         return field
     hidden = any(is_short_date(found.group(1), zero_day=True) for found in _HIDDEN_DATE.finditer(field.value, 1))

@@ -1,6 +1,6 @@
-"""Web addresses on labels: GS1 Digital Link with its identifiers, any other with host and code.
+"""Web addresses on labels: a GS1 Digital Link with its identifiers, any other with host and code.
 
-GS1 Digital Link: URI Syntax 1.x, uncompressed. The address is read, never fetched.
+GS1 Digital Link: URI Syntax 1.x, uncompressed. The address is parsed, never fetched.
 """
 
 import re
@@ -30,7 +30,14 @@ PRIMARY = frozenset(
         "8018",
     )
 )
-AI_ALIASES = {"gtin": "01", "lot": "10", "ser": "21", "cpv": "22", "sscc": "00", "gln": "414"}  # of the first edition
+AI_ALIASES = {
+    "gtin": "01",
+    "lot": "10",
+    "ser": "21",
+    "cpv": "22",
+    "sscc": "00",
+    "gln": "414",
+}  # names of the first edition
 CODE_NAMES = ("code", "c", "id", "sn", "no", "num", "tracecode", "trace_code", "qrcode", "barcode", "k", "t", "s")
 
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\x00-\x20\x7f-\xa0]+", re.IGNORECASE)
@@ -38,7 +45,7 @@ _HOST = re.compile(r"(?:[\w-]+\.)+[\w-]{2,}|localhost")
 
 
 class Link(NamedTuple):
-    """The parts of an address; all empty where it is none."""
+    """The parts of an address; all empty if the text is not an address."""
 
     host: str
     path: tuple[str, ...]  # still percent-encoded
@@ -46,13 +53,13 @@ class Link(NamedTuple):
 
 
 def link_of(text: str) -> Link:
-    """The parts; of a page that keeps its own address behind `#` (`/#/trace?code=1`) those behind it."""
+    """The parts; if a page has its own address after `#` (`/#/trace?code=1`), the parts of that one."""
     if _ADDRESS.fullmatch(text) is None:
         return Link("", (), "")
     try:
         parts = urlsplit(text if "://" in text[:8] else f"http://{text}")
         host = parts.hostname or ""
-    except ValueError:  # brackets that are no IPv6 address
+    except ValueError:  # brackets that are not an IPv6 address
         return Link("", (), "")
     if _HOST.fullmatch(host) is None:
         return Link("", (), "")
@@ -67,7 +74,7 @@ def is_address(text: str) -> bool:
 
 
 def from_link(data: str) -> Parsed | None:
-    """An address: Digital Link where its path is one, else host and code; None where it is no address."""
+    """Parse an address: as a Digital Link if its path is one, else host and code; None if it is not an address."""
     link = link_of(data)
     if not link.host:
         return None
@@ -84,7 +91,7 @@ def _plain(link: Link) -> Parsed:
 
 
 def _code(link: Link) -> str:
-    """The only parameter, the one named like a code, or the last part of the path."""
+    """The only parameter, or the one named like a code, or the last part of the path."""
     pairs = [(name.lower(), value) for name, value in parse_qsl(link.query, keep_blank_values=True)]
     if len(pairs) == 1:
         name, value = pairs[0]
@@ -97,7 +104,7 @@ def _code(link: Link) -> str:
 
 
 def _digital_link(link: Link) -> Parsed | None:
-    """None unless the path ends in pairs of identifier and value of which the first can be what it claims."""
+    """None unless the path ends in pairs of identifier and value, the first of which is plausible."""
     for at in range(len(link.path) - 1):
         key, value = AI_ALIASES.get(link.path[at], link.path[at]), unquote(link.path[at + 1])
         if key in PRIMARY and _plausible(key, value, link.host) and (known := identifier(key)) is not None:
@@ -135,7 +142,7 @@ def _qualifiers(parts: tuple[str, ...]) -> list[Field]:
 
 def _attributes(query: str) -> list[Field]:
     pairs = (pair.partition("=") for pair in re.split("[&;]", query))
-    # other parameters are the site's own
+    # other parameters belong to the site
     return [_component(name, value) for name, _, value in pairs if is_digits(name)]
 
 

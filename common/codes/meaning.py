@@ -2,7 +2,7 @@
 
     meaning("6901234567892").keys["gtin14"] == "06901234567892"
 
-Readers, in this order (the first that is certain wins):
+Readers, in this order (the first certain one wins):
 GS1 declared by AIM -> Digital Link -> the county's rules for platforms -> brackets -> seed label -> GS1 by its look
 -> farm codes, also in an address -> any other address -> EAN/UPC
 """
@@ -30,10 +30,10 @@ _TERMINATOR = re.compile("[\r\n]+$")
 
 
 def meaning(text: str, symbology: str | None = None, rules: Sequence[PlatformRule] = ()) -> Meaning:
-    """Any text has a meaning; what no reader is certain of is `unknown`. Never raises.
+    """The meaning of any text; `unknown` if no reader is certain. Never raises.
 
-    `symbology` is the AIM identifier (`C1`), where the gun sent one. `rules` are the county's, for the codes of
-    tracing platforms. A line end behind everything is the gun's, GS is the code's and stays.
+    `symbology` is the AIM identifier (`C1`), if the gun sent one. `rules` are the county's, for the codes of tracing
+    platforms. A line end after the text is the gun's and is removed; GS belongs to the code and stays.
     """
     symbology = symbology.removeprefix("]") if symbology else None
     data = _TERMINATOR.sub("", text) if len(text) <= MAX_CHARACTERS else ""
@@ -48,7 +48,7 @@ def meaning(text: str, symbology: str | None = None, rules: Sequence[PlatformRul
 
 
 def split_symbology(text: str) -> tuple[str | None, str]:
-    """The AIM identifier that a text begins with, without its bracket, and the rest."""
+    """The AIM identifier at the start of a text, without its bracket, and the rest."""
     code = text[1:3]
     if text[:1] == "]" and is_identifier(code) and code[0] in NAMES:
         return code, text[3:]
@@ -68,7 +68,7 @@ def _read(data: str, symbology: str | None, rules: Sequence[PlatformRule]) -> Pa
         from_brackets(data)
         or (seed if seed and verdict_of(seed.fields) == "ok" else None)
         or (None if link else from_elements(data, declared=False))
-        or from_farm_code(data)  # before a seed label that is not right: a pesticide's may have four lines too
+        or from_farm_code(data)  # before a wrong seed label: a pesticide's label may have four lines too
         or seed
         or link
         or from_digits(data, symbology)
@@ -91,10 +91,10 @@ _UNDERSTOOD: dict[Kind, str] = {
 
 
 def inspect_scan(text: str, rules: Sequence[PlatformRule] = ()) -> Reading:
-    """A scan's text as a reading: working (understood, every check right), attention (something wrong), unknown.
+    """A scan's text as a reading: working (understood, every check passed), attention (something is wrong), unknown.
 
-    The text may begin with an AIM identifier. measures: `kind`, `verdict`, `gtin` (14 digits), `code`, `lot`, `serial`,
-    `expiry`, `host`, `platform`, `product`, `issuer`, `symbology`, `characters`; None where the text has none, or a wrong one.
+    The text may start with an AIM identifier. measures: `kind`, `verdict`, `gtin` (14 digits), `code`, `lot`, `serial`,
+    `expiry`, `host`, `platform`, `product`, `issuer`, `symbology`, `characters`; None if the text has none, or a wrong one.
     """
     symbology, data = split_symbology(text)
     meant = meaning(data, symbology, rules)
@@ -151,5 +151,5 @@ def _shown(value: str) -> str:
 
 
 def _plain(value: str) -> str:
-    """Fit for UTF-8: a lone surrogate (a byte of the command line that was none) is written out."""
+    """Encodable as UTF-8: a lone surrogate (an invalid byte of the command line) is escaped."""
     return value.encode("utf-8", "backslashreplace").decode("utf-8")

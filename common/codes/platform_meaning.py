@@ -1,4 +1,7 @@
-"""Codes of tracing platforms, by the county's own rules (`platforms`); nothing is claimed that a rule does not say. Pure."""
+"""Codes of tracing platforms, by the county's own rules (`platforms`); nothing is claimed beyond a rule. Pure.
+
+Not in `platforms`: the daemon checks the rules of agent.toml and must not load biip, which `gs1` needs.
+"""
 
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, unquote
@@ -8,12 +11,12 @@ from common.codes.links import Link, link_of
 from common.codes.platforms import PlatformRule, Template, template_of
 from common.codes.types import Field, Note, Parsed, check_digit_valid, is_date, is_digits
 
-KEYS = {"gtin": "gtin14", "batch": "lot"}  # keys that have another name than their part
+KEYS = {"gtin": "gtin14", "batch": "lot"}  # part -> key, if their names differ
 GTIN_LENGTHS = (8, 12, 13, 14)
 
 
 def from_rules(data: str, rules: Sequence[PlatformRule]) -> Parsed | None:
-    """By the first rule that the text fits as a whole; None where none does."""
+    """Parse by the first rule that matches the whole text; None if none does."""
     if not rules:
         return None
     link = link_of(data)
@@ -31,7 +34,7 @@ def _of_text(data: str, template: Template) -> dict[str, str] | None:
 
 
 def _of_address(link: Link, template: Template) -> dict[str, str] | None:
-    """Parameters that the rule does not name may be there too."""
+    """Match an address; it may have parameters that the rule does not name."""
     if not (link.host == template.host or (template.host[:2] == "*." and link.host.endswith(template.host[1:]))):
         return None
     path = template.path.fullmatch("/".join(link.path)) if template.path else None
@@ -56,13 +59,13 @@ def _read(rule: PlatformRule, host: str, values: dict[str, str]) -> Parsed:
         fields.append(Field(name, value, False if note else True if checked else None, note))
         if not note:
             keys[KEYS.get(name, name)] = value.zfill(14) if name == "gtin" else value
-    if (gtin := keys.get("gtin14")) and (given_by := issuer(gtin)):
-        keys["issuer"] = given_by
+    if (gtin := keys.get("gtin14")) and (issued_by := issuer(gtin)):
+        keys["issuer"] = issued_by
     return Parsed("platform", tuple(fields), keys, rule.per_package)
 
 
 def _fault(name: str, value: str, rule: PlatformRule) -> tuple[Note, bool]:
-    """What is wrong with a part, and whether anything was there to check it by."""
+    """What is wrong with a part, and whether it could be checked."""
     if name == "date":
         return ("", True) if is_date(value) else ("date", True)
     if name == "gtin" and not (is_digits(value) and len(value) in GTIN_LENGTHS):

@@ -1,11 +1,11 @@
-"""A tracing platform's code, as the county wrote it down from a real label. Pure; bounded by its form (docs/decisions/0020).
+"""Rules for the codes of tracing platforms, as the county takes them from real labels. Pure (docs/decisions/0020).
 
     like = "https://*.example.org/t/{product:w1-20}?c={code:d20}&b={batch}"      an address
-    like = "GX{batch:d8}-{code:w12}"                                             any other text, whole
+    like = "GX{batch:d8}-{code:w12}"                                             any other text, as a whole
 
-A part is `{name}`, `{name:20}` or `{name:d8-20}`: how many characters (1 to 64 where it does not say), `d` digits, `w` letters
-and digits of ASCII, else anything but separators and white space. What follows a part of no fixed length must be a character that
-the part cannot hold, so that a text fits in one way or in none, in linear time.
+A part is `{name}`, `{name:20}` or `{name:d8-20}`: N characters (1 to 64 if not given), `d` digits, `w` ASCII letters
+and digits, else anything but separators and white space. A part without a fixed length must be followed by a character that
+the part cannot contain, so that a text matches in one way or not at all, in linear time.
 """
 
 import re
@@ -27,12 +27,12 @@ _HOST = re.compile(r"(\*\.)?([\w-]+\.)+[\w-]{2,}")
 
 
 class PlatformRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[platform]]` table. What it does not say is not claimed."""
+    """One `[[platform]]` table. Nothing is claimed beyond it."""
 
     name: Annotated[str, Meta(min_length=1, max_length=60)]  # of the platform, as people call it
     like: Annotated[str, Meta(min_length=1, max_length=300)]  # what its codes look like
-    check_digit: PartName | Literal[""] = ""  # the part whose last digit is a check digit as of GTINs
-    per_package: bool = False  # every package has a `code` of its own; false: one may stand on many
+    check_digit: PartName | Literal[""] = ""  # the part whose last digit is a check digit as in GTINs
+    per_package: bool = False  # every package has a `code` of its own; false: many may have the same one
 
     def __post_init__(self) -> None:
         template = template_of(self.like)
@@ -44,7 +44,7 @@ class PlatformRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Template(NamedTuple):
-    """`like`, read. `host` is empty where it is no address; `path` is None where any will do."""
+    """`like`, parsed. `host` is empty if it is not an address; `path` is None if any path matches."""
 
     parts: tuple[str, ...]
     host: str
@@ -55,7 +55,7 @@ class Template(NamedTuple):
 
 @lru_cache(256)
 def template_of(like: str) -> Template:
-    """Errors: ValueError, in Chinese and English."""
+    """Parse `like`. Raises ValueError, in Chinese and English."""
     if not like.isprintable():
         raise ValueError("like 里不能有换行等控制字符 / like must not hold line ends or other control characters")
     parts: list[str] = []
@@ -130,7 +130,7 @@ def _lengths(mark: re.Match[str]) -> tuple[int, int]:
 
 
 def _refuse_ambiguous(mark: re.Match[str], following: str) -> None:
-    """Two ways to fit one text: where a part may take what stands behind it."""
+    """Refuse a part that could match the text after it, which would allow two ways to match."""
     least, most = _lengths(mark)
     taken = following and re.fullmatch(f"[{_CLASSES[mark['kind'] or '']}]", following)
     if least != most and (taken or following == "{"):

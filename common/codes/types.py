@@ -30,9 +30,9 @@ Note: TypeAlias = Literal[
     "check_digit",  # the last digit does not follow from the others
     "date",  # no such day
     "format",  # a character or a length that this field cannot have
-    "zero",  # all zeros: no number of anything
+    "zero",  # all zeros: not a valid number
     "empty",  # a field without content
-    "not_understood",  # no rule of ours reads this part
+    "not_understood",  # no reader understands this part
     "maybe_joined",  # looks like two fields whose separator (GS) the gun did not send
 ]
 UNPROVEN: frozenset[Note] = frozenset(("not_understood", "maybe_joined"))
@@ -41,7 +41,7 @@ _DIGITS = re.compile("[0-9]+")
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One part of the text. `ok`: True checked and right, False wrong (`note` says how), None nothing to check it by."""
+    """One part of the text. `ok`: True if checked and right, False if wrong (`note` states how), None if it cannot be checked."""
 
     name: str
     value: str
@@ -51,14 +51,14 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Meaning(msgspec.Struct, frozen=True, kw_only=True):
-    """A scan's text, read. `keys` holds only what was not found wrong: a bad GTIN never becomes a key.
+    """A scan's text, interpreted. `keys` has only what is not wrong: a bad GTIN never becomes a key.
 
-    keys: gtin14, sscc, gln, lot, serial, expiry (YYMMDD), issuer (who gave the prefix out), host, code, platform,
-    product, company, date, variety, producer, registration. `per_package`: a platform's rule says that every package has a
+    keys: gtin14, sscc, gln, lot, serial, expiry (YYMMDD), issuer (who issued the prefix), host, code, platform,
+    product, company, date, variety, producer, registration. `per_package`: by the platform's rule every package has a
     code of its own.
     """
 
-    text: str  # as it was scanned, untouched
+    text: str  # as scanned, unchanged
     symbology: str | None  # AIM identifier without its bracket
     kind: Kind = "unknown"
     verdict: Verdict = "unknown"
@@ -68,7 +68,7 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parsed(msgspec.Struct, frozen=True):
-    """What one of the readers made of a text: its kind, its parts, its keys."""
+    """The result of one reader: the kind of the text, its parts, its keys."""
 
     kind: Kind
     fields: tuple[Field, ...]
@@ -77,7 +77,7 @@ class Parsed(msgspec.Struct, frozen=True):
 
 
 def verdict_of(fields: Sequence[Field]) -> Verdict:
-    """Wrong where a part is wrong, ok where parts were checked and all is understood, else unknown."""
+    """Wrong if a part is wrong, ok if parts were checked and all is understood, else unknown."""
     if any(field.ok is False for field in fields):
         return "wrong"
     if any(field.note in UNPROVEN for field in fields):
@@ -98,7 +98,7 @@ def check_digit_valid(digits: str) -> bool:
 
 
 def is_date(digits: str) -> bool:
-    """YYYYMMDD of this or the last century's end on."""
+    """YYYYMMDD, from 1990 to 2099."""
     if not is_digits(digits) or len(digits) != 8 or not 1990 <= int(digits[:4]) <= 2099:
         return False
     try:
@@ -109,7 +109,7 @@ def is_date(digits: str) -> bool:
 
 
 def is_short_date(digits: str, *, zero_day: bool) -> bool:
-    """YYMMDD; day 00 is the end of the month where the field allows it (GS1 General Specifications 3.4)."""
+    """YYMMDD; day 00 is the end of the month if the field allows it (GS1 General Specifications 3.4)."""
     if not is_digits(digits) or len(digits) != 6:
         return False
     if zero_day and digits[4:] == "00":

@@ -1,4 +1,4 @@
-"""Annex 2 of the county plan: the 12 items that a standard station has, in the document's order. Data only.
+"""Annex 2 of the county plan: the 12 items of a standard station, in the document's order. Data only.
 
 Source: 融政办发〔2019〕14号, annex 2. What a station of another type must have is a profile (`common.standard.rules.Profiles`).
 """
@@ -27,7 +27,7 @@ class AnnexItem(NamedTuple):
 
     @property
     def measured(self) -> bool:
-        """Whether a device class of the same name gives its evidence."""
+        """Whether a device class of the same name provides its evidence."""
         return self.established != "attested"
 
 

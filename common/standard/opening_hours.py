@@ -1,7 +1,7 @@
-"""When a station is open: the `[opening_hours]` section, and one pure question.
+"""When a station is open: the `[opening_hours]` section and its evaluation. Pure.
 
-Opening hours belong to the verdict and to availability, never to a condition. They are Beijing time (UTC+8, China's only
-legal time, without summer time), so a terminal whose time zone is set wrong is not judged at the wrong hours.
+Opening hours affect verdicts and availability, never a condition. They are Beijing time (UTC+8, China's only
+legal time, without summer time), so a wrong time zone of the terminal does not matter.
 """
 
 from datetime import date, datetime, timedelta, timezone
@@ -24,7 +24,7 @@ Span: TypeAlias = Annotated[
 
 
 class OpeningHours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Spans of each weekday; an empty list is a closed day. `holidays` are closed whatever weekday they are."""
+    """Spans of each weekday; an empty list is a closed day. `holidays` are closed on any weekday."""
 
     monday: tuple[Span, ...] = _DAILY
     tuesday: tuple[Span, ...] = _DAILY
@@ -49,9 +49,9 @@ class OpeningHours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def is_open(opening_hours: OpeningHours, moment: datetime) -> bool:
-    """Whether the station is open at `moment` (any offset; ValueError without one). A span holds its begin, not its end."""
+    """Whether the station is open at `moment` (any offset; ValueError without one). A span includes its begin, not its end."""
     if moment.tzinfo is None:
-        raise ValueError("a moment without an offset is no moment")
+        raise ValueError("the moment has no UTC offset")
     here = moment.astimezone(BEIJING)
     if here.date() in opening_hours.holidays:
         return False

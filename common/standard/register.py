@@ -1,4 +1,4 @@
-"""The register of a county: its townships, their codes, and how many stations of each type the plan gives them.
+"""The register of a county: its townships, their codes, and how many stations of each type each has in the plan.
 
 A file per county, `config/counties/<division>.toml`. Pure but for reading that file.
 """
@@ -23,7 +23,7 @@ class BadRegister(YinongError):  # noqa: N818
 
 
 class Township(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One township (乡镇). `demonstration` stations (示范社) are among the others, not beside them."""
+    """One township (乡镇). `demonstration` stations (示范社) are included in the other counts."""
 
     name: str  # as the plan writes it: 同练乡
     official: str  # in full: 同练瑶族乡
@@ -34,7 +34,7 @@ class Township(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     demonstration: Count
 
     def stations(self, station_type: StationType) -> int:
-        """How many of a type."""
+        """Number of stations of a type."""
         return {
             StationType.STANDARD: self.standard,
             StationType.PROFESSIONAL: self.professional,
@@ -60,7 +60,7 @@ class County(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     platform: tuple[PlatformRule, ...] = ()  # what codes of tracing platforms look like, for `common.codes.meaning`
 
     def stations(self, station_type: StationType) -> int:
-        """How many of a type in the whole county."""
+        """Number of stations of a type in the whole county."""
         return sum(township.stations(station_type) for township in self.township)
 
     @property
@@ -72,11 +72,11 @@ class County(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return sum(township.demonstration for township in self.township)
 
     def find(self, text: str) -> Township | None:
-        """A township by the plan's name, its official name or its code; None where the county has none such."""
+        """A township by the plan's name, its official name or its code; None if the county has no such township."""
         return self._index.get(text.strip())
 
     def numbers_here(self, number: StationNumber) -> bool:
-        """Whether a station number has this county's prefix (which another county may share)."""
+        """Whether a station number has this county's prefix (which another county may have too)."""
         return (number.province, number.plate, number.county) == (self.province, self.plate, self.initials)
 
     @cached_property
@@ -87,7 +87,7 @@ class County(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def load_register(path: Path) -> County:
-    """Read and check one county's file. Raises BadRegister, which names the file."""
+    """Read and check one county's file. Raises BadRegister with the file's path."""
     try:
         county = msgspec.convert(tomllib.loads(path.read_text("utf-8")), County)
     except (OSError, ValueError) as error:  # both tomllib's and msgspec's errors are ValueErrors

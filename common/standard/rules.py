@@ -1,4 +1,4 @@
-"""What a county and a station say about the standard: profiles and figures, attestations, waivers. Data only."""
+"""What a county and a station configure about the standard: profiles and limits, attestations, waivers. Data only."""
 
 from datetime import date
 from typing import Annotated, TypeAlias
@@ -30,13 +30,13 @@ class Profiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The `[standard]` section: the annex's figures and what the county made of them."""
+    """The `[standard]` section: the annex's limits, as the county sets them."""
 
     min_area_m2: Annotated[float, Meta(gt=0, le=100)] = 1.0
     area_tolerance: Annotated[float, Meta(ge=0, le=0.2)] = 0.015
     min_mbps: Annotated[float, Meta(gt=0, le=10_000)] = 8.0
     min_mbps_ratio: Ratio = 0.9
-    waive_scan_gun_by_video: bool = True  # the annex's waiver of the scan gun may be a slip: a county can refuse it
+    waive_scan_gun_by_video: bool = True  # the annex's waiver of the scan gun may be an error: a county can refuse it
     profiles: Profiles = Profiles()
 
 

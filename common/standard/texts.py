@@ -1,7 +1,7 @@
-"""A verdict in words: why an item of the standard stands as it does, and what to do, in Chinese and English.
+"""Texts of verdicts: why an item of the standard has its verdict, and what to do, in Chinese and English.
 
-The words lie in `common/standard/texts.toml`, in the format of the drivers' catalogues; `{reason}` and `{remedy}` in them are the
-device's own words (`drivers.catalogue`). Officer, operator and center read the same.
+The texts are in `common/standard/texts.toml`, in the format of the drivers' catalogues; `{reason}` and `{remedy}` in them are
+the texts of the device (`drivers.catalogue`). Officer, operator and center read the same texts.
 """
 
 import re
@@ -37,7 +37,7 @@ def verdict_name(verdict: str, lang: Lang = "zh") -> str:
 
 
 def item_sentence(item: Item, lang: Lang = "zh") -> Sentence:
-    """Why the item stands so, and what to do; a code that this version does not know is shown as it is, never an error."""
+    """Why the item has its verdict, and what to do; an unknown code is shown as it is, never an error."""
     entry = _catalogue().get(item.because, {}).get(lang)
     if entry is None:
         return Sentence(item.because, "")
@@ -48,7 +48,7 @@ def item_sentence(item: Item, lang: Lang = "zh") -> Sentence:
 
 
 def because_codes() -> frozenset[str]:
-    """All codes that have words."""
+    """All codes that have texts."""
     return frozenset(_catalogue())
 
 
@@ -58,7 +58,7 @@ def _catalogue() -> dict[str, dict[str, dict[str, str]]]:
 
 
 def _device_sentence(item: Item, lang: Lang) -> Sentence:
-    """The words of the driver whose reading decided, or that there is no such device."""
+    """The text of the driver whose reading decided, or that there is no such device."""
     device_class, code = str(item.params.get("class", item.item)), item.params.get("reason")
     if not isinstance(code, str):
         none = _catalogue()["no_device_configured"][lang]

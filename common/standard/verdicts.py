@@ -1,25 +1,25 @@
-"""What the standard says of a station: readings, attestations and waivers to verdicts. Pure, no clock.
+"""Verdicts of the standard: computed from readings, attestations and waivers. Pure, without a clock.
 
-How the evidence counts (what an inspector at an acceptance would take, see the county plan's annex 2):
+How the evidence counts (what an inspector would accept, see the county plan's annex 2):
 
-- `unknown` proves nothing: `unproven`, never `not_met`. So is an item whose device is in no `[[device]]` table.
-- `absent` and `unreachable` are `not_met` while the station is open. Outside opening hours such a device is merely off:
-  `unproven`. The same holds for a fault that is how a switched-off device looks (SWITCHED_OFF). A fault that was seen,
-  paper out for instance, stays one day and night. Where no clock can be trusted nobody knows whether it is open: `unproven`
-  for that reason.
-- A screen counts with its lit area: at least 1 m². Millimetres decide as they are (a 60-inch set, 0.992 m², is too small);
-  a size in whole centimetres that lies within 1.5 % of the limit, its rounding, cannot be told from it: unproven until
-  somebody measures. No area, no proof.
-- The line counts with its line-equivalent rate `line_mbps`, at least 90 % of 8 Mbit/s: a line sold as 8M never carries 8.0
+- `unknown` proves nothing: `unproven`, never `not_met`. The same holds for an item whose device is in no `[[device]]` table.
+- `absent` and `unreachable` are `not_met` while the station is open. Outside opening hours such a device may just be
+  switched off: `unproven`. The same holds for a fault that a switched-off device shows (SWITCHED_OFF). An observed fault,
+  paper out for instance, counts day and night. With an untrusted clock it is not known whether the station is open:
+  `unproven` for that reason.
+- A screen is judged by its lit area: at least 1 m². A size in millimetres decides (a 60-inch set, 0.992 m², is too small);
+  a size in whole centimetres that lies within 1.5 % of the limit, its rounding, decides nothing: unproven until
+  somebody measures. Without an area nothing is proven.
+- The line is judged by its line-equivalent rate `line_mbps`, at least 90 % of 8 Mbit/s: a line sold as 8M never carries 8.0
   of payload, and 90 % is the customary allowance (its primary source was not found, so it is an option). `down_mbps`, a
   lower bound of it, proves the line too but never disproves it. That Wi-Fi covers the station is not measured.
-- A printer must print and copy: `can_copy` true. Where it cannot be told, it is unproven.
+- A printer must print and copy: `can_copy` true. If that is not known, it is unproven.
 - A video device must see, hear and be heard; a camera alone is enough for a waiver.
-- An answer that may be another's (a login page, a wrong certificate) proves nothing.
+- An answer that may come from something else (a login page, a wrong certificate) proves nothing.
 - Of several devices of a class the best counts: the standard asks for one.
 - A waiver is a claim by a named person. 'Promotion' waives the screen. 'Video calls' waives the video device and the scan
   gun only while a camera is also measured: without it the claim waives nothing. A county may refuse it for the scan gun.
-- What a station has beyond its profile is `not_required`, never counted against it.
+- An item outside the station's profile is `not_required` and never counts against it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ from common.standard.rules import Attestation, Rules, Waiver
 from common.station import StationType
 from drivers.reading import Condition, Reading, Scalar
 
-# device class -> (id, believed reading) of each device
+# device class -> (id, confirmed reading) of each device
 Readings: TypeAlias = Mapping[str, Sequence[tuple[str, Reading]]]
 Params: TypeAlias = dict[str, str | int | float]
 
@@ -47,9 +47,15 @@ PROVES_NOTHING: frozenset[ClassReason] = frozenset(  # something answers, but it
     {("broadband", "captive_page"), ("web_page", "redirected_elsewhere"), ("web_page", "login_demanded")}
     | {("web_page", f"certificate_{how}") for how in ("wrong", "expired", "not_yet_valid", "or_clock")}
 )
-SLOWER_THAN_SOLD: ClassReason = ("broadband", "below_8m")  # a line sold as 50M may be that and still carry 8M
+SLOWER_THAN_SOLD: ClassReason = (
+    "broadband",
+    "below_8m",
+)  # a line sold as 50M may be too slow for that and still carry 8M
 WITHOUT_SOUND: frozenset[ClassReason] = frozenset({("video", "no_microphone"), ("video", "no_speaker")})
-DOUBTFUL_SIZE: ClassReason = ("led_screen", "connected_check_size")  # a size that some sets claim whatever their size
+DOUBTFUL_SIZE: ClassReason = (
+    "led_screen",
+    "connected_check_size",
+)  # a size that some sets report whatever their real size
 PAGE_NOT_SET = "no_address"  # the web page's driver has nothing to fetch
 
 _WORKS = frozenset({Condition.WORKING, Condition.ATTENTION, Condition.IN_USE})
@@ -63,18 +69,18 @@ def verdicts(
     rules: Rules,
     opening: bool | None,
 ) -> tuple[Item, ...]:
-    """All 12 items in the annex's order, each with its verdict and why (`common.standard.texts` puts it into words).
+    """All 12 items in the annex's order, each with its verdict and the reason (`common.standard.texts` has the texts).
 
-    `readings` are those believed, by device class; `opening` says whether the station is open at this moment (None: no
-    clock tells). Parameters hold numbers that move with every look: compare two answers by `standing`, not whole. Of several
-    claims for one item the newest counts.
+    `readings` are the confirmed ones, by device class; `opening` is whether the station is open at this moment (None: not
+    known). Parameters contain numbers that change with every poll: compare two results by `verdict_codes`, not whole. Of
+    several claims for one item the newest counts.
     """
-    seen = _Facts(readings, rules, opening)
+    facts = _Facts(readings, rules, opening)
     required = rules.profiles.of(profile)
     attested = {claim.item: claim for claim in sorted(attestations, key=lambda claim: claim.on)}
     claimed = {claim.item: claim for claim in sorted(waivers, key=lambda claim: claim.on)}
     return tuple(
-        _item(line, seen, attested.get(line.code), claimed.get(line.code))
+        _item(line, facts, attested.get(line.code), claimed.get(line.code))
         if line.code in required
         else Item(item=line.code, verdict="not_required", because="not_in_profile", params={"profile": profile.value})
         for line in ANNEX_2
@@ -82,40 +88,40 @@ def verdicts(
 
 
 def verdict_codes(items: Sequence[Item]) -> tuple[tuple[str, str, str], ...]:
-    """What must differ for two answers of `verdicts` to be different news."""
+    """What must differ between two results of `verdicts` for the second to be reported."""
     return tuple((item.item, item.verdict, item.because) for item in items)
 
 
 class _Facts(NamedTuple):
-    """What is known at the instant of a verdict."""
+    """What is known when the verdicts are computed."""
 
     readings: Readings
     rules: Rules
     opening: bool | None
 
     def measured(self, code: ItemCode) -> Item:
-        """The best that the devices of the class of that name give: `met`, `unproven` or `not_met`."""
+        """The best item of the devices of the class with this name: `met`, `unproven` or `not_met`."""
         items = [self._of_device(code, device_id, reading) for device_id, reading in self.readings.get(code, ())]
         if not items:
             return Item(item=code, verdict="unproven", because="no_device_configured")
         return min(items, key=_rank)
 
     def _of_device(self, code: ItemCode, device_id: str, reading: Reading) -> Item:
-        judged = _assess(code, reading, self.rules, self.opening)
+        assessed = _assess(code, reading, self.rules, self.opening)
         reason: Params = {f"reason.{name}": value for name, value in reading.reason.params.items()}
-        params: Params = {"device": device_id, "reason": reading.reason.code, **reason, **judged.figures}
-        return Item(item=code, verdict=judged.verdict, because=judged.because, params=params)
+        params: Params = {"device": device_id, "reason": reading.reason.code, **reason, **assessed.figures}
+        return Item(item=code, verdict=assessed.verdict, because=assessed.because, params=params)
 
 
 def _rank(item: Item) -> int:
     return ("met", "unproven", "not_met").index(item.verdict)
 
 
-def _item(line: AnnexItem, seen: _Facts, attested: Attestation | None, waiver: Waiver | None) -> Item:
-    if not line.measured or (line.code == "web_page" and _no_page_is_set(seen.readings)):
+def _item(line: AnnexItem, facts: _Facts, attested: Attestation | None, waiver: Waiver | None) -> Item:
+    if not line.measured or (line.code == "web_page" and _no_page_is_set(facts.readings)):
         return _attested(line.code, attested)
-    measured = seen.measured(line.code)
-    return _with_waiver(measured, waiver, seen) if waiver else measured
+    measured = facts.measured(line.code)
+    return _with_waiver(measured, waiver, facts) if waiver else measured
 
 
 def _attested(code: ItemCode, claim: Attestation | None) -> Item:
@@ -129,18 +135,18 @@ def _no_page_is_set(readings: Readings) -> bool:
     return all(page.reason.code == PAGE_NOT_SET for _, page in pages)
 
 
-def _with_waiver(measured: Item, waiver: Waiver, seen: _Facts) -> Item:
-    """The better of what was measured and what is waived; that a waiver does not count is said before what is wrong else."""
-    # a terminal's own camera waives the video device, is not it
+def _with_waiver(measured: Item, waiver: Waiver, facts: _Facts) -> Item:
+    """The better of the measured and the waived item; a waiver that does not count is reported before any other problem."""
+    # a terminal's own camera waives the video device, but is not one
     if measured.verdict == "met" and waiver.item != "video":
         return measured
-    if waiver.item == "scan_gun" and not seen.rules.waive_scan_gun_by_video:
+    if waiver.item == "scan_gun" and not facts.rules.waive_scan_gun_by_video:
         return msgspec.structs.replace(measured, because="waiver_refused", params=_who(waiver) | measured.params)
     if waiver.capability == "promotion":
         return _waived(waiver)
-    if any(reading.condition in _WORKS for _, reading in seen.readings.get("video", ())):
+    if any(reading.condition in _WORKS for _, reading in facts.readings.get("video", ())):
         return _waived(waiver)
-    camera = seen.measured("video")
+    camera = facts.measured("video")
     better = min(measured, camera, key=_rank).verdict
     params = _who(waiver) | {"class": "video"} | camera.params
     return Item(item=waiver.item, verdict=better, because="waiver_without_camera", params=params)
@@ -161,7 +167,7 @@ class _Assessment(NamedTuple):
 
 
 def _assess(code: ItemCode, reading: Reading, rules: Rules, opening: bool | None) -> _Assessment:
-    """One device: what its condition proves, then the figure that the annex asks for."""
+    """One device: first what its condition proves, then the figure that the annex requires."""
     what = (code, reading.reason.code)
     match reading.condition:
         case Condition.UNKNOWN:

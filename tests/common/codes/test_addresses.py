@@ -1,4 +1,4 @@
-"""Addresses in codes: a Digital Link is read, of any other the host and the code are told."""
+"""Addresses in codes: a Digital Link is parsed; of any other address the host and the code are reported."""
 
 import pytest
 from support.codes import GTIN
@@ -6,7 +6,7 @@ from support.codes import GTIN
 from common.codes.meaning import meaning
 
 
-def test_a_digital_link_is_read_like_an_element_string():
+def test_a_digital_link_is_parsed_like_an_element_string():
     meant = meaning(f"https://id.gs1.org/01/{GTIN}/10/A%2F1?17=260131&linkType=all", "Q1")
     assert (meant.kind, meant.verdict) == ("digital_link", "ok")
     assert meant.keys == {
@@ -18,7 +18,7 @@ def test_a_digital_link_is_read_like_an_element_string():
 
 
 @pytest.mark.parametrize("path", ["2024/01/15", "news/01/20240115", "8004/how-to-grow-rice", "01/ABC"])
-def test_an_ordinary_path_is_no_digital_link(path: str):
+def test_an_ordinary_path_is_not_a_digital_link(path: str):
     assert meaning(f"https://example.cn/{path}").kind == "url"
 
 
@@ -34,7 +34,7 @@ def test_an_ordinary_path_is_no_digital_link(path: str):
         ("http://q.example.cn", None),
     ],
 )
-def test_of_any_other_address_host_and_code_are_told_and_nothing_is_called_right(address: str, code: str | None):
+def test_of_any_other_address_host_and_code_are_reported_and_nothing_is_called_right(address: str, code: str | None):
     meant = meaning(address)
     assert (meant.kind, meant.verdict, meant.keys.get("code")) == ("url", "unknown", code)
     assert meant.keys["host"].endswith("q.example.cn")
@@ -43,5 +43,5 @@ def test_of_any_other_address_host_and_code_are_told_and_nothing_is_called_right
 @pytest.mark.parametrize(
     "text", ["http://[1/", "http://", "http://a b.cn", "http://x", "ftp://example.cn/a", "http://a.cn:x/"]
 )
-def test_a_broken_address_is_no_address_or_at_least_no_crash(text: str):
+def test_a_broken_address_causes_no_crash(text: str):
     assert meaning(text).kind in ("unknown", "url")

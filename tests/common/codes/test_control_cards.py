@@ -1,4 +1,4 @@
-"""Control cards: what is made is read back by this station, and by nobody else; and the key that signs them."""
+"""Control cards: a card is valid at its own station only; and the key that signs them."""
 
 import os
 import stat
@@ -48,7 +48,7 @@ def test_another_key_or_station_refuses_it(card: Card):
 
 
 @given(any_card, st.data())
-def test_a_changed_card_never_acts(card: Card, data: st.DataObject):
+def test_a_changed_card_has_no_effect(card: Card, data: st.DataObject):
     text = card_text(KEY, STATION, card)
     at = data.draw(st.integers(0, len(text) - 1))
     changed = text[:at] + data.draw(st.sampled_from(sorted(ALPHANUMERIC))) + text[at + 1 :]
@@ -57,25 +57,25 @@ def test_a_changed_card_never_acts(card: Card, data: st.DataObject):
 
 
 @given(any_card, st.integers(1, 40))
-def test_half_a_card_or_two_of_them_never_act(card: Card, cut: int):
+def test_half_a_card_or_two_cards_in_one_have_no_effect(card: Card, cut: int):
     text = card_text(KEY, STATION, card)
     assert parse_card(text[: max(5, len(text) - cut)], KEY, STATION) in (CardRefusal("form"), CardRefusal("signature"))
     assert parse_card(text + text, KEY, STATION) == CardRefusal("form")
 
 
 @given(st.text())
-def test_any_text_behind_the_prefix_is_refused_and_none_raises(tail: str):
+def test_any_text_after_the_prefix_is_refused_and_none_raises(tail: str):
     assert isinstance(parse_card(f"YNC1.{tail}", KEY, STATION), CardRefusal)
 
 
 @pytest.mark.parametrize(
     "goods", ["6901234567892", "]E0690", "YNC2.SHIP", "YNC1", "https://x.cn/YNC1.SHIP", "", " YNC1."]
 )
-def test_what_does_not_begin_as_a_card_is_goods(goods: str):
+def test_a_text_without_the_prefix_is_goods(goods: str):
     assert not looks_like_card(goods)
 
 
-def test_a_cards_text_stays_the_same_so_that_printed_sheets_stay_good():
+def test_the_text_of_a_card_stays_the_same_so_that_printed_sheets_stay_valid():
     assert card_text(KEY, STATION, Card("SHIP")) == "YNC1.SHIP.B372RLNCOBMOSIF4"
     assert card_text(KEY, STATION, Card("PRODUCT", "沃柑")) == "YNC1.PRODUCT.42ZIHZU7SE.AKOTSZFMALBKF4Y6"
 
@@ -91,7 +91,7 @@ def test_a_card_that_could_not_be_read_is_not_made(card: Card):
 # --- the key ---
 
 
-def test_the_key_is_made_once_private_and_stays(tmp_path):
+def test_the_key_is_created_once_private_and_kept(tmp_path):
     outbox = tmp_path / "state/outbox.db"
     key = card_key(outbox)
     assert len(key) == 32 and key != bytes(32) and card_key(outbox) == key
@@ -100,7 +100,7 @@ def test_the_key_is_made_once_private_and_stays(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_a_key_that_root_makes_belongs_to_the_daemons_user(tmp_path):
+def test_a_key_that_root_creates_belongs_to_the_daemons_user(tmp_path):
     os.chown(tmp_path, 12345, 12346)
     card_key(tmp_path / "outbox.db")
     made = (tmp_path / CARD_KEY).stat()
@@ -123,7 +123,7 @@ def test_a_damaged_key_is_not_used_and_not_replaced(tmp_path, content: bytes):
     assert (tmp_path / CARD_KEY).read_bytes() == content
 
 
-def test_a_folder_that_cannot_be_used_is_told(tmp_path):
+def test_a_folder_that_cannot_be_used_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CardKeyError):
         card_key(tmp_path / "file/outbox.db")

@@ -1,4 +1,4 @@
-"""Captures as EPCIS 2.0 events: valid, honest about what a code is, and with the standard's own hash as id."""
+"""Captures as EPCIS 2.0 events: valid, claiming no more than the code proves, with the standard's hash as id."""
 
 import json
 import os
@@ -36,8 +36,8 @@ def capture(text: str, symbology: str | None = None, seq: int = 1, **other: Any)
 
 GOODS = {"step": "receiving", "product": "沃柑", "batch": "2026.03/1"}
 
-# what is scanned, what stands in the event for it, and the event's hash by GS1's reference implementation
-# (epcis-event-hash-generator 1.9.3, run once by hand: it wants Flask, lxml and PyLD)
+# the scanned text, its object in the event, and the event's hash by GS1's reference implementation
+# (epcis-event-hash-generator 1.9.3, run once by hand: it needs Flask, lxml and PyLD)
 KINDS: dict[str, tuple[Capture, dict[str, Any], str]] = {
     "an EAN-13 is a class": (
         capture("6901234567892", "E0"),
@@ -130,7 +130,7 @@ def test_each_kind_of_code_becomes_what_it_is_and_no_more(kind: str):
     assert {name: made[name] for name in ("epcList", "quantityList") if name in made} == what
 
 
-def test_an_event_tells_when_where_and_which_step():
+def test_an_event_states_when_where_and_which_step():
     made = event(KINDS["a GTIN with serial number is an instance"][0], BEFORE, TERMINAL)
     del made["eventID"], made["epcList"]
     assert made == {
@@ -155,7 +155,7 @@ def test_damaged_voided_and_untimed_captures_are_left_out_and_counted():
     assert [one["yinong:capture"][-2:] for one in events(result.document)] == [":1"]
 
 
-def test_a_step_that_the_standard_has_not_is_left_out():
+def test_a_step_that_the_standard_does_not_have_is_left_out():
     assert "bizStep" not in event(capture("A", context={"step": "dreaming"}), BEFORE, TERMINAL)
 
 
@@ -167,7 +167,7 @@ def test_a_step_that_the_standard_has_not_is_left_out():
         ("09912345678900", True), ("00000020123451", True), ("00000069012341", False), ("00000002345675", True),
     ],
 )  # fmt: skip
-def test_numbers_of_a_shop_and_coupons_are_no_gs1_ids(gtin: str, restricted: bool):
+def test_numbers_of_a_shop_and_coupons_are_not_gs1_ids(gtin: str, restricted: bool):
     assert is_restricted(gtin) == restricted
 
 
@@ -178,7 +178,7 @@ def test_the_time_of_a_scan_is_that_of_its_last_key_not_of_its_commit():
     assert scanned_at(capture("A"), BootClocks()) == BEFORE
 
 
-def test_an_unsynced_clock_is_put_right_by_the_moment_it_became_good_in_the_same_boot():
+def test_an_unsynced_clock_is_corrected_by_the_synchronisation_in_the_same_boot():
     early = capture("A", at="1970-01-01T08:00:10.000+08:00", clock="unsynced")
     known = BootClocks()
     known.learn("b0070002", 1_009_900, "2026-03-02T09:00:10.000+08:00", "synced")
@@ -196,7 +196,7 @@ def test_the_hash_is_the_one_of_the_reference_implementation(kind: str):
     assert event(scanned, BEFORE, TERMINAL)["eventID"] == f"ni:///sha-256;{hashed}?ver=CBV2.0"
 
 
-def test_the_hash_changes_neither_with_the_record_time_nor_with_the_zone_that_the_time_is_written_in():
+def test_the_hash_changes_neither_with_the_record_time_nor_with_the_zone_of_the_written_time():
     made = event(capture("6901234567892"), BEFORE, TERMINAL)
     again = {**made, "recordTime": "2026-03-05T00:00:00Z", "eventTime": "2026-03-02T01:00:00.150Z"}
     assert event_hash(again) == made["eventID"]
@@ -204,7 +204,7 @@ def test_the_hash_changes_neither_with_the_record_time_nor_with_the_zone_that_th
     assert tokyo == made
 
 
-def test_the_hash_changes_with_everything_that_the_event_tells():
+def test_the_hash_changes_with_everything_that_the_event_states():
     base = capture("6901234567892", context={"step": "receiving", "product": "a", "batch": "b"})
     steps = {"step": "shipping", "product": "z", "batch": "z"}
     other = [
@@ -311,8 +311,8 @@ INSTANCE = re.compile(
 
 
 def keeps_our_rules(document: dict[str, Any]) -> None:
-    """What we need of a document, the rules of the official schema that concern it among them, and one that it lacks: a
-    class never stands in `epcList`."""
+    """Our requirements of a document: the rules of the official schema that concern it, and one that it lacks: a class is
+    never in `epcList`."""
     assert set(document) == {"@context", "type", "schemaVersion", "creationDate", "epcisBody"}
     for one in events(document):
         assert datetime.fromisoformat(one["eventTime"]).utcoffset() == timedelta(hours=8)

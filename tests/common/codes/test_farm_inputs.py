@@ -24,7 +24,7 @@ def test_a_pesticide_code_of_an_unknown_way_of_production_is_wrong():
     assert meaning(f"http://t.example.cn/{wrong}").kind == "url"  # may be any number of that site
 
 
-def test_a_veterinary_drug_code_begins_with_a_date():
+def test_a_veterinary_drug_code_starts_with_a_date():
     assert meaning(VET).keys == {"code": VET, "date": "20250131", "company": "01234"}
     wrong = meaning("20250231" + VET[8:])
     assert (wrong.kind, wrong.verdict, wrong.keys) == ("vet_drug", "wrong", {})

@@ -18,7 +18,9 @@ from common.codes.types import check_digit_valid
         ("69012341", "ean8", "GS1 China"),
     ],
 )
-def test_a_code_of_goods_with_a_right_check_digit_is_ok_and_says_who_gave_its_prefix(text: str, kind: str, issuer: str):
+def test_a_code_of_goods_with_a_right_check_digit_is_ok_and_states_who_issued_its_prefix(
+    text: str, kind: str, issuer: str
+):
     meant = meaning(text)
     assert (meant.kind, meant.verdict) == (kind, "ok")
     assert meant.keys == {"gtin14": text.zfill(14), "code": text, "issuer": issuer}
@@ -31,11 +33,11 @@ def test_a_wrong_check_digit_is_wrong_and_gives_no_gtin(digit: str):
     assert meant.fields[0].note == "check_digit"
 
 
-def test_thirteen_digits_that_begin_with_21_are_goods_not_a_serial_number():
+def test_thirteen_digits_that_start_with_21_are_goods_not_a_serial_number():
     assert meaning("2101234567891").kind == "ean13"
 
 
-def test_a_date_of_eight_digits_is_not_taken_for_an_ean_8_unless_the_gun_says_so():
+def test_a_date_of_eight_digits_is_not_an_ean_8_unless_the_gun_states_it():
     assert check_digit_valid("20250102")
     assert meaning("20250102").kind == "unknown"
     assert (meaning("20250102", "E4").kind, meaning("20250102", "E4").verdict) == ("ean8", "ok")
@@ -53,9 +55,9 @@ def test_an_add_on_is_kept_apart():
     assert meant.fields[-1].value == "12345"
 
 
-def test_zeros_are_no_number_though_their_check_digit_is_right():
+def test_zeros_are_not_a_number_though_their_check_digit_is_right():
     assert meaning("0000000000000").verdict == "wrong"
 
 
-def test_full_width_digits_are_no_digits():
+def test_full_width_digits_are_not_digits():
     assert meaning("".join(chr(0xFEE0 + ord(digit)) for digit in "6901234567892")).kind == "unknown"

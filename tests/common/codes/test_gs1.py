@@ -27,7 +27,7 @@ def test_each_gs1_symbology_is_gs1(symbology: str):
 
 
 @pytest.mark.parametrize("text", [f"\x1d01{GTIN}10A\x1d21B", f"01{GTIN}10A\x1d21B\x1d", f"01{GTIN}10A\x1d21B\r\n"])
-def test_leading_and_trailing_separators_and_line_ends_do_no_harm_and_stay_in_the_text(text: str):
+def test_leading_and_trailing_separators_and_line_ends_are_ignored_and_stay_in_the_text(text: str):
     meant = meaning(text)
     assert (meant.kind, meant.verdict, meant.keys["lot"], meant.keys["serial"]) == ("gs1", "ok", "A", "B")
     assert meant.text == text
@@ -69,7 +69,7 @@ def test_an_unknown_identifier_leaves_the_verdict_open():
     assert (meant.verdict, meant.fields[-1].note, meant.fields[-1].value) == ("unknown", "not_understood", "05123")
 
 
-def test_a_lot_that_swallowed_a_date_because_the_gun_sent_no_separator_is_not_called_right():
+def test_a_lot_that_contains_a_date_because_the_gun_sent_no_separator_is_not_called_right():
     joined = f"01{GTIN}10ABC17260131"
     assert meaning(joined, "C1").verdict == "unknown"
     assert "lot" not in meaning(joined, "C1").keys

@@ -38,7 +38,7 @@ def test_an_inspected_scan_is_a_reading(text: str, condition: str, code: str):
     assert reading.evidence[0].raw == text
 
 
-def test_every_scan_reason_of_the_catalogue_is_one_that_is_given():
+def test_every_scan_reason_of_the_catalogue_is_used():
     given = {parameters[2] for parameters in _parameters(test_an_inspected_scan_is_a_reading)}
     listed = {code for code in reason_codes("scan_gun") if code.startswith("scan_")}
     assert listed - given == {"scan_platform"}  # by rules of the configuration: test_platforms

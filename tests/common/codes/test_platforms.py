@@ -1,4 +1,4 @@
-"""Rules for tracing platforms: from the configuration, exact, and never more than they say."""
+"""Rules for tracing platforms: from the configuration, exact, claiming nothing beyond them."""
 
 import re
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ def by(rule: PlatformRule, text: str):
     f"HTTP://A.EXAMPLE.ORG:8080/t/%E6%B2%83%E6%9F%91/?from=gun&B=L7&C={CODE}",
     f"http://www.a.example.org/#/t/%E6%B2%83%E6%9F%91?b=L7&c={CODE}",
 ])  # fmt: skip
-def test_the_parts_that_a_rule_names_are_told_and_the_text_is_kept(text: str):
+def test_the_parts_that_a_rule_names_are_reported_and_the_text_is_kept(text: str):
     meant = by(RULE, text)
     assert (meant.kind, meant.verdict, meant.text) == ("platform", "unknown", text)
     assert meant.keys["platform"] == "示例平台"
@@ -54,7 +54,7 @@ def test_a_text_that_does_not_fit_as_a_whole_is_any_address(text: str):
     assert "platform" not in meant.keys
 
 
-def test_nothing_is_claimed_that_the_rule_does_not_say():
+def test_nothing_is_claimed_beyond_the_rule():
     rule = PlatformRule(name="平台", like="https://t.example.org")
     assert by(rule, f"https://t.example.org/x?code={CODE}").keys == {"host": "t.example.org", "platform": "平台"}
 
@@ -69,7 +69,7 @@ def test_a_text_that_is_no_address_may_have_a_rule_too():
     assert by(rule, "xGX20260302-ABC000000017").kind == "unknown"
 
 
-def test_the_first_rule_that_fits_wins_and_a_digital_link_is_one_whoever_the_host_is():
+def test_the_first_rule_that_fits_wins_and_a_digital_link_is_one_on_any_host():
     first = PlatformRule(name="first", like="https://t.example.org/{code:d4}")
     second = PlatformRule(name="second", like="https://t.example.org/{code}")
     assert [meaning(f"https://t.example.org/{c}", None, (first, second)).keys["platform"] for c in ("1234", "123")] == [
@@ -117,7 +117,7 @@ def test_what_can_be_checked_is_and_what_is_wrong_becomes_no_key(like: str, chec
     ("{code}\n", "control characters"),
     ("(a+)+{code:d2}", None),
 ])  # fmt: skip
-def test_a_rule_that_could_be_misread_is_refused_with_what_to_do(like: str, said: str | None):
+def test_an_ambiguous_rule_is_refused_with_what_to_do(like: str, said: str | None):
     if said is None:  # signs of regular expressions are characters like any other
         assert by(PlatformRule(name="x", like=like), "(a+)+12").keys["code"] == "12"
         return
@@ -128,12 +128,12 @@ def test_a_rule_that_could_be_misread_is_refused_with_what_to_do(like: str, said
 
 
 def test_no_rule_can_be_written_whose_match_takes_long():
-    """As many open parts as there can be, and texts that fail at their last character: no backtracking to speak of."""
+    """The largest number of open parts, and texts that fail at their last character: hardly any backtracking."""
     like = "-".join(f"{{{name}:w1-64}}" for name in PART_NAMES) + "!"
     text = "-".join(["a" * 64] * 7) + "?"
     rule = PlatformRule(name="x", like=like)
     for _ in range(200):
-        assert by(rule, text).kind == "unknown"  # one that backtracks would not come back before the test's limit
+        assert by(rule, text).kind == "unknown"  # with backtracking it would not return within the test's limit
 
 
 pieces = st.sampled_from(
@@ -158,7 +158,7 @@ def test_any_rule_is_refused_or_reads_any_text(like: str, text: str):
             assert ("code" in meant.keys) == ("code" in template_of(like).parts)
 
 
-def test_inspect_tells_of_the_platform():
+def test_inspect_reports_the_platform():
     reading = inspect_scan(f"https://a.example.org/t/x?c={CODE}&b=L7", (RULE,))
     assert (reading.condition.value, reading.reason.code) == ("working", "scan_platform")
     assert (reading.measures["platform"], reading.measures["code"], reading.measures["lot"]) == ("示例平台", CODE, "L7")
@@ -187,7 +187,7 @@ def test_rules_stand_in_agent_toml_and_a_wrong_one_costs_only_itself(tmp_path: P
     assert "长度" in loaded.mistakes[0].text("zh") and "no fixed length" in loaded.mistakes[0].text("en")
 
 
-def test_the_countys_register_may_hold_them_for_the_center(tmp_path: Path):
+def test_the_countys_register_may_contain_them_for_the_center(tmp_path: Path):
     text = (ROOT / "config/counties/450225.toml").read_text()
     file = tmp_path / "450225.toml"
     commented = "\n".join(
@@ -207,7 +207,7 @@ def test_the_sample_of_agent_toml_is_a_rule():
     assert like and like[1] == RULE.like
 
 
-# --- what EPCIS says ---
+# --- in EPCIS ---
 
 
 @pytest.mark.parametrize(("like", "per_package", "expected"), [

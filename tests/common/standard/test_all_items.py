@@ -1,4 +1,4 @@
-"""All items together, whatever was seen."""
+"""All items together, for any readings."""
 
 import re
 from pathlib import Path
@@ -35,7 +35,7 @@ any_waivers = st.lists(st.sampled_from(sorted(WAIVERS)).map(waive), max_size=3)
 
 
 @given(st.sampled_from(StationType), any_readings, any_claims, any_waivers, any_rules, st.booleans())
-def test_every_answer_is_whole_consistent_and_has_words(profile, readings, claims, waivers, rules, opening):
+def test_every_result_is_complete_consistent_and_has_texts(profile, readings, claims, waivers, rules, opening):
     items = verdicts(profile, readings, claims, waivers, rules, opening)
     assert [i.item for i in items] == list(EVERY_ITEM)
     for item in items:
@@ -61,7 +61,7 @@ def test_closing_time_never_turns_a_station_worse_or_better(readings, rules):
         }
 
 
-def test_moving_figures_are_no_news():
+def test_changing_figures_are_not_reported():
     fast, faster, slow = (
         verdicts(B, {"broadband": [("l", seen("working", line_mbps=rate))]}, (), (), RULES, True)
         for rate in (20.1, 20.3, 2.0)

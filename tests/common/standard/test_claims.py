@@ -1,4 +1,4 @@
-"""What people say: items that are attested, and items that are waived."""
+"""Claims of people: items that are attested, and items that are waived."""
 
 from datetime import date
 
@@ -30,7 +30,7 @@ def test_what_is_measured_cannot_be_attested():
             attest(item)
 
 
-def test_the_web_page_is_measured_where_its_address_is_configured_and_attested_elsewhere():
+def test_the_web_page_is_measured_if_its_address_is_configured_and_attested_otherwise():
     claims = [attest("web_page")]
     assert of("web_page", seen("faulty", "http_error"), attestations=claims).verdict == "not_met"
     assert of("web_page", seen("working", "answers"), attestations=claims).verdict == "met"

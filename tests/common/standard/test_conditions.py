@@ -29,19 +29,19 @@ def test_what_a_condition_proves_inside_and_outside_opening_hours(condition, ope
 
 
 @pytest.mark.parametrize("condition", ["absent", "unreachable"])
-def test_without_a_clock_nobody_knows_whether_it_is_merely_off(condition):
+def test_without_a_clock_it_is_not_known_whether_it_is_only_switched_off(condition):
     for item in ("terminal", "video", "scan_gun"):
         assert verdict(item, seen(condition), opening=None) == ("unproven", "hours_unknown")
     assert verdict("printer", seen("faulty", "shut_down"), opening=None) == ("unproven", "hours_unknown")
 
 
-def test_without_a_clock_what_was_seen_counts_as_ever():
+def test_without_a_clock_an_observed_fault_still_counts():
     assert verdict("printer", seen("faulty", "paper_out"), opening=None) == ("not_met", "device_faulty")
     assert verdict("video", seen("working"), opening=None) == ("met", "device_working")
     assert verdict("broadband", seen("faulty", "below_8m", line_mbps=3.0), opening=None).count("line_too_slow") == 1
 
 
-def test_why_nothing_is_concluded_without_a_clock_is_said_in_both_languages():
+def test_why_nothing_is_concluded_without_a_clock_is_stated_in_both_languages():
     item = of("printer", seen("unreachable", "no_answer"), opening=None)
     zh, en = item_sentence(item), item_sentence(item, "en")
     assert "时钟没有校准" in zh.says
@@ -50,7 +50,7 @@ def test_why_nothing_is_concluded_without_a_clock_is_said_in_both_languages():
     assert "date and time" in en.remedy
 
 
-def test_a_printer_switched_off_at_night_is_no_failure():
+def test_a_printer_switched_off_at_night_is_not_a_failure():
     assert of("printer", seen("unreachable", can_copy=True), opening=False).verdict == "unproven"
     assert of("printer", seen("unreachable", can_copy=True), opening=True).verdict == "not_met"
 
@@ -60,17 +60,17 @@ def test_a_screen_that_stopped_answering_is_off_at_night_and_faulty_by_day():
     assert of("led_screen", seen("faulty", "edid_lost"), opening=True).because == "device_faulty"
 
 
-def test_a_printer_that_says_it_was_shut_down_is_off_at_night():
+def test_a_printer_that_reports_it_was_shut_down_is_off_at_night():
     assert of("printer", seen("faulty", "shut_down"), opening=False).verdict == "unproven"
     assert of("printer", seen("faulty", "paper_out"), opening=False).verdict == "not_met"
 
 
-def test_an_answer_that_may_be_anothers_proves_nothing():
+def test_an_answer_that_may_come_from_something_else_proves_nothing():
     assert verdict("web_page", seen("attention", "login_demanded")) == ("unproven", "nothing_proved")
     assert verdict("broadband", seen("attention", "captive_page", line_mbps=20.0)) == ("unproven", "nothing_proved")
 
 
-def test_a_camera_without_a_microphone_makes_no_call_but_backs_a_waiver():
+def test_a_camera_without_a_microphone_makes_no_call_but_supports_a_waiver():
     reading = seen("attention", "no_microphone")
     assert verdict("video", reading) == ("not_met", "video_without_sound")
     readings = {"scan_gun": [("g", seen("absent"))], "video": [("c", reading)]}

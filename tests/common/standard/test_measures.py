@@ -32,7 +32,7 @@ def test_a_size_in_whole_centimetres_near_the_limit_has_to_be_measured(area_m2, 
     assert of("led_screen", seen("working", area_m2=area_m2, size_from="bytes_cm")).verdict == expected
 
 
-def test_a_screen_whose_size_may_be_a_mere_ratio_is_unproven():
+def test_a_screen_whose_size_may_only_be_a_ratio_is_unproven():
     reading = seen("working", "connected_check_size", area_m2=1.44)
     assert verdict("led_screen", reading) == ("unproven", "screen_area_doubtful")
 

@@ -1,4 +1,4 @@
-"""Decision 25: opening hours are asked of a clock that is trusted, or not at all."""
+"""Decision 25: opening hours are evaluated with a trusted clock, or not at all."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,14 +36,14 @@ def printer(settings: Settings | None, clock: Any) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("year", [1970, 2026, 2043])
-def test_a_clock_that_was_never_synchronised_tells_no_opening_hours(settings_of: Any, clock: Any, year: int) -> None:
+def test_opening_hours_are_unknown_if_the_clock_was_never_synchronised(settings_of: Any, clock: Any, year: int) -> None:
     clock.known = "unsynced"
     for hour in range(24):
         clock.set(datetime(year, 3, 2, hour, tzinfo=UTC))
         assert printer(settings_of(), clock) == ("unproven", "hours_unknown")
 
 
-def test_a_clock_that_becomes_good_tells_them_at_once(settings_of: Any, clock: Any) -> None:
+def test_they_are_known_as_soon_as_the_clock_is_synchronised(settings_of: Any, clock: Any) -> None:
     clock.known = "unsynced"
     assert printer(settings_of(), clock) == ("unproven", "hours_unknown")
     clock.known = "synced"
@@ -57,6 +57,6 @@ def test_a_station_that_never_closes_needs_no_clock(settings_of: Any, clock: Any
     assert printer(settings_of(holidays), clock) == ("unproven", "hours_unknown")
 
 
-def test_where_no_station_is_configured_there_are_no_hours_to_know(clock: Any) -> None:
+def test_without_a_configured_station_there_are_no_opening_hours(clock: Any) -> None:
     clock.known = "unsynced"
     assert printer(None, clock) == ("not_met", "device_unreachable")

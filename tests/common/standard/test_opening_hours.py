@@ -29,7 +29,7 @@ def test_a_station_is_open_within_its_spans_and_closed_on_holidays(moment, expec
 
 
 @given(st.integers(0, 365 * 24 * 60), st.integers(-12, 14))
-def test_a_terminal_in_a_wrong_time_zone_is_judged_at_the_same_hours(minute, offset):
+def test_a_terminal_in_a_wrong_time_zone_uses_the_same_hours(minute, offset):
     moment = datetime(2026, 1, 1, tzinfo=BEIJING) + timedelta(minutes=minute)
     assert is_open(HOURS, moment) == is_open(HOURS, moment.astimezone(timezone(timedelta(hours=offset))))
 

@@ -32,7 +32,7 @@ def test_towns_have_codes_from_100_and_townships_from_201(county):
         assert township.code[6] == ("1" if township.official.endswith("镇") else "2")
 
 
-def test_the_townships_stand_in_the_plans_order(county):
+def test_the_townships_are_in_the_plans_order(county):
     assert "".join(t.name[:2] for t in county.township) == (
         "融水和睦永乐怀宝三防大浪洞头四荣香粉安陲安太汪洞同练滚贝杆洞良寨大年拱洞红水白云"
     )
@@ -82,6 +82,6 @@ def test_a_register_that_contradicts_itself_is_refused(tmp_path, old, new, says)
         load_register(tmp_path / "bad.toml")
 
 
-def test_a_register_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_register_is_refused(tmp_path):
     with pytest.raises(BadRegister, match=r"none\.toml"):
         load_register(tmp_path / "none.toml")

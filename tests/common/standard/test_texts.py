@@ -1,4 +1,4 @@
-"""Verdicts to words."""
+"""Texts of verdicts."""
 
 import pytest
 from support.judged import MEASURED_ITEMS, RULES, B, Z, attest, of, seen, waive
@@ -19,7 +19,7 @@ from drivers.catalogue import reason_codes
 from drivers.reading import Condition
 
 
-def test_the_words_hold_the_devices_own_reason_and_remedy():
+def test_a_text_contains_the_devices_own_reason_and_remedy():
     reading = seen("unknown", "no_permission", {"path": "/dev/video0"})
     words = item_sentence(of("video", reading))
     assert words.says == "无法检测视频设备:没有权限读取 /dev/video0"
@@ -27,7 +27,7 @@ def test_the_words_hold_the_devices_own_reason_and_remedy():
     assert item_sentence(of("video", reading), "en").says == "Could not be looked at: No permission to read /dev/video0"
 
 
-def test_the_words_of_a_refused_camera_are_the_cameras():
+def test_the_text_of_a_refused_camera_is_the_cameras():
     readings = {"scan_gun": [("g", seen("absent"))], "video": [("c", seen("unknown", "no_permission", {"path": "/p"}))]}
     says = item_sentence(of("scan_gun", readings, waivers=[waive("scan_gun")])).says
     assert says == "韦某某 于 2026-03-02 确认智能终端能视频通话,但摄像头未能证实,免配不成立:没有权限读取 /p"
@@ -50,7 +50,7 @@ def test_a_code_of_a_newer_version_is_shown_as_it_is():
     assert (item_name("video", "en"), verdict_name("not_met", "zh")) == ("video device", "不达标")
 
 
-def test_every_code_has_words_and_every_word_a_code():
+def test_every_code_has_a_text_and_every_text_a_code():
     given_codes = set()
     for condition in Condition:
         for opening in (True, False, None):
