@@ -81,7 +81,7 @@ class Stage:
 @contextlib.contextmanager
 def staged() -> Generator[Stage]:
     """A stage with a running broker; everything on it has ended afterwards."""
-    for folder in ("agent", "drivers"):  # as pip does when it installs: the first start compiles nothing
+    for folder in ("common", "agent", "drivers"):  # as pip does when it installs: the first start compiles nothing
         compileall.compile_dir(ROOT / folder, quiet=2)
     with tempfile.TemporaryDirectory(prefix="yinong-bench-") as name, contextlib.ExitStack() as stack:
         broker = stack.enter_context(Broker(Path(name)))
