@@ -18,9 +18,13 @@ class Retry(NamedTuple):
 
 
 async def stay_connected(
-    broker: BrokerAddress, options: Callable[[], ConnectOptions], listener: Listener, rng: random.Random, retry: Retry = Retry(),
+    broker: BrokerAddress,
+    options: Callable[[], ConnectOptions],
+    listener: Listener,
+    rng: random.Random,
+    retry: Retry = Retry(),
     on_failure: Callable[[LinkProblem], None] = lambda _why: None,
-) -> None:  # fmt: skip
+) -> None:
     """Connect and reconnect until cancelled (then with DISCONNECT).
 
     `on_failure` is called with the reason of each failed attempt. A connection that lasted longer than `cap_s` resets the
@@ -29,17 +33,19 @@ async def stay_connected(
     """
     failures = 0
     while True:
-        wire = MqttConnection(broker, options(), listener)
+        connection = MqttConnection(broker, options(), listener)
         try:
-            await wire.open()
+            await connection.open()
             began = asyncio.get_running_loop().time()
-            await asyncio.shield(wire.closed)
+            await asyncio.shield(connection.closed)
             lasted = asyncio.get_running_loop().time() - began
             failures = 0 if lasted > retry.cap_s else failures + 1
         except (LinkLost, Rejected) as error:
             failures += 1
             on_failure(error.problem)
         finally:
-            wire.close()
-        longest = retry.cap_s if wire.session_takeover else min(retry.cap_s, retry.first_s * 2 ** min(failures, 16))
-        await asyncio.sleep(rng.uniform(retry.cap_s / 2 if wire.session_takeover else 0, longest))
+            connection.close()
+        longest = (
+            retry.cap_s if connection.session_takeover else min(retry.cap_s, retry.first_s * 2 ** min(failures, 16))
+        )
+        await asyncio.sleep(rng.uniform(retry.cap_s / 2 if connection.session_takeover else 0, longest))

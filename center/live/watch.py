@@ -49,7 +49,7 @@ LEAVES = ("state", "heartbeat", "device/#", "standard", "scan")
 
 
 class WatchScreen:
-    """Listens on its connections (`common.mqtt.connection.Listener`)."""
+    """The `Listener` of its connections (`common.mqtt.connection`)."""
 
     def __init__(self, clock: Clock, lang: Lang, show_all: bool = False, console: Console | None = None) -> None:
         self._lang: Lang = lang

@@ -44,17 +44,17 @@ RECEIVE_MAXIMUM = 2 * BATCH
 class _Uncommitted(NamedTuple):
     """A message that is not committed yet, and the connection and id for its PUBACK."""
 
-    wire: MqttConnection
+    connection: MqttConnection
     mid: int
     arrived: Arrived
 
 
 class Recorder:
-    """Listens on its connections (`common.mqtt.connection.Listener`); `run` is all that is called."""
+    """The `Listener` of its connections (`common.mqtt.connection`); callers use `run` only."""
 
     def __init__(self, store: Store, clock: Clock, *, simulated: bool = False) -> None:
         self._store, self._clock, self._accept_simulated = store, clock, simulated
-        self._wire: MqttConnection | None = None
+        self._connection: MqttConnection | None = None
         self._subscribing: int | None = None  # message id; None once granted
         self._resumed = False
         self._uncommitted: list[_Uncommitted] = []
@@ -101,14 +101,14 @@ class Recorder:
     # listener
 
     def connected(self, connection: MqttConnection, resumed: bool) -> None:
-        self._wire, self._resumed = connection, resumed
+        self._connection, self._resumed = connection, resumed
         self._subscribing = connection.subscribe([f"{ROOT}/+/{leaf}" for leaf in LEAVES], retain_handling=1)
         self.counts["connects"] += 1
 
     def lost(self, problem: LinkProblem) -> None:
         if not self._closing:
             log.warning("connection lost: %s", _describe(problem))
-        self._wire = None
+        self._connection = None
         self.up.clear()
         self._uncommitted.clear()  # not acknowledged: delivered again, and they do not pile up while the store is down
         for head in self._in_flight.values():  # it is unknown whether these arrived
@@ -144,9 +144,9 @@ class Recorder:
 
     def _subscribed(self, reason: ReasonCode) -> None:
         """A recorder whose subscription is rejected would appear to work and receive nothing: drop the connection."""
-        self._subscribing, wire = None, self._wire
-        if reason.is_failure and wire:
-            wire.drop(LinkProblem("subscription_refused", str(reason)))
+        self._subscribing, connection = None, self._connection
+        if reason.is_failure and connection:
+            connection.drop(LinkProblem("subscription_refused", str(reason)))
             return
         log.info("connected, the session %s", "goes on" if self._resumed else "is new")
         self.up.set()
@@ -183,7 +183,7 @@ class Recorder:
         if parsed:
             await self._ingest_with_retries(parsed)
         for message in batch:  # in the order of arrival, as MQTT 5 requires (4.6)
-            message.wire.acknowledge(message.mid)
+            message.connection.acknowledge(message.mid)
 
     def _parse(self, arrived: Arrived) -> Parsed | None:
         """None if the station is simulated and simulated stations are not accepted."""
@@ -243,7 +243,7 @@ class Recorder:
             self._any_due.clear()
             self._send_receipts()
             await asyncio.sleep(0.1)
-            if self._due and self._wire:
+            if self._due and self._connection:
                 self._any_due.set()
 
     async def _poll_imports(self) -> None:
@@ -267,8 +267,8 @@ class Recorder:
     def _send_receipts(self, at_once: bool = False) -> None:
         now_s = self._now_s()
         for (terminal, outbox), upto in list(self._due.items()):
-            wire = self._wire
-            if wire is None or len(self._in_flight) >= min(RECEIPTS_IN_FLIGHT, wire.receive_maximum):
+            connection = self._connection
+            if connection is None or len(self._in_flight) >= min(RECEIPTS_IN_FLIGHT, connection.receive_maximum):
                 return
             if not at_once and now_s < self._not_before.get(terminal, 0):
                 continue
@@ -277,7 +277,7 @@ class Recorder:
                 at=rfc3339(self._clock.now()), store=self._store.id, outbox=outbox, upto=upto, parcels=parcels
             )
             try:
-                mid = wire.publish(topic(terminal.name, "receipt"), msgspec.json.encode(receipt), retain=True)
+                mid = connection.publish(topic(terminal.name, "receipt"), msgspec.json.encode(receipt), retain=True)
             except Rejected as error:
                 log.error("no receipt for %s: %s", terminal.name, error)
                 self._not_before[terminal] = now_s + 30
@@ -295,7 +295,7 @@ class Recorder:
             async with asyncio.timeout(5):
                 while self._uncommitted or self._heartbeats:
                     await self._commit(True)
-                while self._wire and (self._due or self._in_flight):
+                while self._connection and (self._due or self._in_flight):
                     self._send_receipts(at_once=True)
                     await asyncio.sleep(0.02)
         except TimeoutError:

@@ -53,7 +53,7 @@ class _Batch(Message, frozen=True, kw_only=True):
 
 
 class SimulatedStation:
-    """Listens on its own connection (`common.mqtt.connection.Listener`). `counts` is shared by the fleet."""
+    """The `Listener` of its own connection (`common.mqtt.connection`). `counts` is shared by the fleet."""
 
     def __init__(
         self, terminal: Terminal, broker: BrokerAddress, clock: Clock, rng: random.Random, counts: Counter[str]
@@ -63,13 +63,13 @@ class SimulatedStation:
         self._boot = f"{rng.getrandbits(32):08x}"
         self._run_id = f"{rng.getrandbits(32):08x}"
         self._fingerprint = f"{rng.getrandbits(48):012x}"
-        self._connection = 0
+        self._connection_number = 0
         self._boot_mono_ms = clock.mono_ms() - rng.randrange(3_600_000, 200_000_000)
         self.outbox = MemoryOutbox(f"{rng.getrandbits(48):012x}", self._void)
         self.readings: dict[str, Reading] = {name: SCENES[name].normal for name in EQUIPMENT[terminal.number.type]}
         self._items = standard_items(terminal.number.type, self.readings)
         self._captures = 0
-        self._wire: MqttConnection | None = None
+        self._connection: MqttConnection | None = None
         self._in_flight: dict[int, tuple[int, ...]] = {}  # message id -> numbers of its rows
         self._progress_s, self._receipt_timeout_s = 0.0, RECEIPT_TIMEOUT_S[0]
         self._loss_expected = False  # the next loss of the connection is simulated or a clean stop
@@ -78,7 +78,7 @@ class SimulatedStation:
     @property
     def in_flight(self) -> int:
         """Messages that the broker has not acknowledged."""
-        return self._wire.in_flight if self._wire else 0
+        return self._connection.in_flight if self._connection else 0
 
     # life
 
@@ -97,13 +97,15 @@ class SimulatedStation:
     def cut_line(self) -> None:
         """The line is cut, the station keeps running: the connection ends without DISCONNECT."""
         self._drop()
-        self._journal(LinkDown(connection=self._connection, why="closed"))
+        self._journal(LinkDown(connection=self._connection_number, why="closed"))
 
     def line_back(self, away_s: float) -> None:
         """The agent of a station that kept its power reports which layer failed."""
         down_ms = round(away_s * 1000)
         layers: tuple[tuple[Layer, int], ...] = (("access_line", self._mono_ms() - down_ms),)
-        self._journal(LinkUp(connection=self._connection + 1, down_ms=down_ms, cause="access_line", layers=layers))
+        self._journal(
+            LinkUp(connection=self._connection_number + 1, down_ms=down_ms, cause="access_line", layers=layers)
+        )
 
     def cut_power(self) -> None:
         """The terminal stops without notice; its outbox survives on the disk."""
@@ -114,7 +116,7 @@ class SimulatedStation:
         """A new boot after an unclean end."""
         self.powered = True
         previous_run, previous_boot = self._run_id, self._boot
-        self._boot, self._run_id, self._connection = (
+        self._boot, self._run_id, self._connection_number = (
             f"{self._rng.getrandbits(32):08x}", f"{self._rng.getrandbits(32):08x}", 0,
         )  # fmt: skip
         self._boot_mono_ms = self._clock.mono_ms() - 25_000
@@ -126,8 +128,8 @@ class SimulatedStation:
 
     def _drop(self) -> None:
         self._loss_expected = True
-        if self._wire:
-            self._wire.drop(LinkProblem("closed", "line cut"))
+        if self._connection:
+            self._connection.drop(LinkProblem("closed", "line cut"))
 
     def _journal(self, event: Event) -> None:
         self._add_row("journal", Journal(**self._row_fields(), event=event.name, details=event.details()))
@@ -155,7 +157,7 @@ class SimulatedStation:
     def heartbeat(self) -> None:
         verdicts = Counter(item.verdict for item in self._items)
         beat = Heartbeat(
-            **self._stamp_fields(), run=self._run_id, connection=self._connection, uptime_s=self._mono_ms() // 1000,
+            **self._stamp_fields(), run=self._run_id, connection=self._connection_number, uptime_s=self._mono_ms() // 1000,
             waiting=self.outbox.waiting, oldest_waiting_s=None, verdicts=dict(verdicts), last_seq=self.outbox.last_seq,
             outbox=self.outbox.receipt_state.outbox,
         )  # fmt: skip
@@ -178,7 +180,7 @@ class SimulatedStation:
     def check_receipt_timeout(self) -> None:
         """Publish rows again that the broker acknowledged and nobody receipted, at growing intervals."""
         now_s = self._now_s()
-        if self._wire and self.outbox.waiting and now_s - self._progress_s > self._receipt_timeout_s:
+        if self._connection and self.outbox.waiting and now_s - self._progress_s > self._receipt_timeout_s:
             self._progress_s, self._receipt_timeout_s = now_s, min(RECEIPT_TIMEOUT_S[1], self._receipt_timeout_s * 2)
             self._counts["resent"] += 1
             self._resend()
@@ -186,7 +188,7 @@ class SimulatedStation:
     # listener
 
     def connected(self, connection: MqttConnection, resumed: bool) -> None:  # noqa: ARG002  # nothing in the session is needed
-        self._wire, self._loss_expected = connection, False
+        self._connection, self._loss_expected = connection, False
         self._counts["connects"] += 1
         connection.subscribe([topic(self.terminal.name, "receipt"), topic(self.terminal.name, "command/+")])
         self._publish("state", self._state("online"), 1, retain=True)
@@ -196,7 +198,7 @@ class SimulatedStation:
         self._resend()
 
     def lost(self, problem: LinkProblem) -> None:
-        self._wire = None
+        self._connection = None
         self._in_flight.clear()
         if not self._loss_expected and not self.stopping:
             self._counts["reconnects"] += 1
@@ -231,16 +233,18 @@ class SimulatedStation:
         self._publish_waiting()
 
     def _publish_waiting(self) -> None:
-        while (wire := self._wire) and len(self._in_flight) < min(INFLIGHT_WINDOW, wire.receive_maximum):
+        while (connection := self._connection) and len(self._in_flight) < min(
+            INFLIGHT_WINDOW, connection.receive_maximum
+        ):
             rows, late = self.outbox.next_batch()
             if not rows:
                 return
-            mid = self._publish_rows(wire, rows, late)
+            mid = self._publish_rows(connection, rows, late)
             if mid is None:
                 return
             self._in_flight[mid] = tuple(row.seq for row in rows)
 
-    def _publish_rows(self, wire: MqttConnection, rows: list[Row], late: bool) -> int | None:
+    def _publish_rows(self, connection: MqttConnection, rows: list[Row], late: bool) -> int | None:
         first = rows[0]
         body = first.body
         if first.leaf == "scan":
@@ -252,14 +256,16 @@ class SimulatedStation:
             body = msgspec.json.encode(batch)
         user = (SIMULATED, LATE) if late else (SIMULATED,)
         self._counts["sent"] += len(rows)
-        return wire.publish(topic(self.terminal.name, first.leaf), body, 1, self.outbox.may_retain(first), user)
+        return connection.publish(topic(self.terminal.name, first.leaf), body, 1, self.outbox.may_retain(first), user)
 
     def _publish(self, leaf: str, message: Message, qos: int, retain: bool = False) -> None:
-        if self._wire:
-            self._wire.publish(topic(self.terminal.name, leaf), msgspec.json.encode(message), qos, retain, (SIMULATED,))
+        if self._connection:
+            self._connection.publish(
+                topic(self.terminal.name, leaf), msgspec.json.encode(message), qos, retain, (SIMULATED,)
+            )
 
     def _add_row(self, leaf: str, message: Receipted, retained: bool = False) -> None:
-        self.outbox.add(leaf, msgspec.json.encode(message), retained, live=self._wire is not None)
+        self.outbox.add(leaf, msgspec.json.encode(message), retained, live=self._connection is not None)
         self._counts["rows"] += 1
         self._publish_waiting()
 
@@ -283,7 +289,7 @@ class SimulatedStation:
         return msgspec.json.encode(Journal(**placed, event="void", details={"reason": "not_in_archive", "was": "?"}))
 
     def _session(self) -> ConnectOptions:
-        self._connection += 1
+        self._connection_number += 1
         will = Will(
             topic(self.terminal.name, "state"), msgspec.json.encode(self._state("lost")), WILL_DELAY_S, (SIMULATED,)
         )
@@ -292,7 +298,7 @@ class SimulatedStation:
 
     def _state(self, state: str) -> State:
         return State(
-            **self._stamp_fields(), state=state, connection=self._connection, run=self._run_id,  # type: ignore[arg-type]
+            **self._stamp_fields(), state=state, connection=self._connection_number, run=self._run_id,  # type: ignore[arg-type]
             outbox=self.outbox.receipt_state.outbox, fingerprint=self._fingerprint, version=VERSION,
             division=self.terminal.division, number=str(self.terminal.number), terminal=self.terminal.terminal,
             simulated=True,

@@ -1,4 +1,4 @@
-"""python tests/faults [--scans N] [--list] [NAME ...]: break one thing after the other on this machine, and count.
+"""python tests/faults [--scans N] [--list] [NAME ...]: break one part after the other on this machine, and count scans.
 
 For a spare terminal: everything runs on loopback in a temporary folder, beside whatever is installed there and without
 touching it. Exit code 0: nothing acknowledged was lost, twice or wrong; 1: something was; 2: something could not be run.
@@ -31,11 +31,11 @@ def main() -> int:
             print(f"{fault.name:20} {fault.title}")
         return 0
     wanted = [fault for fault in FAULTS if not options.names or fault.name in options.names]
-    codes = [_tried(fault, options.scans) for fault in wanted]
+    codes = [_try(fault, options.scans) for fault in wanted]
     return max(codes)
 
 
-def _tried(fault: Fault, scans: int) -> int:
+def _try(fault: Fault, scans: int) -> int:
     print(f"== {fault.title}", flush=True)
     try:
         with tempfile.TemporaryDirectory(prefix="yinong-fault-") as folder:
@@ -55,7 +55,7 @@ def _tried(fault: Fault, scans: int) -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[[], *(fault.name for fault in FAULTS)], metavar="NAME")
-    parser.add_argument("--scans", type=int, default=200, help="acknowledged scans wanted of each fault (default 200)")
+    parser.add_argument("--scans", type=int, default=200, help="acknowledged scans per fault (default 200)")
     parser.add_argument("--list", action="store_true", help="names and titles")
     return parser.parse_args()
 

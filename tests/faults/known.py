@@ -1,4 +1,4 @@
-"""The faults: each breaks one thing at a scene while the officer scans, and mends it."""
+"""The faults: each breaks one part of a scene while the officer scans, and restores it."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ class CannotRun(Exception):  # noqa: N818
 
 
 class Fault(NamedTuple):
-    """One of them; `run(folder, scans)` does it in a folder of its own and counts."""
+    """One fault; `run(folder, scans)` runs it in a folder of its own and returns the counts."""
 
     name: str
     title: str  # Chinese / English
@@ -43,19 +43,19 @@ def _agent_killed(folder: Path, scans: int) -> Counts:
     with Scene(folder) as scene:
         for run in range(3):
             with scene.scanning():
-                scene.hears((run + 1) * scans // 3)
+                scene.until_acknowledged((run + 1) * scans // 3)
                 scene.kill_agent()
             scene.start_agent()
         return scene.count()
 
 
 def _broker_killed(folder: Path, scans: int) -> Counts:
-    """It forgets what it had acknowledged: nothing was saved since it began."""
+    """It loses what it had acknowledged: nothing was saved since it started."""
     with Scene(folder) as scene:
         with scene.scanning():
-            scene.hears(scans // 2)
+            scene.until_acknowledged(scans // 2)
             scene.broker.kill()
-            scene.hears(scans)
+            scene.until_acknowledged(scans)
             scene.broker.start()
         return scene.count()
 
@@ -65,7 +65,7 @@ def _broker_away(folder: Path, scans: int) -> Counts:
         scene.scan(scans // 2)
         scene.broker.stop()
         scene.scan(scans - scans // 2)
-        scene.hears(scans)
+        scene.until_acknowledged(scans)
         scene.broker.start()
         return scene.count()
 
@@ -73,27 +73,27 @@ def _broker_away(folder: Path, scans: int) -> Counts:
 def _recorder_killed(folder: Path, scans: int) -> Counts:
     with Scene(folder) as scene:
         with scene.scanning():
-            scene.hears(scans // 2)
+            scene.until_acknowledged(scans // 2)
             scene.recorder.process.end(signal.SIGKILL)
-            scene.hears(scans)
+            scene.until_acknowledged(scans)
             scene.start_recorder()
         return scene.count()
 
 
 def _recorder_restored(folder: Path, scans: int) -> Counts:
-    """What came after the backup is sent again from the archive."""
+    """Rows from after the backup are sent again from the archive."""
     with Scene(folder) as scene:
         scene.scan(scans // 2)
-        scene.hears(scans // 2)
-        scene.receipted()
+        scene.until_acknowledged(scans // 2)
+        scene.until_receipted()
         backup = folder / "backup.db"
         with closing(sqlite3.connect(scene.recorder.file)) as live, closing(sqlite3.connect(backup)) as copy:
             live.backup(copy)
         scene.scan(scans - scans // 2)
-        scene.hears(scans)
-        scene.receipted()
+        scene.until_acknowledged(scans)
+        scene.until_receipted()
         scene.restart_recorder_with(backup)
-        scene.kill_agent()  # its next birth is answered with what the store reaches
+        scene.kill_agent()  # its next birth is answered with the receipt of the restored store
         scene.start_agent()
         scene.daemon.until_connected()
         return scene.count()
@@ -103,31 +103,31 @@ def _line_hangs(folder: Path, scans: int) -> Counts:
     """The broker's host stops answering, with the connection open."""
     with Scene(folder) as scene:
         with scene.scanning():
-            scene.hears(scans // 2)
+            scene.until_acknowledged(scans // 2)
             os.kill(scene.broker.pid, signal.SIGSTOP)
-            scene.gives_the_line_up()
-            scene.hears(scans)
+            scene.until_link_down()
+            scene.until_acknowledged(scans)
             os.kill(scene.broker.pid, signal.SIGCONT)
         return scene.count()
 
 
 def _disk_full(folder: Path, scans: int) -> Counts:
-    """A small disk of its own is filled to the last byte and has room again after a while."""
+    """A small disk of its own is filled to the last byte and freed after a while."""
     with ExitStack() as mounted:
         disk = mounted.enter_context(_small_disk(folder))
         scene = mounted.enter_context(Scene(folder, outbox_folder=disk))
         ballast = disk / "ballast"
         with scene.scanning():
-            scene.hears(scans // 2)
+            scene.until_acknowledged(scans // 2)
             _fill(ballast)
-            _until_refused(scene)
+            _until_unacknowledged(scene)
             ballast.unlink()
-            scene.hears(scans)
+            scene.until_acknowledged(scans)
         return scene.count()
 
 
 def _slow_disk(folder: Path, scans: int) -> Counts:
-    """Every fsync takes half a second more, as on worn flash."""
+    """Every fsync takes half a second longer, as on worn flash."""
     if shutil.which("gcc") is None:
         raise CannotRun("apt-get install gcc libc6-dev")
     library = folder / "slow.so"
@@ -138,23 +138,23 @@ def _slow_disk(folder: Path, scans: int) -> Counts:
     scene.daemon.environment["LD_PRELOAD"] = str(library)
     with scene:
         scene.scan(scans)
-        scene.hears(scans)
+        scene.until_acknowledged(scans)
         return scene.count()
 
 
 def _outbox_damaged(folder: Path, scans: int) -> Counts:
-    """The file is overwritten while the agent is off, after the county had everything."""
+    """The file is overwritten while the agent is off, after the county has receipted everything."""
     with Scene(folder) as scene:
         scene.scan(scans // 2)
-        scene.hears(scans // 2)
-        scene.receipted()
+        scene.until_acknowledged(scans // 2)
+        scene.until_receipted()
         scene.kill_agent()
         for file in scene.daemon.outbox_file.parent.glob("outbox.db*"):
             if file.suffix != ".lock":
                 file.write_bytes(os.urandom(file.stat().st_size))
         scene.start_agent()
         scene.scan(scans - scans // 2)
-        scene.hears(scans)
+        scene.until_acknowledged(scans)
         return scene.count()
 
 
@@ -193,11 +193,11 @@ def _fill(ballast: Path) -> None:
             return
 
 
-def _until_refused(scene: Scene) -> None:
-    """Until scans are no longer acknowledged."""
-    still = 0
-    before = scene.told()
-    while still < 20:
+def _until_unacknowledged(scene: Scene) -> None:
+    """Scan until 20 scans in a row were not acknowledged."""
+    unacknowledged = 0
+    before = scene.acknowledged()
+    while unacknowledged < 20:
         scene.scan(1)
-        still = still + 1 if scene.told() == before else 0
-        before = scene.told()
+        unacknowledged = unacknowledged + 1 if scene.acknowledged() == before else 0
+        before = scene.acknowledged()

@@ -1,9 +1,9 @@
-"""A station and its county on this machine, at which one thing is broken while a gun scans.
+"""A station and its county on this machine, of which one part is broken while a gun scans.
 
-    serial gun (a pseudo-terminal that hears its BEL) -> yinong-agent run -> mosquitto -> yinong-center record
+    serial gun (a pseudo-terminal that receives BEL) -> yinong-agent run -> mosquitto -> yinong-center record
 
-What the officer was told is what counts: a scan is acknowledged when the gun is sent BEL, which the agent does after the
-commit. In the end every acknowledged scan must be in the recorder's store, once, as it was scanned.
+A scan is acknowledged when BEL is sent to the gun, which the agent does after the commit. In the end every acknowledged scan
+must be in the recorder's store, once, as it was scanned.
 """
 
 import os
@@ -24,18 +24,18 @@ from support.daemon import Daemon, Gun, Recorder, until
 BEL = b"\a"
 PACE_S = 0.05  # 20 scans a second: faster than any hand
 BACK_WITHIN_S = 150
-QUICK = "keepalive_s = 10\nacknowledge_timeout_s = 5"  # a line that hangs is given up sooner than at a station
+QUICK = "keepalive_s = 10\nacknowledge_timeout_s = 5"  # a hanging line is detected sooner than at a station
 
 
 class Counts(NamedTuple):
-    """What became of the scans."""
+    """The outcome of the scans."""
 
     scanned: int
-    acknowledged: int  # the gun was told, after the commit
+    acknowledged: int  # BEL was sent to the gun, after the commit
     arrived: int  # different ones in the recorder's store
-    lost: int  # acknowledged, and not there
+    lost: int  # acknowledged, and not in the store
     twice: int
-    wrong: int  # there, and never scanned so
+    wrong: int  # in the store, but never scanned
     back_s: float  # from the end of the fault until the county had receipted everything
 
     @property
@@ -44,7 +44,7 @@ class Counts(NamedTuple):
 
 
 class Scene:
-    """Broker, recorder, daemon and gun; scan, break what you like, then `count`."""
+    """Broker, recorder, daemon and gun: scan, break any part, then `count`."""
 
     def __init__(self, folder: Path, outbox_folder: Path | None = None) -> None:
         self.broker = Broker(folder)
@@ -53,7 +53,7 @@ class Scene:
         table = f'{self.gun.table}acknowledge = "bel"\n'
         self.daemon = Daemon(folder, self.broker.port, tables=table, broker=QUICK, outbox_folder=outbox_folder)
         self._texts: list[str] = []
-        self._told: list[str] = []
+        self._acknowledged: list[str] = []
         self._open: deque[str] = deque()  # scanned in this run of the daemon and not acknowledged yet
         self._turn = threading.Lock()  # between two scans
 
@@ -73,7 +73,7 @@ class Scene:
     # the officer
 
     def scan(self, count: int) -> None:
-        """So many new codes, one after the other."""
+        """Scan `count` new codes, one after the other."""
         for _ in range(count):
             with self._turn:
                 text = f"69{len(self._texts) + 1:011d}"
@@ -84,50 +84,54 @@ class Scene:
 
     @contextmanager
     def scanning(self) -> Generator[None]:
-        """The officer goes on scanning meanwhile."""
-        enough = threading.Event()
+        """The officer keeps scanning during the block."""
+        stop = threading.Event()
 
-        def go_on() -> None:
-            while not enough.is_set():
+        def keep_scanning() -> None:
+            while not stop.is_set():
                 self.scan(1)
 
-        officer = threading.Thread(target=go_on, daemon=True)
+        officer = threading.Thread(target=keep_scanning, daemon=True)
         officer.start()
         try:
             yield
         finally:
-            enough.set()
+            stop.set()
             officer.join(10)
 
-    def told(self) -> int:
-        """How many scans are acknowledged by now: the agent tells of them in their order."""
+    def acknowledged(self) -> int:
+        """The number of scans acknowledged so far; the agent acknowledges in the order of scanning."""
         while select.select([self.gun.master], [], [], 0)[0]:
             for _ in range(os.read(self.gun.master, 1024).count(BEL)):
-                self._told.append(self._open.popleft())
-        return len(self._told)
+                self._acknowledged.append(self._open.popleft())
+        return len(self._acknowledged)
 
-    def hears(self, count: int, timeout_s: float = 60) -> None:
-        """Until so many scans are acknowledged."""
-        until(lambda: self.told() >= count, lambda: f"{self.told()} of {count} acknowledged\n{self._logs()}", timeout_s)
+    def until_acknowledged(self, count: int, timeout_s: float = 60) -> None:
+        """Wait until `count` scans are acknowledged."""
+        until(
+            lambda: self.acknowledged() >= count,
+            lambda: f"{self.acknowledged()} of {count} acknowledged\n{self._logs()}",
+            timeout_s,
+        )
 
-    # what can be broken
+    # faults
 
     def start_agent(self) -> None:
-        """Until it has the gun open. What was scanned while nobody read it is nobody's."""
+        """Start the daemon and wait until it has opened the gun. Scans typed while nobody read the gun are not counted."""
         self.gun.reset()
         self._open.clear()
         self.daemon.start()
         self.gun.wait_until_opened()
 
     def kill_agent(self) -> None:
-        """SIGKILL between two scans; what it had not acknowledged by then it never will."""
+        """SIGKILL between two scans; what was not acknowledged by then never will be."""
         with self._turn:
             self.daemon.kill()
-            self.told()
+            self.acknowledged()
             self._open.clear()
 
-    def gives_the_line_up(self) -> None:
-        """Until the agent has noticed that nothing comes back."""
+    def until_link_down(self) -> None:
+        """Wait until the agent has detected that the link is down."""
         until(lambda: not self.daemon.request(ask="status")["link"]["up"], self._logs, 60)
 
     def start_recorder(self) -> None:
@@ -135,29 +139,29 @@ class Scene:
         self.recorder.__enter__()
 
     def restart_recorder_with(self, store: Path) -> None:
-        """Stopped, given this file for its store, started again."""
+        """Stop the recorder, replace its store by this file, start it again."""
         self.recorder.process.end(signal.SIGTERM)
         for suffix in ("-wal", "-shm"):
             self.recorder.file.with_name(self.recorder.file.name + suffix).unlink(missing_ok=True)
         store.replace(self.recorder.file)
         self.start_recorder()
 
-    # the end
+    # result
 
-    def receipted(self) -> None:
-        """Until the county has everything that waits."""
+    def until_receipted(self) -> None:
+        """Wait until the county has receipted every row."""
         until(lambda: self.daemon.depth()["waiting"] == 0, self._logs, BACK_WITHIN_S)
 
     def count(self) -> Counts:
-        """Once the county has everything: what was acknowledged against what the store holds."""
+        """Wait until everything is receipted, then compare the acknowledged scans with the store."""
         began = time.monotonic()
-        self.receipted()
+        self.until_receipted()
         back_s = time.monotonic() - began
-        self.told()
+        self.acknowledged()
         stored = Counter(self.recorder.texts())
         return Counts(
-            scanned=len(self._texts), acknowledged=len(self._told), arrived=len(stored),
-            lost=len([text for text in self._told if text not in stored]),
+            scanned=len(self._texts), acknowledged=len(self._acknowledged), arrived=len(stored),
+            lost=len([text for text in self._acknowledged if text not in stored]),
             twice=sum(times - 1 for times in stored.values()), wrong=len(stored.keys() - set(self._texts)),
             back_s=back_s,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Each fault of the kit once, short: `python tests/faults` does more of it on a spare terminal."""
+"""Each fault of the kit once, briefly: `python tests/faults` runs longer, for a terminal that is not in use."""
 
 from pathlib import Path
 
