@@ -168,7 +168,7 @@ class Runtime:
 
     def _room_words(self) -> str:
         words = {
-            "plenty": "",
+            "ok": "",
             "nearly_full": "; 磁盘将满 / the disk is nearly full",
             "full": "; 磁盘已满 / the disk is full",
         }

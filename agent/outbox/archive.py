@@ -1,7 +1,7 @@
-"""Captures as the outbox file holds them, waiting or archived: read newest first in short steps, and sent again on demand.
+"""Captures in the outbox file, waiting or archived: read newest first in short steps, and replayed on request.
 
-One step looks at so many places of the file and no more: the daemon's commits wait for a step only, however long the file is.
-What was voided stands in marks, which stay as long as the capture (the journal's entry may be given up before it).
+One step reads at most STEP rowids: the daemon's commits wait for one step only, however long the file is. Voided captures are
+recorded as states, which stay as long as the capture (the journal's entry may be evicted before it).
 """
 
 from collections.abc import Iterator
@@ -15,42 +15,42 @@ from agent.outbox.outbox import Outbox, Row
 from common.boot_time import BootClocks, scanned_at
 from common.messages import Capture, Journal
 
-STEP = 2000  # places: some milliseconds, or tens on a slow flash
+STEP = 2000  # rowids: some milliseconds, or tens on a slow flash
 LOOK_BACK = 20 * STEP
-VOIDED = "voided:"  # mark: voided:<place> -> the voiding entry's time
-REPLAY = "resend:"  # mark: resend:<first place>-<last place> -> the next place to send
+VOIDED = "voided:"  # state key: voided:<rowid> -> the voiding entry's time
+REPLAY = "resend:"  # state key: resend:<first rowid>-<last rowid> -> the next rowid to send
 
 
 class CaptureQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which captures. A capture whose time no clock knew is never left out by `since`."""
+    """Which captures. A capture of unknown time is never left out by `since`."""
 
     gun: str | None = None
     since: datetime | None = None
-    limit: int | None = None  # so many of the newest
+    limit: int | None = None  # N newest
 
 
 class StoredCapture(msgspec.Struct, frozen=True, kw_only=True):
-    """A capture with what became of it."""
+    """A capture with its state."""
 
     capture: Capture
     state: Literal["waiting", "archived"]  # archived: the county has receipted it
     voided: bool
-    scanned_at: datetime | None  # None where no clock knew it
+    scanned_at: datetime | None  # None if no clock knew it
 
 
 class CaptureReader:
-    """Newest first: `step` until `done`. In the outbox's thread, or on a file that is read only."""
+    """Newest first: call `step` until `done`. In the outbox's thread, or on a file opened read-only."""
 
     def __init__(self, query: CaptureQuery) -> None:
         self._query = query
-        self._before: int | None = None  # places from here on were looked at
-        self._known = BootClocks()  # what tells of a boot's clock stands behind most of its captures
-        self._looked_back: set[str] = set()  # boots for which it was looked for before them too
+        self._before: int | None = None  # rowids from here on have been read
+        self._known = BootClocks()  # a boot's clock entries come after most of its captures
+        self._looked_back: set[str] = set()  # boots whose earlier entries were read too
         self.returned = self.unreadable = 0
         self.done = False
 
     def step(self, box: Outbox) -> list[StoredCapture]:
-        """The next wanted captures among the next STEP places; [] does not mean the end."""
+        """The matching captures among the next STEP rowids; [] does not mean the end."""
         before = box.last_rowid() + 1 if self._before is None else self._before
         self._before = max(1, before - STEP)
         found = box.db.execute(
@@ -58,61 +58,61 @@ class CaptureReader:
             (self._before, before),
         ).fetchall()
         voided = box.states(VOIDED)
-        kept: list[StoredCapture] = []
-        for place, kind, body, at_s in found:
+        captures: list[StoredCapture] = []
+        for rowid, kind, body, at_s in found:
             if kind == "journal":
                 self._learn(body)
             elif self._is_older(at_s):
                 self.done = True
-            elif not self.done and (one := self._stored(box, place, bytes(body), f"{VOIDED}{place}" in voided)):
-                kept.append(one)
+            elif not self.done and (one := self._stored(box, rowid, bytes(body), f"{VOIDED}{rowid}" in voided)):
+                captures.append(one)
                 self.returned += 1
                 self.done = self.returned == self._query.limit
             if self.done:
                 break
         self.done = self.done or self._before == 1
-        return kept
+        return captures
 
     def all(self, box: Outbox) -> Iterator[StoredCapture]:
         while not self.done:
             yield from self.step(box)
 
-    def _stored(self, box: Outbox, place: int, body: bytes, voided: bool) -> StoredCapture | None:
+    def _stored(self, box: Outbox, rowid: int, body: bytes, voided: bool) -> StoredCapture | None:
         try:
             capture = msgspec.json.decode(body, type=Capture)
         except (msgspec.DecodeError, UnicodeDecodeError):
             self.unreadable += 1
             return None
         if capture.clock != "synced" and not self._known.knows(capture.boot):
-            self._look_back(box, place, capture.boot)
+            self._look_back(box, rowid, capture.boot)
         at, since = scanned_at(capture, self._known), self._query.since
         if self._query.gun not in (None, capture.gun) or (since is not None and at is not None and at < since):
             return None
-        _, receipted = box.row(place, "scan", body)
+        _, receipted = box.row(rowid, "scan", body)
         return StoredCapture(
             capture=capture, state="archived" if receipted else "waiting", voided=voided, scanned_at=at
         )
 
     def _is_older(self, at_s: int | None) -> bool:
-        """Far enough before `since` that nothing wanted stands before it: guns of one terminal share one clock."""
+        """Far enough before `since` that no match comes before it: guns of one terminal share one clock."""
         since = self._query.since
         return since is not None and at_s is not None and at_s < since.timestamp() - 3600
 
-    def _look_back(self, box: Outbox, place: int, boot: str) -> None:
-        """The clock was good before and was set wrong since: entries before the capture tell, once for a boot."""
+    def _look_back(self, box: Outbox, rowid: int, boot: str) -> None:
+        """Read the entries before the capture, once for a boot: its clock may have been right before it was set wrong."""
         if boot in self._looked_back:
             return
         self._looked_back.add(boot)
         found = box.db.execute(
             "SELECT body FROM entry WHERE id >= ? AND id < ? AND kind = 'journal' ORDER BY id DESC",
-            (place - LOOK_BACK, place),
+            (rowid - LOOK_BACK, rowid),
         )
         for (body,) in found:
             if self._learn(bytes(body)) not in ("", boot) or self._known.knows(boot):
                 return
 
     def _learn(self, body: bytes) -> str:
-        """From an entry of the journal; gives its boot, "" where it cannot be read."""
+        """Learn from an entry of the journal; return its boot, "" if it cannot be decoded."""
         try:
             entry = msgspec.json.decode(body, type=Journal)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -122,7 +122,7 @@ class CaptureReader:
 
 
 def forget_voids(box: Outbox) -> None:
-    """Drop the marks of voided captures that the archive no longer holds."""
+    """Delete the states of voided captures that the archive no longer holds."""
     gone = [
         key for key in box.states(VOIDED)
         if box.db.execute("SELECT 1 FROM entry WHERE id = ?", (int(key.removeprefix(VOIDED)),)).fetchone() is None
@@ -132,35 +132,35 @@ def forget_voids(box: Outbox) -> None:
 
 
 class Replay(NamedTuple):
-    """A range of places whose captures are to be sent again."""
+    """A range of rowids whose captures are to be sent again."""
 
-    key: str  # of its mark
+    key: str  # of its state
     next: int
     last: int
 
 
 def count_captures(box: Outbox, first: int, last: int) -> int:
-    """How many captures these places hold; the caller asks for STEP places at a time."""
+    """Count the captures in a range of rowids; the caller passes at most STEP rowids at a time."""
     sql = "SELECT count(*) FROM entry WHERE id >= ? AND id <= ? AND kind = 'scan'"
     return int(box.db.execute(sql, (first, last)).fetchone()[0])
 
 
 def replay_state(first: int, last: int) -> dict[str, bytes | None]:
-    """The mark by which the captures at these places go again: it survives a restart and a cut line."""
+    """The state by which the captures in this range are sent again: it survives a restart and a cut line."""
     return {f"{REPLAY}{first}-{last}": str(first).encode()}
 
 
 def next_replay(box: Outbox) -> Replay | None:
-    """What is to be sent again first; None where nothing is."""
+    """The first replay that is not finished; None if there is none."""
     for key, value in box.states(REPLAY).items():
         return Replay(key, int(value), int(key.rpartition("-")[2]))
     return None
 
 
 def replay_rows(box: Outbox, replay: Replay, most: int) -> tuple[list[Row], dict[str, bytes | None]]:
-    """The next captures of it, of one outbox id, and the mark to commit when they were taken.
+    """The next captures of a replay, of one outbox id, and the state to commit once the broker accepted them.
 
-    Those that the county has not receipted are left to the backlog, which sends them until it has.
+    Captures that the county has not receipted are left to the backlog, which sends them until it has.
     """
     end = min(replay.last, replay.next + STEP - 1)
     found = box.db.execute(
@@ -169,12 +169,12 @@ def replay_rows(box: Outbox, replay: Replay, most: int) -> tuple[list[Row], dict
     ).fetchall()
     reached = end if len(found) < most else int(found[-1][0])
     rows: list[Row] = []
-    for place, leaf, body, crc in found:
-        if crc is not None and crc32(body) != crc:  # the flash's fault: the county has what was committed
+    for rowid, leaf, body, crc in found:
+        if crc is not None and crc32(body) != crc:  # a fault of the flash: the county has what was committed
             continue
-        row, receipted = box.row(place, leaf, bytes(body))
+        row, receipted = box.row(rowid, leaf, bytes(body))
         if receipted and rows and row.outbox != rows[0].outbox:
-            reached = place - 1
+            reached = rowid - 1
             break
         if receipted:
             rows.append(row)

@@ -1,7 +1,7 @@
-"""Room that is held for the day on which the disk is full: two small files beside the outbox, given back to it then.
+"""Ballast files: disk space allocated for the day on which the disk is full, in two small files beside the outbox.
 
-Also deleting needs room (SQLite writes what it changes before it lets go), and opening a file needs two inodes. Where other
-programs have taken the last block, these give the outbox enough for some thousand captures and for its own clearing up.
+Deleting needs space too (SQLite writes what it changes before it frees pages), and opening a file needs two inodes. If other
+programs have used the last block, freeing these files leaves the outbox enough for some thousand captures and for eviction.
 """
 
 import contextlib
@@ -10,17 +10,17 @@ from pathlib import Path
 
 FILES = 2
 FILE_BYTES = 512 << 10
-MIN_FREE_BYTES = 8 << 20  # it is taken only where this much stays for others
+MIN_FREE_BYTES = 8 << 20  # allocated only if this much stays free for others
 
 
 def allocate(outbox: Path) -> bool:
-    """Take what is missing of it, where the disk has room. Gives whether all of it is held."""
+    """Allocate the missing ballast files if the disk has space. Return whether all are allocated."""
     for path in _paths(outbox):
         if path.exists():
             continue
         try:
-            room = os.statvfs(path.parent)
-            if room.f_bavail * room.f_frsize < MIN_FREE_BYTES + FILE_BYTES:
+            disk = os.statvfs(path.parent)
+            if disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES + FILE_BYTES:
                 return False
             with path.open("xb") as file:
                 os.posix_fallocate(file.fileno(), 0, FILE_BYTES)  # blocks, without writing them to the flash
@@ -32,13 +32,13 @@ def allocate(outbox: Path) -> bool:
 
 
 def free(outbox: Path) -> bool:
-    """Give it back to the disk. False where there was none."""
-    released = False
+    """Delete the ballast files. False if there were none."""
+    freed = False
     for path in _paths(outbox):
         with contextlib.suppress(OSError):
             path.unlink()
-            released = True
-    return released
+            freed = True
+    return freed
 
 
 def _paths(outbox: Path) -> list[Path]:

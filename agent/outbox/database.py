@@ -36,23 +36,24 @@ MIGRATIONS = (
     CREATE TABLE mark (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE spill (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL)
     """,
-    # crc: of the body, since a flash that tires flips bits below SQLite, and a wrong code is worse than none.
-    # handed: up to here brokers have taken the rows, as known when the last receipt was committed.
+    # crc: of the body, since a worn flash flips bits below SQLite, and a wrong code is worse than none.
+    # handed: brokers had accepted the rows up to this seq when the last receipt was committed.
     """
     ALTER TABLE entry ADD COLUMN crc INTEGER;
     ALTER TABLE outbox ADD COLUMN handed INTEGER NOT NULL DEFAULT 0
     """,
-    # parts: of the hardware that wrote under this id, hashed, one a line (agent.outbox.hardware); NULL: never looked at.
+    # parts: of the hardware that wrote under this id, hashed, one a line (agent.outbox.hardware); NULL: never read.
     "ALTER TABLE outbox ADD COLUMN parts TEXT",
 )
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
-_PARTS = ("", "-wal", "-shm")  # a file and what belongs to it
+_PARTS = ("", "-wal", "-shm")  # suffixes of a file and of those that belong to it
 
 
 def connect(path: Path, max_bytes: int | None = None) -> tuple[sqlite3.Connection, dict[str, str | int]]:
-    """A connection that is read and written, and what was migrated. Raises sqlite3.DatabaseError where it is damaged.
+    """Open a file for reading and writing; return the connection and what was migrated.
 
-    `max_bytes` bounds the file: beyond it SQLite says 'full', as on a full disk.
+    `max_bytes` bounds the file: beyond it SQLite reports 'full', as on a full disk. A file that is larger already keeps its size.
+    Raises sqlite3.DatabaseError if the file is damaged.
     """
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
@@ -79,7 +80,7 @@ def connect(path: Path, max_bytes: int | None = None) -> tuple[sqlite3.Connectio
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Generator[None]:
-    """All or nothing, also where the commit itself fails (a full disk)."""
+    """All or nothing, also if the commit itself fails (a full disk)."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -91,7 +92,7 @@ def transaction(db: sqlite3.Connection) -> Generator[None]:
 
 
 def start_epoch(db: sqlite3.Connection, outbox: str, hardware: Hardware, base: int | None = None) -> None:
-    """A new outbox id from here on: after the newest row, or after the place `base`."""
+    """Start a new outbox id, from the newest row on, or from the rowid `base` on."""
     db.execute(
         "INSERT INTO outbox (id, base, fingerprint, parts) VALUES "
         "(?, coalesce(?, (SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0), ?, ?)",
@@ -100,13 +101,13 @@ def start_epoch(db: sqlite3.Connection, outbox: str, hardware: Hardware, base: i
 
 
 def newest_epoch(db: sqlite3.Connection) -> tuple[str, Hardware] | None:
-    """The newest outbox id, and the hardware that writes under it; None in a new file."""
+    """The newest outbox id, and the hardware that writes under it; None for a new file."""
     newest = db.execute("SELECT id, fingerprint, parts FROM outbox ORDER BY base DESC, rowid DESC LIMIT 1").fetchone()
     return newest and (newest[0], Hardware.from_text(*newest[1:]))
 
 
 def move_aside(path: Path, stamp: str) -> Path:
-    """Rename a damaged file and what belongs to it; nothing is deleted, nothing overwritten. Gives the new path."""
+    """Rename a damaged file and those that belong to it; nothing is deleted or overwritten. Return the new path."""
     aside, times = path.with_name(f"{path.name}.damaged-{stamp}"), 1
     while any(aside.with_name(aside.name + suffix).exists() for suffix in _PARTS):
         times += 1
@@ -124,12 +125,12 @@ def is_damage(error: sqlite3.DatabaseError) -> bool:
 
 
 def is_full(error: sqlite3.Error) -> bool:
-    """No room on the disk, or in the file's own bound."""
+    """The disk is full, or the file has reached its bound."""
     return getattr(error, "sqlite_errorcode", 0) in _FULL
 
 
 def may_be_full(error: Exception) -> bool:
-    """An opening that fails so may succeed where there is room: also a file without an inode cannot be made."""
+    """Opening may succeed once there is free space: without a free inode no file can be created either."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     code = getattr(error, "sqlite_errorcode", 0)
@@ -137,6 +138,6 @@ def may_be_full(error: Exception) -> bool:
 
 
 def disk_free(path: Path) -> tuple[int, int | None]:
-    """Free bytes for us on the file's disk, and free inodes (None where the filesystem does not count them)."""
+    """Free bytes for this process on the file's disk, and free inodes (None if the filesystem does not count them)."""
     found = os.statvfs(path.parent)
     return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None

@@ -1,7 +1,7 @@
-"""Watches over the room that the outbox has: on its disk, and below its own bound. Says so once an episode, and when it is over.
+"""Disk space monitor: free space on the outbox's disk and below the file's own bound; reported once an episode, and at its end.
 
-Where room gets short the archive gives way before anybody has to wait for it, and what is left of the way is in
-`agent.outbox.eviction`. The room that is held for a full disk is taken again as soon as there is some.
+If space gets short the archive is evicted before any commit has to wait for it; the other steps are in
+`agent.outbox.eviction`. The ballast is allocated again as soon as there is space.
 """
 
 import logging
@@ -18,48 +18,48 @@ from common.clock import Clock
 log = logging.getLogger(__name__)
 
 CHECK_S = 15
-CHECK_WHEN_LOW_S = 5  # while room is short
+CHECK_WHEN_LOW_S = 5  # while space is short
 LOW_BYTES = 32 << 20  # of the disk
 LOW_INODES = 16
 NEARLY_FULL_SHARE = 0.9  # of the file's bound
-FREE_PAGES_BYTES = 2 << 20  # free pages in the file that let it go on while the disk is full
+FREE_PAGES_BYTES = 2 << 20  # free pages in the file, used while the disk is full
 
-Level: TypeAlias = Literal["plenty", "nearly_full", "full"]
+Level: TypeAlias = Literal["ok", "nearly_full", "full"]
 
 
 class DiskSpace(NamedTuple):
-    """What was seen."""
+    """One measurement; its fields are details of the journal entry."""
 
     level: Level
     disk_free_bytes: int
     disk_free_inodes: int | None
-    file_used_bytes: int  # of its pages; the free ones are used again
+    file_used_bytes: int  # without free pages, which are used again
     file_most_bytes: int
 
 
 class DiskWatch:
-    """`run` belongs into the daemon's task group; `room` is what was seen last."""
+    """`run` belongs into the daemon's task group; `space` is the last measurement."""
 
     def __init__(self, writer: Writer, clock: Clock) -> None:
         self._writer, self._clock = writer, clock
         self._full_count = 0
-        self._unreported: list[Draft] = []  # what the journal has to be told as soon as it has room for it
+        self._unreported: list[Draft] = []  # entries that the journal gets as soon as there is space
         self.space: DiskSpace | None = None
 
     @property
     def level(self) -> Level:
-        return self.space.level if self.space else "plenty"
+        return self.space.level if self.space else "ok"
 
     async def run(self) -> None:
         while True:
             try:
                 await self.check()
             except (OSError, sqlite3.Error) as error:
-                log.error("how much room there is cannot be told: %s", error)
-            await self._clock.sleep(CHECK_S if self.level == "plenty" else CHECK_WHEN_LOW_S)
+                log.error("disk space cannot be read: %s", error)
+            await self._clock.sleep(CHECK_S if self.level == "ok" else CHECK_WHEN_LOW_S)
 
     async def check(self) -> None:
-        """Look once, give way where room is short, and tell the journal of a change. Raises OSError, sqlite3.Error."""
+        """Measure once, evict if space is short, and record a change in the journal. Raises OSError, sqlite3.Error."""
         before, self.space = self.level, await self._writer.run_in_thread(self._measure)
         if event := _event(before, self.level):
             log.warning("%s %s", event, self.space)
@@ -70,10 +70,10 @@ class DiskWatch:
                 await self._writer.commit(self._unreported)
                 self._unreported = []
             except OutboxFull:
-                pass  # said when there is room
+                pass  # recorded once there is space
 
     def _measure(self, box: Outbox) -> DiskSpace:
-        """In the outbox's thread."""
+        """Measure, and evict if needed; in the outbox's thread."""
         ballast.allocate(box.path)
         short, free, inodes, used, most, spare = _measured(box)
         while (
@@ -82,9 +82,9 @@ class DiskWatch:
             and _evicted_archived(box)
         ):
             short, free, inodes, used, most, spare = _measured(box)
-        refused, self._full_count = box.full_count != self._full_count, box.full_count
-        full = box.is_full or refused
-        level: Level = "full" if full else "nearly_full" if short or used > most * NEARLY_FULL_SHARE else "plenty"
+        was_full, self._full_count = box.full_count != self._full_count, box.full_count
+        full = box.is_full or was_full
+        level: Level = "full" if full else "nearly_full" if short or used > most * NEARLY_FULL_SHARE else "ok"
         return DiskSpace(level, free, inodes, used, most)
 
 
@@ -101,7 +101,7 @@ def _measured(box: Outbox) -> tuple[bool, int, int | None, int, int, int]:
 def _evicted_archived(box: Outbox) -> bool:
     try:
         return box.evict_archived() > 0
-    except sqlite3.OperationalError as error:  # no room to give room: the next commit makes it
+    except sqlite3.OperationalError as error:  # too full even to delete: the next commit evicts
         if not database.is_full(error):
             raise
         return False
@@ -110,4 +110,4 @@ def _evicted_archived(box: Outbox) -> bool:
 def _event(before: Level, now: Level) -> str | None:
     if now == before or (before == "full" and now == "nearly_full"):
         return None
-    return {"plenty": "disk_has_room", "nearly_full": "disk_nearly_full", "full": "disk_full"}[now]
+    return {"ok": "disk_has_room", "nearly_full": "disk_nearly_full", "full": "disk_full"}[now]

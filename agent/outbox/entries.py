@@ -1,6 +1,6 @@
-"""The outbox's file as rows: committed in one transaction, read back as they were committed, given up where they cannot be.
+"""The outbox file as rows: committed in one transaction, read back as they were committed, replaced by voids if they cannot be.
 
-What of them the county has is in `agent.outbox.outbox`.
+Which of them the county has is in `agent.outbox.outbox`.
 """
 
 import sqlite3
@@ -25,20 +25,22 @@ class Epoch(NamedTuple):
     base: int
     upto: int  # receipted seq
     store: str | None
-    sent_upto: int  # brokers had taken the rows up to this seq when the last receipt was committed
+    sent_upto: int  # brokers had accepted the rows up to this seq when the last receipt was committed
 
 
 class EntryTable:
-    """See the module. Not safe between threads: one owner."""
+    """Rows and states of the file. Not safe between threads: one owner."""
 
     def __init__(self, db: sqlite3.Connection, path: Path, opening: Opening) -> None:
         self._db = db
         self.path = path
         self.opening = opening
         self._epochs = self._read_epochs()
-        self._rowid_at_opening = self.last_rowid()  # rows above are of this run: they are new, whatever the file's past
-        self.is_full = False  # the last commit found no room
-        self.full_count = 0  # commits that found no room, and uses of the room that is held for that
+        self._rowid_at_opening = (
+            self.last_rowid()
+        )  # rows above it are of this run: they are new, also if the file is an old copy
+        self.is_full = False  # the last commit found the disk full
+        self.full_count = 0  # commits that found the disk full, and uses of the ballast
 
     @property
     def id(self) -> str:
@@ -46,13 +48,13 @@ class EntryTable:
 
     @property
     def fingerprint(self) -> str:
-        """The terminal's, as its outbox began with it: the same while the terminal is recognised, whatever is plugged in."""
+        """The terminal's fingerprint at its outbox's start: kept while the terminal is recognised, whatever is plugged in."""
         newest = database.newest_epoch(self._db)
         return newest[1].fingerprint if newest else ""
 
     @property
     def db(self) -> sqlite3.Connection:
-        """The open file, for what this room keeps in it beside rows, or reads of them in its own order."""
+        """The open file, for the modules of this room that store other things in it or read rows in an order of their own."""
         return self._db
 
     @contextmanager
@@ -62,11 +64,11 @@ class EntryTable:
             yield self._db
 
     def append(self, drafts: Iterable[Draft], states: Mapping[str, bytes | None] | None = None) -> list[Row]:
-        """Commit messages and state marks in one transaction; gives the rows, in order, when they are on the disk.
+        """Commit messages and states in one transaction; return the rows, in order, once they are on the disk.
 
-        `marks` are the daemon's small states (what is believed of a device, a gun's counter): a state and the message
-        that tells of it are true together or not at all; None removes a mark.
-        Raises OutboxFull, after giving up what may be given up (`agent.outbox.eviction`).
+        `states` are the daemon's small states by key (a device's confirmed reading, a gun's counter): a state and the message
+        that reports it are committed together or not at all; None deletes a state.
+        Raises OutboxFull, after everything that may be evicted was (`agent.outbox.eviction`).
         """
         drafts = tuple(drafts)
         while True:
@@ -86,18 +88,18 @@ class EntryTable:
 
     def _append(self, drafts: Sequence[Draft], states: Mapping[str, bytes | None]) -> list[Row]:
         rows: list[Row] = []
-        box = self._epochs[-1]
+        epoch = self._epochs[-1]
         with self.transaction():
             for draft in drafts:
                 cursor = self._db.execute(
                     "INSERT INTO entry (kind, leaf, body, retained, at_s) VALUES (?, ?, x'', ?, ?)",
                     (draft.leaf.partition("/")[0], draft.leaf, draft.retained, draft.at_s),
                 )
-                place = int(cursor.lastrowid or 0)
-                message = msgspec.structs.replace(draft.message, outbox=box.outbox, seq=place - box.base)
+                rowid = int(cursor.lastrowid or 0)
+                message = msgspec.structs.replace(draft.message, outbox=epoch.outbox, seq=rowid - epoch.base)
                 body = msgspec.json.encode(message)
-                self._db.execute("UPDATE entry SET body = ?, crc = ? WHERE id = ?", (body, crc32(body), place))
-                rows.append(Row(place, box.outbox, place - box.base, draft.leaf, body, draft.retained))
+                self._db.execute("UPDATE entry SET body = ?, crc = ? WHERE id = ?", (body, crc32(body), rowid))
+                rows.append(Row(rowid, epoch.outbox, rowid - epoch.base, draft.leaf, body, draft.retained))
             for key, value in states.items():
                 if value is None:
                     self._db.execute("DELETE FROM mark WHERE key = ?", (key,))
@@ -106,12 +108,12 @@ class EntryTable:
         return rows
 
     def state(self, key: str) -> bytes | None:
-        """A state mark as last committed."""
+        """The state under this key as last committed."""
         found = self._db.execute("SELECT value FROM mark WHERE key = ?", (key,)).fetchone()
         return bytes(found[0]) if found else None
 
     def states(self, prefix: str) -> dict[str, bytes]:
-        """All state marks whose key begins so, in order of their keys (ASCII)."""
+        """All states whose key begins with `prefix`, in order of their keys (ASCII)."""
         found = self._db.execute(
             "SELECT key, value FROM mark WHERE key >= ? AND key < ? ORDER BY key", (prefix, f"{prefix}\x7f")
         )
@@ -123,55 +125,55 @@ class EntryTable:
         self.append([], {str(key): None for (key,) in keys})
 
     def rowid(self, outbox: str, seq: int) -> int:
-        """The place in the file that a number of an outbox id has; 0 where this file never gave it."""
-        for box, end in self._spans():
-            if box.outbox == outbox and 0 < seq <= end - box.base:
-                return box.base + seq
+        """The rowid of a number of an outbox id; 0 if this file never assigned it."""
+        for epoch, end in self._spans():
+            if epoch.outbox == outbox and 0 < seq <= end - epoch.base:
+                return epoch.base + seq
         return 0
 
     def last_seq_of(self, outbox: str) -> int:
-        """The newest number that this file gave under an outbox id; 0 where it never had that id."""
-        return max((end - box.base for box, end in self._spans() if box.outbox == outbox), default=0)
+        """The newest number that this file assigned under an outbox id; 0 if it never had that id."""
+        return max((end - epoch.base for epoch, end in self._spans() if epoch.outbox == outbox), default=0)
 
     def row(self, rowid: int, leaf: str, body: bytes, retained: bool = False) -> tuple[Row, bool]:
-        """A row read at this place, and whether the county has receipted it."""
-        box = next(box for box, end in self._spans() if box.base < rowid <= end)
-        return Row(rowid, box.outbox, rowid - box.base, leaf, body, retained), rowid <= box.base + box.upto
+        """A row that was read at this rowid, and whether the county has receipted it."""
+        epoch = next(epoch for epoch, end in self._spans() if epoch.base < rowid <= end)
+        return Row(rowid, epoch.outbox, rowid - epoch.base, leaf, body, retained), rowid <= epoch.base + epoch.upto
 
     def last_rowid(self) -> int:
-        """The newest row's place (0 where there never was one), also where all rows are gone."""
+        """The newest row's rowid (0 if there never was one), also if all rows are gone."""
         found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entry'").fetchone()
         return int(found[0]) if found else 0
 
     def waiting(self, after: int, limit: int, upto: int | None = None) -> list[Row]:
-        """Rows that are not receipted, oldest first, with `after` < id (<= `upto`).
+        """Rows that are not receipted, oldest first, with `after` < rowid (<= `upto`).
 
-        One that is not what was committed (a disk's fault: its CRC) is given up here, and its void comes instead.
+        A row that is not what was committed (a fault of the disk: its CRC differs) is voided here; the void is returned instead.
         """
         rows: list[Row] = []
-        for box, end in self._spans():
-            low, high = max(after, box.base + box.upto), min(end, upto if upto is not None else end)
+        for epoch, end in self._spans():
+            low, high = max(after, epoch.base + epoch.upto), min(end, upto if upto is not None else end)
             if low < high and len(rows) < limit:
-                rows += self._read(box, low, high, limit - len(rows))
+                rows += self._read(epoch, low, high, limit - len(rows))
         return rows
 
-    def _read(self, box: Epoch, low: int, high: int, limit: int) -> list[Row]:
+    def _read(self, epoch: Epoch, low: int, high: int, limit: int) -> list[Row]:
         found = self._db.execute(
             "SELECT id, kind, leaf, body, retained, crc FROM entry WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
             (low, high, limit),
         ).fetchall()
-        damaged = {place for place, _, _, body, _, crc in found if crc is not None and crc32(body) != crc}
+        damaged = {rowid for rowid, _, _, body, _, crc in found if crc is not None and crc32(body) != crc}
         if damaged and self._void_damaged(damaged):
-            return self._read(box, low, high, limit)
+            return self._read(epoch, low, high, limit)
         return [
-            Row(place, box.outbox, place - box.base, leaf, bytes(body), bool(retained),
+            Row(rowid, epoch.outbox, rowid - epoch.base, leaf, bytes(body), bool(retained),
                 voids.first_of(body) if kind == voids.VOID else 0)
-            for place, kind, leaf, body, retained, _ in found
-            if place not in damaged
+            for rowid, kind, leaf, body, retained, _ in found
+            if rowid not in damaged
         ]  # fmt: skip
 
     def _void_damaged(self, damaged: Iterable[int]) -> bool:
-        """False where that cannot be written now (a full disk, a file that is only read): they are left out for now."""
+        """False if that cannot be written now (a full disk, a file opened read-only): the rows are left out for now."""
         try:
             self.void_rows(damaged, "unreadable")
         except sqlite3.OperationalError as error:
@@ -181,14 +183,14 @@ class EntryTable:
         return True
 
     def is_newest(self, row: Row) -> bool:
-        """Whether no later row tells of the same leaf: what is retained of it must be this one."""
+        """Whether no later row has the same leaf: the broker's retained message must be this one."""
         found = self._db.execute(
             "SELECT 1 FROM entry WHERE id > ? AND leaf = ? LIMIT 1", (row.rowid, row.leaf)
         ).fetchone()
         return found is None
 
     def backlog(self) -> Backlog:
-        """For heartbeat and telemetry."""
+        """Counts for heartbeat and telemetry."""
         waiting = sum(max(0, span.end - span.receipted) for span in self.spans())
         pages = int(self._db.execute("PRAGMA page_count").fetchone()[0])
         size = int(self._db.execute("PRAGMA page_size").fetchone()[0])
@@ -202,37 +204,39 @@ class EntryTable:
             ).fetchone()[0])
             for span in self.spans()
         )  # fmt: skip
-        box, backlog = self._epochs[-1], self.backlog()
-        return Depth(box.outbox, backlog.last_seq, box.upto, backlog.waiting, archived, backlog.file_bytes, box.store)
+        epoch, backlog = self._epochs[-1], self.backlog()
+        return Depth(
+            epoch.outbox, backlog.last_seq, epoch.upto, backlog.waiting, archived, backlog.file_bytes, epoch.store
+        )
 
     def void_rows(self, rowids: Iterable[int], reason: str, stamp: Journal | None = None) -> None:
-        """Replace rows by `void` entries, neighbours together: a receipt 'without a gap' can still advance."""
+        """Replace rows by `void` entries, adjacent ones together, so that a receipt 'without a gap' can still advance."""
         rowids = tuple(rowids)
         with self.transaction():
-            for box, end in self._spans():
-                here = [place for place in rowids if box.base < place <= end]
-                voids.void_rows(self._db, voids.EpochBase(box.outbox, box.base), here, reason, stamp)
+            for epoch, end in self._spans():
+                here = [rowid for rowid in rowids if epoch.base < rowid <= end]
+                voids.void_rows(self._db, voids.EpochBase(epoch.outbox, epoch.base), here, reason, stamp)
 
     def fill_gaps(self) -> int:
-        """Voids for what waits by its number and is not there. Gives how many places."""
+        """Put voids in place of waiting numbers without a row; return how many numbers."""
         filled = 0
         for span in self.spans():
             count = "SELECT count(*) FROM entry WHERE id > ? AND id <= ? AND kind <> 'void'"
             if int(self._db.execute(count, (span.receipted, span.end)).fetchone()[0]) < span.end - span.receipted:
                 with self.transaction():
-                    place = voids.EpochBase(span.outbox, span.base)
-                    filled += voids.fill_gaps(self._db, place, span.receipted, span.end, "missing")
+                    base = voids.EpochBase(span.outbox, span.base)
+                    filled += voids.fill_gaps(self._db, base, span.receipted, span.end, "missing")
         return filled
 
     def prune(self, before_s: int) -> int:
-        """Delete receipted rows older than `before_s` (wall time); gives how many. Unreceipted rows are never deleted."""
+        """Delete receipted rows older than `before_s` (wall time); return how many. Unreceipted rows are never deleted."""
         with self.transaction():
             return eviction.delete_archived(self._db, self.spans(), "at_s < ?", (before_s,), limit=5000)
 
     def evict(self, stamp: Journal | None = None, *, for_captures: bool = False) -> int:
-        """The next step of giving way; gives how many rows went, 0 where nothing may go any more.
+        """Take the next step of eviction; return how many rows were deleted, 0 if nothing more may be.
 
-        Where the disk has no room even for that, the room that is held for it is given back (`agent.outbox.ballast`).
+        If the disk is too full even to delete, the ballast is freed (`agent.outbox.ballast`).
         """
         try:
             with self.transaction():
@@ -240,14 +244,14 @@ class EntryTable:
         except sqlite3.OperationalError as error:
             if not database.is_full(error):
                 raise
-        released = ballast.free(self.path)
-        self.full_count += released
-        with suppress(sqlite3.OperationalError):  # the WAL's room is used again from its beginning
+        freed = ballast.free(self.path)
+        self.full_count += freed
+        with suppress(sqlite3.OperationalError):  # the WAL is written from its beginning again
             self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-        return int(released)
+        return int(freed)
 
     def evict_archived(self) -> int:
-        """Room before it is needed: the next step of the archive alone. Raises sqlite3.Error."""
+        """Take the next step of eviction in the archive alone, before space is needed. Raises sqlite3.Error."""
         with self.transaction():
             return eviction.evict_archived(self._db, self.spans())
 
@@ -255,16 +259,16 @@ class EntryTable:
         self._db.close()
 
     def spans(self) -> list[Span]:
-        """Every outbox id with its places."""
-        return [Span(box.outbox, box.base, min(end, box.base + box.upto), end) for box, end in self._spans()]
+        """Every outbox id with its range of rowids."""
+        return [Span(epoch.outbox, epoch.base, min(end, epoch.base + epoch.upto), end) for epoch, end in self._spans()]
 
     def _spans(self) -> Iterable[tuple[Epoch, int]]:
-        ends = [box.base for box in self._epochs[1:]] + [self.last_rowid()]
+        ends = [epoch.base for epoch in self._epochs[1:]] + [self.last_rowid()]
         return zip(self._epochs, ends, strict=True)
 
     def _read_epochs(self) -> list[Epoch]:
         columns = {column[1] for column in self._db.execute("PRAGMA table_info(outbox)")}
-        handed = "handed" if "handed" in columns else "0"  # a file that an older program has open is only read
+        handed = "handed" if "handed" in columns else "0"  # a file that an older program has open is not migrated
         return [
             Epoch(*row)
             for row in self._db.execute(f"SELECT id, base, upto, store, {handed} FROM outbox ORDER BY base, rowid")
@@ -272,7 +276,7 @@ class EntryTable:
 
 
 def _stamp(message: Receipted) -> Journal:
-    """A void is stamped as the message for whose sake it was made."""
+    """A void is stamped like the message that needed its space."""
     return Journal(
         boot=message.boot, at=message.at, mono_ms=message.mono_ms, clock=message.clock, outbox="0" * 12, seq=1,
         event=voids.VOID,

@@ -1,9 +1,9 @@
-"""What gives way when room is short, one step at a time and in this order; captures that the county lacks never do.
+"""Eviction: what is deleted when space is short, one step at a time and in this order; captures that the county lacks never are.
 
     telemetry > archived readings > archived journal > archived captures > readings that a newer one supersedes > journal
 
-What the county has not receipted leaves a void in its place, and the journal gives way to captures alone. Freed pages stay in
-the file and are used again: it does not shrink, and does not grow beyond its bound.
+A row that the county has not receipted is replaced by a void, and unreceipted journal entries are evicted for captures alone.
+Freed pages stay in the file and are used again: it does not shrink, and does not grow beyond its bound.
 """
 
 import sqlite3
@@ -14,13 +14,13 @@ from agent.outbox import voids
 from common.messages import Journal
 
 READINGS, JOURNAL, CAPTURES = ("device", "standard"), ("journal", voids.VOID), ("scan",)
-ARCHIVED_PER_STEP = 200  # rows in one step
+ARCHIVED_PER_STEP = 200
 SAMPLES_PER_STEP = 500
 VOIDED_PER_STEP = 500
 
 
 class Span(NamedTuple):
-    """The places of one outbox id: receipted are base < id <= receipted, waiting receipted < id <= end."""
+    """The rowids of one outbox id: receipted are base < rowid <= receipted, waiting are receipted < rowid <= end."""
 
     outbox: str
     base: int
@@ -29,9 +29,9 @@ class Span(NamedTuple):
 
 
 def evict(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal | None, *, for_captures: bool) -> int:
-    """Take the next step in which there is something to give. Gives how many rows; 0: there is nothing more.
+    """Take the next step that deletes something; return how many rows, 0 if nothing more may be evicted.
 
-    In a transaction of the caller.
+    In the caller's transaction.
     """
     spans = tuple(spans)
     if samples := _drop_telemetry(db):
@@ -44,7 +44,7 @@ def evict(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal | None, 
 
 
 def evict_archived(db: sqlite3.Connection, spans: Iterable[Span]) -> int:
-    """Delete the oldest archived rows of the first kind of which there are any."""
+    """Delete the oldest archived rows of the first kind that has any."""
     for kinds in (READINGS, JOURNAL, CAPTURES):
         wanted = ",".join(f"'{kind}'" for kind in kinds)
         if freed := delete_archived(db, spans, f"kind IN ({wanted})", (), ARCHIVED_PER_STEP):
@@ -55,7 +55,7 @@ def evict_archived(db: sqlite3.Connection, spans: Iterable[Span]) -> int:
 def delete_archived(
     db: sqlite3.Connection, spans: Iterable[Span], condition: str, values: tuple[int, ...], limit: int
 ) -> int:
-    """Delete the oldest archived rows that fit, of every outbox id at most `limit`."""
+    """Delete the oldest archived rows that meet the condition, at most `limit` of every outbox id."""
     return sum(
         db.execute(
             f"DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE id > ? AND id <= ? AND {condition} "
@@ -73,10 +73,10 @@ def _drop_telemetry(db: sqlite3.Connection) -> int:
 
 
 def _void_superseded(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal | None) -> int:
-    """The oldest readings that wait though a newer one of the same device waits behind them."""
+    """The oldest waiting readings of devices that have a newer one."""
     newest = {
-        str(leaf): int(place)
-        for leaf, place in db.execute(
+        str(leaf): int(rowid)
+        for leaf, rowid in db.execute(
             "SELECT leaf, max(id) FROM entry WHERE kind IN ('device', 'standard') GROUP BY leaf"
         )
     }
@@ -84,7 +84,7 @@ def _void_superseded(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journ
 
 
 def _void_journal(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal | None) -> int:
-    """Not what says that the disk was full: it explains the rest."""
+    """All but the entries about the full disk: they explain the rest."""
     of_the_disk = 'instr(body, CAST(\'"event":"disk_\' AS BLOB))'
     return _void(db, spans, f"kind = 'journal' AND {of_the_disk} = 0", {}, stamp)
 
@@ -92,17 +92,17 @@ def _void_journal(db: sqlite3.Connection, spans: Iterable[Span], stamp: Journal 
 def _void(
     db: sqlite3.Connection, spans: Iterable[Span], condition: str, newest: dict[str, int], stamp: Journal | None
 ) -> int:
-    given = 0
+    voided = 0
     for span in spans:
         found = db.execute(
             f"SELECT id, leaf FROM entry WHERE id > ? AND id <= ? AND {condition} ORDER BY id",
             (max(span.base, span.receipted), span.end),
         )
-        places: list[int] = []
-        for place, leaf in found:
-            if newest.get(leaf) != place and len(places) < VOIDED_PER_STEP - given:
-                places.append(place)
-        given += voids.void_rows(db, voids.EpochBase(span.outbox, span.base), places, "no_room", stamp)
-        if given >= VOIDED_PER_STEP:
+        rowids: list[int] = []
+        for rowid, leaf in found:
+            if newest.get(leaf) != rowid and len(rowids) < VOIDED_PER_STEP - voided:
+                rowids.append(rowid)
+        voided += voids.void_rows(db, voids.EpochBase(span.outbox, span.base), rowids, "no_room", stamp)
+        if voided >= VOIDED_PER_STEP:
             break
-    return given
+    return voided

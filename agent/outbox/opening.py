@@ -1,4 +1,4 @@
-"""The outbox file at the start: opened, made, begun anew on other hardware, put aside and saved from where it is damaged."""
+"""The outbox file at the start: opened, created, a new epoch on other hardware, moved aside and salvaged if it is damaged."""
 
 import sqlite3
 from collections.abc import Generator
@@ -17,15 +17,15 @@ from drivers.reading import YinongError
 def open_outbox(
     path: Path, fingerprint: str, new_id: str, stamp: str, max_bytes: int | None = None, parts: frozenset[str] | None = None,
 ) -> Outbox:  # fmt: skip
-    """Open the file, make it, or put a damaged one aside (never deleted) and start anew: the agent starts anyway.
+    """Open the file, create it, or move a damaged one aside (never deleted) and create a new one: the agent starts anyway.
 
-    `new_id` is taken where a new outbox begins: no file, a corrupt file, or a file that was written on other hardware
-    (a cloned disk, a moved disk: the old rows are kept and still sent under their old id). Which that is, `parts` tell
-    (`agent.outbox.hardware`); without them the fingerprint alone. A terminal that is recognised keeps the fingerprint that
-    its outbox began with, and what is new of its parts is remembered. `stamp` goes into the name of a
-    file that is put aside; what the county lacks and can still be read there is taken over (`agent.outbox.salvage`).
-    `max_bytes` bounds the database.
-    Raises OSError and sqlite3.OperationalError where the folder cannot be written at all.
+    `new_id` is used if a new epoch begins: no file, a damaged file, or a file that was written on other hardware (a cloned disk,
+    a moved disk: the old rows are kept and still sent under their old id). `parts` decide what is other hardware
+    (`agent.outbox.hardware`); without them the fingerprint alone does. A terminal that is recognised keeps the fingerprint that
+    its outbox began with, and its new parts are stored. `stamp` goes into the name of a file that is moved aside; rows in it
+    that the county lacks and that can be read are copied into the new file (`agent.outbox.salvage`).
+    `max_bytes` bounds the file.
+    Raises OSError and sqlite3.OperationalError if the folder cannot be written at all.
     """
     now = Hardware(fingerprint, parts)
     try:
@@ -48,11 +48,11 @@ def _open(path: Path, now: Hardware, new_id: str, stamp: str, max_bytes: int | N
             raise
         aside = database.move_aside(path, stamp)
         db, _ = database.connect(path, max_bytes)
-        saved = salvage(aside, db)
+        salvaged = salvage(aside, db)
         last = database.newest_epoch(db)
         recognised = last is not None and compare(last[1], now).same_terminal
         database.start_epoch(db, new_id, merged(last[1], now) if last and recognised else now)
-        return Outbox(db, path, Opening("corrupt", {"error": str(error), "moved_to": aside.name, **saved}))
+        return Outbox(db, path, Opening("corrupt", {"error": str(error), "moved_to": aside.name, **salvaged}))
     last = database.newest_epoch(db)
     if last is None:
         database.start_epoch(db, new_id, now)
@@ -72,14 +72,14 @@ def _words(parts: Match) -> dict[str, str]:
 
 
 def _remember(db: sqlite3.Connection, outbox: str, before: Hardware, now: Hardware) -> None:
-    """Nothing is written where nothing is new; where there is no room now, it is for the next start."""
+    """Nothing is written if nothing is new; if the disk is full, the next start tries again."""
     if now != before:
         with suppress(sqlite3.OperationalError):
             db.execute("UPDATE outbox SET parts = ? WHERE id = ?", (now.text, outbox))
 
 
 def _whole(db: sqlite3.Connection, path: Path, opening: Opening) -> Outbox:
-    """Without a hole in what waits: a place whose row is gone for whatever reason is void."""
+    """The outbox without a gap in its waiting rows: a number whose row is missing for whatever reason becomes a void."""
     box = Outbox(db, path, opening)
     if missing := box.fill_gaps():
         box.opening = Opening(opening.kind, {**opening.details, "missing": missing})
@@ -87,19 +87,19 @@ def _whole(db: sqlite3.Connection, path: Path, opening: Opening) -> Outbox:
 
 
 def peek(path: Path) -> Depth:
-    """The counts of a file that no daemon has open (or has: nothing is changed). Raises YinongError where there is none."""
+    """The counts of a file, whether a daemon has it open or not. Raises YinongError if there is no file."""
     with read_only(path) as box:
         return box.depth()
 
 
 @contextmanager
 def read_only(path: Path) -> Generator[Outbox]:
-    """The file to read from, whether a daemon has it open or not. Raises YinongError where it cannot be read."""
+    """The file opened read-only, whether a daemon has it open or not. Raises YinongError if it cannot be read."""
     try:
-        there = path.is_file()
+        exists = path.is_file()
     except OSError as error:  # a folder that only the daemon's user may enter
         raise YinongError(f"没有权限读 {path}:请用 sudo / no permission for {path}: use sudo") from error
-    if not there:
+    if not exists:
         raise YinongError(f"没有 {path} / there is no {path}")
     db = None
     try:

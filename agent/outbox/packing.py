@@ -1,6 +1,6 @@
-"""What waits in the outbox, packed into parcels piece by piece: a piece holds up the daemon's commits for some milliseconds.
+"""Waiting rows of the outbox, packed into parcels piece by piece: a piece delays the daemon's commits by some milliseconds.
 
-Nothing in the outbox changes by it: only the recorder's receipt says that the county has a row.
+Nothing in the outbox changes by it: only the recorder's receipt states that the county has a row.
 """
 
 import zlib
@@ -20,12 +20,12 @@ from common.version import VERSION
 from drivers.reading import YinongError
 
 STEP = 200  # rows
-STEP_PLACES = 2000
-PART_BYTES = 1 << 30  # of row lines, before compression: far below the 4 GB that FAT takes
+STEP_ROWIDS = 2000
+PART_BYTES = 1 << 30  # of row lines, before compression: far below the 4 GB limit of FAT
 
 
 class ParcelHeader(NamedTuple):
-    """A parcel begins; its bytes follow."""
+    """The start of a parcel; its bytes follow."""
 
     name: str
     rows: int
@@ -34,7 +34,7 @@ class ParcelHeader(NamedTuple):
 
 
 class SealPoint(NamedTuple):
-    """Its first member is complete: the seal over this SHA-256 belongs behind it."""
+    """The parcel's first member is complete: the seal over this SHA-256 goes behind it."""
 
     digest: str
     spans: tuple[Span, ...]
@@ -44,10 +44,10 @@ Piece: TypeAlias = ParcelHeader | bytes | SealPoint
 
 
 def pieces(box: Outbox, terminal: Terminal, key: str, clock: Clock, part_bytes: int = PART_BYTES) -> Iterator[Piece]:
-    """Every row that waits, of every outbox id of the file, and the receipted entries that tell of their boots' clocks.
+    """Every waiting row, of every outbox id of the file, and the receipted entries about their boots' clocks.
 
-    `key` is the public half of the key that will seal them. In the outbox's thread, a piece at a time; b"" is a pause only.
-    Raises YinongError where rows changed meanwhile.
+    `key` is the public half of the key that will seal them. In the outbox's thread, a piece at a time; b"" is only a pause.
+    Raises YinongError if rows changed meanwhile.
     """
     parts = yield from _planned(box, part_bytes)
     for part in parts:
@@ -61,11 +61,11 @@ def pieces(box: Outbox, terminal: Terminal, key: str, clock: Clock, part_bytes: 
 
 
 class _Part:
-    """What goes into one file."""
+    """The contents of one file."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
-        self.places: list[tuple[int, int]] = []  # first and last, in order
+        self.ranges: list[tuple[int, int]] = []  # first and last rowid, in order
         self.rows = self.scans = self.bytes = 0
         self.content = sha256()
 
@@ -75,10 +75,10 @@ class _Part:
         self.bytes += len(line)
         self.rows += 1
         self.scans += waits and row.leaf == "scan"
-        if self.places and self.places[-1][1] == row.rowid - 1:
-            self.places[-1] = (self.places[-1][0], row.rowid)
+        if self.ranges and self.ranges[-1][1] == row.rowid - 1:
+            self.ranges[-1] = (self.ranges[-1][0], row.rowid)
         else:
-            self.places.append((row.rowid, row.rowid))
+            self.ranges.append((row.rowid, row.rowid))
         if not waits:
             return
         last = self.spans[-1] if self.spans else None
@@ -96,7 +96,7 @@ class _Stamp(msgspec.Struct):
 
 def _planned(box: Outbox, part_bytes: int) -> Generator[Piece, None, list[_Part]]:
     parts: list[_Part] = []
-    untimed: set[str] = set()  # boots with a row that waits and whose time no clock knew
+    untimed: set[str] = set()  # boots of waiting rows whose time no clock knew
     after, upto = 0, box.last_rowid()
     while rows := box.waiting(after, STEP, upto):
         for row in rows:
@@ -108,8 +108,8 @@ def _planned(box: Outbox, part_bytes: int) -> Generator[Piece, None, list[_Part]
                 untimed.add(stamp.boot)
         after = rows[-1].rowid
         yield b""
-    for first in range(1, upto + 1 if untimed else 1, STEP_PLACES):
-        for row in _receipted_journal(box, first, min(upto, first + STEP_PLACES - 1)):
+    for first in range(1, upto + 1 if untimed else 1, STEP_ROWIDS):
+        for row in _receipted_journal(box, first, min(upto, first + STEP_ROWIDS - 1)):
             stamp = _stamp(row.body)
             if stamp.boot in untimed and (stamp.clock == "synced" or stamp.event.startswith("clock_")):
                 parts[-1].add(row, waits=False)
@@ -122,8 +122,8 @@ def _receipted_journal(box: Outbox, first: int, last: int) -> Iterator[Row]:
         "SELECT id, leaf, body, crc FROM entry WHERE id >= ? AND id <= ? AND kind = 'journal' ORDER BY id",
         (first, last),
     )
-    for place, leaf, body, crc in found.fetchall():
-        row, receipted = box.row(place, leaf, bytes(body))
+    for rowid, leaf, body, crc in found.fetchall():
+        row, receipted = box.row(rowid, leaf, bytes(body))
         if receipted and crc in (None, crc32(body)):
             yield row
 
@@ -131,7 +131,7 @@ def _receipted_journal(box: Outbox, first: int, last: int) -> Iterator[Row]:
 def _packed(box: Outbox, part: _Part, manifest: Manifest) -> Iterator[Piece]:
     pack, content, digest = zlib.compressobj(6, zlib.DEFLATED, 31), sha256(), sha256()
     piece = pack.compress(msgspec.json.encode(manifest) + b"\n")
-    for rows in _read(box, part.places):
+    for rows in _read(box, part.ranges):
         lines = b"".join(row_line(row) for row in rows)
         content.update(lines)
         piece += pack.compress(lines)
@@ -146,13 +146,13 @@ def _packed(box: Outbox, part: _Part, manifest: Manifest) -> Iterator[Piece]:
     yield SealPoint(digest.hexdigest(), manifest.spans)
 
 
-def _read(box: Outbox, places: list[tuple[int, int]]) -> Iterator[list[PackedRow]]:
-    for first, last in places:
+def _read(box: Outbox, ranges: list[tuple[int, int]]) -> Iterator[list[PackedRow]]:
+    for first, last in ranges:
         while first <= last:
             found = box.db.execute(
                 "SELECT id, leaf, body FROM entry WHERE id >= ? AND id <= ? ORDER BY id LIMIT ?", (first, last, STEP)
             ).fetchall()
-            rows = [box.row(place, leaf, bytes(body))[0] for place, leaf, body in found]
+            rows = [box.row(rowid, leaf, bytes(body))[0] for rowid, leaf, body in found]
             yield [PackedRow(row.outbox, row.seq, row.leaf, row.body) for row in rows]
             first = rows[-1].rowid + 1 if rows else last + 1
 

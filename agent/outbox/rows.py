@@ -1,4 +1,4 @@
-"""What goes into the outbox and what comes out: drafts, rows, its counts, and how its file was found."""
+"""What goes into the outbox and what comes out: drafts, rows, counts, and the state of its file at the start."""
 
 from typing import NamedTuple
 
@@ -7,37 +7,37 @@ from drivers.reading import YinongError
 
 
 class OutboxFull(YinongError):  # noqa: N818
-    """The disk has no room for the row, also after everything that may be given up was."""
+    """The disk has no space for the row, also after everything that may be evicted was."""
 
 
 class Draft(NamedTuple):
-    """A receipted message before it has its place: `outbox` and `seq` are filled in when it is committed."""
+    """A receipted message before its commit, which fills in `outbox` and `seq`."""
 
     leaf: str  # topic below the terminal's branch
     message: Receipted
     retained: bool = False
-    at_s: int | None = None  # wall time in seconds where the clock is trusted: the archive is pruned by it
+    at_s: int | None = None  # wall time in seconds if the clock is trusted: the archive is pruned by it
 
 
 class Row(NamedTuple):
     """A committed message, byte for byte as it is sent."""
 
-    rowid: int  # position in the file, over all outbox ids
+    rowid: int  # in the file, over all outbox ids
     outbox: str
     seq: int
     leaf: str
     body: bytes
     retained: bool
-    first: int = 0  # of a void that stands for several numbers: it covers first..seq
+    first: int = 0  # of a void for several numbers: it covers first..seq
 
     @property
     def numbers(self) -> range:
-        """The numbers of the sequence that it covers."""
+        """The numbers of the sequence that the row covers."""
         return range(self.first or self.seq, self.seq + 1)
 
 
 class Backlog(NamedTuple):
-    """What waits: what can be said of the outbox each minute, however large its archive is."""
+    """What waits: counts that cost the same however large the archive is, for every minute."""
 
     outbox: str
     last_seq: int
@@ -46,7 +46,7 @@ class Backlog(NamedTuple):
 
 
 class Depth(NamedTuple):
-    """What the outbox holds; its archive is counted, which takes some milliseconds for each ten thousand rows."""
+    """Everything in the outbox; counting its archive takes some milliseconds for each ten thousand rows."""
 
     outbox: str
     last_seq: int
@@ -58,7 +58,7 @@ class Depth(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """How the file was found: for the journal."""
+    """The state in which the file was found, for the journal."""
 
     kind: str  # new, kept, migrated, corrupt, other_hardware
     details: dict[str, str | int]

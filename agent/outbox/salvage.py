@@ -1,7 +1,7 @@
-"""What a damaged outbox file still holds goes into the new one: the rows that the county lacks, under their old numbers.
+"""Salvage: the rows of a damaged outbox file that the county lacks are copied into the new one, under their old numbers.
 
-Row by row, since one damaged page spoils only what lies in it. What cannot be read, or is not what was committed (its CRC), is
-left out, and a void takes its place (`agent.outbox.voids`). The damaged file stays as it is.
+Row by row, since one damaged page loses only the rows on it. A row that cannot be read, or is not what was committed (its CRC
+differs), is replaced by a void (`agent.outbox.voids`). The damaged file stays as it is.
 """
 
 import contextlib
@@ -13,13 +13,13 @@ from zlib import crc32
 
 from agent.outbox import database, voids
 
-STEP = 200  # places that are read together, until one of them cannot be read
+STEP = 200  # rows that are read together; singly if one of them cannot be read
 
 
 def salvage(aside: Path, db: sqlite3.Connection) -> dict[str, str | int]:
-    """Read what is readable of `aside` into the new, empty `db`. Gives what came of it, for the journal.
+    """Copy the readable rows of `aside` into the new, empty `db`; return the counts, for the journal.
 
-    Nothing is taken over where its outbox ids cannot be read: numbers without them are worth nothing.
+    Nothing is copied if the outbox ids cannot be read: numbers without them are worthless.
     """
     try:
         old = sqlite3.connect(f"file:{quote(str(aside))}?mode=ro", uri=True, isolation_level=None)
@@ -28,38 +28,37 @@ def salvage(aside: Path, db: sqlite3.Connection) -> dict[str, str | int]:
     with contextlib.closing(old):
         try:
             parts = "parts" if _has(old, "outbox", "parts") else "NULL"
-            boxes = old.execute(
+            epochs = old.execute(
                 f"SELECT id, base, fingerprint, upto, store, {parts} FROM outbox ORDER BY base, rowid"
             ).fetchall()
         except (sqlite3.Error, UnicodeDecodeError):
             return {}
-        if not boxes:
+        if not epochs:
             return {}
-        last = _last(old, boxes)
+        last = _last(old, epochs)
         with database.transaction(db):
             db.executemany(
-                "INSERT INTO outbox (id, base, fingerprint, upto, store, parts) VALUES (?, ?, ?, ?, ?, ?)", boxes
+                "INSERT INTO outbox (id, base, fingerprint, upto, store, parts) VALUES (?, ?, ?, ?, ?, ?)", epochs
             )
             saved = lost = 0
-            ends = [int(box[1]) for box in boxes[1:]] + [last]
-            for (outbox, base, _, upto, _, _), end in zip(boxes, ends, strict=True):
-                for place, kind, leaf, body, retained, at_s in _rows(old, base + upto, end):
+            ends = [int(epoch[1]) for epoch in epochs[1:]] + [last]
+            for (outbox, base, _, upto, _, _), end in zip(epochs, ends, strict=True):
+                for rowid, kind, leaf, body, retained, at_s in _rows(old, base + upto, end):
                     db.execute(
                         "INSERT INTO entry (id, kind, leaf, body, retained, at_s, crc) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                        (place, kind, leaf, body, retained, at_s, crc32(body)),
+                        (rowid, kind, leaf, body, retained, at_s, crc32(body)),
                     )
                     saved += 1
                 lost += voids.fill_gaps(db, voids.EpochBase(outbox, base), base + upto, end, "unreadable")
-            marks = list(_marks(old))
-            db.executemany("INSERT OR REPLACE INTO mark (key, value) VALUES (?, ?)", marks)
+            db.executemany("INSERT OR REPLACE INTO mark (key, value) VALUES (?, ?)", list(_states(old)))
             db.execute("DELETE FROM sqlite_sequence WHERE name = 'entry'")
             db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('entry', ?)", (last,))
         return {"saved": saved, "lost": lost}
 
 
-def _last(old: sqlite3.Connection, boxes: list[tuple[str, int, str, int, str | None, str | None]]) -> int:
-    """The newest place that the file tells of, however it does."""
-    known = [int(base) + int(upto) for _, base, _, upto, _, _ in boxes]
+def _last(old: sqlite3.Connection, epochs: list[tuple[str, int, str, int, str | None, str | None]]) -> int:
+    """The newest rowid that any part of the file names."""
+    known = [int(base) + int(upto) for _, base, _, upto, _, _ in epochs]
     for sql in ("SELECT seq FROM sqlite_sequence WHERE name = 'entry'", "SELECT max(id) FROM entry"):
         with contextlib.suppress(sqlite3.Error):
             found = old.execute(sql).fetchone()
@@ -71,23 +70,23 @@ def _rows(old: sqlite3.Connection, after: int, end: int) -> Iterator[tuple[int, 
     for start in range(after + 1, end + 1, STEP):
         upto = min(start + STEP - 1, end)
         try:
-            yield from _whole(old, start, upto)
+            yield from _intact(old, start, upto)
         except sqlite3.Error:
-            for place in range(start, upto + 1):
+            for rowid in range(start, upto + 1):
                 with contextlib.suppress(sqlite3.Error):
-                    yield from _whole(old, place, place)
+                    yield from _intact(old, rowid, rowid)
 
 
-def _whole(old: sqlite3.Connection, first: int, last: int) -> list[tuple[int, str, str, bytes, int, int | None]]:
-    """The rows of these places that are what was committed. Raises sqlite3.Error where one cannot be read."""
+def _intact(old: sqlite3.Connection, first: int, last: int) -> list[tuple[int, str, str, bytes, int, int | None]]:
+    """The rows first..last that are what was committed. Raises sqlite3.Error if one cannot be read."""
     found = old.execute(
         f"SELECT id, kind, leaf, body, retained, at_s, {'crc' if _has(old, 'entry', 'crc') else 'NULL'} FROM entry "
         "WHERE id BETWEEN ? AND ? ORDER BY id",
         (first, last),
     ).fetchall()
     return [
-        (place, kind, leaf, bytes(body), retained, at_s)
-        for place, kind, leaf, body, retained, at_s, crc in found
+        (rowid, kind, leaf, bytes(body), retained, at_s)
+        for rowid, kind, leaf, body, retained, at_s, crc in found
         if isinstance(body, bytes) and isinstance(leaf, str) and crc in (None, crc32(body))
     ]
 
@@ -97,8 +96,8 @@ def _has(old: sqlite3.Connection, table: str, column: str) -> bool:
     return any(one[1] == column for one in old.execute(f"PRAGMA table_info({table})"))
 
 
-def _marks(old: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
-    """Gun counters, what is believed of devices, how the last run ended."""
+def _states(old: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
+    """Gun counters, confirmed readings of devices, the end of the previous run."""
     with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
         for key, value in old.execute("SELECT key, value FROM mark"):
             if isinstance(key, str) and isinstance(value, bytes):

@@ -1,4 +1,4 @@
-"""Stamps: when a message was made, on what clock, in which boot."""
+"""Stamps: when a message was made, by which clock, in which boot."""
 
 from typing import TypedDict
 
@@ -17,7 +17,7 @@ class Stamped(TypedDict):
 
 
 class Sequenced(Stamped):
-    """Of a receipted message: its place is filled in when it is committed."""
+    """The fields of a receipted message: `outbox` and `seq` are placeholders until its commit."""
 
     outbox: str
     seq: int
@@ -32,11 +32,11 @@ def sequenced(clock: Clock) -> Sequenced:
 
 
 def draft(clock: Clock, leaf: str, message: Receipted, *, retained: bool = False) -> Draft:
-    """A message on its way into the outbox; its wall time serves the archive's age only where the clock is trusted."""
+    """A draft of a message for the outbox; its wall time counts for the archive only if the clock is trusted."""
     at_s = int(clock.now().timestamp()) if clock.quality() == "synced" else None
     return Draft(leaf, message, retained, at_s)
 
 
 def journal(clock: Clock, event: str, /, **details: object) -> Draft:
-    """A journal entry: what happened to the terminal, with its evidence."""
+    """A draft of a journal entry: what happened to the terminal, with its evidence."""
     return draft(clock, "journal", Journal(**sequenced(clock), event=event, details=details))

@@ -1,7 +1,7 @@
-"""The one owner of the outbox: a thread of its own, and commits that gather what arrives while one is under way.
+"""The one owner of the outbox: a thread of its own, and group commit: requests that arrive during a commit share the next one.
 
-A slow flash (500 ms for one fsync) must hold neither a scan gun's reader nor the heartbeat: everybody waits for his own
-commit only, and all that waits goes into the next transaction together.
+A slow flash (500 ms for one fsync) must not block the reader of a scan gun or the heartbeat; each caller waits only for its own
+commit.
 """
 
 import asyncio
@@ -24,21 +24,21 @@ class _Request(NamedTuple):
 
 
 class Writer:
-    """Async face of the outbox. `run` belongs into the daemon's task group; `close` after it has ended."""
+    """Async interface of the outbox. `run` belongs into the daemon's task group; `close` after it has ended."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         self._requests: asyncio.Queue[_Request] = asyncio.Queue()
-        self.on_commit: Callable[[list[Row]], object] = len  # set by the delivery
-        # marks that go along with any commit; set by the daemon
+        self.on_commit: Callable[[list[Row]], object] = len  # set to the delivery's
+        # states that are added to any commit; set by the daemon
         self.extra_state: Callable[[], Mapping[str, bytes | None]] = dict
 
     async def run(self) -> None:
-        """Commit what is wished, until cancelled. An error is raised to those who wished, never swallowed.
+        """Commit what is requested, until cancelled. An error is raised to the callers, never swallowed.
 
-        A file that turns out damaged ends it with sqlite3.DatabaseError, and the daemon with it: the next start puts the
-        file aside and goes on, while a daemon that stayed would keep nothing any more.
+        A damaged file ends the loop with sqlite3.DatabaseError, and the daemon with it: the next start moves the file aside and
+        continues, while this daemon could not store anything any more.
         """
         while True:
             requests = [await self._requests.get()]
@@ -47,17 +47,17 @@ class Writer:
             await self._commit_all(requests)
 
     async def commit(self, drafts: Iterable[Draft], states: Mapping[str, bytes | None] | None = None) -> list[Row]:
-        """Messages and marks, on the disk when this returns. Raises OutboxFull and sqlite3.Error."""
+        """Commit messages and states; they are on the disk when this returns. Raises OutboxFull and sqlite3.Error."""
         done: asyncio.Future[list[Row]] = asyncio.get_running_loop().create_future()
         self._requests.put_nowait(_Request(tuple(drafts), states or {}, done))
         return await done
 
     async def run_in_thread(self, work: Callable[[Outbox], T]) -> T:
-        """Run a question (or a small change) on the outbox in its thread."""
+        """Run a query (or a small change) on the outbox in its thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._outbox)
 
     async def flush(self) -> None:
-        """Commit what is still wished: for a clean stop, after `run` was cancelled."""
+        """Commit what is still requested: for a clean stop, after `run` was cancelled."""
         requests: list[_Request] = []
         while not self._requests.empty():
             requests.append(self._requests.get_nowait())
@@ -69,22 +69,22 @@ class Writer:
         self._outbox.close()
 
     async def _commit_all(self, requests: list[_Request]) -> None:
-        drafts = [draft for wish in requests for draft in wish.drafts]
-        states = {**self.extra_state(), **{key: value for wish in requests for key, value in wish.states.items()}}
+        drafts = [draft for request in requests for draft in request.drafts]
+        states = {**self.extra_state(), **{key: value for request in requests for key, value in request.states.items()}}
         commit = asyncio.get_running_loop().run_in_executor(self._thread, self._outbox.append, drafts, states)
         try:
             rows = await asyncio.shield(commit)
-        except asyncio.CancelledError:  # under way already: its wishers are told the truth
+        except asyncio.CancelledError:  # already running: report its real result to the callers
             try:
                 _settle(requests, await commit)
-            except Exception:  # nothing of it is on the disk: `flush` tries again, and tells
+            except Exception:  # nothing of it is on the disk: `flush` tries again, and reports
                 self._requeue(requests)
             raise
         except Exception as error:
-            if len(requests) > 1:  # one bad row must not take the others with it
-                for at, wish in enumerate(requests):
+            if len(requests) > 1:  # one bad row must not fail the others
+                for at, request in enumerate(requests):
                     try:
-                        await self._commit_all([wish])
+                        await self._commit_all([request])
                     except asyncio.CancelledError:
                         self._requeue(requests[at + 1 :])
                         raise
@@ -98,13 +98,13 @@ class Writer:
             self.on_commit(rows)
 
     def _requeue(self, requests: list[_Request]) -> None:
-        for wish in requests:
-            self._requests.put_nowait(wish)
+        for request in requests:
+            self._requests.put_nowait(request)
 
 
 def _settle(requests: list[_Request], rows: list[Row]) -> None:
     at = 0
-    for wish in requests:
-        if not wish.done.done():
-            wish.done.set_result(rows[at : at + len(wish.drafts)])
-        at += len(wish.drafts)
+    for request in requests:
+        if not request.done.done():
+            request.done.set_result(rows[at : at + len(request.drafts)])
+        at += len(request.drafts)

@@ -198,7 +198,7 @@ async def test_a_file_that_gets_full_is_told_once_and_so_is_its_end(
 ) -> None:
     watched.bound(200)
     await watched.watch.check()
-    assert (watched.watch.level, watched.events()) == ("plenty", [])
+    assert (watched.watch.level, watched.events()) == ("ok", [])
     await writer.commit([capture(clock, n, 3000) for n in range(183)])
     for _ in range(3):
         await watched.watch.check()
@@ -212,7 +212,7 @@ async def test_a_file_that_gets_full_is_told_once_and_so_is_its_end(
     receipt_all(outbox)
     for _ in range(3):
         await watched.watch.check()
-    assert watched.watch.level == "plenty"
+    assert watched.watch.level == "ok"
     assert watched.events()[-1] == "disk_has_room"
     told = json.loads(outbox.waiting(0, 10)[-1].body)["details"]
     assert told["file_most_bytes"] == 200 * 4096
@@ -225,7 +225,7 @@ async def test_the_archive_gives_way_before_a_commit_has_to_wait_for_it(
     await writer.commit([capture(clock, n, 3000) for n in range(183)])
     receipt_all(outbox)
     await watched.watch.check()
-    assert (watched.watch.level, watched.events()) == ("plenty", [])
+    assert (watched.watch.level, watched.events()) == ("ok", [])
     assert outbox.depth().archived < 183
 
 
