@@ -1,15 +1,15 @@
-"""The hardware's fingerprint and its parts: tell two terminals apart that were cloned from one disk.
+"""The hardware's fingerprint and its parts: they distinguish terminals that were cloned from one disk.
 
 Only what stays with the machine and does not come and go with a plug: permanent MAC addresses of built-in network devices,
-serial numbers of built-in disks, DMI identities where they may be read. Hashed: serial numbers do not leave the terminal.
-The fingerprint names a terminal; whether it is the same one is told by its parts (`agent.outbox.hardware`).
+serial numbers of built-in disks, DMI identities if they may be read. Hashed: serial numbers do not leave the terminal.
+The fingerprint names a terminal; its parts decide whether it is the same one (`agent.outbox.hardware`).
 """
 
 import hashlib
 from pathlib import Path
 
 UNPROGRAMMED_MACS = frozenset({"88:88:88:88:87:88", "00:e0:4c:00:00:00", "00:e0:4c:00:00:01", "00:e0:4c:68:00:01"})
-FILLERS = frozenset(  # what makers leave in the place of a number, in lower case
+FILLERS = frozenset(  # what makers leave in place of a number, in lower case
     {
         "to be filled by o.e.m.", "to be filled by oem", "default string", "system serial number", "serial number",
         "base board serial number", "baseboard serial number", "not specified", "not applicable", "not available",
@@ -26,9 +26,9 @@ def fingerprint(root: Path = Path("/")) -> str:
 
 
 def parts(root: Path = Path("/")) -> frozenset[str]:
-    """What can be read now and means one machine in the world: `mac 1f2e3d4c`, `disk …`, `board …`, with a short hash each.
+    """The parts that can be read now and are unique in the world: `mac 1f2e3d4c`, `disk …`, `board …`, with a short hash each.
 
-    Not: addresses that somebody other than the card's maker gave (random, virtual), and fillers in the place of a number.
+    Without addresses that the card's maker did not assign (random, virtual), and without fillers in place of a number.
     """
     found = [
         *(("mac", mac) for mac in _mac_addresses(root) if _is_the_makers(mac.removeprefix("mac "))),
@@ -39,7 +39,7 @@ def parts(root: Path = Path("/")) -> frozenset[str]:
 
 
 def _is_the_makers(mac: str) -> bool:
-    """Universally administered, of one card (IEEE 802: the two lowest bits of the first byte), and not left as it was."""
+    """Universally administered, of one card (IEEE 802: the two lowest bits of the first byte), and not an unprogrammed one."""
     try:
         octets = bytes.fromhex(mac.replace(":", ""))
     except ValueError:
@@ -48,7 +48,7 @@ def _is_the_makers(mac: str) -> bool:
 
 
 def _is_filler(number: str) -> bool:
-    """Also one character over and over: 00000000, FFFFFFFF-FFFF-…, xxxxxxxx."""
+    """A known filler, or one character repeated: 00000000, FFFFFFFF-FFFF-…, xxxxxxxx."""
     bare = {character for character in number.lower() if character.isalnum()}
     return len(bare) <= 1 or number.lower() in FILLERS
 
@@ -74,7 +74,7 @@ def _disk_serials(root: Path) -> list[str]:
 
 
 def _dmi(root: Path) -> list[str]:
-    """Only what everybody may read: as root there would be more, and another fingerprint."""
+    """Only files that everybody may read: root could read more, and would get another fingerprint."""
     files = [root / "sys/class/dmi/id" / name for name in ("product_uuid", "product_serial", "board_serial")]
     return [f"{file.name} {text}" for file in files if _is_public(file) and (text := _text(file))]
 

@@ -1,7 +1,10 @@
-"""The key that parcels are sealed with: Ed25519, its private half in a file of mode 0600 beside the outbox.
+"""Key files beside the outbox: written completely or not at all, mode 0600, never over an existing one.
 
-The public half is a line of text in a file beside it, so that the daemon can tell the county of it without loading a library
-of cryptography: where a key has to be made or used the daemon has it done by this module in a child process
+`cards.key` signs control cards: 32 random bytes. Daemon and command line make it, whichever needs it first; it never leaves the
+terminal: the command line asks a running daemon to sign.
+
+`export.key` seals parcels: Ed25519. Its public half is a line of text in `export.pub`, so that the daemon can report it to the
+county without loading a cryptography library: to make or use the key the daemon runs this module in a child process
 (`python -m agent.host.keys '{"outbox": …, "digest": …}'` prints the public key, and the signature).
 """
 
@@ -36,7 +39,7 @@ class Signed(NamedTuple):
 
 
 def card_key(outbox: Path) -> bytes:
-    """The key beside this outbox file, made where there is none. Raises CardKeyError."""
+    """The control cards' key of this outbox file, made if there is none. Raises CardKeyError."""
     path = outbox.with_name(CARD_KEY)
     try:
         if not path.exists():
@@ -60,7 +63,7 @@ def card_key(outbox: Path) -> bytes:
 
 
 def public_key(outbox: Path) -> str | None:
-    """The public key beside this outbox file, in hex; None where there is none yet."""
+    """The export key's public half beside this outbox file, in hex; None if there is none yet."""
     try:
         text = outbox.with_name(PUBLIC).read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -69,7 +72,7 @@ def public_key(outbox: Path) -> str | None:
 
 
 def sign(outbox: Path, digest: str | None) -> Signed:
-    """Sign a parcel's digest (none: only see that there is a key) with this outbox's key, made where there is none.
+    """Sign a parcel's digest with this outbox's export key, made if there is none; without a digest only make the key.
 
     Raises ExportKeyError.
     """
@@ -104,9 +107,9 @@ def sign(outbox: Path, digest: str | None) -> Signed:
 
 
 def write_private(path: Path, content: bytes, mode: int) -> None:
-    """Make the file, fsynced; made by root it is given to the owner of the folder, which is the daemon's user.
+    """Create the file, fsynced; if root creates it, the folder's owner (the daemon's user) becomes its owner.
 
-    Where somebody was quicker his file stays. Raises OSError.
+    If the file already exists, it is kept. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.urandom(4).hex()}.new")

@@ -1,7 +1,7 @@
 """The daemon's log: to stderr (journald), and the last lines in memory for the command that sends them.
 
-Bounded in lines an hour, each message for itself and all together: journald bounds what it keeps, not what it writes, and a
-device that fails each second would wear the flash. What is held back is counted, and told when its hour is over.
+Rate limited in lines an hour, each message separately and all together: journald bounds what it keeps, not what it writes, and
+a device that fails every second would wear the flash. Suppressed lines are counted, and reported at the end of their hour.
 """
 
 import copy
@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 RECENT_LINES = 200
 HOUR_MS = 3_600_000
-SAME_AN_HOUR = 10  # of one message: its text before the parameters are put in
+SAME_AN_HOUR = 10  # of one message: its text before the parameters are inserted
 LINES_AN_HOUR = 120  # of all messages
-MESSAGES_KNOWN = 60  # of which so many are counted each for itself, the others together
+MESSAGES_KNOWN = 60  # N messages are counted separately, the others together
 
 
 class _Recent(logging.Handler):
-    """The newest lines, and how many bytes all lines were."""
+    """The newest lines, and the bytes of all lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class _Recent(logging.Handler):
 
 
 class RateLimitedHandler(logging.Handler):
-    """Hands on to the other handlers what is within the bounds; `mono_ms` is the clock's."""
+    """Passes records within the limits to the other handlers; `mono_ms` is the clock's."""
 
     def __init__(self, mono_ms: Callable[[], int], *others: logging.Handler) -> None:
         super().__init__()
@@ -46,24 +46,26 @@ class RateLimitedHandler(logging.Handler):
         message = f"{record.name}: {record.msg}"
         if message not in self._passed and len(self._passed) >= MESSAGES_KNOWN:
             message = "…"
-        said = self._passed.setdefault(message, 0)
-        if said < SAME_AN_HOUR and self._lines < LINES_AN_HOUR:
-            self._passed[message] = said + 1
+        passed = self._passed.setdefault(message, 0)
+        if passed < SAME_AN_HOUR and self._lines < LINES_AN_HOUR:
+            self._passed[message] = passed + 1
             self._lines += 1
-            self._forward(record if said == 0 else _without_traceback(record))
+            self._forward(record if passed == 0 else _without_traceback(record))
         else:
             self._suppressed[message] = self._suppressed.get(message, 0) + 1
 
     def turn_hour(self) -> None:
-        """Where the hour is over, tell how often what was held back."""
+        """At the end of the hour, report how often which message was suppressed."""
         now_ms = self._mono_ms()
         if now_ms - self._hour_began_ms < HOUR_MS:
             return
-        held = self._suppressed
+        suppressed = self._suppressed
         self._hour_began_ms, self._lines, self._passed, self._suppressed = now_ms, 0, {}, {}
-        for message, count in held.items():
-            told = logging.LogRecord(__name__, logging.WARNING, "", 0, "held back %d times: %s", (count, message), None)
-            self._forward(told)
+        for message, count in suppressed.items():
+            report = logging.LogRecord(
+                __name__, logging.WARNING, "", 0, "suppressed %d times: %s", (count, message), None
+            )
+            self._forward(report)
 
     def _forward(self, record: logging.LogRecord) -> None:
         for handler in self._others:
@@ -72,7 +74,7 @@ class RateLimitedHandler(logging.Handler):
 
 
 def _without_traceback(record: logging.LogRecord) -> logging.LogRecord:
-    """A traceback is told once an hour; after that its last line."""
+    """A traceback is logged once an hour; after that only its last line."""
     if not record.exc_info or record.exc_info[1] is None:
         return record
     error = record.exc_info[1]
@@ -83,23 +85,23 @@ def _without_traceback(record: logging.LogRecord) -> logging.LogRecord:
 
 
 _recent = _Recent()
-_bounded: RateLimitedHandler | None = None
+_rate_limited: RateLimitedHandler | None = None
 
 
 def start_logging(level: str, mono_ms: Callable[[], int]) -> None:
-    """To stderr without a time of its own: journald has one that is right."""
-    global _bounded
+    """Log to stderr, without a time: journald adds the right one."""
+    global _rate_limited
     stderr = logging.StreamHandler()
     for handler in (stderr, _recent):
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    _bounded = RateLimitedHandler(mono_ms, stderr, _recent)
-    logging.basicConfig(level=level.upper(), handlers=[_bounded], force=True)
+    _rate_limited = RateLimitedHandler(mono_ms, stderr, _recent)
+    logging.basicConfig(level=level.upper(), handlers=[_rate_limited], force=True)
 
 
 def turn_hour() -> None:
-    """Tell what was held back, also where nothing else is said any more."""
-    if _bounded is not None:
-        _bounded.turn_hour()
+    """Report suppressed lines at the end of their hour, also if nothing else is logged any more."""
+    if _rate_limited is not None:
+        _rate_limited.turn_hour()
 
 
 def recent_lines(count: int) -> list[str]:
@@ -108,5 +110,5 @@ def recent_lines(count: int) -> list[str]:
 
 
 def logged_bytes() -> int:
-    """Of all lines of this process: journald writes them to the same disk."""
+    """The bytes of all lines of this process: journald writes them to the same disk."""
     return _recent.bytes

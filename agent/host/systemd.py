@@ -1,4 +1,4 @@
-"""systemd's notification protocol (sd_notify(3)): READY, STATUS, WATCHDOG, STOPPING. Silent where no systemd listens."""
+"""systemd's notification protocol (sd_notify(3)): READY, STATUS, WATCHDOG, STOPPING. Does nothing without systemd."""
 
 import os
 import socket
@@ -13,11 +13,11 @@ def notify(*lines: str) -> None:
         try:
             sock.sendto("\n".join(lines).encode(), "\0" + address[1:] if address[0] == "@" else address)
         except OSError:
-            return  # a full socket or a manager that re-executes: the next beat comes soon
+            return  # a full socket or a manager that re-executes: the next notification follows soon
 
 
 def watchdog_interval_s() -> float | None:
-    """Half of what the unit's WatchdogSec allows; None where no watchdog is set for this process."""
+    """Half of the unit's WatchdogSec; None if no watchdog is set for this process."""
     usec, pid = os.environ.get("WATCHDOG_USEC"), os.environ.get("WATCHDOG_PID")
     if not usec or (pid and int(pid) != os.getpid()):
         return None

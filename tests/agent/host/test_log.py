@@ -81,11 +81,11 @@ def test_a_device_that_fails_each_second_is_said_ten_times_an_hour_and_then_coun
     logging.getLogger("agent.journal").info("link_up")
     said = [line for line in lines.said if line == "driver printer failed"]
     assert len(said) == 2 * SAME_AN_HOUR
-    held_back = f"held back {3600 - SAME_AN_HOUR} times: agent.devices.watched: driver %s failed"
-    assert [line for line in lines.said if line not in said] == [held_back, held_back, "link_up"]
+    suppressed = f"suppressed {3600 - SAME_AN_HOUR} times: agent.devices.watched: driver %s failed"
+    assert [line for line in lines.said if line not in said] == [suppressed, suppressed, "link_up"]
 
 
-def test_what_was_held_back_is_told_by_the_hour_also_where_nothing_more_is_said(hand: Hand, lines: Lines) -> None:
+def test_suppressed_lines_are_reported_by_the_hour_also_if_nothing_more_is_logged(hand: Hand, lines: Lines) -> None:
     for _ in range(SAME_AN_HOUR + 1):
         logging.getLogger("x").info("again")
     bounded = logging.getLogger().handlers[0]
@@ -96,7 +96,7 @@ def test_what_was_held_back_is_told_by_the_hour_also_where_nothing_more_is_said(
     hand.ms += 1
     bounded.turn_hour()
     bounded.turn_hour()
-    assert lines.said[SAME_AN_HOUR:] == ["held back 1 times: x: again"]
+    assert lines.said[SAME_AN_HOUR:] == ["suppressed 1 times: x: again"]
 
 
 def test_a_flood_of_bad_messages_for_a_month_stays_in_its_lines_whatever_it_says(hand: Hand, lines: Lines) -> None:
@@ -106,7 +106,7 @@ def test_a_flood_of_bad_messages_for_a_month_stays_in_its_lines_whatever_it_says
         log.warning(f"text of its own {n}")
         hand.ms += 60_000
     assert len(lines.said) <= HOURS_A_MONTH * (LINES_AN_HOUR + MESSAGES_KNOWN + 1)
-    assert len(lines.said) > HOURS_A_MONTH, "what was held back is counted"
+    assert len(lines.said) > HOURS_A_MONTH, "suppressed lines are counted"
 
 
 def test_a_flood_of_ever_new_messages_is_counted_together(hand: Hand, lines: Lines) -> None:
@@ -115,7 +115,7 @@ def test_a_flood_of_ever_new_messages_is_counted_together(hand: Hand, lines: Lin
     hand.ms += HOUR_MS
     logging.getLogger("x").warning("next hour")
     assert len(lines.said) <= LINES_AN_HOUR + MESSAGES_KNOWN + 2
-    assert sum(int(line.split()[2]) for line in lines.said if line.startswith("held back")) == 5000 - sum(
+    assert sum(int(line.split()[1]) for line in lines.said if line.startswith("suppressed")) == 5000 - sum(
         line.startswith("text") for line in lines.said
     )
 
