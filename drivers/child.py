@@ -61,9 +61,17 @@ async def stream_child(
 async def _child(module: str, arguments: dict[str, Any]) -> AsyncGenerator[asyncio.subprocess.Process]:
     """The child is killed and reaped at the end of the block, however the block ends."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", "-c", _START, module, json.dumps(arguments),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        _START,
+        module,
+        json.dumps(arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
     try:
         yield process
     finally:

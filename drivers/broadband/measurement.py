@@ -19,15 +19,9 @@ FILE_BYTES = 31_625_365  # random4000x4000.jpg of the Speedtest Mini package
 RAMP_S = 0.3  # slow start and the shaper's token bucket, not counted
 _STEADY_S = 0.5  # if less than this is left after the ramp, the whole transfer counts
 _EDGE_S = 0.2
-_MAX_CPU_WAIT = (
-    0.05  # share of the time without a processor from which the terminal, not the line, may be the slow part
-)
-_MIN_NIC_SHARE = 0.98  # the counter has at least what was read
-_HEADERS, _UNREAD, _OTHERS = (
-    1.08,
-    65_536,
-    0.05,
-)  # what rides on the payload, what waits in the socket; then somebody else's
+_MAX_CPU_WAIT = 0.05  # share of time without a processor; above it the terminal, not the line, may be the slow part
+_MIN_NIC_SHARE = 0.98  # of the bytes read, which the counter must show at least
+_HEADERS, _UNREAD, _OTHERS = 1.08, 65_536, 0.05  # headers, bytes left in the socket; above these it is other traffic
 _BEFORE_MARKUP = "\u00ef\u00bb\u00bf \t\r\n"  # the UTF-8 byte order mark as Latin-1 shows it, and blanks
 _SPEEDTEST_FIGURES = (
     "speedtest_down_mbps",

@@ -103,12 +103,15 @@ def second_opinion(reading: Reading, mine: list[Queue]) -> Evidence | None:
     well = reading.condition in (Condition.WORKING, Condition.IN_USE, Condition.ATTENTION)
     raw = [
         {
-            "queue": queue.name[:80], "state": queue.state, "reasons": list(queue.reasons[:8]),
-            "accepting": queue.accepting, "jobs": queue.jobs,
+            "queue": queue.name[:80],
+            "state": queue.state,
+            "reasons": list(queue.reasons[:8]),
+            "accepting": queue.accepting,
+            "jobs": queue.jobs,
             "contradicts": queue.stopped if well else not queue.stopped and reading.condition is not Condition.UNKNOWN,
         }
         for queue in mine[:4]
-    ]  # fmt: skip
+    ]
     return Evidence("cups", _SOCKET, raw)
 
 

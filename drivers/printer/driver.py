@@ -150,9 +150,15 @@ def find(root: Path) -> list[Found]:
         note = (
             "地址取自 CUPS 打印队列,请给打印机设固定地址 / address from a CUPS queue: give the printer a fixed address"
         )
-        found.append(Found(
-            device_class="printer", identity=address.uri, label=queue.name, options={"address": address.uri}, note=note,
-        ))  # fmt: skip
+        found.append(
+            Found(
+                device_class="printer",
+                identity=address.uri,
+                label=queue.name,
+                options={"address": address.uri},
+                note=note,
+            )
+        )
     return found
 
 

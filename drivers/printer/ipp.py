@@ -1,8 +1,8 @@
-"""IPP bodies: the question encoded, the answer decoded (RFC 8010; operations and attributes: RFC 8011).
+"""IPP bodies: encodes the request, decodes the answer (RFC 8010; operations and attributes: RFC 8011).
 
-Bounded: an answer of more than `MAX_BODY` bytes or with collections nested deeper than `MAX_DEPTH` is refused. Hostile bytes
-give `BadIpp`, never another error. A value whose bytes do not fit its tag stays `bytes`: one sloppy attribute of a cheap
-printer does not cost the others.
+Limited: an answer of more than `MAX_BODY` bytes or with collections nested deeper than `MAX_DEPTH` is refused. Hostile bytes
+raise `BadIpp`, never another error. A value whose bytes do not match its tag stays `bytes`: one malformed attribute of a
+cheap printer does not invalidate the others.
 """
 
 import struct
@@ -17,7 +17,7 @@ MAX_DEPTH = 8
 
 
 class BadIpp(YinongError):  # noqa: N818
-    """The bytes are no IPP answer; says at which byte, and why."""
+    """The bytes are not an IPP answer; the text states at which byte, and why."""
 
 
 class Operation(IntEnum):
@@ -188,7 +188,7 @@ class _Cursor:
 
 
 def _value(tag: int, raw: bytes) -> Value:
-    """One value by its tag; as `bytes` where the tag is unknown or the length is wrong for it."""
+    """One value by its tag; as `bytes` if the tag is unknown or the length is wrong for it."""
     if tag < 0x20:  # out-of-band: unsupported, unknown, no-value
         return None
     if tag in (Tag.INTEGER, Tag.ENUM) and len(raw) == 4:

@@ -99,10 +99,15 @@ def _printer(device: Path) -> UsbPrinter | None:
     interfaces = (_interface(device.parent / name) for name in names)
     maker, name = _text(device / "manufacturer"), _text(device / "product")
     return UsbPrinter(
-        port=device.name, vendor=vendor, product=product, serial=_text(device / "serial"),
+        port=device.name,
+        vendor=vendor,
+        product=product,
+        serial=_text(device / "serial"),
         label=name if name.lower().startswith(maker.lower()) and name else f"{maker} {name}".strip(),
-        bus=int(bus), device=int(number), interfaces=tuple(interfaces),
-    )  # fmt: skip
+        bus=int(bus),
+        device=int(number),
+        interfaces=tuple(interfaces),
+    )
 
 
 def _interface(folder: Path) -> Interface:
@@ -110,9 +115,13 @@ def _interface(folder: Path) -> Interface:
     driver = folder / "driver"
     lp = next((path.name for path in sorted(folder.glob("usbmisc/lp*"))), "")
     return Interface(
-        number=_hex(folder / "bInterfaceNumber"), alternate=_hex(folder / "bAlternateSetting"), kind=kind,
-        driver=driver.readlink().name if driver.is_symlink() else "", lp=lp, device_id=_text(folder / "ieee1284_id"),
-    )  # fmt: skip
+        number=_hex(folder / "bInterfaceNumber"),
+        alternate=_hex(folder / "bAlternateSetting"),
+        kind=kind,
+        driver=driver.readlink().name if driver.is_symlink() else "",
+        lp=lp,
+        device_id=_text(folder / "ieee1284_id"),
+    )
 
 
 def _hex(path: Path) -> int:

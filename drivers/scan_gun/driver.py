@@ -62,17 +62,20 @@ class ScanGun(ScanGunOptions, frozen=True, kw_only=True, forbid_unknown_fields=T
         name, several = gun.name or gun.node.name, not one_gun(fits)
         not_passed_on = session.not_passed_on if session else ""
         code = (
-            "several_match" if several
-            else "not_passed_on" if not_passed_on
-            else "ready_keyboard" if gun.source == "evdev" else "ready"
-        )  # fmt: skip
+            "several_match"
+            if several
+            else "not_passed_on"
+            if not_passed_on
+            else "ready_keyboard"
+            if gun.source == "evdev"
+            else "ready"
+        )
         return Reading(
             condition=Condition.ATTENTION if several or not_passed_on else Condition.WORKING,
-            reason=Reason(
-                code, {"name": name, "source": gun.source, "number": len(fits), "error": not_passed_on}
-            ),
-            measures=measures, evidence=evidence,
-        )  # fmt: skip
+            reason=Reason(code, {"name": name, "source": gun.source, "number": len(fits), "error": not_passed_on}),
+            measures=measures,
+            evidence=evidence,
+        )
 
     async def listen(
         self, root: Path, deliver: Callable[[RawCapture], None], changed: asyncio.Event, on_entry: OnEntry | None = None
@@ -106,9 +109,13 @@ class ScanGun(ScanGunOptions, frozen=True, kw_only=True, forbid_unknown_fields=T
                 os.write(session.serial_fd, sign)
 
     async def _run_session(
-        self, root: Path, deliver: Callable[[RawCapture], None], session: Session, framers: dict[str, Framer],
+        self,
+        root: Path,
+        deliver: Callable[[RawCapture], None],
+        session: Session,
+        framers: dict[str, Framer],
         on_entry: OnEntry | None,
-    ) -> Literal["absent", "refused", "gone"]:  # fmt: skip
+    ) -> Literal["absent", "refused", "gone"]:
         """From plug to unplug; returns immediately if there is no gun or it cannot be opened."""
         fits = self._matching(root)
         if not fits:
@@ -174,9 +181,10 @@ def _not_configured(seen: list[Candidate]) -> Reading:
             condition=Condition.ABSENT, reason=Reason("no_gun_found"), evidence=(Evidence("sysfs", "sys/class"),)
         )
     return Reading(
-        condition=Condition.UNKNOWN, reason=Reason("not_configured", {"number": len(seen)}),
+        condition=Condition.UNKNOWN,
+        reason=Reason("not_configured", {"number": len(seen)}),
         evidence=tuple(_evidence(c) for c in seen),
-    )  # fmt: skip
+    )
 
 
 def _evidence(c: Candidate) -> Evidence:

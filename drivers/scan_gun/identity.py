@@ -96,11 +96,12 @@ def matching(found: list[Candidate], usb: str, usb_port: str) -> list[Candidate]
     vendor, product, serial = (*usb.lower().split(":", 2), "", "", "")[:3]
     serial = usb.split(":", 2)[2] if usb.count(":") > 1 else serial
     fits = [
-        c for c in found
+        c
+        for c in found
         if (not usb_port or c.usb_port == usb_port)
         and (not vendor or c.vendor == vendor)
         and (not serial or c.serial == serial)
-    ]  # fmt: skip
+    ]
     exact = [c for c in fits if not product or c.product == product]
     if exact or serial:
         return exact or fits  # the serial number identifies the gun: another product id is another mode of it
@@ -165,9 +166,15 @@ def _candidate(source: Source, node: Path, device: Path, name: str) -> Candidate
     label = name or " ".join(part for part in (_text(usb / "manufacturer"), _text(usb / "product")) if part)
     gun = vendor in MAKERS or _sounds_like_a_gun(label)
     return Candidate(
-        source, node, label, vendor, _text(usb / "idProduct").lower(), _text(usb / "serial"), usb.name,
+        source,
+        node,
+        label,
+        vendor,
+        _text(usb / "idProduct").lower(),
+        _text(usb / "serial"),
+        usb.name,
         "gun" if gun else "maybe",
-    )  # fmt: skip
+    )
 
 
 def _usb_device(device: Path) -> Path | None:

@@ -28,5 +28,9 @@ def suggest(c: Candidate) -> Found:
         del options["source"]  # any mode of this gun is accepted, the lossless ones preferred
     label = c.name or MAKERS.get(c.vendor, "") or c.node.name
     return Found(
-        device_class="scan_gun", identity=c.identity, label=label, options=options, note="; ".join(notes),
-    )  # fmt: skip
+        device_class="scan_gun",
+        identity=c.identity,
+        label=label,
+        options=options,
+        note="; ".join(notes),
+    )

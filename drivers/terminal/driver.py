@@ -66,8 +66,11 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             throttled_at_s=uptime_s if _grew(before.throttles, throttles) else before.throttled_at_s,
             oom_kills=kills,
             oom_at_s=uptime_s if _grew(before.oom_kills, kills) else before.oom_at_s,
-            units=before.units, units_at_s=before.units_at_s, write=before.write, write_at_s=before.write_at_s,
-        )  # fmt: skip
+            units=before.units,
+            units_at_s=before.units_at_s,
+            write=before.write,
+            write_at_s=before.write_at_s,
+        )
         if rare.due(before.units_at_s, uptime_s) and root == Path("/") and exists(Path("/run/systemd/system")):
             kept = msgspec.structs.replace(kept, units=await rare.query_units(), units_at_s=uptime_s)
         folder = root / self.state_folder.lstrip("/")

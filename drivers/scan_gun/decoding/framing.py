@@ -290,13 +290,20 @@ class Framer:
         if not damaged:
             self._previous = decoded.text
         return RawCapture(
-            gun=self._gun, identity=self._identity, source=self._source,
-            text="" if damaged else decoded.text, seen=decoded.text if damaged else "",
+            gun=self._gun,
+            identity=self._identity,
+            source=self._source,
+            text="" if damaged else decoded.text,
+            seen=decoded.text if damaged else "",
             raw=("" if self._source != "evdev" else " ").join(scan.raw),
-            charset=decoded.charset, charset_because=decoded.because, symbology=symbology,
-            start_mono_ms=scan.start_ms, end_mono_ms=scan.last_ms,
-            flags=(DAMAGED,) if damaged else (REPEATED,) if repeated else (), damage=scan.damage,
-        )  # fmt: skip
+            charset=decoded.charset,
+            charset_because=decoded.because,
+            symbology=symbology,
+            start_mono_ms=scan.start_ms,
+            end_mono_ms=scan.last_ms,
+            flags=(DAMAGED,) if damaged else (REPEATED,) if repeated else (),
+            damage=scan.damage,
+        )
 
     def _decoded(self, items: list[Item], symbology: str | None) -> Decoded:
         eci_mode = symbology in ECI_MODES

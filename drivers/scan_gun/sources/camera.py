@@ -51,11 +51,20 @@ def capture_of(raw: str, start_ms: int, end_ms: int, identity: str) -> RawCaptur
     except Undecodable:
         decoded, damaged = Decoded(data.decode("utf-8", "replace"), "unknown", "undecodable"), True
     return RawCapture(
-        gun=CAMERA_ID, identity=identity, source="camera", raw=raw, symbology=symbology,
-        text="" if damaged else decoded.text, seen=decoded.text if damaged else "",
-        charset=decoded.charset, charset_because=decoded.because, start_mono_ms=start_ms, end_mono_ms=end_ms,
-        flags=(DAMAGED,) if damaged else (), damage="undecodable" if damaged else None,
-    )  # fmt: skip
+        gun=CAMERA_ID,
+        identity=identity,
+        source="camera",
+        raw=raw,
+        symbology=symbology,
+        text="" if damaged else decoded.text,
+        seen=decoded.text if damaged else "",
+        charset=decoded.charset,
+        charset_because=decoded.because,
+        start_mono_ms=start_ms,
+        end_mono_ms=end_ms,
+        flags=(DAMAGED,) if damaged else (),
+        damage="undecodable" if damaged else None,
+    )
 
 
 def _split(data: bytes) -> tuple[str | None, bytes]:

@@ -55,9 +55,12 @@ class Reader:
     """
 
     def __init__(
-        self, fd: int, loop: asyncio.AbstractEventLoop, receive: Callable[[Bytes | Quiet | Gone], None],
+        self,
+        fd: int,
+        loop: asyncio.AbstractEventLoop,
+        receive: Callable[[Bytes | Quiet | Gone], None],
         pass_on: Callable[[bytes], None] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._fd, self._loop, self._receive, self._pass_on = fd, loop, receive, pass_on
         self._queue: deque[Bytes | Quiet | Gone] = deque()
         self._wake_read, self._wake_write = os.pipe()

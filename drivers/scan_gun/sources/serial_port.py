@@ -92,9 +92,13 @@ def open_serial(
 
     try:
         port = Port(
-            str(node), baud, exclusive=True, timeout=0, parity={"none": "N", "even": "E", "odd": "O"}[parity],
+            str(node),
+            baud,
+            exclusive=True,
+            timeout=0,
+            parity={"none": "N", "even": "E", "odd": "O"}[parity],
             bytesize=data_bits,
-        )  # fmt: skip
+        )
         try:
             fd = os.dup(port.fileno())  # pyserial's own handle can be closed: this one keeps the settings
         finally:
