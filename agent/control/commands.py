@@ -1,4 +1,4 @@
-"""Commands of the console over MQTT: a short list, none runs a shell, each asked once.
+"""Commands of the console over MQTT: a short list, none runs a shell, each executed once.
 
 Accepted only over authenticated TLS or loopback, never retained, with a message expiry of 60 s at most, with correlation data
 and the own `reply` topic as response topic; ids are remembered, so a repeated delivery is answered once. One command is executed
@@ -42,7 +42,7 @@ class _Request(NamedTuple):
 
 
 class Commands:
-    """Reads `packets` (`agent.uplink.inbox`) and answers them over the link. `run` belongs into the daemon's task group."""
+    """Reads `packets` (`agent.uplink.inbox`) and answers them over the link. `run` belongs in the daemon's task group."""
 
     def __init__(
         self, name: str, handlers: Mapping[str, CommandHandler], clock: Clock, link: Link, packets: asyncio.Queue[Incoming], *,
@@ -144,7 +144,7 @@ class Commands:
 
 
 def county_commands(checks: Checks, status: Callable[[Lang], Awaitable[dict[str, Any]]]) -> dict[str, CommandHandler]:
-    """The commands that the county may give, by name: all that there are."""
+    """The commands that the county may send, by name. There are no others."""
 
     async def check(options: dict[str, Any]) -> dict[str, Any]:
         report = await checks.check(options.get("device"), "zh")

@@ -1,8 +1,8 @@
-"""Parcels for the command line, where a daemon runs: it packs and has sealed what waits in its own outbox, and nothing else.
+"""Parcels for the command line while a daemon runs: the waiting rows of the daemon's own outbox, packed and sealed.
 
     packing (in the outbox's thread) -> lines over the socket -> `yinong-agent export` writes them to the stick
 
-The service's sandbox sees no stick, and the command line reads neither outbox nor key: so each does what it may.
+The service's sandbox has no access to the stick, and the command line none to outbox and key: so each does its part.
 """
 
 import base64
@@ -18,19 +18,19 @@ from common.station import Terminal
 from drivers.child import run_child
 from drivers.reading import CannotLook, YinongError
 
-TERMINAL = "terminal"  # mark: whose file it is, so that a dead terminal's disk still says so
+TERMINAL = "terminal"  # state key: the terminal's name, so that the disk of a broken terminal can be identified
 SIGN_BUDGET_S = 30
 
 
 class ExportRequests:
-    """`key`: the public half of the terminal's export key, None until there is one."""
+    """`key`: the public half of the terminal's export key; None until it exists."""
 
     def __init__(self, outbox: Path, terminal: Terminal, clock: Clock, writer: Writer) -> None:
         self._outbox, self._terminal, self._clock, self._writer = outbox, terminal, clock, writer
         self.key = public_key(outbox)
 
     async def begin(self) -> bool:
-        """The file says whose it is, and there is a key; True where the key is new. Raises YinongError, sqlite3.Error."""
+        """Store the terminal's name in the file, create the key if missing (then True). Raises YinongError, sqlite3.Error."""
         name = self._terminal.name.encode()
         if await self._writer.run_in_thread(lambda box: box.state(TERMINAL)) != name:
             await self._writer.commit([], {TERMINAL: name})
@@ -39,15 +39,15 @@ class ExportRequests:
     def handlers(self) -> dict[str, RequestHandler]:
         return {"export": self._export}
 
-    async def _export(self, _asked: Line) -> AsyncIterator[Line]:
-        from agent.outbox.packing import ParcelHeader, SealPoint, pieces  # 0.3 MB that few terminals ever need
+    async def _export(self, _request: Line) -> AsyncIterator[Line]:
+        from agent.outbox.packing import ParcelHeader, SealPoint, pieces  # 0.3 MB that few terminals need
         from common.parcel import Seal
 
         key = (await self._signed(None)).key
         yield {"key": key}
-        walk = await self._writer.run_in_thread(lambda box: pieces(box, self._terminal, key, self._clock))
+        parcel_pieces = await self._writer.run_in_thread(lambda box: pieces(box, self._terminal, key, self._clock))
         parcels = 0
-        while (piece := await self._writer.run_in_thread(lambda _box: next(walk, None))) is not None:
+        while (piece := await self._writer.run_in_thread(lambda _box: next(parcel_pieces, None))) is not None:
             if isinstance(piece, ParcelHeader):
                 parcels += 1
                 yield {"parcel": piece._asdict()}
@@ -63,15 +63,15 @@ class ExportRequests:
         yield {"answer": {"key": key, "parcels": parcels}}
 
     async def _signed(self, digest: str | None) -> Signed:
-        """By a child: what signs is 20 MB that the daemon never loads."""
+        """Sign in a child process: the library takes 20 MB that the daemon never loads."""
         try:
-            said = await run_child("agent.host.keys", {"outbox": str(self._outbox), "digest": digest}, SIGN_BUDGET_S)
+            answer = await run_child("agent.host.keys", {"outbox": str(self._outbox), "digest": digest}, SIGN_BUDGET_S)
         except CannotLook as failed:
             reason = failed.reading.reason
             why = reason.params.get("error", reason.code)
             raise YinongError(f"数据包不能签名 / a parcel cannot be signed: {why}") from failed
-        self.key = str(said["key"])
-        return Signed(self.key, str(said["signature"]))
+        self.key = str(answer["key"])
+        return Signed(self.key, str(answer["signature"]))
 
 
 def _bytes_line(data: bytes) -> Line:

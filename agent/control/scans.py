@@ -1,4 +1,4 @@
-"""What the daemon answers about scans over its socket: live, from the archive, sending again, and signing cards."""
+"""Requests about scans over the socket: the live view, stored captures, resending, and signing cards."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -22,11 +22,11 @@ class Resend(msgspec.Struct, frozen=True, kw_only=True):
 
     first: int
     last: int
-    outbox: str = ""  # "": the present one
+    outbox: str = ""  # "": the current one
 
 
 class ScanRequests:
-    """`key` signs control cards; None where it cannot be read."""
+    """`key` signs control cards; None if it cannot be read."""
 
     def __init__(
         self, clock: Clock, writer: Writer, captures: Captures, delivery: Delivery, station: str, key: bytes | None
@@ -35,35 +35,35 @@ class ScanRequests:
         self._station, self._key = station, key
 
     def handlers(self) -> dict[str, RequestHandler]:
-        return {"scan": self._live, "scans": self._kept, "resend": self._resend, "cards": self._cards}
+        return {"scan": self._live, "scans": self._stored, "resend": self._resend, "cards": self._cards}
 
-    async def _live(self, _asked: Line) -> AsyncIterator[Line]:
+    async def _live(self, _request: Line) -> AsyncIterator[Line]:
         async for one in self._captures.subscribe():
-            form: dict[str, Any] = msgspec.to_builtins(one)
+            item: dict[str, Any] = msgspec.to_builtins(one)
             if isinstance(one, CardAnswer):
-                yield {"card": form}
+                yield {"card": item}
             else:
-                form["start"], form["end"] = one.start_mono_ms / 1000, one.end_mono_ms / 1000
-                yield {"capture": form}
+                item["start"], item["end"] = one.start_mono_ms / 1000, one.end_mono_ms / 1000
+                yield {"capture": item}
 
-    async def _kept(self, asked: Line) -> AsyncIterator[Line]:
-        """Newest first: the answer is never held in memory whole."""
-        walk = CaptureReader(_converted(asked.get("wanted", {}), CaptureQuery))
-        while not walk.done:
-            for kept in await self._writer.run_in_thread(walk.step):
-                yield {"scan": msgspec.to_builtins(kept)}
-        yield {"answer": {"given": walk.returned, "unreadable": walk.unreadable}}
+    async def _stored(self, request: Line) -> AsyncIterator[Line]:
+        """Stored captures, newest first; the whole answer is never in memory."""
+        reader = CaptureReader(_converted(request.get("wanted", {}), CaptureQuery))
+        while not reader.done:
+            for stored in await self._writer.run_in_thread(reader.step):
+                yield {"scan": msgspec.to_builtins(stored)}
+        yield {"answer": {"given": reader.returned, "unreadable": reader.unreadable}}
 
-    async def _resend(self, asked: Line) -> AsyncIterator[Line]:
-        """Mark a range; delivery sends it behind the backlog, also after a restart."""
-        wanted = _converted(asked.get("range"), Resend)
-        outbox = wanted.outbox or await self._writer.run_in_thread(lambda box: box.id)
-        first = await self._writer.run_in_thread(lambda box: box.rowid(outbox, wanted.first))
-        last = await self._writer.run_in_thread(lambda box: box.rowid(outbox, wanted.last))
+    async def _resend(self, request: Line) -> AsyncIterator[Line]:
+        """Store a range to be replayed; delivery sends it after the backlog, also after a restart."""
+        resend = _converted(request.get("range"), Resend)
+        outbox = resend.outbox or await self._writer.run_in_thread(lambda box: box.id)
+        first = await self._writer.run_in_thread(lambda box: box.rowid(outbox, resend.first))
+        last = await self._writer.run_in_thread(lambda box: box.rowid(outbox, resend.last))
         if not first or not last or first > last:
             raise YinongError(
-                f"记录编号 {outbox} 里没有 {wanted.first} 到 {wanted.last} 这一段 / "
-                f"outbox {outbox} has no range {wanted.first} to {wanted.last}"
+                f"记录编号 {outbox} 里没有 {resend.first} 到 {resend.last} 这一段 / "
+                f"outbox {outbox} has no range {resend.first} to {resend.last}"
             )
         captures = 0
         for at in range(first, last + 1, STEP):
@@ -71,26 +71,26 @@ class ScanRequests:
             captures += await self._writer.run_in_thread(lambda box, at=at, end=end: count_captures(box, at, end))
         if captures:
             entry = journal(
-                self._clock, "resend_asked", outbox=outbox, first=wanted.first, last=wanted.last, captures=captures
+                self._clock, "resend_asked", outbox=outbox, first=resend.first, last=resend.last, captures=captures
             )
             await self._writer.commit([entry], replay_state(first, last))
             self._delivery.start_replay()
-        yield {"answer": {"outbox": outbox, "first": wanted.first, "last": wanted.last, "captures": captures}}
+        yield {"answer": {"outbox": outbox, "first": resend.first, "last": resend.last, "captures": captures}}
 
-    async def _cards(self, asked: Line) -> AsyncIterator[Line]:
-        """Texts of the cards that are wished for, signed."""
-        wished = _converted(asked.get("cards"), list[Card])
+    async def _cards(self, request: Line) -> AsyncIterator[Line]:
+        """The signed texts of the requested cards."""
+        cards = _converted(request.get("cards"), list[Card])
         if self._key is None:
             raise YinongError(
                 "控制卡密钥不可用,见运行日志 / the key of the control cards cannot be read: see the daemon's log"
             )
         key = self._key
-        texts = [card_text(key, self._station, card) for card in wished]
+        texts = [card_text(key, self._station, card) for card in cards]
         yield {"answer": {"station": self._station, "texts": texts}}
 
 
-def _converted(given: object, kind: Any) -> Any:
+def _converted(value: object, kind: Any) -> Any:
     try:
-        return msgspec.convert(given, kind, strict=False)
+        return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
         raise YinongError(f"请求有误 / wrong request: {error}") from error

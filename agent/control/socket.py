@@ -1,4 +1,4 @@
-"""The daemon's unix socket: the command line asks here instead of fighting for the devices.
+"""The daemon's unix socket: the command line sends requests here instead of competing for the devices.
 
 A request is one JSON line `{"ask": "check", …}`; the answer is JSON lines, the last one `{"answer": …}` or `{"error": …}`,
 before it any number of `{"progress": …}` or `{"capture": …}`. The socket's mode (0660, the service's group) is the permission.
@@ -25,11 +25,11 @@ MAX_REQUEST_BYTES = 64 * 1024
 
 
 class NoDaemon(YinongError):  # noqa: N818
-    """Nobody listens at the socket: no daemon runs here."""
+    """Nobody listens on the socket: no daemon runs here."""
 
 
 async def serve(path: Path, handlers: Mapping[str, RequestHandler]) -> None:
-    """Answer until cancelled. A malformed request gets an error line; a client that leaves ends its answer."""
+    """Serve until cancelled. A malformed request gets an error line; a client that disconnects ends its answer."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     async with asyncio.TaskGroup() as group:
@@ -37,13 +37,13 @@ async def serve(path: Path, handlers: Mapping[str, RequestHandler]) -> None:
         def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if server.is_serving():
                 group.create_task(_serve_client(reader, writer, handlers))
-            else:  # it came in while we end
+            else:  # it connected during shutdown
                 writer.transport.abort()
 
         server = await asyncio.start_unix_server(answer, path, limit=MAX_REQUEST_BYTES)
         path.chmod(0o660)
         try:
-            await asyncio.Event().wait()  # not serve_forever: from Python 3.12 on its end waits for clients that stay
+            await asyncio.Event().wait()  # not serve_forever: from Python 3.12 its end waits for connected clients
         finally:
             server.close()
 
@@ -56,10 +56,10 @@ async def _serve_client(
             async for line in lines:
                 writer.write(msgspec.json.encode(line) + b"\n")
                 await writer.drain()
-    except (ConnectionError, ValueError):  # gone, or a line longer than the limit
+    except (ConnectionError, ValueError):  # disconnected, or a line longer than the limit
         pass
     except asyncio.CancelledError:
-        writer.transport.abort()  # a client that does not read must not hold up the end
+        writer.transport.abort()  # a client that does not read must not delay the shutdown
         raise
     finally:
         writer.close()
@@ -76,12 +76,12 @@ async def _responses(request: bytes, handlers: Mapping[str, RequestHandler]) -> 
         yield {"error": "a request is one JSON object in one line"}
         return
     line = cast(Line, asked)
-    answerer = handlers.get(str(line.get("ask")))
-    if answerer is None:
+    handler = handlers.get(str(line.get("ask")))
+    if handler is None:
         yield {"error": f"unknown ask {line.get('ask')!r}; known: {', '.join(handlers)}"}
         return
     try:
-        async for part in answerer(line):
+        async for part in handler(line):
             yield part
     except YinongError as error:
         yield {"error": str(error)}
@@ -91,7 +91,7 @@ async def _responses(request: bytes, handlers: Mapping[str, RequestHandler]) -> 
 
 
 def send_request(path: Path, request: Line, timeout_s: float | None = None) -> Iterator[Line]:
-    """Ask the daemon from the command line; gives its lines. Raises NoDaemon, and YinongError where it does not answer."""
+    """Send a request to the daemon; yield the lines of its answer. Raises NoDaemon, and YinongError if it does not answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout_s)
         try:
@@ -111,5 +111,5 @@ def send_request(path: Path, request: Line, timeout_s: float | None = None) -> I
                     yield cast(Line, json.loads(line))
         except TimeoutError as error:
             raise YinongError("运行中的程序没有回答 / the running daemon does not answer") from error
-        except (OSError, ValueError) as error:  # it ended in the middle of its answer
+        except (OSError, ValueError) as error:  # it ended within its answer
             raise YinongError(f"运行中的程序中断了回答 / the running daemon broke off its answer: {error}") from error

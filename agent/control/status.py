@@ -50,11 +50,11 @@ class StatusRequests:
             "measure": self._measure,
         }
 
-    async def _devices(self, _asked: Line) -> AsyncIterator[Line]:
+    async def _devices(self, _request: Line) -> AsyncIterator[Line]:
         yield {"answer": msgspec.to_builtins(await asyncio.to_thread(find_devices))}
 
-    async def _status(self, asked: Line) -> AsyncIterator[Line]:
-        yield {"answer": await self.status_now(_lang(asked))}
+    async def _status(self, request: Line) -> AsyncIterator[Line]:
+        yield {"answer": await self.status_now(_lang(request))}
 
     async def status_now(self, lang: Lang) -> dict[str, Any]:
         """The documented form of `status --json`."""
@@ -78,14 +78,14 @@ class StatusRequests:
         words = [{"code": one.code, "detail": one.detail, **_texts(one, lang)} for one in troubles.values()]
         return {**state.json(), "held": len(self._parts.delivery.rejections), "troubles": words}
 
-    async def _check(self, asked: Line) -> AsyncIterator[Line]:
-        yield {"answer": await self._parts.checks.check(asked.get("device"), _lang(asked))}
+    async def _check(self, request: Line) -> AsyncIterator[Line]:
+        yield {"answer": await self._parts.checks.check(request.get("device"), _lang(request))}
 
-    async def _outbox(self, _asked: Line) -> AsyncIterator[Line]:
+    async def _outbox(self, _request: Line) -> AsyncIterator[Line]:
         yield {"answer": (await self._parts.writer.run_in_thread(lambda box: box.depth()))._asdict()}
 
-    async def _measure(self, asked: Line) -> AsyncIterator[Line]:
-        yield {"answer": device_json(await self._parts.checks.measure(), _lang(asked))}
+    async def _measure(self, request: Line) -> AsyncIterator[Line]:
+        yield {"answer": device_json(await self._parts.checks.measure(), _lang(request))}
 
 
 def _texts(trouble: LinkProblem, lang: Lang) -> dict[str, str]:
@@ -93,5 +93,5 @@ def _texts(trouble: LinkProblem, lang: Lang) -> dict[str, str]:
     return {"says": sentence.says, "remedy": sentence.remedy}
 
 
-def _lang(asked: Line) -> Lang:
-    return "en" if asked.get("lang") == "en" else "zh"
+def _lang(request: Line) -> Lang:
+    return "en" if request.get("lang") == "en" else "zh"

@@ -1,9 +1,10 @@
-"""Where control cards are acted on: a card changes its gun's context, voids its last scan, or sets work going.
+"""Actions of control cards: a card changes its gun's context, voids the gun's last scan, or starts work.
 
-    scan that looks like a card -> act -> journal entry and the gun's state in one transaction -> answer (live view, beep)
+    scan that looks like a card -> apply -> journal entry and the gun's state in one transaction -> answer (live view, beep)
 
-A card is never a capture of goods: it has no number and no scan message. What does nothing is journalled as `card_refused`
-with the reason and the text. A damaged read is no card, whatever could be made out: it stays a damaged capture.
+A card is never a capture of goods: it has no number and no scan message. A card without effect is journalled as
+`card_refused` with the reason and the text. A damaged scan is never a card, whatever could be decoded: it stays a damaged
+capture.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ Texts: TypeAlias = tuple[str, str]  # Chinese and English
 Work: TypeAlias = Callable[[], Awaitable[Texts]]
 
 MAX_WAITING = 3
-MAX_TEXT = 300  # of a refused card in the journal: no card of ours is longer
+MAX_TEXT = 300  # of a refused card in the journal: no valid card is longer
 CHINA = timezone(timedelta(hours=8))
 
 REFUSED: dict[str, Texts] = {
@@ -48,7 +49,7 @@ REFUSED: dict[str, Texts] = {
 
 
 class CardAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a card answers, to be shown. `action` is "" where the card could not be read."""
+    """The answer to a card, for the live view. `action` is "" if the card is not valid."""
 
     gun: str
     action: str
@@ -58,13 +59,13 @@ class CardAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CardEffect(NamedTuple):
-    """What is to be committed of a card, and what follows once it is."""
+    """What is to be committed of a card, and what follows after the commit."""
 
     drafts: list[Draft]
-    state_values: dict[str, bytes | None]  # beside the gun's own
+    state_values: dict[str, bytes | None]  # besides the gun's own
     state: GunState
     answer: CardAnswer
-    starts: str = ""  # work to begin after the commit
+    starts: str = ""  # work to start after the commit
 
 
 class Measured(Protocol):
@@ -84,9 +85,9 @@ class Checks(Protocol):
 
 
 class CardActions:
-    """`run` belongs into the daemon's task group and does the slow work; `act` decides, and changes nothing itself.
+    """`run` belongs in the daemon's task group and does the slow work; `apply` only computes the effect of a card.
 
-    `works`: action -> what to do for CHECK and MEASURE; `show` hears the answers of work that has ended.
+    `works`: action -> what to do for CHECK and MEASURE; `show` receives the answers of finished work.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class CardActions:
         return looks_like_card(scan.text)  # a damaged scan has no text
 
     async def apply(self, scan: RawCapture, state: GunState) -> CardEffect:
-        """What this card does to a gun in this state. Raises sqlite3.Error."""
+        """Compute the effect of this card on a gun in this state. Raises sqlite3.Error."""
         card = parse_card(scan.text, self._key, self._station)
         if isinstance(card, CardRefusal):
             return self._refused(scan, state, card.reason)
@@ -112,17 +113,17 @@ class CardActions:
                 return self._refused(scan, state, "busy", card.action)
             title = ACTIONS[card.action]
             return self._done(
-                scan, state, card, (f"{title.zh}:正在进行……", f"{title.en}: under way …"), begins=card.action
+                scan, state, card, (f"{title.zh}:正在进行……", f"{title.en}: under way …"), starts=card.action
             )
         return self._context(scan, state, card)
 
-    def start_work(self, acted: CardEffect) -> None:
-        """Set the work going that a committed card asks for."""
-        if acted.starts and not self._waiting.full():
-            self._waiting.put_nowait((acted.answer.gun, acted.starts))
+    def start_work(self, effect: CardEffect) -> None:
+        """Start the work of a committed card."""
+        if effect.starts and not self._waiting.full():
+            self._waiting.put_nowait((effect.answer.gun, effect.starts))
 
     async def run(self) -> None:
-        """Do one work after the other, until cancelled."""
+        """Do the waiting work, one after the other, until cancelled."""
         while True:
             gun, action = await self._waiting.get()
             try:
@@ -130,55 +131,55 @@ class CardActions:
                 self._show(CardAnswer(gun=gun, action=action, ok=True, zh=zh, en=en))
             except YinongError as error:
                 self._show(CardAnswer(gun=gun, action=action, ok=False, zh=str(error), en=str(error)))
-            except Exception as error:  # a bug in one work must not end the scanning
+            except Exception as error:  # a bug in one kind of work must not stop the scanning
                 log.exception("card %s", action)
                 zh, en = f"没有完成:{error}", f"failed: {error}"
                 self._show(CardAnswer(gun=gun, action=action, ok=False, zh=zh, en=en))
 
     def _context(self, scan: RawCapture, state: GunState, card: Card) -> CardEffect:
         action, context = ACTIONS[card.action], dict(state.context)
-        said = (action.does_zh, action.does_en)
+        texts = (action.does_zh, action.does_en)
         if action.step:
             context["step"] = action.step
         elif card.action == "PRODUCT":
             context = {k: v for k, v in context.items() if k != "batch"} | {"product": card.value}
-            said = (f"产品:{card.value}", f"product: {card.value}")
+            texts = (f"产品:{card.value}", f"product: {card.value}")
         elif card.action == "BATCH":
             context["batch"] = card.value
-            said = (f"批次:{card.value}", f"batch: {card.value}")
+            texts = (f"批次:{card.value}", f"batch: {card.value}")
         else:
             context = {}
         changed = context != state.context
         after = msgspec.structs.replace(state, context=context, text=None if changed else state.text)
-        return self._done(scan, after, card, said)
+        return self._done(scan, after, card, texts)
 
     async def _void(self, scan: RawCapture, state: GunState) -> CardEffect:
-        """The gun's last capture, once: a card that is read twice must not void the one before."""
+        """Void the gun's last capture, once: a card that is scanned twice must not void the one before."""
         if state.number and state.voided == state.number:
             return self._refused(scan, state, "already_voided", "VOID")
         last = await self._last(scan.gun) if state.number else None
         if last is None or last.number != state.number:
             return self._refused(scan, state, "nothing_to_void", "VOID")
-        place = await self._writer.run_in_thread(lambda box: box.rowid(last.outbox, last.seq))
+        rowid = await self._writer.run_in_thread(lambda box: box.rowid(last.outbox, last.seq))
         entry = journal(
             self._clock, "capture_voided", gun=last.gun, number=last.number, outbox=last.outbox, seq=last.seq
         )
         after = msgspec.structs.replace(state, voided=state.number, text=None)
         text = last.text or "(损坏的一条 / a damaged one)"
-        acted = self._done(
+        effect = self._done(
             scan, after, Card("VOID"), (f"已作废第 {last.number} 条:{text}", f"voided number {last.number}: {text}")
         )
-        mark: dict[str, bytes | None] = {f"{VOIDED}{place}": str(last.number).encode()}
-        return acted._replace(drafts=[*acted.drafts, entry], state_values=mark)
+        voided: dict[str, bytes | None] = {f"{VOIDED}{rowid}": str(last.number).encode()}
+        return effect._replace(drafts=[*effect.drafts, entry], state_values=voided)
 
     async def _last(self, gun: str) -> Capture | None:
-        walk = CaptureReader(CaptureQuery(gun=gun, limit=1))
-        while not walk.done:
-            if kept := await self._writer.run_in_thread(walk.step):
-                return kept[0].capture
+        reader = CaptureReader(CaptureQuery(gun=gun, limit=1))
+        while not reader.done:
+            if stored := await self._writer.run_in_thread(reader.step):
+                return stored[0].capture
         return None
 
-    def _done(self, scan: RawCapture, after: GunState, card: Card, said: Texts, begins: str = "") -> CardEffect:
+    def _done(self, scan: RawCapture, after: GunState, card: Card, texts: Texts, starts: str = "") -> CardEffect:
         value = {"value": card.value} if card.value else {}
         entry = journal(
             self._clock,
@@ -189,8 +190,8 @@ class CardActions:
             **value,
             context=after.context,
         )
-        answer = CardAnswer(gun=scan.gun, action=card.action, ok=True, zh=said[0], en=said[1])
-        return CardEffect([entry], {}, after, answer, begins)
+        answer = CardAnswer(gun=scan.gun, action=card.action, ok=True, zh=texts[0], en=texts[1])
+        return CardEffect([entry], {}, after, answer, starts)
 
     def _refused(self, scan: RawCapture, state: GunState, why: str, action: str = "") -> CardEffect:
         entry = journal(
@@ -200,24 +201,24 @@ class CardActions:
         return CardEffect([entry], {}, state, CardAnswer(gun=scan.gun, action=action, ok=False, zh=zh, en=en))
 
     async def _today(self) -> Texts:
-        """Counts of all guns since midnight in China; of this boot where no clock knew the time."""
+        """Counts of all guns since midnight in China, and of captures of this boot whose time is unknown."""
         midnight = self._clock.now().astimezone(CHINA).replace(hour=0, minute=0, second=0, microsecond=0)
-        walk = CaptureReader(CaptureQuery(since=midnight))
-        kept: list[StoredCapture] = []
-        while not walk.done:
-            found = await self._writer.run_in_thread(walk.step)
-            kept += [k for k in found if k.scanned_at is not None or k.capture.boot == self._clock.boot]
-        return _counts(kept)
+        reader = CaptureReader(CaptureQuery(since=midnight))
+        stored: list[StoredCapture] = []
+        while not reader.done:
+            found = await self._writer.run_in_thread(reader.step)
+            stored += [k for k in found if k.scanned_at is not None or k.capture.boot == self._clock.boot]
+        return _counts(stored)
 
 
-def _counts(kept: list[StoredCapture]) -> Texts:
-    good = [k.capture for k in kept if not k.voided and k.capture.damage is None]
+def _counts(stored: list[StoredCapture]) -> Texts:
+    good = [k.capture for k in stored if not k.voided and k.capture.damage is None]
     steps: dict[str, int] = {}
     for capture in good:
         step = capture.context.get("step", "")
         steps[step] = steps.get(step, 0) + 1
-    damaged = sum(k.capture.damage is not None for k in kept)
-    voided = sum(k.voided and k.capture.damage is None for k in kept)
+    damaged = sum(k.capture.damage is not None for k in stored)
+    voided = sum(k.voided and k.capture.damage is None for k in stored)
     zh = ",".join(f"{STEPS[step].zh if step in STEPS else '未分环节'} {n}" for step, n in steps.items())
     en = ", ".join(f"{STEPS[step].en if step in STEPS else 'no step'} {n}" for step, n in steps.items())
     return (

@@ -27,7 +27,7 @@ class Feedback(Protocol):
 
 
 class NoFeedback:
-    """Says nothing."""
+    """No feedback."""
 
     def ok(self, gun: str) -> None: ...
 
@@ -35,7 +35,7 @@ class NoFeedback:
 
 
 class SoundFeedback:
-    """The `Feedback` of a terminal: it is called after the commit, neither blocks nor raises."""
+    """The `Feedback` of a terminal: the sound of its guns and of its speaker."""
 
     def __init__(self, guns: Iterable[ScanGun], speaker: Speaker | None) -> None:
         self._guns = {gun.id: gun for gun in guns}
@@ -47,7 +47,7 @@ class SoundFeedback:
         if self._speaker:
             self._speaker.play(OK)
 
-    def refused(self, gun: str) -> None:  # noqa: ARG002 - a gun that waits for an ACK complains by itself when none comes
+    def refused(self, gun: str) -> None:  # noqa: ARG002 - a gun that waits for an ACK signals an error itself if none comes
         if self._speaker:
             self._speaker.play(REFUSED)
 
@@ -57,7 +57,7 @@ class SoundFeedback:
 
 
 def open_feedback(guns: tuple[ScanGun, ...], root: Path, *, beep: bool) -> SoundFeedback:
-    """As the terminal is set and equipped; what is missing is said in the log."""
+    """The feedback for these guns; a missing speaker is logged."""
     if not guns or not beep:
         return SoundFeedback(guns, None)
     try:

@@ -1,4 +1,4 @@
-"""What the daemon keeps of a gun from scan to scan: a mark in the outbox, committed with the scan that changes it."""
+"""The state of a gun from scan to scan: kept in the outbox, committed with the scan that changes it."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -9,9 +9,9 @@ from drivers.scan_gun.capture import RawCapture
 
 
 class GunState(msgspec.Struct, frozen=True):
-    number: int = 0  # captures that it has given
+    number: int = 0  # captures of this gun so far
     text: str | None = None  # of the last one, for the flag `repeated`
-    context: dict[str, str] = {}  # as control cards said: step, product, batch
+    context: dict[str, str] = {}  # set by control cards: step, product, batch
     voided: int = 0  # number of the capture that was voided last
 
 
@@ -29,14 +29,14 @@ def encoded(state: GunState) -> bytes:
     return msgspec.json.encode(state)
 
 
-def number_captures(reads: Iterable[RawCapture], states: Mapping[str, GunState]) -> list[Numbered]:
-    """Each capture's number of its gun, counted on from `states`, which stay as they are."""
-    now = dict(states)
-    found: list[Numbered] = []
-    for read in reads:
-        before = now.get(read.gun, GunState())
-        again = not read.damaged and bool(before.number) and before.text == read.text
-        text = None if read.damaged else read.text
-        now[read.gun] = msgspec.structs.replace(before, number=before.number + 1, text=text)
-        found.append(Numbered(read, now[read.gun], again))
-    return found
+def number_captures(raws: Iterable[RawCapture], states: Mapping[str, GunState]) -> list[Numbered]:
+    """Number the captures of each gun, continuing from `states`, which are not changed."""
+    latest = dict(states)
+    result: list[Numbered] = []
+    for raw in raws:
+        before = latest.get(raw.gun, GunState())
+        repeated = not raw.damaged and bool(before.number) and before.text == raw.text
+        text = None if raw.damaged else raw.text
+        latest[raw.gun] = msgspec.structs.replace(before, number=before.number + 1, text=text)
+        result.append(Numbered(raw, latest[raw.gun], repeated))
+    return result

@@ -1,4 +1,4 @@
-"""What is committed, as it is committed, for people who watch."""
+"""The live view: what has been committed, sent to everybody who watches."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,29 +6,29 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-MAX_QUEUED = 1000  # a viewer who does not read misses what comes beyond
+MAX_QUEUED = 1000  # a subscriber that does not read loses what exceeds this
 
 
 class Broadcast(Generic[T]):
-    """`show` never waits; each `watch` sees all from its beginning on."""
+    """`send` never waits; each subscriber receives everything from its `subscribe` on."""
 
     def __init__(self) -> None:
         self._subscribers: set[asyncio.Queue[T]] = set()
 
     def __len__(self) -> int:
-        """How many watch."""
+        """Number of subscribers."""
         return len(self._subscribers)
 
-    def send(self, one: T) -> None:
-        for viewer in self._subscribers:
-            if not viewer.full():
-                viewer.put_nowait(one)
+    def send(self, item: T) -> None:
+        for subscriber in self._subscribers:
+            if not subscriber.full():
+                subscriber.put_nowait(item)
 
     async def subscribe(self) -> AsyncIterator[T]:
-        mine: asyncio.Queue[T] = asyncio.Queue(MAX_QUEUED)
-        self._subscribers.add(mine)
+        queue: asyncio.Queue[T] = asyncio.Queue(MAX_QUEUED)
+        self._subscribers.add(queue)
         try:
             while True:
-                yield await mine.get()
+                yield await queue.get()
         finally:
-            self._subscribers.discard(mine)
+            self._subscribers.discard(queue)

@@ -85,7 +85,7 @@ async def test_a_command_on_the_list_is_answered_with_its_id() -> None:
         ({"correlation": b""}, "correlation"),
     ],
 )
-async def test_a_command_that_breaks_a_rule_is_refused_and_says_why(wrong: dict[str, Any], why: str) -> None:
+async def test_a_command_that_breaks_a_rule_is_refused_with_the_reason(wrong: dict[str, Any], why: str) -> None:
     packet = GOOD._replace(**wrong)
     one = commands()
     assert why in (one.refusal(packet) or "")
@@ -93,11 +93,11 @@ async def test_a_command_that_breaks_a_rule_is_refused_and_says_why(wrong: dict[
     assert await answer(one, GOOD) is not None, "a refused command's id is not used up"
 
 
-async def test_nothing_is_taken_over_a_link_that_proves_nothing() -> None:
+async def test_nothing_is_accepted_over_a_link_without_authentication() -> None:
     assert await answer(commands(trusted=False), GOOD) is None
 
 
-async def test_an_unknown_command_is_answered_with_what_is_known() -> None:
+async def test_an_unknown_command_is_answered_with_the_known_ones() -> None:
     reply = await answer(commands(), GOOD._replace(topic=f"yinong/1/{NAME}/command/shell"))
     assert reply is not None
     assert not reply.ok
@@ -139,7 +139,7 @@ async def test_ids_are_remembered_up_to_a_bound() -> None:
         b'{"options":' + b"[" * 100_000, b'{"id": "abcdefgh", "options": {"a": "\xed\xa0\x80"}}',
     ],
 )  # fmt: skip
-async def test_a_payload_that_is_no_command_is_refused(payload: bytes) -> None:
+async def test_a_payload_that_is_not_a_command_is_refused(payload: bytes) -> None:
     assert await answer(commands(), GOOD._replace(payload=payload)) is None
 
 
@@ -178,14 +178,14 @@ def test_a_command_beyond_the_queue_is_answered_and_its_id_is_not_used_up() -> N
     reply = one.enqueue(packet_of(99))
     assert reply is not None
     assert (reply.id, reply.command, reply.ok, reply.error.partition(":")[0]) == ("id-000099", "check", False, "busy")
-    assert one.enqueue(packet_of(3)) is None, "one that waits already is no other one"
+    assert one.enqueue(packet_of(3)) is None, "one that waits already is not another one"
     asyncio.run(one.execute_next())
     assert one.enqueue(packet_of(99)) is None
     assert one.waiting == MAX_WAITING
 
 
 class Slow:
-    """A command that takes as long as the test wants, and what it was asked."""
+    """A command that takes as long as the test wants, and the options that it received."""
 
     def __init__(self) -> None:
         self.started, self.finish, self.asked = asyncio.Event(), asyncio.Event(), 0
@@ -199,14 +199,14 @@ class Slow:
 
 @asynccontextmanager
 async def inbox_of(one: Station, handlers: dict[str, CommandHandler]) -> AsyncIterator[Inbox]:
-    """The county's way into a running station, as the daemon puts it together."""
+    """The inbox and the commands of a running station, wired as in the daemon."""
     settings = Settings(
         station=StationTable(division="450225", number="桂BRS0001B"), broker=BrokerTable(host="127.0.0.1")
     )
     presence = Presence(settings, one.clock, "run", "0", "f00d", one.outbox.id, lambda: None)
 
     async def note(_event: str, **_details: Any) -> None:
-        """Nobody keeps a journal here."""
+        """There is no journal here."""
 
     inbox = Inbox(NAME, one.link, one.delivery, presence, note)
     console = Commands(NAME, handlers, one.clock, one.link, inbox.commands, trusted_link=True)

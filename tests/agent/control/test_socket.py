@@ -1,4 +1,4 @@
-"""The daemon's unix socket, asked with real connections."""
+"""The daemon's unix socket, over real connections."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ async def _broken(_asked: Line) -> AsyncIterator[Line]:
 
 
 class Endless:
-    """Answers for ever; knows how many are listening."""
+    """Answers for ever; counts the listening clients."""
 
     listening = 0
 
@@ -89,20 +89,20 @@ async def test_a_malformed_request_gets_an_error_line(tmp_path: Path, request_: 
         assert (await sent(tmp_path / "s", b'{"ask": "greet"}\n'))[-1] == {"answer": {"hello": "nobody"}}
 
 
-async def test_an_unknown_ask_is_answered_with_what_is_known(tmp_path: Path) -> None:
+async def test_an_unknown_request_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     async with serving(tmp_path / "s"):
         (line,) = await sent(tmp_path / "s", b'{"ask": "reboot"}\n')
     assert "'reboot'" in line["error"]
     assert "greet" in line["error"]
 
 
-async def test_an_ask_that_is_no_word_is_unknown_too(tmp_path: Path) -> None:
+async def test_a_request_that_is_not_a_string_is_unknown_too(tmp_path: Path) -> None:
     async with serving(tmp_path / "s"):
         assert "unknown ask" in (await sent(tmp_path / "s", b'{"ask": {"a": [1]}}\n'))[0]["error"]
         assert "unknown ask" in (await sent(tmp_path / "s", b"{}\n"))[0]["error"]
 
 
-async def test_what_cannot_be_done_is_said_in_an_error_line(tmp_path: Path) -> None:
+async def test_what_cannot_be_done_is_an_error_line(tmp_path: Path) -> None:
     async with serving(tmp_path / "s"):
         assert await sent(tmp_path / "s", b'{"ask": "cannot"}\n') == [{"error": "没有 / none"}]
 
@@ -121,14 +121,14 @@ async def test_a_request_that_is_too_long_is_not_kept_in_memory(tmp_path: Path) 
         assert (await sent(tmp_path / "s", b'{"ask": "greet"}\n'))[-1] == {"answer": {"hello": "nobody"}}
 
 
-async def test_a_client_that_leaves_without_a_word_is_let_go(tmp_path: Path) -> None:
+async def test_a_client_that_disconnects_without_a_request_is_dropped(tmp_path: Path) -> None:
     async with serving(tmp_path / "s"):
         _, writer = await asyncio.open_unix_connection(tmp_path / "s")
         writer.close()
         assert await sent(tmp_path / "s", b"", eof=True) == [BAD_REQUEST]
 
 
-async def test_a_client_that_leaves_in_the_middle_ends_its_answer(tmp_path: Path) -> None:
+async def test_a_client_that_disconnects_ends_its_answer(tmp_path: Path) -> None:
     endless = Endless()
     async with serving(tmp_path / "s", endless):
         reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
@@ -141,7 +141,7 @@ async def test_a_client_that_leaves_in_the_middle_ends_its_answer(tmp_path: Path
                 await asyncio.sleep(0.01)
 
 
-async def test_only_the_service_and_its_group_may_ask(tmp_path: Path) -> None:
+async def test_only_the_service_and_its_group_may_send_requests(tmp_path: Path) -> None:
     async with serving(tmp_path / "s"):
         assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o660
 
@@ -207,7 +207,7 @@ def test_a_daemon_that_dies_in_the_middle_of_a_line_is_one_of_our_errors(tmp_pat
         list(send_request(tmp_path / "s", {"ask": "greet"}, 5))
 
 
-def test_a_daemon_that_hangs_is_given_up_with_one_of_our_errors(tmp_path: Path) -> None:
+def test_a_daemon_that_hangs_is_one_of_our_errors(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "s"))
         listening.listen()

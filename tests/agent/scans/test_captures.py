@@ -20,10 +20,10 @@ from drivers.scan_gun.driver import ScanGun
 
 
 class ScriptedGun(ScanGun, frozen=True, kw_only=True):
-    """A gun that delivers what is put here, and when it is stopped what was under way."""
+    """A gun that delivers these reads, and `on_stop` when it is stopped."""
 
     reads: list[RawCapture | Exception] = []  # noqa: RUF012  msgspec copies it
-    under_way: list[RawCapture] = []  # noqa: RUF012
+    on_stop: list[RawCapture] = []  # noqa: RUF012
 
     async def listen(self, root: Path, deliver: Callable[[RawCapture], None], changed: asyncio.Event) -> None:
         try:
@@ -35,7 +35,7 @@ class ScriptedGun(ScanGun, frozen=True, kw_only=True):
                     deliver(one)
                 await asyncio.sleep(0.005)
         finally:
-            for one in self.under_way:
+            for one in self.on_stop:
                 deliver(one)
 
 
@@ -48,7 +48,7 @@ def read(text: str, gun: str = "main", damage: Any = None, raw: str = "00") -> R
 
 
 def gun(*texts: str, id: str = "main") -> ScriptedGun:
-    return ScriptedGun(id=id, reads=[read(text, id) for text in texts], under_way=[])
+    return ScriptedGun(id=id, reads=[read(text, id) for text in texts], on_stop=[])
 
 
 class Terminal:
@@ -58,12 +58,12 @@ class Terminal:
 
     @property
     def kept(self) -> list[Capture]:
-        with read_only(self.outbox.path) as box:  # beside the writer's transactions, not in the middle of one
+        with read_only(self.outbox.path) as box:  # between the writer's transactions, not within one
             rows = box.waiting(0, 5000)
         return [msgspec.json.decode(row.body, type=Capture) for row in rows if row.leaf == "scan"]
 
     @property
-    def told(self) -> list[tuple[int, str]]:
+    def seen(self) -> list[tuple[int, str]]:
         return [(one.number, one.text) for one in self.kept]
 
     @asynccontextmanager
@@ -72,14 +72,14 @@ class Terminal:
             yield
 
 
-async def test_captures_are_numbered_in_order_and_go_on_in_the_next_run(
+async def test_captures_are_numbered_in_order_and_on_in_the_next_run(
     writer: Writer, outbox: Outbox, clock: Any, until: Any
 ) -> None:
     for run in range(3):
         one = Terminal(writer, outbox, clock, gun("a", "b", "c"))
         async with one.running():
             await until(lambda one=one, run=run: len(one.kept) == 3 * (run + 1))
-    assert [number for number, _ in one.told] == list(range(1, 10))
+    assert [number for number, _ in one.seen] == list(range(1, 10))
 
 
 async def test_the_same_text_again_is_kept_and_flagged(writer: Writer, outbox: Outbox, clock: Any, until: Any) -> None:
@@ -92,7 +92,7 @@ async def test_the_same_text_again_is_kept_and_flagged(writer: Writer, outbox: O
     assert [capture.flags for capture in again.kept] == [(), ("repeated",), (), (), ("repeated",)]
 
 
-async def test_guns_count_apart(writer: Writer, outbox: Outbox, clock: Any, until: Any) -> None:
+async def test_each_gun_has_its_own_numbers(writer: Writer, outbox: Outbox, clock: Any, until: Any) -> None:
     one = Terminal(writer, outbox, clock, gun("a", "b", id="left"), gun("a", id="right"))
     async with one.running():
         await until(lambda: len(one.kept) == 3)
@@ -101,11 +101,11 @@ async def test_guns_count_apart(writer: Writer, outbox: Outbox, clock: Any, unti
     ]  # fmt: skip
 
 
-async def test_a_damaged_scan_is_kept_and_told_in_the_journal_and_is_repeated_by_nothing(
+async def test_a_damaged_scan_is_kept_and_journalled_and_nothing_repeats_it(
     writer: Writer, outbox: Outbox, clock: Any, until: Any
 ) -> None:
     one = Terminal(writer, outbox, clock, ScriptedGun(
-        id="main", reads=[read("cut", damage="events_dropped"), read("cut", damage="events_dropped"), read("cut")], under_way=[],
+        id="main", reads=[read("cut", damage="events_dropped"), read("cut", damage="events_dropped"), read("cut")], on_stop=[],
     ))  # fmt: skip
     async with one.running():
         await until(lambda: len(one.kept) == 3)
@@ -121,18 +121,18 @@ async def test_a_scan_waits_for_room_on_a_full_disk_and_is_never_dropped(
 ) -> None:
     room.none()
     one = Terminal(writer, outbox, clock, ScriptedGun(
-        id="main", reads=[read("first", raw="00" * 100_000), read("second")], under_way=[],
+        id="main", reads=[read("first", raw="00" * 100_000), read("second")], on_stop=[],
     ))  # fmt: skip
     async with one.running():
         await until(lambda: clock._sleepers)
-        assert one.told == []
+        assert one.seen == []
         room.plenty()
         await clock.advance(2)
-        await until(lambda: one.told == [(1, "first"), (2, "second")])
+        await until(lambda: one.seen == [(1, "first"), (2, "second")])
 
 
-class Heard:
-    """What the officer hears."""
+class Sounds:
+    """The sounds that the officer hears."""
 
     def __init__(self) -> None:
         self.good = self.bad = 0
@@ -144,60 +144,60 @@ class Heard:
         self.bad += 1
 
 
-async def test_a_scan_for_which_memory_has_no_room_either_is_refused_aloud_and_told(
+async def test_a_scan_that_memory_has_no_room_for_is_refused_with_a_sound_and_journalled(
     writer: Writer, outbox: Outbox, clock: Any, room: Any, until: Any
 ) -> None:
     room.none()
-    heard = Heard()
+    sounds = Sounds()
     reads: list[Any] = [read("0", raw="00" * 100_000), *(read(str(n)) for n in range(1, MAX_QUEUED + 3))]
-    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=reads, under_way=[]))
-    one.captures = Captures(one.captures._guns, Path("/"), clock, writer, None, heard)
+    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=reads, on_stop=[]))
+    one.captures = Captures(one.captures._guns, Path("/"), clock, writer, None, sounds)
     async with one.running():
         await until(lambda: clock._sleepers)
-        assert (heard.good, heard.bad) == (0, 3), "no good beep for what is not on the disk"
+        assert (sounds.good, sounds.bad) == (0, 3), "no good beep for what is not on the disk"
         assert one.captures.queued == MAX_QUEUED
         room.plenty()
         await clock.advance(2)
-        await until(lambda: heard.good == MAX_QUEUED)
+        await until(lambda: sounds.good == MAX_QUEUED)
         assert one.captures.queued == 0
         one.captures.accept(read("one more"))
-        await until(lambda: heard.good == MAX_QUEUED + 1)
+        await until(lambda: sounds.good == MAX_QUEUED + 1)
     entries = [row for row in outbox.waiting(0, MAX_QUEUED + 10) if row.leaf == "journal"]
     assert [msgspec.json.decode(row.body)["event"] for row in entries] == ["scans_turned_away"]
     assert msgspec.json.decode(entries[0].body)["details"] == {"number": 3}
 
 
-async def test_what_waits_for_room_at_a_clean_stop_gets_a_last_chance(
+async def test_what_waits_for_room_at_a_clean_stop_is_tried_once_more(
     writer: Writer, outbox: Outbox, clock: Any, room: Any, until: Any
 ) -> None:
     room.none()
-    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=[read("a", raw="00" * 100_000)], under_way=[]))
+    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=[read("a", raw="00" * 100_000)], on_stop=[]))
     async with one.running():
         await until(lambda: clock._sleepers)
     room.plenty()
     await one.captures.flush()
-    assert one.told == [(1, "a")]
+    assert one.seen == [(1, "a")]
     await one.captures.flush()
-    assert one.told == [(1, "a")]
+    assert one.seen == [(1, "a")]
 
 
 async def test_what_a_gun_delivers_while_it_is_stopped_is_kept(
     writer: Writer, outbox: Outbox, clock: Any, until: Any
 ) -> None:
-    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=[read("a")], under_way=[read("b"), read("c")]))
+    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=[read("a")], on_stop=[read("b"), read("c")]))
     async with one.running():
-        await until(lambda: one.told == [(1, "a")])
+        await until(lambda: one.seen == [(1, "a")])
     await one.captures.flush()
-    assert one.told == [(1, "a"), (2, "b"), (3, "c")]
+    assert one.seen == [(1, "a"), (2, "b"), (3, "c")]
 
 
-async def test_numbers_are_given_once_also_where_a_commit_was_under_way_at_the_stop(
+async def test_numbers_are_assigned_once_also_if_a_commit_was_running_at_the_stop(
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
     import threading
 
     let = threading.Event()
-    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=[], under_way=[read("b")]))
+    one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=[], on_stop=[read("b")]))
     async with one.running():
         await writer.run_in_thread(lambda _: None)
         held = asyncio.create_task(writer.run_in_thread(lambda _: let.wait(20)))
@@ -207,13 +207,13 @@ async def test_numbers_are_given_once_also_where_a_commit_was_under_way_at_the_s
     let.set()
     await held
     await one.captures.flush()
-    assert one.told == [(1, "a"), (2, "b")]
+    assert one.seen == [(1, "a"), (2, "b")]
 
 
-async def test_a_gun_whose_listening_fails_is_listened_to_again_and_stops_no_other(
+async def test_a_gun_whose_listening_fails_is_listened_to_again_and_the_others_go_on(
     writer: Writer, outbox: Outbox, clock: Any, until: Any
 ) -> None:
-    broken = ScriptedGun(id="left", reads=[read("a", "left"), ZeroDivisionError(), read("b", "left")], under_way=[])
+    broken = ScriptedGun(id="left", reads=[read("a", "left"), ZeroDivisionError(), read("b", "left")], on_stop=[])
     one = Terminal(writer, outbox, clock, broken, gun("x", id="right"))
     async with one.running():
         await until(lambda: len(one.kept) == 2 and clock._sleepers)
@@ -222,19 +222,19 @@ async def test_a_gun_whose_listening_fails_is_listened_to_again_and_stops_no_oth
     assert [(c.number, c.text) for c in one.kept if c.gun == "left"] == [(1, "a"), (2, "b")]
 
 
-async def test_a_counter_that_cannot_be_read_begins_anew(
+async def test_a_counter_that_cannot_be_read_starts_again(
     writer: Writer, outbox: Outbox, clock: Any, until: Any
 ) -> None:
     outbox.append([], {"gun:main": b'{"number": "many"}'})
     one = Terminal(writer, outbox, clock, gun("a"))
     async with one.running():
-        await until(lambda: one.told == [(1, "a")])
+        await until(lambda: one.seen == [(1, "a")])
 
 
-async def test_a_viewer_sees_captures_with_their_place_and_a_slow_one_loses_only_its_own_view(
+async def test_a_viewer_receives_captures_with_their_seq_and_a_slow_one_loses_only_its_own_view(
     writer: Writer, outbox: Outbox, clock: Any, until: Any
 ) -> None:
-    many = ScriptedGun(id="main", reads=[], under_way=[])
+    many = ScriptedGun(id="main", reads=[], on_stop=[])
     one = Terminal(writer, outbox, clock, many)
     async with one.running():
         seen, slow = one.captures.subscribe(), one.captures.subscribe()
@@ -255,14 +255,14 @@ async def test_a_viewer_sees_captures_with_their_place_and_a_slow_one_loses_only
     assert not one.captures._viewers
 
 
-async def test_plugs_wake_every_gun(writer: Writer, outbox: Outbox, clock: Any) -> None:
+async def test_hotplug_wakes_every_gun(writer: Writer, outbox: Outbox, clock: Any) -> None:
     one = Terminal(writer, outbox, clock, gun(id="left"), gun(id="right"))
     one.captures.on_hotplug()
     assert all(event.is_set() for event in one.captures.changed.values())
 
 
 @pytest.mark.parametrize("count", [1, 500])
-async def test_what_comes_together_is_committed_together(
+async def test_captures_that_arrive_together_are_committed_together(
     writer: Writer, outbox: Outbox, clock: Any, until: Any, count: int
 ) -> None:
     commits: list[int] = []

@@ -1,4 +1,4 @@
-"""What cards do: a gun's context, voiding, work; what does nothing and why. Through the captures, as in the daemon."""
+"""Effects of cards: a gun's context, voiding, work; cards without effect and why. Through the captures, as in the daemon."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -29,7 +29,7 @@ def card(action: str, value: str = "") -> str:
 
 
 class HandGun(ScanGun, frozen=True, kw_only=True):
-    """A gun that delivers what is put here."""
+    """A gun that delivers these reads."""
 
     reads: list[RawCapture] = []  # noqa: RUF012  msgspec copies it
 
@@ -50,23 +50,23 @@ def read(text: str, gun: str = "main", damage: Any = None) -> RawCapture:
 
 class Beeps:
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.sounds: list[str] = []
 
     def ok(self, gun: str) -> None:
-        self.heard.append(f"{gun} ok")
+        self.sounds.append(f"{gun} ok")
 
     def refused(self, gun: str) -> None:
-        self.heard.append(f"{gun} refused")
+        self.sounds.append(f"{gun} refused")
 
 
 class Counter:
-    """The counter of a shop: guns, desk, and what was answered."""
+    """The counter of a shop: guns, card actions, and the answers."""
 
     def __init__(self, writer: Writer, outbox: Outbox, clock: Any, key: bytes | None = KEY, **works: Any) -> None:
         self.outbox, self.beeps, self.answers = outbox, Beeps(), []
-        self.desk = CardActions(STATION, key, clock, writer, works, self._shown)
+        self.cards = CardActions(STATION, key, clock, writer, works, self._shown)
         self.guns = {id: HandGun(id=id, reads=[]) for id in ("main", "side")}
-        self.captures = Captures(tuple(self.guns.values()), Path("/"), clock, writer, self.desk, self.beeps)
+        self.captures = Captures(tuple(self.guns.values()), Path("/"), clock, writer, self.cards, self.beeps)
         self.answers: list[CardAnswer]
 
     def _shown(self, answer: CardAnswer) -> None:
@@ -88,10 +88,10 @@ class Counter:
 
     async def scan(self, *texts: str | RawCapture, gun: str = "main") -> None:
         """Scan, and wait until all of it is committed."""
-        before = len(self.beeps.heard)
+        before = len(self.beeps.sounds)
         self.guns[gun].reads.extend(text if isinstance(text, RawCapture) else read(text, gun) for text in texts)
         async with asyncio.timeout(20):
-            while len(self.beeps.heard) < before + len(texts):  # noqa: ASYNC110
+            while len(self.beeps.sounds) < before + len(texts):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
     def _rows(self, leaf: str, kind: Any) -> list[Any]:
@@ -102,7 +102,7 @@ class Counter:
     def goods(self) -> list[Capture]:
         return self._rows("scan", Capture)
 
-    def told(self, event: str) -> list[dict[str, Any]]:
+    def entries(self, event: str) -> list[dict[str, Any]]:
         return [entry.details for entry in self._rows("journal", Journal) if entry.event == event]
 
 
@@ -111,7 +111,7 @@ def counter(writer: Writer, outbox: Outbox, clock: Any) -> Counter:
     return Counter(writer, outbox, clock)
 
 
-async def test_a_step_holds_for_its_gun_until_the_next_one(counter: Counter) -> None:
+async def test_a_step_is_valid_for_its_gun_until_the_next_one(counter: Counter) -> None:
     async with counter.open():
         await counter.scan("A", card("RECEIVE"), "B", "C", card("SHIP"), "D")
         await counter.scan("X", gun="side")
@@ -121,7 +121,7 @@ async def test_a_step_holds_for_its_gun_until_the_next_one(counter: Counter) -> 
     ]  # fmt: skip
 
 
-async def test_another_product_has_another_batch(counter: Counter) -> None:
+async def test_another_product_clears_the_batch(counter: Counter) -> None:
     async with counter.open():
         await counter.scan(
             card("PRODUCT", "沃柑"), card("BATCH", "b-1"), "A", card("PRODUCT", "砂糖橘"), "B", card("CLEAR"), "C"
@@ -142,11 +142,11 @@ async def test_the_context_and_the_void_outlive_a_restart(writer: Writer, outbox
     assert [(c.number, c.context, c.flags) for c in third.goods] == [
         (1, {"step": "retail_selling", "product": "沃柑"}, ()), (2, {"step": "retail_selling", "product": "沃柑"}, ()),
     ]  # fmt: skip
-    assert [e["number"] for e in third.told("capture_voided")] == [1]
-    assert [e["why"] for e in third.told("card_refused")] == ["already_voided"]
+    assert [e["number"] for e in third.entries("capture_voided")] == [1]
+    assert [e["why"] for e in third.entries("card_refused")] == ["already_voided"]
 
 
-async def test_a_state_of_an_older_version_is_counted_on(writer: Writer, outbox: Outbox, clock: Any) -> None:
+async def test_numbers_continue_from_a_state_of_an_older_version(writer: Writer, outbox: Outbox, clock: Any) -> None:
     outbox.append([], {"gun:main": b'{"number":7,"text":"A"}'})
     counter = Counter(writer, outbox, clock)
     async with counter.open():
@@ -154,11 +154,11 @@ async def test_a_state_of_an_older_version_is_counted_on(writer: Writer, outbox:
     assert [(c.number, c.flags) for c in counter.goods] == [(8, ("repeated",))]
 
 
-async def test_void_names_the_capture_of_its_own_gun_also_in_one_breath(counter: Counter) -> None:
+async def test_void_names_the_capture_of_its_own_gun_also_in_one_batch(counter: Counter) -> None:
     async with counter.open():
         await counter.scan("X", gun="side")
         await counter.scan("A", "B", card("VOID"), "C")
-    (void,) = counter.told("capture_voided")
+    (void,) = counter.entries("capture_voided")
     voided = next(c for c in counter.goods if c.text == "B")
     assert void == {"gun": "main", "number": 2, "outbox": voided.outbox, "seq": voided.seq}
     assert [c.text for c in counter.goods] == ["X", "A", "B", "C"]
@@ -171,25 +171,25 @@ async def test_void_leaves_another_guns_newer_scan_of_the_same_number_alone(coun
         await counter.scan("A")
         await counter.scan("X", gun="side")
         await counter.scan(card("VOID"))
-    (void,) = counter.told("capture_voided")
+    (void,) = counter.entries("capture_voided")
     assert (void["gun"], void["seq"]) == ("main", counter.goods[0].seq)
 
 
-async def test_void_takes_a_damaged_scan_back_too_and_not_the_good_one_before_it(counter: Counter) -> None:
+async def test_void_voids_a_damaged_scan_too_and_not_the_good_one_before_it(counter: Counter) -> None:
     async with counter.open():
         await counter.scan("A", read("69012", damage="events_dropped"), card("VOID"))
-    assert [e["number"] for e in counter.told("capture_voided")] == [2]
+    assert [e["number"] for e in counter.entries("capture_voided")] == [2]
 
 
 async def test_void_without_a_scan_voids_nothing(counter: Counter) -> None:
     async with counter.open():
         await counter.scan("X", gun="side")
         await counter.scan(card("VOID"))
-    assert counter.told("capture_voided") == []
-    assert [e["why"] for e in counter.told("card_refused")] == ["nothing_to_void"]
+    assert counter.entries("capture_voided") == []
+    assert [e["why"] for e in counter.entries("card_refused")] == ["nothing_to_void"]
 
 
-async def test_the_same_code_after_a_void_or_in_another_step_is_no_repeat_and_a_card_between_hides_none(
+async def test_the_same_code_after_a_void_or_in_another_step_is_not_a_repeat_and_a_card_in_between_hides_none(
     counter: Counter,
 ) -> None:
     async with counter.open():
@@ -205,13 +205,13 @@ async def test_the_same_code_after_a_void_or_in_another_step_is_no_repeat_and_a_
         (card_text(bytes(32), STATION, Card("VOID")), "signature"),
     ],
 )  # fmt: skip
-async def test_a_strangers_card_changes_nothing_and_is_no_goods(counter: Counter, text: str, why: str) -> None:
+async def test_a_foreign_card_changes_nothing_and_is_not_goods(counter: Counter, text: str, why: str) -> None:
     async with counter.open():
         await counter.scan("A", text, "B")
     assert [(c.number, c.text, c.context) for c in counter.goods] == [(1, "A", {}), (2, "B", {})]
-    assert counter.told("card_refused") == [{"gun": "main", "identity": "usb:1eab:1", "why": why, "text": text}]
-    assert counter.told("card") == counter.told("capture_voided") == []
-    assert counter.beeps.heard == ["main ok", "main refused", "main ok"]
+    assert counter.entries("card_refused") == [{"gun": "main", "identity": "usb:1eab:1", "why": why, "text": text}]
+    assert counter.entries("card") == counter.entries("capture_voided") == []
+    assert counter.beeps.sounds == ["main ok", "main refused", "main ok"]
     assert [answer.ok for answer in counter.answers] == [False]
 
 
@@ -220,18 +220,18 @@ async def test_without_a_key_cards_do_nothing(writer: Writer, outbox: Outbox, cl
     async with counter.open():
         await counter.scan(card("SHIP"), "A")
     assert [c.context for c in counter.goods] == [{}]
-    assert [e["why"] for e in counter.told("card_refused")] == ["no_key"]
+    assert [e["why"] for e in counter.entries("card_refused")] == ["no_key"]
 
 
 async def test_a_damaged_read_of_a_card_stays_a_damaged_capture(counter: Counter) -> None:
     async with counter.open():
         await counter.scan(read(card("VOID"), damage="line_error"))
     assert [(c.number, c.damage) for c in counter.goods] == [(1, "line_error")]
-    assert counter.told("card") == counter.told("card_refused") == []
-    assert counter.beeps.heard == ["main refused"]
+    assert counter.entries("card") == counter.entries("card_refused") == []
+    assert counter.beeps.sounds == ["main refused"]
 
 
-async def test_work_is_done_behind_the_scans_and_its_answer_is_shown(
+async def test_work_is_done_while_scans_go_on_and_its_answer_is_shown(
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
@@ -251,13 +251,13 @@ async def test_work_is_done_behind_the_scans_and_its_answer_is_shown(
     async with counter.open():
         await counter.scan(card("CHECK"))
         await begun.wait()
-        await counter.scan("A")  # scans go on while the devices are looked at
+        await counter.scan("A")  # scans go on while the devices are checked
         await counter.scan(*[card("CHECK")] * 4)
-        assert [e["why"] for e in counter.told("card_refused")] == ["busy"]
+        assert [e["why"] for e in counter.entries("card_refused")] == ["busy"]
         go_on.set()
-        counter.desk._works["CHECK"] = broken  # the ones that wait
+        counter.cards._works["CHECK"] = broken  # the ones that wait
         async with asyncio.timeout(20):
-            while len(counter.beeps.heard) < 10:  # noqa: ASYNC110
+            while len(counter.beeps.sounds) < 10:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         await counter.scan(card("MEASURE"))
         async with asyncio.timeout(20):
@@ -285,7 +285,7 @@ async def test_the_list_counts_today_by_step_without_what_was_voided(counter: Co
     assert counter.answers[-1].zh == "今天 3 条(出库 2,未分环节 1);损坏 1 条,作废 1 条"
 
 
-async def test_a_card_waits_for_room_like_a_scan_and_acts_in_its_place(
+async def test_a_card_waits_for_room_like_a_scan_and_acts_in_order(
     counter: Counter, clock: Any, room: Any, until: Any
 ) -> None:
     async with counter.open():
@@ -297,11 +297,11 @@ async def test_a_card_waits_for_room_like_a_scan_and_acts_in_its_place(
         assert [c.text for c in counter.goods] == ["A"]
         room.plenty()
         await clock.advance(2)
-        await until(lambda: len(counter.beeps.heard) == 4)
+        await until(lambda: len(counter.beeps.sounds) == 4)
     assert [(c.text, c.context) for c in counter.goods] == [("A", {}), ("B", {}), ("C", {"step": "shipping"})]
 
 
-async def test_cards_that_wait_at_a_clean_stop_are_acted_on_in_order(counter: Counter) -> None:
+async def test_cards_that_wait_at_a_clean_stop_act_in_order(counter: Counter) -> None:
     async with counter.open():
         await counter.scan("A")
     for text in ("B", card("VOID"), card("SHIP"), "C"):
@@ -310,7 +310,7 @@ async def test_cards_that_wait_at_a_clean_stop_are_acted_on_in_order(counter: Co
     assert [(c.number, c.text, c.context) for c in counter.goods] == [
         (1, "A", {}), (2, "B", {}), (3, "C", {"step": "shipping"}),
     ]  # fmt: skip
-    assert [e["number"] for e in counter.told("capture_voided")] == [2]
+    assert [e["number"] for e in counter.entries("capture_voided")] == [2]
 
 
 async def test_a_card_and_the_state_it_makes_are_one_transaction(counter: Counter) -> None:
@@ -319,6 +319,6 @@ async def test_a_card_and_the_state_it_makes_are_one_transaction(counter: Counte
     mark = counter.outbox.state("gun:main")
     assert mark is not None
     assert msgspec.json.decode(mark, type=GunState) == GunState(context={"step": "shipping"})
-    assert counter.told("card") == [
+    assert counter.entries("card") == [
         {"gun": "main", "identity": "usb:1eab:1", "action": "SHIP", "context": {"step": "shipping"}}
     ]  # fmt: skip

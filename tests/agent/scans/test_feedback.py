@@ -1,4 +1,4 @@
-"""What the officer hears comes after the commit, and never holds a capture up."""
+"""The officer hears a sound after the commit, and it never delays a capture."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from drivers.scan_gun.driver import ScanGun
 from drivers.speaker import Speaker
 
 
-class Ear:
+class SpeakerNode:
     """A speaker's node: what was played, in order."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ async def capturing(gun, clock, writer, feedback):
 @pytest.fixture
 def line():
     end, port = pty.openpty()
-    tty.setraw(port)  # it echoes nothing, also before the gun is opened
+    tty.setraw(port)  # no echo, also before the gun is opened
     yield end, os.ttyname(port)
     os.close(end), os.close(port)
 
@@ -71,7 +71,7 @@ async def test_a_scan_that_waits_for_room_on_the_disk_is_not_acknowledged(line, 
         assert await asyncio.wait_for(asyncio.to_thread(os.read, end, 10), 20) == b"\x06"
         room.none()
         os.write(end, b"x" * 9000 + b"\r")
-        await until(lambda: clock._sleepers)  # it was refused, and is tried again later
+        await until(lambda: clock._sleepers)  # its commit failed, and is tried again later
         os.set_blocking(end, False)
         with pytest.raises(BlockingIOError):
             os.read(end, 10)
@@ -82,8 +82,8 @@ async def test_a_scan_that_waits_for_room_on_the_disk_is_not_acknowledged(line, 
         assert [len(text) for text in kept(outbox.path)] == [5, 9000]
 
 
-async def test_the_speaker_says_kept_or_scan_again():
-    ear = Ear()
+async def test_the_speaker_signals_kept_or_scan_again():
+    ear = SpeakerNode()
     both = SoundFeedback([ScanGun(id="main")], Speaker(ear.node))
     both.ok("main")
     both.refused("main")
@@ -93,7 +93,7 @@ async def test_the_speaker_says_kept_or_scan_again():
     os.close(ear.read)
 
 
-def test_a_terminal_without_a_speaker_says_so_in_the_log_and_goes_on(tmp_path, caplog):
+def test_a_terminal_without_a_speaker_logs_it_and_goes_on(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     guns = (ScanGun(id="main"),)
     open_feedback(guns, tmp_path, beep=True).ok("main")

@@ -1,4 +1,4 @@
-"""The disk is held for two seconds while a gun types at its full speed: nothing is lost, and nothing counts before it is kept."""
+"""The disk blocks for two seconds while a gun types at full speed: nothing is lost, nothing is acknowledged before its commit."""
 
 import asyncio
 import fcntl
@@ -27,7 +27,7 @@ CODES = [f"69012345{n:05}" for n in range(70)]  # 28 reports each: three seconds
 
 
 class PipedGun(ScanGun, frozen=True, kw_only=True):
-    """A wedge whose node is a pipe of struct input_event, read as any other."""
+    """A keyboard gun whose node is a pipe of struct input_event, read like any other."""
 
     fd: int
 
@@ -37,7 +37,7 @@ class PipedGun(ScanGun, frozen=True, kw_only=True):
 
 
 class Ring(threading.Thread):
-    """Types as a gun does, a report each 1.5 ms and none sooner, into a pipe; what finds no room is dropped, as evdev drops it.
+    """Types as a gun does, one report every 1.5 ms, into a pipe; without room a report is dropped, as evdev does.
 
     The pipe holds half a second of it, the kernel's ring 48 ms: a busy machine is not what is tried here, a reader that waits is.
     """
@@ -52,7 +52,7 @@ class Ring(threading.Thread):
         gun = Typist(1000, step_s=0)
         for code in CODES:
             gun.type(code + "\n")
-        events = [one for one in gun.events if one[1] != e.EV_MSC]  # masked, as `open_evdev` has it
+        events = [one for one in gun.events if one[1] != e.EV_MSC]  # masked, as `open_evdev` does
         for at in range(0, len(events), 2):
             time.sleep(REPORT_S)
             self._report(events[at : at + 2])
@@ -66,24 +66,24 @@ class Ring(threading.Thread):
             self.dropped += 1
 
 
-async def test_a_disk_held_for_two_seconds_loses_nothing_at_gun_speed(
+async def test_a_disk_that_blocks_for_two_seconds_loses_nothing_at_gun_speed(
     writer: Writer, outbox: Outbox, clock: Any, until: Any
 ) -> None:
     read, write = os.pipe()
     terminal = Terminal(writer, outbox, clock, PipedGun(id="main", fd=read))
-    held, gun = threading.Event(), Ring(write)
+    blocked, gun = threading.Event(), Ring(write)
 
-    def hold(_: Outbox) -> None:
-        """The outbox's thread, as in an fsync that does not come back."""
-        held.set()
+    def block(_: Outbox) -> None:
+        """Block the outbox's thread, like an fsync that does not return."""
+        blocked.set()
         time.sleep(HELD_S)
 
     async with terminal.running():
-        holding = asyncio.create_task(writer.run_in_thread(hold))
-        await asyncio.to_thread(held.wait)
+        holding = asyncio.create_task(writer.run_in_thread(block))
+        await asyncio.to_thread(blocked.wait)
         gun.start()
         while not holding.done():
-            assert not terminal.kept  # what is not committed is nowhere told
+            assert not terminal.kept  # what is not committed is shown nowhere
             await asyncio.sleep(0.1)
         await until(lambda: gun.dropped or len(terminal.kept) == len(CODES))
     gun.join()
