@@ -1,8 +1,8 @@
-"""The agent's side of a wire: a publication is awaited until its PUBACK, a lost connection raises instead of hanging.
+"""The agent's MQTT connection: `publish` returns with the PUBACK, and raises if the connection is lost instead of hanging.
 
-It has at most min(10, Receive Maximum) packets under way (MQTT 5, 4.9). A packet keeps its place until its PUBACK, also where
-nobody waits for it any more: `closing` would else be one too many, for which a broker may end the connection (3.3.4), and the
-will speaks.
+At most min(10, Receive Maximum) packets are in flight (MQTT 5, 4.9). A packet keeps its place in the window until its PUBACK,
+even if its caller is gone: otherwise `closing` could be one packet too many, for which a broker may end the connection (3.3.4)
+and publish the will.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ INFLIGHT_WINDOW = 10
 
 
 class Incoming(NamedTuple):
-    """A message to us."""
+    """A message to this terminal."""
 
     topic: str
     payload: bytes
@@ -32,7 +32,7 @@ class Incoming(NamedTuple):
 
 
 class Connection:
-    """A connection that is up, made by `connect` (it listens on its wire, `common.mqtt.connection.Ears`)."""
+    """A connection that is up, made by `connect`. It is the `Listener` of its `common.mqtt.connection.MqttConnection`."""
 
     def __init__(self, broker: BrokerAddress, options: ConnectOptions, on_message: Callable[[Incoming], None]) -> None:
         self._on_message = on_message
@@ -44,7 +44,7 @@ class Connection:
     async def connect(
         cls, broker: BrokerAddress, options: ConnectOptions, on_message: Callable[[Incoming], None]
     ) -> "Connection":
-        """Raises LinkLost (no broker, no answer) or Refused (not authorized, banned, …)."""
+        """Raises LinkLost (no broker, no answer) or Rejected (not authorized, banned, …)."""
         try:
             connection = cls(broker, options, on_message)
         except YinongError as error:  # a certificate file that cannot be used
@@ -54,23 +54,23 @@ class Connection:
 
     @property
     def closed(self) -> "asyncio.Future[LinkProblem]":
-        """Done when it is down, with the reason."""
+        """Done when the connection is down, with the reason."""
         return self._mqtt.closed
 
     @property
     def max_packet_size(self) -> int | None:
-        """Bytes of the largest packet that the broker takes; None: any."""
+        """Bytes of the largest packet that the broker accepts; None: no limit."""
         return self._mqtt.max_packet_size
 
     async def publish(
         self, topic: str, payload: bytes, *, qos: int, retain: bool | Callable[[], bool] = False,
         user: UserProperties = (), correlation: bytes | None = None,
     ) -> int:  # fmt: skip
-        """Send; with QoS 1 returns the PUBACK's reason code (0, or NO_SUBSCRIBERS) when it has come.
+        """Send; with QoS 1, wait for the PUBACK and return its reason code (0 or NO_SUBSCRIBERS).
 
-        `retain` may be asked at the very moment of sending: what was the present when the wait for a place in the window
-        began may have been overtaken. Raises Refused for a reason of 0x80 and up, or where it is larger than the broker
-        takes, LinkLost where the connection ends first; one that acknowledges nothing for the session's `no_ack_s` is ended.
+        A callable `retain` is evaluated at the moment of sending: the row may have been overtaken while it waited for a place in
+        the window. Raises Rejected for a reason code of 0x80 or more, or if the packet is larger than the broker accepts,
+        LinkLost if the connection ends first. A connection without a PUBACK for `ack_timeout_s` is ended.
         """
 
         def send() -> int | None:
@@ -90,15 +90,15 @@ class Connection:
         return await self._acknowledged(ack, topic.split("/", 3)[-1])
 
     async def subscribe(self, topics: tuple[str, ...]) -> None:
-        """QoS 1. Raises Refused (one of them not authorized), LinkLost."""
+        """With QoS 1. Raises Rejected (one of them is not authorized), LinkLost."""
         await self._acknowledged(self._ack_of(self._mqtt.subscribe(topics)), ", ".join(topics))
 
     def close(self) -> None:
-        """DISCONNECT (the will is not published), and let go."""
+        """Send DISCONNECT (the will is not published) and close."""
         self._mqtt.close()
 
     def drop(self) -> None:
-        """Let go without DISCONNECT: the broker publishes the will."""
+        """Close without DISCONNECT: the broker publishes the will."""
         self._mqtt.drop()
 
     def _checked(self, mid: int | None) -> int:
@@ -117,12 +117,12 @@ class Connection:
             raise Rejected(from_puback(reason.value, str(reason), leaf), reason.value)
         return reason.value
 
-    # ears
+    # common.mqtt.connection.Listener
 
-    def connected(self, connection: MqttConnection, resumed: bool) -> None:  # noqa: ARG002  the ear of a wire
+    def connected(self, connection: MqttConnection, resumed: bool) -> None:  # noqa: ARG002  of Listener
         self._window = asyncio.Semaphore(min(INFLIGHT_WINDOW, connection.receive_maximum))
 
-    def received(self, connection: MqttConnection, message: paho.MQTTMessage) -> None:  # noqa: ARG002  the ear of a wire
+    def received(self, connection: MqttConnection, message: paho.MQTTMessage) -> None:  # noqa: ARG002  of Listener
         properties = message.properties
         self._on_message(
             Incoming(
@@ -140,4 +140,4 @@ class Connection:
         acks, self._acks = self._acks, {}
         for ack in acks.values():
             ack.set_exception(LinkLost(problem))
-            ack.exception()  # looked at: nobody may be waiting any more
+            ack.exception()  # mark as retrieved: possibly nobody waits for it

@@ -1,6 +1,6 @@
 """What the county sends to the terminal: receipts are processed here, commands wait in a queue of their own.
 
-link -> inbox ─┬─ receipts -> delivery, and what it means -> journal, birth
+link -> inbox ─┬─ receipts -> delivery -> journal, new birth
                └─ commands -> agent.control.commands -> reply
 
 Two queues, so that a receipt never waits for a command (`measure` may take 45 s).
@@ -28,10 +28,12 @@ QUEUE_SIZE = 100  # packets of each kind: more than a recorder and a console sen
 class Inbox:
     """`put` is called by the link, `commands` is read by `agent.control.commands`; `run` belongs into the daemon's task group."""
 
-    def __init__(self, name: str, link: Link, delivery: Delivery, presence: Presence, note: RecordOther) -> None:
+    def __init__(
+        self, name: str, link: Link, delivery: Delivery, presence: Presence, record_other: RecordOther
+    ) -> None:
         self._receipt_topic = topic(name, "receipt")
         self._link, self._delivery = link, delivery
-        self._presence, self._note = presence, note
+        self._presence, self._record_other = presence, record_other
         self._receipts: asyncio.Queue[Incoming] = asyncio.Queue(QUEUE_SIZE)
         self.commands: asyncio.Queue[Incoming] = asyncio.Queue(QUEUE_SIZE)
 
@@ -59,28 +61,28 @@ class Inbox:
         try:
             receipt = msgspec.json.decode(packet.payload, type=Receipt)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            log.warning("a receipt that is none: %s", error)
+            log.warning("an invalid receipt: %s", error)
             return
-        meaning = await self._delivery.on_receipt(receipt, packet.retained)
-        if meaning == "again":
-            await self._note("sent_again", store=receipt.store, upto=receipt.upto)
-        elif meaning == "went_back":
+        result = await self._delivery.on_receipt(receipt, packet.retained)
+        if result == "again":
+            await self._record_other("sent_again", store=receipt.store, upto=receipt.upto)
+        elif result == "went_back":
             await self._start_epoch(receipt)
-        elif meaning in ("foreign", "elsewhere"):
+        elif result in ("foreign", "clone"):
             await self._note_foreign(receipt, packet.retained)
 
     async def _note_foreign(self, receipt: Receipt, retained: bool) -> None:
-        log.info("a receipt for outbox %s up to %d: not ours", receipt.outbox, receipt.upto)
+        log.info("a receipt for outbox %s up to %d: not of this terminal", receipt.outbox, receipt.upto)
         if not retained and self._link.clone_seen(receipt.outbox, same_identity=False):
-            await self._note("twin", outbox=receipt.outbox, upto=receipt.upto)
+            await self._record_other("twin", outbox=receipt.outbox, upto=receipt.upto)
 
     async def _start_epoch(self, receipt: Receipt) -> None:
-        """The county has more of this outbox than the file ever gave: a new id, told to the county as at a birth."""
+        """The county has more rows of this outbox than the file ever had: take a new outbox id, and publish it by a birth."""
         before, self._presence.outbox = self._presence.outbox, os.urandom(6).hex()
         await self._delivery.start_epoch(self._presence.outbox)
-        self._link.clone_seen(before, same_identity=True)  # perhaps: the copy may be running elsewhere
+        self._link.clone_seen(before, same_identity=True)  # possibly: the copy may be running on another terminal
         log.error(
             "the outbox file is an older copy of itself: outbox %s ends, %s begins", before, self._presence.outbox
         )
-        await self._note("outbox_went_back", outbox_before=before, receipted=receipt.upto, store=receipt.store)
+        await self._record_other("outbox_went_back", outbox_before=before, receipted=receipt.upto, store=receipt.store)
         await self._presence.publish_birth(self._link)

@@ -1,8 +1,8 @@
-"""The link to the county's broker: connect, be born, deliver, notice, come back.
+"""The link to the county's broker: connect, publish the birth, publish rows, detect a loss, reconnect.
 
-One loop owns the connection. It waits with full jitter between tries (618 stations come back after a county power cut),
-publishes the birth on every connect and reads every reason code: 'not authorized' and 'nobody subscribed' are shown, never
-swallowed.
+One loop owns the connection. It waits with full jitter between attempts (618 stations reconnect after a power cut of the
+county), publishes the birth on every connect and evaluates every reason code: 'not authorized' and 'no subscribers' are shown
+in the state, never ignored.
 """
 
 import asyncio
@@ -17,42 +17,42 @@ from common.messages import LATE, topic
 from common.mqtt.errors import NO_SUBSCRIBERS, LinkLost, LinkProblem, Rejected, from_puback
 from common.mqtt.session import BrokerAddress, ConnectOptions
 
-OVERHEAD = 64  # bytes of a PUBLISH around topic and payload, at most, with what we put into it
+OVERHEAD = 64  # bytes of a PUBLISH besides topic and payload, at most, with the properties used here
 
 
 class LinkState(NamedTuple):
-    """What is known of the link: for status, heartbeat and journal. Codes have words (`common.mqtt.error_texts`)."""
+    """State of the link, for status, heartbeat and journal. Texts of the codes: `common.mqtt.error_texts`."""
 
     up: bool
     connections: int  # since the daemon began
     since_mono_ms: int
-    why: str  # code of why it is down; empty while it is up
-    warning: str = ""  # code of what the broker last said of a kind of message that it does not take, or nobody takes
-    detail: str = ""  # what was said as `why`
+    why: str  # code of the reason why it is down; empty while it is up
+    warning: str = ""  # code of the newest kind of message that the broker rejects or nobody subscribes to
+    detail: str = ""  # of `why`: text of the kernel, the library or the broker
     warning_detail: str = ""
-    session_takeovers: int = 0  # times that another client came with our identity, in a row
-    foreign_outbox: str = ""  # outbox of another terminal that uses our name
+    session_takeovers: int = 0  # by another client with our client id, in a row
+    foreign_outbox: str = ""  # outbox id of another terminal that uses our name
 
     def json(self) -> dict[str, Any]:
-        """For `status`, under the keys of the first version."""
+        """For the socket's `status`, whose keys are older than the names here."""
         keys = {"session_takeovers": "taken_over", "foreign_outbox": "namesake"}
         return {keys.get(field, field): value for field, value in self._asdict().items()}
 
     @property
     def problem(self) -> LinkProblem | None:
-        """Why it is down."""
+        """Why it is down; None while it is up."""
         return LinkProblem(self.why, self.detail) if self.why else None
 
     @property
     def warnings(self) -> tuple[LinkProblem, ...]:
-        """What else a person should know."""
-        said = [LinkProblem(self.warning, self.warning_detail)] if self.warning else []
-        twin = [LinkProblem("twin", str(self.session_takeovers))] if self.session_takeovers else []
-        return (*said, *twin, *([LinkProblem("namesake", self.foreign_outbox)] if self.foreign_outbox else ()))
+        """Further problems that a person should know."""
+        rejected = [LinkProblem(self.warning, self.warning_detail)] if self.warning else []
+        clone = [LinkProblem("twin", str(self.session_takeovers))] if self.session_takeovers else []
+        return (*rejected, *clone, *([LinkProblem("namesake", self.foreign_outbox)] if self.foreign_outbox else ()))
 
 
 class Link:
-    """`run` belongs into the daemon's task group; `publish` may be called by any loop while the link is up."""
+    """`run` belongs into the daemon's task group; `publish` may be called from any loop while the link is up."""
 
     def __init__(
         self, name: str, clock: Clock, broker: BrokerAddress, connect_options: Callable[[int], ConnectOptions],
@@ -63,10 +63,10 @@ class Link:
         self._name, self._clock, self._on_birth = name, clock, on_birth
         self._broker, self._connect_options = broker, connect_options
         self._on_message, self._on_change = on_message, on_change
-        # chance from the kernel: two cloned terminals draw differently
+        # seeded by the kernel: two clones get different delays
         self._backoff = Backoff(backoff_first_s, backoff_cap_s, rng or random.Random())
         self._connection: Connection | None = None
-        # by kind of message, the newest last; cleared by the kind's next success
+        # by kind of message, the newest last; removed by the next success of the kind
         self._warnings: dict[str, LinkProblem] = {}
         self.state = LinkState(False, 0, clock.mono_ms(), "connecting")
         self.up, self.down = asyncio.Event(), asyncio.Event()
@@ -85,15 +85,15 @@ class Link:
                 why, refused = error.problem, isinstance(error, Rejected)
             else:
                 why, lasted_ms = await self._run_connection(connection)
-            pause_s = self._backoff.next_delay_s(why, lasted_ms=lasted_ms, rejected=refused)
+            delay_s = self._backoff.next_delay_s(why, lasted_ms=lasted_ms, rejected=refused)
             self.state = self.state._replace(session_takeovers=self._backoff.takeovers)
             await self._set_state(up=False, problem=why)
-            await self._clock.sleep(pause_s)
+            await self._clock.sleep(delay_s)
 
     def clone_seen(self, outbox: str, *, same_identity: bool) -> bool:
-        """Another terminal sends under our name: with our identity (its connection ends ours) or with one of its own.
+        """Note another terminal under our name: with our identity (a clone: its connection ends ours) or with its own.
 
-        True where that is news.
+        Returns whether this was not known before.
         """
         before = self.state
         if same_identity:
@@ -107,30 +107,32 @@ class Link:
         )
 
     def recorder_seen(self) -> None:
-        """It answered: that nobody listens, as it was said of a birth before it came, does not hold any more."""
+        """The recorder answered: remove the warnings that nobody subscribes, which came from messages before it connected."""
         self._warnings = {kind: one for kind, one in self._warnings.items() if one.code != "nobody_listens"}
         self._show_warning()
 
     def max_payload(self, leaf: str) -> int | None:
-        """Bytes of payload that the broker takes in one message on this leaf; None: any number."""
-        largest = self._connection.max_packet_size if self._connection else None
-        return None if largest is None else max(0, largest - OVERHEAD - len(topic(self._name, leaf)))
+        """Bytes of payload that the broker accepts in one message on this topic; None: no limit."""
+        max_size = self._connection.max_packet_size if self._connection else None
+        return None if max_size is None else max(0, max_size - OVERHEAD - len(topic(self._name, leaf)))
 
     async def publish(
         self, leaf: str, payload: bytes, *, qos: int = 1, retain: bool | Callable[[], bool] = False, late: bool = False,
         user: tuple[tuple[str, str], ...] = (), correlation: bytes | None = None,
     ) -> int:  # fmt: skip
-        """Publish below the own branch; returns the PUBACK's reason code. Raises LinkLost, Refused.
+        """Publish below the own branch; returns the PUBACK's reason code. Raises LinkLost, Rejected.
 
-        As `Connection.publish`, but that with QoS 0 a refusal is shown in the state and given as the code.
+        As `Connection.publish`, but with QoS 0 a rejection is shown in the state and returned as the code.
         """
         connection = self._connection
         if connection is None:
             raise LinkLost(self.state.problem or LinkProblem("connecting"))
         user = (*user, LATE) if late else user
-        where = topic(self._name, leaf)
+        full_topic = topic(self._name, leaf)
         try:
-            code = await connection.publish(where, payload, qos=qos, retain=retain, user=user, correlation=correlation)
+            code = await connection.publish(
+                full_topic, payload, qos=qos, retain=retain, user=user, correlation=correlation
+            )
         except Rejected as error:
             self._warn(leaf, error.problem)
             if qos == 0:
@@ -142,12 +144,12 @@ class Link:
         return code
 
     def reconnect(self) -> None:
-        """Drop the connection and make another: what it was made on does not hold any more."""
+        """Drop the connection and connect again: the basis on which it was accepted has changed (a certificate's dates)."""
         if self._connection is not None:
             self._connection.drop()
 
     async def close(self, closing: bytes) -> None:
-        """Clean stop: say `closing` (retained) and disconnect, so that the will stays unsaid. Bounded by the caller."""
+        """Clean stop: publish `closing` (retained) and disconnect, so that the will is not published. Bounded by the caller."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -159,7 +161,7 @@ class Link:
             connection.close()
 
     async def _run_connection(self, connection: Connection) -> tuple[LinkProblem, int]:
-        """From CONNACK to the end; gives why it ended and how long it lasted."""
+        """From CONNACK to the end of the connection; returns the reason and the duration in ms."""
         began = self._clock.mono_ms()
         self._connection = connection
         self._warnings.clear()

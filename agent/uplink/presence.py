@@ -22,7 +22,7 @@ MAX_PACKET_SIZE = 65536  # commands and receipts are small
 
 
 class Presence:
-    """`session` and `born` are what the link asks for. `outbox` is the id that this run's rows go under: it may change."""
+    """The link calls `connect_options` and `publish_birth`. `outbox` is the outbox id of this run's rows: it may change."""
 
     def __init__(
         self, settings: Settings, clock: Clock, run_id: str, version: str, fingerprint: str, outbox: str,
@@ -33,11 +33,11 @@ class Presence:
         self.outbox = outbox
 
     def connect_options(self, connection: int) -> ConnectOptions:
-        """What the connection of this number asks for, with its will."""
+        """The connect options of the connection with this number, with its will."""
         return connect_options(self._settings, self._fingerprint, self._state("lost", connection))
 
     async def publish_birth(self, link: Link) -> None:
-        """Raises LinkLost and Refused."""
+        """Raises LinkLost and Rejected."""
         await link.publish("state", self._state("online", link.state.connections), retain=True)
 
     def closing(self, connection: int) -> bytes:
@@ -45,31 +45,31 @@ class Presence:
 
     def _state(self, state: Literal["online", "closing", "lost"], connection: int) -> bytes:
         terminal = self._settings.terminal
-        said = State(
+        state_message = State(
             **stamped(self._clock), state=state, run=self._run_id, outbox=self.outbox, fingerprint=self._fingerprint,
             connection=connection, version=self._version, division=terminal.division, number=str(terminal.number),
             terminal=terminal.terminal, export_key=self._export_key(),
         )  # fmt: skip
-        return msgspec.json.encode(said)
+        return msgspec.json.encode(state_message)
 
 
 def tls_factory(
     settings: Settings, key_file: Path | None, certificates_after: Callable[[], datetime | None]
 ) -> CountyTls | None:
-    """TLS towards the county (`certificates_after` as in `agent.uplink.tls`); None where the file says `tls = false`."""
-    given = settings.broker
-    return CountyTls(given.ca_file, given.cert_file, key_file, certificates_after) if given.tls else None
+    """TLS to the county (`certificates_after` as in `agent.uplink.tls`); None if the configuration has `tls = false`."""
+    broker = settings.broker
+    return CountyTls(broker.ca_file, broker.cert_file, key_file, certificates_after) if broker.tls else None
 
 
 def broker_address(settings: Settings, password: str | None, tls: CountyTls | None) -> BrokerAddress:
-    """Where the broker is. The user name is the terminal's name."""
+    """Address and credentials of the broker. The user name is the terminal's name."""
     return BrokerAddress(settings.broker.host, settings.broker.port, settings.terminal.name, password, tls)
 
 
 def connect_options(settings: Settings, fingerprint: str, will: bytes) -> ConnectOptions:
-    """What one connection asks for. The client id begins with the terminal's name and holds the fingerprint, so that two
-    terminals cloned from one disk never kick each other off the broker. The session is resumed: within the will delay a
-    reconnect keeps the will unsaid."""
+    """The options of one connection. The client id is the terminal's name with its fingerprint, so that two terminals cloned
+    from one disk do not take over each other's session. The session is resumed: a reconnect within the will delay prevents
+    the will."""
     broker, name = settings.broker, settings.terminal.name
     return ConnectOptions(
         client_id=f"{name}.{fingerprint[:8]}", keepalive_s=broker.keepalive_s, clean_start=False,
@@ -79,5 +79,5 @@ def connect_options(settings: Settings, fingerprint: str, will: bytes) -> Connec
 
 
 def commands_allowed(settings: Settings, password: str | None, key_file: Path | None) -> bool:
-    """Whether commands may be taken over this link: authenticated TLS, or a broker on this very machine."""
+    """Whether commands are accepted over this link: authenticated TLS, or a broker on this machine."""
     return settings.broker.loopback or (settings.broker.tls and (password is not None or key_file is not None))

@@ -1,4 +1,4 @@
-"""Rows to the broker, one message at a time: published, acknowledged or refused, and what follows from that for them."""
+"""Publishes rows to the broker, one message at a time, and records the outcome: acknowledged, rejected, or connection lost."""
 
 import asyncio
 import logging
@@ -21,17 +21,17 @@ log = logging.getLogger(__name__)
 ROW_SUSPECTED = frozenset({"disconnected", "packet_too_large", "not_understood", "connection_cut"})
 MAX_DISCONNECTS = 256
 
-# taken by the broker; `freed`: taken, and others of its leaf had been waiting for this; taken while nobody subscribes;
-# refused and held; refused together: one of them is at fault
+# accepted by the broker; `unblocked`: accepted, and other rows of its topic had been waiting for that; accepted, but no
+# subscriber; rejected, to be retried; `split`: a batch was rejected, one of its rows is faulty
 Outcome: TypeAlias = Literal["accepted", "unblocked", "no_subscriber", "rejected", "split"]
 
 
-async def _ignore(_hold: Rejection) -> None:
-    """Where no journal is kept."""
+async def _ignore(_rejection: Rejection) -> None:
+    """If no journal is kept."""
 
 
 class Publisher:
-    """`refusals` says what may be tried now; `refused_again` is set with each new refusal."""
+    """`rejections` decides what may be published now; `rejection_added` is set by each rejection."""
 
     def __init__(
         self, writer: Writer, link: Link, clock: Clock, puback_suffices: bool,
@@ -39,36 +39,35 @@ class Publisher:
     ) -> None:  # fmt: skip
         self._writer, self._link, self._clock = writer, link, clock
         self._puback_suffices, self._on_rejected = puback_suffices, on_rejected
-        self._accepted: dict[int, str] = {}  # places the broker took, with their outbox id, where that is enough
-        self._newest: dict[str, int] = {}  # retained leaf -> its newest place
-        self._disconnects: dict[
-            int, int
-        ] = {}  # first place of what was under way when a connection ended, and how often
-        self.single_until = 0  # captures up to here go one by one: one of them is refused
+        self._accepted: dict[int, str] = {}  # rowid -> outbox id of rows with a PUBACK, if that suffices
+        self._newest: dict[str, int] = {}  # retained topic -> its newest rowid
+        # first rowid of the message in flight when a connection ended -> how often that happened
+        self._disconnects: dict[int, int] = {}
+        self.single_until = 0  # captures up to this rowid are published one by one: one of them is rejected
         self.rejections = Rejections()
         self.rejection_added = asyncio.Event()
 
     def on_commit(self, rows: Sequence[Row]) -> None:
-        """What stands for the present from now on."""
+        """Note the newest row of each retained topic."""
         self._newest |= {row.leaf: row.rowid for row in rows if row.retained}
 
     async def publish_waiting(self, rows: Sequence[Row], *, late: bool) -> Outcome:
-        """Hand over rows that the county has not receipted: one, or captures that go together."""
-        handed = await self.publish(rows, late=late)
-        if handed in ("rejected", "split"):
-            return handed
+        """Publish rows without a receipt: one row, or a batch of captures."""
+        outcome = await self.publish(rows, late=late)
+        if outcome in ("rejected", "split"):
+            return outcome
         self._disconnects.pop(rows[0].rowid, None)
-        freed = self.rejections.accepted(rows)
+        unblocked = self.rejections.accepted(rows)
         if self._puback_suffices:
             await self._note_accepted(rows)
-            handed = "accepted"
-        return "unblocked" if freed else handed
+            outcome = "accepted"
+        return "unblocked" if unblocked else outcome
 
     async def publish(self, rows: Sequence[Row], *, late: bool) -> Outcome:
-        """What the broker said. Where the connection ends meanwhile this never returns: whoever owns the caller cancels it."""
+        """Publish and return the outcome. Never returns if the connection ends meanwhile: the caller's task gets cancelled."""
         first = rows[0]
-        while quiet_ms := self.rejections.blocked_ms(self._clock.mono_ms()):
-            await self._clock.sleep(quiet_ms / 1000)
+        while blocked_ms := self.rejections.blocked_ms(self._clock.mono_ms()):
+            await self._clock.sleep(blocked_ms / 1000)
         newest = first.retained and (not late or await self._writer.run_in_thread(lambda box: box.is_newest(first)))
         try:
             code = await self._link.publish(
@@ -84,66 +83,66 @@ class Publisher:
         return "no_subscriber" if code == NO_SUBSCRIBERS else "accepted"
 
     async def drop(self, rejection: Rejection) -> None:
-        """A reading that the broker will never take makes room for what is behind it: a void keeps its place."""
+        """Replace a row that the broker will never accept by a void, so that receipts can advance past it."""
         stamp = Journal(**sequenced(self._clock), event="void")
         try:
             await self._writer.run_in_thread(
                 lambda box: box.void_rows([rejection.rowid], rejection.problem.code, stamp)
             )
-        except sqlite3.Error as error:  # a full disk: it is tried again
-            log.error("row %d cannot be given up: %s", rejection.rowid, error)
+        except sqlite3.Error as error:  # disk full: retried later
+            log.error("row %d cannot be dropped: %s", rejection.rowid, error)
         else:
-            log.warning("given up after %d refusals: %s", rejection.tries, rejection.problem)
+            log.warning("row dropped after %d rejections: %s", rejection.tries, rejection.problem)
             self.rejections.remove(rejection)
 
     async def _note_lost(self, rows: Sequence[Row], error: LinkLost) -> None:
-        """A row that ends connection after connection is as good as refused: mosquitto says 'packet too large' (its
-        `message_size_limit`) with a code that MQTT 5 does not have there, others end the connection without a word."""
+        """Treat a row that was in flight at the end of 3 connections as rejected: mosquitto reports its `message_size_limit` by
+        PUBACK 0x95, which MQTT 5 does not allow there, so that paho ends the connection; other brokers just close it."""
         if error.problem.code not in ROW_SUSPECTED:
             return
-        deaths = self._disconnects.get(rows[0].rowid, 0) + 1
+        disconnects = self._disconnects.get(rows[0].rowid, 0) + 1
         self._disconnects = {
-            place: n for place, n in self._disconnects.items() if place >= rows[0].rowid - MAX_DISCONNECTS
+            rowid: n for rowid, n in self._disconnects.items() if rowid >= rows[0].rowid - MAX_DISCONNECTS
         }
-        self._disconnects[rows[0].rowid] = deaths
-        if deaths >= 2 and len(rows) > 1:
+        self._disconnects[rows[0].rowid] = disconnects
+        if disconnects >= 2 and len(rows) > 1:
             self.single_until = max(self.single_until, rows[-1].rowid)
-        elif deaths >= 3:
+        elif disconnects >= 3:
             code = PACKET_TOO_LARGE if error.problem.code == "packet_too_large" else UNSPECIFIED
-            said = f"ended {deaths} connections: {error.problem}"
-            await self._note_rejected(rows, Rejected(from_puback(code, said, rows[0].leaf), code))
+            detail = f"ended {disconnects} connections: {error.problem}"
+            await self._note_rejected(rows, Rejected(from_puback(code, detail, rows[0].leaf), code))
 
     async def _note_rejected(self, rows: Sequence[Row], error: Rejected) -> Outcome:
-        """Shown in the link's state and in the journal; the rows stay."""
-        known = {(hold.leaf.partition("/")[0], hold.code) for hold in self.rejections.all}
-        hold = self.rejections.add(rows, error.code, error.problem, self._clock.mono_ms())
-        if hold is None and len(rows) > 1:
+        """Record a rejection for the link's state and the journal; the rows stay in the outbox."""
+        known = {(rejection.leaf.partition("/")[0], rejection.code) for rejection in self.rejections.all}
+        rejection = self.rejections.add(rows, error.code, error.problem, self._clock.mono_ms())
+        if rejection is None and len(rows) > 1:
             self.single_until = max(self.single_until, rows[-1].rowid)
             return "split"
         self.rejection_added.set()
         kind = rows[0].leaf.partition("/")[0]
-        if hold and (kind, hold.code) not in known:
-            log.warning("the broker refuses %s", error.problem)
-            if kind != "journal":  # an entry about entries that are refused would be refused as well
-                await self._on_rejected(hold)
+        if rejection and (kind, rejection.code) not in known:
+            log.warning("the broker rejects %s", error.problem)
+            if kind != "journal":  # an entry about rejected entries would be rejected too
+                await self._on_rejected(rejection)
         return "rejected"
 
     async def _note_accepted(self, rows: Sequence[Row]) -> None:
         self._accepted |= {row.rowid: row.outbox for row in rows}
-        taken = self._accepted.copy()
+        accepted = self._accepted.copy()
         try:
-            front = await self._writer.run_in_thread(lambda box: _remove_accepted(box, taken))
-        except sqlite3.Error as error:  # a full disk: taken is taken, said with the next row
-            log.error("what the broker took cannot be noted: %s", error)
+            first_left = await self._writer.run_in_thread(lambda box: _remove_accepted(box, accepted))
+        except sqlite3.Error as error:  # disk full: the PUBACK is recorded with the next row
+            log.error("PUBACKs cannot be recorded: %s", error)
         else:
-            self._accepted = {place: outbox for place, outbox in self._accepted.items() if place >= front}
+            self._accepted = {rowid: outbox for rowid, outbox in self._accepted.items() if rowid >= first_left}
 
 
 def _remove_accepted(box: Outbox, accepted: Mapping[int, str]) -> int:
-    """Forget, without a gap, what the broker took; gives the first place that it did not (in the outbox's thread)."""
+    """Mark accepted rows up to the first gap as delivered; returns the first rowid left (in the outbox's thread)."""
     while (waiting := box.waiting(0, 1)) and (outbox := accepted.get(waiting[0].rowid)):
-        place = waiting[0].rowid
-        while accepted.get(place + 1) == outbox:  # one transaction for all of an outbox id
-            place += 1
-        box.acknowledge_broker(place)
+        rowid = waiting[0].rowid
+        while accepted.get(rowid + 1) == outbox:  # one transaction for all of an outbox id
+            rowid += 1
+        box.acknowledge_broker(rowid)
     return waiting[0].rowid if waiting else box.last_rowid() + 1

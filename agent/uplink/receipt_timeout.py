@@ -1,15 +1,15 @@
-"""How long rows that the broker took may wait for a receipt before they are handed over again."""
+"""How long rows that the broker accepted may wait for a receipt before they are published again."""
 
 import asyncio
 
 from common.clock import Clock, first_of
 
-TIMEOUT_S = (60.0, 3600.0)  # without a receipt: first, at most (doubling)
-NO_SUBSCRIBER_S = 10.0  # first patience where the broker says that nobody subscribes: the recorder is on its way
+TIMEOUT_S = (60.0, 3600.0)  # first and maximum; doubles on expiry
+NO_SUBSCRIBER_S = 10.0  # if the broker reports that nobody subscribes: the recorder is about to connect
 
 
 class ReceiptTimeout:
-    """Begins with the first row that waits, begins anew with each receipt that advances, doubles when it runs out."""
+    """Starts with the first unreceipted row, restarts on progress, doubles on expiry."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -20,21 +20,21 @@ class ReceiptTimeout:
         self._since_mono_ms, self._timeout_s = self._clock.mono_ms(), TIMEOUT_S[0]
 
     def shorten(self) -> None:
-        """The recorder may be back: not a minute more."""
+        """The recorder may be back: wait `NO_SUBSCRIBER_S` at most."""
         if self._timeout_s > NO_SUBSCRIBER_S:
             self._timeout_s = NO_SUBSCRIBER_S
             self._shortened.set()
 
     def back_off(self) -> None:
-        """It ran out, and what waits was handed over again."""
+        """After expiry: start again with twice the time."""
         self._since_mono_ms, self._timeout_s = self._clock.mono_ms(), min(TIMEOUT_S[1], self._timeout_s * 2)
 
     def postpone(self) -> None:
-        """It ran out while there was still something to hand over: it begins only now."""
+        """It expired while rows were still being published: start again now, with the same time."""
         self._since_mono_ms = self._clock.mono_ms()
 
     async def expired(self) -> None:
-        """Returns when it has; it may have become longer or shorter meanwhile."""
+        """Wait until it has expired; it may be restarted or shortened meanwhile."""
         while (left_s := self._timeout_s - (self._clock.mono_ms() - self._since_mono_ms) / 1000) > 0:
             self._shortened.clear()
             await first_of(self._shortened.wait(), self._clock.sleep(left_s))

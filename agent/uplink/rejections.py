@@ -1,8 +1,8 @@
-"""What the broker refused, and until when it is left alone, so that one refused row blocks nothing behind it.
+"""Rows and topics that the broker rejected, and when to retry each, so that one rejected row does not block the rows behind it.
 
-Pure: times are handed in, milliseconds of the monotonic clock. Decision 14 tells the rules: a topic that is not allowed waits
-as a topic, a row that is refused for itself waits alone, a broker that is over its quota is left in peace for all; each with
-pauses that grow to an hour. Bounded: `MOST` holds, and whoever is refused beyond that makes everything wait.
+Pure: times are parameters, milliseconds of the monotonic clock. The rules are in decision 14: a topic without permission waits
+as a whole topic, a row with an error of its own waits alone, and a broker over its quota blocks everything; the retry delay
+of each grows to one hour. Bounded: `MAX_REJECTIONS` entries; a rejection beyond that blocks everything.
 """
 
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ from common.mqtt.errors import (
 
 MAX_REJECTIONS = 64
 FIRST_MS, MAX_MS = 10_000, 3_600_000
-BLOCK_ALL_MS = (5_000, 300_000)  # of everything: first, at most (doubling until something is taken)
-DROP_AFTER = 3  # refusals of a row for itself
+BLOCK_ALL_MS = (5_000, 300_000)  # for all rows: first and maximum delay; doubles until the broker accepts something
+DROP_AFTER = 3  # rejections of a row by one of ROW_CODES
 ROW_CODES = frozenset({PACKET_TOO_LARGE, PAYLOAD_FORMAT_INVALID, TOPIC_NAME_INVALID})
 BROKER_CODES = frozenset({QUOTA_EXCEEDED, UNSPECIFIED, IMPLEMENTATION_SPECIFIC})
-REPEATED = frozenset({"device", "standard"})  # told again on change and once a day: may be given up
+REPEATED = frozenset({"device", "standard"})  # sent again on change and once a day: may be dropped
 
 
 class Rejection(NamedTuple):
-    """A row, or all rows of a leaf, that are not handed over before `until_ms`."""
+    """A row, or all rows of a topic, not published before `until_ms`."""
 
-    rowid: int  # of the row to try again with
+    rowid: int  # row to retry with
     leaf: str
     code: int
     problem: LinkProblem
@@ -42,49 +42,49 @@ class Rejection(NamedTuple):
 
     @property
     def droppable(self) -> bool:
-        """The row's bytes may be replaced by a void: refused for itself again and again, and told anew anyway."""
+        """A void may replace the row: rejected `DROP_AFTER` times by one of ROW_CODES, and a newer row follows anyway."""
         repeated = self.leaf.partition("/")[0] in REPEATED
         return repeated and self.code in ROW_CODES and self.tries >= DROP_AFTER
 
 
 class Rejections:
-    """Asked before a row is handed over, told what became of it."""
+    """Consulted before a row is published; updated with the result."""
 
     def __init__(self) -> None:
-        self._rejections: dict[int | str, Rejection] = {}  # by place, or by leaf
+        self._rejections: dict[int | str, Rejection] = {}  # by rowid or by topic
         self._block_ms, self._blocked_until_ms = BLOCK_ALL_MS[0], 0
 
     @property
     def all(self) -> tuple[Rejection, ...]:
-        """What waits because it was refused, the earliest first."""
-        return tuple(sorted(self._rejections.values(), key=lambda hold: hold.until_ms))
+        """All rejections, the one to be retried first first."""
+        return tuple(sorted(self._rejections.values(), key=lambda rejection: rejection.until_ms))
 
     def blocks(self, row: Row) -> bool:
-        """Not now: it is tried again by whoever asks `due`."""
+        """The row must not be published now; its retry comes through `due`."""
         return row.rowid in self._rejections or row.leaf in self._rejections
 
     def blocked_ms(self, now_ms: int) -> int:
-        """So long nothing at all is handed over."""
+        """Milliseconds for which no row at all may be published."""
         return max(0, self._blocked_until_ms - now_ms)
 
     def due(self, now_ms: int) -> Rejection | None:
-        """A hold whose time has come."""
-        first = min(self._rejections.values(), key=lambda hold: hold.until_ms, default=None)
+        """A rejection whose retry is due."""
+        first = min(self._rejections.values(), key=lambda rejection: rejection.until_ms, default=None)
         return first if first and first.until_ms <= now_ms else None
 
     def next_due_ms(self) -> int | None:
-        """When the next hold is due; None where there is none."""
-        return min((hold.until_ms for hold in self._rejections.values()), default=None)
+        """When the next retry is due; None if there is none."""
+        return min((rejection.until_ms for rejection in self._rejections.values()), default=None)
 
     def add(self, rows: Sequence[Row], code: int, problem: LinkProblem, now_ms: int) -> Rejection | None:
-        """Note a refusal. Gives the hold; None for captures that went together: send them one by one to find the one."""
+        """Record a rejection and return it; None for a batch of captures: publish them one by one to find the faulty row."""
         if code in BROKER_CODES:
             self._block_all(now_ms)
-        whole_leaf = code not in ROW_CODES | BROKER_CODES
-        if len(rows) > 1 and not whole_leaf:
+        whole_topic = code not in ROW_CODES | BROKER_CODES
+        if len(rows) > 1 and not whole_topic:
             return None
         row = rows[0]
-        key = row.leaf if whole_leaf else row.rowid
+        key = row.leaf if whole_topic else row.rowid
         before = self._rejections.get(key)
         if before is None and len(self._rejections) >= MAX_REJECTIONS:
             self._blocked_until_ms = now_ms + BLOCK_ALL_MS[1]
@@ -92,19 +92,19 @@ class Rejections:
         tries = before.tries + 1 if before else 1
         factor = 2 if code == NOT_AUTHORIZED else 6
         until_ms = now_ms + min(MAX_MS, FIRST_MS * factor ** min(tries - 1, 12))
-        hold = Rejection(row.rowid, row.leaf, code, problem, tries, until_ms, whole_leaf)
-        self._rejections[key] = hold
-        return hold
+        rejection = Rejection(row.rowid, row.leaf, code, problem, tries, until_ms, whole_topic)
+        self._rejections[key] = rejection
+        return rejection
 
     def accepted(self, rows: Sequence[Row]) -> bool:
-        """The broker took them. True where a whole leaf had been waiting for this."""
+        """Record that the broker accepted the rows. Returns whether this unblocks a whole topic."""
         self._block_ms, self._blocked_until_ms = BLOCK_ALL_MS[0], 0
         for row in rows:
             self._rejections.pop(row.rowid, None)
         return self._rejections.pop(rows[0].leaf, None) is not None
 
     def remove(self, rejection: Rejection) -> None:
-        """Its row is receipted, or given up."""
+        """Its row is receipted or dropped."""
         self._rejections.pop(rejection.leaf if rejection.whole_topic else rejection.rowid, None)
 
     def _block_all(self, now_ms: int) -> None:

@@ -1,11 +1,11 @@
-"""TLS towards the county's broker: the pinned authority, and a terminal whose clock is dead.
+"""TLS to the county's broker: the pinned authority, and a terminal whose clock is dead.
 
     settings, certificates_after -> CountyTls -> one context a connection -> _Socket.do_handshake -> MQTT
 
-With a good clock everything holds as usual. While nobody knows the time (`certificates_after` gives a floor instead of None),
-the times of certificates are set aside, of the county's own authority only: name, chain, key and purpose are checked as ever,
-and every certificate of the chain must end after the floor, before anything but the handshake is sent.
-Only for this one connection, never to enrol or to take an update: `docs/decisions/0016-tls-with-a-dead-clock.md`.
+With a good clock certificates are checked as usual. While the time is unknown (`certificates_after` returns a floor instead of
+None), the validity dates are not checked, for the county's own authority only: name, chain, key and purpose are checked as
+always, and every certificate of the chain must expire after the floor, before anything but the handshake is sent.
+Only for this connection, never to enrol or to accept an update: `docs/decisions/0016-tls-with-a-dead-clock.md`.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _VERIFY_ERRORS = {
 }
 
 
-# Alerts by which the broker ends it: the reason of an ssl.SSLError without its version (RFC 8446, 6.2)
+# Alerts by which the broker ends the connection: the reason of an ssl.SSLError without its version (RFC 8446, 6.2)
 _ALERTS = {
     "CERTIFICATE_REQUIRED": ("服务器要求本站出示证书", "the broker wants a certificate of this terminal"),
     "CERTIFICATE_EXPIRED": ("本站证书已过期", "this terminal's certificate has expired"),
@@ -55,24 +55,22 @@ class TlsFileError(YinongError):
 
 
 class TlsHandshakeError(YinongError, OSError):
-    """The handshake failed, or the broker's certificates are not good enough; says why in words."""
+    """The handshake failed, or the broker's certificates are not sufficient; the text gives the reason."""
 
 
 class CountyContext(ssl.SSLContext):
-    """Of one connection. `trouble` says in words why the broker ended it: with TLS 1.3 it does so after the handshake."""
+    """Of one connection. `alert` is the reason in words why the broker ended it: with TLS 1.3 that comes after the handshake."""
 
-    floor: datetime | None = None  # None: certificates are held to their times
+    floor: datetime | None = None  # None: validity dates are checked
     alert = ""
-    validity: tuple[datetime, datetime] | None = (
-        None  # of the chain that was taken without: from when and until when it holds
-    )
+    validity: tuple[datetime, datetime] | None = None  # of a chain accepted without a check of its dates
 
 
 class CountyTls:
-    """What makes the context of each connection, when it is made; that raises BadTls for a file that cannot be used.
+    """Makes the context of each connection; raises TlsFileError if a file cannot be used.
 
-    `certificates_after` is asked at every connection: None where the clock is good, else the moment after which every
-    certificate has to end.
+    `certificates_after` is called for every connection: None if the clock is good, else the moment after which every
+    certificate must expire.
     """
 
     def __init__(
@@ -98,13 +96,13 @@ class CountyTls:
         return context
 
     def outside_validity(self, now: datetime) -> bool:
-        """Whether the newest connection stands on a certificate that would be refused, now that the time is known."""
+        """Whether the newest connection relies on a certificate that would be rejected, now that the time is known."""
         times = self._newest.validity if self._newest else None
         return times is not None and not times[0] <= now <= times[1]
 
 
 class _Socket(ssl.SSLSocket):
-    """Says in words why a connection failed, and ends it where a certificate ends before the floor."""
+    """Reports in words why a connection failed, and ends it if a certificate expires before the floor."""
 
     def do_handshake(self, block: bool = False) -> None:
         try:
@@ -146,7 +144,7 @@ class _Socket(ssl.SSLSocket):
             return super().send(data, flags)
         except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             with contextlib.suppress(OSError):
-                self.recv(1)  # the broker's last word may lie there
+                self.recv(1)  # the broker's alert may be there
             raise
 
     def _note_alert(self, error: ssl.SSLError) -> None:
@@ -165,7 +163,7 @@ class _Socket(ssl.SSLSocket):
 
 
 def expired_before(floor: datetime, chain: list[Mapping[str, Any]]) -> str:
-    """The first certificate of a chain that ends before the floor, in words; "" where none does. Pure."""
+    """The first certificate of a chain that expires before the floor, in words; "" if none does. Pure."""
     for certificate in chain:
         ends = _time(certificate["notAfter"])
         if ends < floor:
@@ -175,7 +173,7 @@ def expired_before(floor: datetime, chain: list[Mapping[str, Any]]) -> str:
 
 
 def _alert(error: ssl.SSLError) -> str:
-    """The broker's alert in words; "" where it is none."""
+    """The broker's alert in words; "" if the error is not an alert."""
     _, alert, name = (error.reason or "").partition("_ALERT_")
     zh, en = _ALERTS.get(name, ("服务器中止了 TLS 连接", f"the broker ended the TLS connection: {name.lower()}"))
     return f"{zh} / {en}" if alert else ""

@@ -1,10 +1,10 @@
-"""One MQTT 5 connection: paho as a dumb wire, driven by the event loop, given up after the first trouble.
+"""One MQTT 5 connection: paho as the protocol codec, driven by the event loop, ended at the first problem.
 
-    Wire (one connection) -> Ears (who listens: the agent's link, the recorder, the live view, a simulated station)
+    MqttConnection -> Listener (the agent's link, the recorder, the live view, a simulated station)
 
-paho floods on reconnect, ignores Receive Maximum, reconnects without jitter and its own queue loses order: so a client lives
-for one connection only, the window is kept above it, and everything that must not be lost lies in an outbox. Dialling (name
-lookup, TCP, TLS) is in a daemon thread: one that hangs holds up no clean stop. Agent and center use the same wire.
+paho floods on reconnect, ignores Receive Maximum, reconnects without jitter, and its own queue loses the order. So a client is
+used for one connection only, the callers keep the inflight window, and everything that must not be lost is in an outbox.
+Connecting (name lookup, TCP, TLS) runs in a daemon thread, so that one that hangs does not delay a clean stop.
 """
 
 import asyncio
@@ -43,12 +43,12 @@ from common.mqtt.session import (
     publish_size,
 )
 
-# why paho ended it
+# why paho ended the connection
 _OWN_REASONS = {KEEPALIVE_TIMEOUT: "keepalive_timeout", 0x81: "not_understood", 0x82: "not_understood"}
 
 
 class Listener(Protocol):
-    """Who listens on a connection. Called in the loop; none of these may raise or block."""
+    """Callbacks of a connection. Called in the loop; none of them may raise or block."""
 
     def connected(self, connection: "MqttConnection", resumed: bool) -> None: ...
     def received(self, connection: "MqttConnection", message: paho.MQTTMessage) -> None: ...
@@ -57,7 +57,7 @@ class Listener(Protocol):
 
 
 class MqttConnection:
-    """One connection. `closed` is done when it is down, with the reason in words."""
+    """One connection. `closed` is done when it is down, with the reason."""
 
     def __init__(self, broker: BrokerAddress, options: ConnectOptions, listener: Listener) -> None:
         self._loop = asyncio.get_running_loop()
@@ -72,11 +72,11 @@ class MqttConnection:
         self._connack: asyncio.Future[tuple[ReasonCode, bool]] = self._loop.create_future()
         self.closed: asyncio.Future[LinkProblem] = self._loop.create_future()
         self.receive_maximum = 65535  # of the broker
-        self.max_packet_size: int | None = None  # that the broker takes; None: any
+        self.max_packet_size: int | None = None  # that the broker accepts; None: no limit
         self.session_takeover = False
-        self._server_reference = ""  # Server Reference: where the broker sends us
-        self._connected = False  # the ears know that we are up
-        self._queued: list[paho.MQTTMessage] = []  # heard before that; as many as we let the broker have under way
+        self._server_reference = ""  # Server Reference: another broker to use
+        self._connected = False  # `Listener.connected` was called
+        self._queued: list[paho.MQTTMessage] = []  # received before that; at most our Receive Maximum
 
     @property
     def up(self) -> bool:
@@ -88,7 +88,7 @@ class MqttConnection:
         return len(self._unacked)
 
     async def open(self) -> None:
-        """Connect; `Ears.connected` is called before this returns. Raises LinkLost, or Refused where the broker says no."""
+        """Connect; `Listener.connected` is called before this returns. Raises LinkLost, or Rejected if the broker rejects it."""
         try:
             async with asyncio.timeout(2 * self._options.connect_timeout_s):
                 await self._dial()
@@ -96,18 +96,18 @@ class MqttConnection:
                 reason, resumed = await self._connack
         except TimeoutError:
             raise self._fail(LinkProblem("no_answer", "no answer to CONNECT")) from None
-        except OSError as error:  # refused, unreachable, no such name (or none that can), TLS
+        except OSError as error:  # refused, unreachable, unknown or impossible name, TLS
             raise self._fail(from_connect(error)) from error
         except BaseException:
             self._end(LinkProblem("closed"))
             raise
         if reason.is_failure:
-            why = from_connack(reason.value, self._reason_text(reason), connecting=True)
+            problem = from_connack(reason.value, self._reason_text(reason), connecting=True)
             self._disconnect()
-            self._end(why)
+            self._end(problem)
             if self._alert:
                 raise LinkLost(self.closed.result())
-            raise Rejected(why, reason.value)
+            raise Rejected(problem, reason.value)
         if self.closed.done():
             raise LinkLost(self.closed.result())
         self._connected = True
@@ -119,19 +119,19 @@ class MqttConnection:
         self, topic: str, payload: bytes, qos: int = 1, retain: bool = False, user: UserProperties = (),
         correlation: bytes | None = None,
     ) -> int | None:  # fmt: skip
-        """The message id, acknowledged later through `Ears.acknowledged` (QoS 1); None where the connection is down.
+        """The message id, acknowledged later by `Listener.acknowledged` (QoS 1); None if the connection is down.
 
-        Raises Refused, and sends nothing, where it is larger than the broker takes (MQTT 5, 3.2.2.3.6): it would be the end
-        of the connection.
+        Raises Rejected, and sends nothing, if the packet is larger than the broker accepts (MQTT 5, 3.2.2.3.6): the broker
+        would end the connection.
         """
         if not self.up:
             return None
         properties = publish_properties(user, correlation)
-        largest = self.max_packet_size
-        may_be_large = largest and (correlation or len(payload) + 1024 > largest)
-        if largest and may_be_large and (size := publish_size(topic, payload, properties)) > largest:
-            said = f"{size} B, the broker takes {largest} B"
-            raise Rejected(from_puback(PACKET_TOO_LARGE, said, topic.split("/", 3)[-1]), PACKET_TOO_LARGE)
+        max_size = self.max_packet_size
+        may_be_large = max_size and (correlation or len(payload) + 1024 > max_size)
+        if max_size and may_be_large and (size := publish_size(topic, payload, properties)) > max_size:
+            detail = f"{size} B, the broker takes {max_size} B"
+            raise Rejected(from_puback(PACKET_TOO_LARGE, detail, topic.split("/", 3)[-1]), PACKET_TOO_LARGE)
         info = self._client.publish(topic, payload, qos, retain, properties)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             self.drop(LinkProblem("connection_cut", paho.error_string(info.rc)))
@@ -141,9 +141,9 @@ class MqttConnection:
         return info.mid
 
     def subscribe(self, topics: Sequence[str], qos: int = 1, retain_handling: int = 0) -> int | None:
-        """The id under which `Ears.acknowledged` tells of the SUBACK (the worst of its reasons); None where it is down.
+        """The message id for which `Listener.acknowledged` reports the SUBACK (its worst reason); None if it is down.
 
-        `retain_handling` 1: retained messages come only where the subscription is new (MQTT 5, 3.8.3.1).
+        `retain_handling` 1: retained messages come only if the subscription is new (MQTT 5, 3.8.3.1).
         """
         if not self.up:
             return None
@@ -153,12 +153,12 @@ class MqttConnection:
         return mid
 
     def acknowledge(self, mid: int) -> None:
-        """PUBACK of a message heard on this connection; nothing where it is down: the broker delivers it again."""
+        """PUBACK a message received on this connection; ignored if it is down: the broker delivers the message again."""
         if self.up:
             self._client.ack(mid, 1)
 
     def drop(self, problem: LinkProblem = LinkProblem("closed", "dropped")) -> None:
-        """Cut the connection without DISCONNECT, as a power cut does: the broker publishes the will."""
+        """Cut the connection without DISCONNECT, like a power cut: the broker publishes the will."""
         sock = self._client.socket()
         if isinstance(sock, socket.socket):
             with contextlib.suppress(OSError):
@@ -166,7 +166,7 @@ class MqttConnection:
         self._end(problem)
 
     def close(self) -> None:
-        """DISCONNECT, and let go: no will."""
+        """Send DISCONNECT and close: no will."""
         self._disconnect()
         self._end(LinkProblem("closed"))
 
@@ -203,9 +203,9 @@ class MqttConnection:
         if sock is None:
             raise OSError("the connection ended at once")
         with contextlib.suppress(OSError, AttributeError):
-            # else a scan waits up to 40 ms behind a delayed ACK
+            # otherwise a scan waits up to 40 ms for a delayed ACK
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[attr-defined]
-            # what a half-open connection never delivers ends it, also where nothing waits for an acknowledgement
+            # unacknowledged bytes end a half-open connection, also if no packet waits for a PUBACK
             user_timeout_ms = int(self._options.ack_timeout_s * 1000)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, user_timeout_ms)  # type: ignore[attr-defined]
         self._client.on_socket_close = self._on_socket_close
@@ -219,7 +219,7 @@ class MqttConnection:
     def _readable(self) -> None:
         self._client.loop_read()
         sock = self._client.socket()
-        while isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and sock.pending():  # select does not see these
+        while isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and sock.pending():  # select does not report these
             self._client.loop_read()
 
     def _tick(self) -> None:
@@ -236,9 +236,9 @@ class MqttConnection:
 
     @property
     def _alert(self) -> LinkProblem | None:
-        """What the broker said when it ended TLS (`agent.uplink.tls`): better than what became of the connection."""
-        said = str(getattr(self._tls, "alert", ""))
-        return LinkProblem("tls_failed", said) if said else None
+        """The broker's alert when it ended TLS (`agent.uplink.tls`): a better reason than the state of the connection."""
+        alert = str(getattr(self._tls, "alert", ""))
+        return LinkProblem("tls_failed", alert) if alert else None
 
     def _disconnect(self) -> None:
         if self._client.is_connected() and not self.closed.done():
@@ -270,7 +270,7 @@ class MqttConnection:
                 sock.close()
         if not self._connack.done():
             self._connack.set_exception(LinkLost(problem))
-            self._connack.exception()  # looked at: nobody may be waiting any more
+            self._connack.exception()  # mark as retrieved: possibly nobody waits for it
         if was_up:
             self._listener.lost(problem)
 
@@ -278,7 +278,7 @@ class MqttConnection:
         self.receive_maximum = getattr(properties, "ReceiveMaximum", 65535)
         self.max_packet_size = getattr(properties, "MaximumPacketSize", None)
         self._server_reference = getattr(properties, "ServerReference", self._server_reference)
-        if not reason.is_failure:  # a broker that cannot keep what we need is as good as one that says no
+        if not reason.is_failure:  # a broker without QoS 1 or retained messages is treated as a rejection
             if getattr(properties, "MaximumQoS", 1) < 1:
                 reason = ReasonCode(PacketTypes.CONNACK, identifier=QOS_NOT_SUPPORTED)
             elif not getattr(properties, "RetainAvailable", 1):
@@ -287,12 +287,12 @@ class MqttConnection:
             self._connack.set_result((reason, bool(flags.session_present)))
 
     def _on_disconnect(self, _client: paho.Client, _data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
-        said_by_broker = flags.is_disconnect_packet_from_server
-        self.session_takeover = said_by_broker and reason.value == SESSION_TAKEN_OVER
+        by_broker = flags.is_disconnect_packet_from_server
+        self.session_takeover = by_broker and reason.value == SESSION_TAKEN_OVER
         self._server_reference = getattr(properties, "ServerReference", self._server_reference)
         if not self._connack.done():
             self._connack.set_result((reason, False))
-        elif said_by_broker:
+        elif by_broker:
             self._end(from_connack(reason.value, self._reason_text(reason), connecting=False))
         else:
             self._end(LinkProblem(_OWN_REASONS.get(reason.value, "connection_cut"), str(reason)))
@@ -300,7 +300,7 @@ class MqttConnection:
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         if self.up and not self._queued:
             self._listener.received(self, message)
-        elif not self.closed.done():  # of a resumed session, read together with CONNACK
+        elif not self.closed.done():  # of a resumed session, received together with CONNACK
             self._queued.append(message)
 
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _props: Any) -> None:

@@ -1,7 +1,7 @@
-"""The state of the link in words: what is wrong, and what to do, in Chinese and English.
+"""Texts of link problems: what is wrong and what to do, in Chinese and English.
 
-The words lie in `common/mqtt/error_texts.toml`, in the format of the drivers' catalogues. Status, systemd's line and the county's
-side read the same. Pure.
+The texts are in `common/mqtt/error_texts.toml`, in the format of the drivers' catalogues. Status, systemd's status line and the
+county side use the same ones. Pure.
 """
 
 import tomllib
@@ -13,7 +13,7 @@ from drivers.catalogue import Lang, Sentence
 
 
 def link_sentence(problem: LinkProblem, lang: Lang = "zh") -> Sentence:
-    """A code that this version does not know is shown as it is, never an error."""
+    """A code that this version does not know is shown as it is, without an error."""
     entry = _catalogue().get(problem.code, {}).get(lang)
     if entry is None:
         return Sentence(str(problem), "")
@@ -21,18 +21,18 @@ def link_sentence(problem: LinkProblem, lang: Lang = "zh") -> Sentence:
 
 
 def _in_language(detail: str, lang: Lang) -> str:
-    """Of what is said in both languages ("中文 / English", `agent.uplink.tls`) the one that is asked for."""
+    """The requested language of a text in both ("中文 / English", `agent.uplink.tls`)."""
     zh, between, en = detail.partition(" / ")
     return detail if zh.isascii() or not between else zh if lang == "zh" else en
 
 
 def link_line(problem: LinkProblem) -> str:
-    """For systemd's status line: Chinese, and English behind it."""
+    """For systemd's status line: Chinese, then English."""
     return f"{link_sentence(problem, 'zh').says} / {link_sentence(problem, 'en').says}"
 
 
 def link_codes() -> frozenset[str]:
-    """All codes that have words."""
+    """All codes that have texts."""
     return frozenset(_catalogue())
 
 

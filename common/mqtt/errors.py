@@ -1,7 +1,12 @@
-"""Why a connection is not there, or why a packet was not taken: one code each, with what was said as evidence.
+"""Problems of a connection or a packet: a code, with the text of the kernel, the library or the broker as evidence.
 
-Pure. The codes travel (status, journal); their words, with what to do, lie in `common/mqtt/error_texts.toml`. MQTT's reason codes
-are those of MQTT 5, 2.4.
+Pure. The codes are used in status and journal; their texts, with remedies, are in `common/mqtt/error_texts.toml`. MQTT's reason
+codes are those of MQTT 5, 2.4.
+
+Two terminals under one name (decision 15), in three words:
+  clone             a terminal made from a copy of our disk: same name, perhaps same client id and outbox id (code `twin`)
+  session takeover  another client connected with our client id, and the broker ended our connection (0x8E, code `taken_over`)
+  foreign outbox    an outbox id under our name that this terminal never had (code `namesake`)
 """
 
 import errno
@@ -40,7 +45,7 @@ _CERTIFICATE = {
 
 
 class LinkProblem(NamedTuple):
-    """A code of the catalogue, and what the kernel, the library or the broker said."""
+    """A code of the catalogue, and the text of the kernel, the library or the broker."""
 
     code: str
     detail: str = ""
@@ -50,7 +55,7 @@ class LinkProblem(NamedTuple):
 
 
 class LinkLost(YinongError):  # noqa: N818
-    """The connection is gone, or never came about; says why."""
+    """The connection is lost or could not be made; `problem` is the reason."""
 
     def __init__(self, problem: LinkProblem) -> None:
         super().__init__(str(problem))
@@ -58,7 +63,7 @@ class LinkLost(YinongError):  # noqa: N818
 
 
 class Rejected(YinongError):  # noqa: N818
-    """The broker took the packet and said no (CONNACK, PUBACK or SUBACK reason of 0x80 and up)."""
+    """The broker rejected the packet (reason code of 0x80 or more in CONNACK, PUBACK or SUBACK)."""
 
     def __init__(self, problem: LinkProblem, code: int) -> None:
         super().__init__(str(problem))
@@ -66,8 +71,8 @@ class Rejected(YinongError):  # noqa: N818
 
 
 def from_connect(error: OSError) -> LinkProblem:
-    """What kept us from the broker: name lookup, TCP or TLS."""
-    # `agent.uplink.tls` has words for it
+    """The problem of an attempt to connect: name lookup, TCP or TLS."""
+    # with the text of `agent.uplink.tls`
     cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
     detail = str(error) if isinstance(error, YinongError) else f"{type(error).__name__}: {error}"
     if isinstance(cause, ssl.SSLCertVerificationError):
@@ -86,10 +91,10 @@ def from_connect(error: OSError) -> LinkProblem:
 
 
 def from_connack(code: int, detail: str, *, connecting: bool) -> LinkProblem:
-    """The broker's reason in CONNACK (`connecting`) or DISCONNECT."""
+    """The problem of a reason code in CONNACK (`connecting`) or DISCONNECT."""
     return LinkProblem(_CONNACK.get(code, "refused" if connecting else "disconnected"), f"{detail}, 0x{code:02X}")
 
 
 def from_puback(code: int, detail: str, leaf: str) -> LinkProblem:
-    """The broker's reason in the acknowledgement of what was published on a leaf; of 0x80 and up, or nobody subscribes."""
+    """The problem of a reason code in the PUBACK of a message on a topic; of 0x80 or more, or no subscribers."""
     return LinkProblem(_PUBACK.get(code, "row_refused"), f"{leaf}: {detail}, 0x{code:02X}")

@@ -1,4 +1,4 @@
-"""What a connection asks of the broker, and how it is said in MQTT 5: CONNECT, the will, the properties of a PUBLISH."""
+"""Address and connect options of a connection, and their MQTT 5 packets: CONNECT, the will, the properties of a PUBLISH."""
 
 import ssl
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ UserProperties: TypeAlias = Sequence[tuple[str, str]]
 
 
 class BrokerAddress(NamedTuple):
-    """Where the broker is and who we are to it."""
+    """Address of the broker, and our credentials."""
 
     host: str
     port: int
@@ -30,7 +30,7 @@ class Will(NamedTuple):
 
 
 class ConnectOptions(NamedTuple):
-    """What a connection asks of the broker."""
+    """The options of a connection."""
 
     client_id: str
     keepalive_s: int = 30
@@ -38,15 +38,15 @@ class ConnectOptions(NamedTuple):
     expiry_s: int = 0
     receive_maximum: int = 20
     manual_ack: bool = False
-    max_packet_size: int | None = None  # bytes that we take; None: any
+    max_packet_size: int | None = None  # bytes that we accept; None: no limit
     connect_timeout_s: float = 7.5
-    # a QoS 1 packet unacknowledged for so long: half open, or the broker is stuck; the connection ends
+    # a QoS 1 packet without an acknowledgement for this time: half open, or the broker hangs; the connection is ended
     ack_timeout_s: float = 20
     will: Will | None = None
 
 
 def new_client(broker: BrokerAddress, options: ConnectOptions, tls: ssl.SSLContext | None) -> paho.Client:
-    """A paho client for one connection: it never reconnects, and keeps no window."""
+    """A paho client for one connection: it does not reconnect, and has no inflight window."""
     client = paho.Client(
         CallbackAPIVersion.VERSION2, options.client_id, protocol=paho.MQTTv5,
         reconnect_on_failure=False, manual_ack=options.manual_ack,
@@ -61,7 +61,7 @@ def new_client(broker: BrokerAddress, options: ConnectOptions, tls: ssl.SSLConte
         if will.user:
             properties.UserProperty = list(will.user)
         client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
-    client.max_inflight_messages = 0  # the window is kept above
+    client.max_inflight_messages = 0  # the callers keep the window
     client.connect_timeout = options.connect_timeout_s
     return client
 
