@@ -23,21 +23,20 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from agent.configuration.settings import DEFAULT_PATH, DEFAULT_SOCKET, Loaded, load
+from agent.context import Context
 from agent.host.fingerprint import fingerprint, parts
 from agent.host.log import start_logging
-from agent.host.systemd import notify, watchdog_interval_s
+from agent.host.systemd import notify
 from agent.outbox.opening import open_outbox
 from agent.outbox.outbox import Outbox
 from agent.runtime import Runtime
 from common.clock import Clock, SystemClock
-from common.version import VERSION
 
 log = logging.getLogger(__name__)
 
 EX_CONFIG = 78  # sysexits.h; the unit does not restart on it: a wrong file stays wrong
 EX_TEMPFAIL = 75  # another daemon runs
 EX_IOERR = 74  # the unit tries again: a disk may come back
-FAREWELL_S = 3.0
 
 
 def main(arguments: Sequence[str], clock: Clock | None = None) -> int:
@@ -71,7 +70,8 @@ def main(arguments: Sequence[str], clock: Clock | None = None) -> int:
             print(f"{path}: 打不开记录文件 / the outbox cannot be opened: {error}", file=sys.stderr)
             notify(f"STATUS=打不开记录文件 / the outbox cannot be opened: {path}", "ERRNO=5")
             return EX_IOERR
-        asyncio.run(run(loaded, outbox, clock, options.socket))
+        context = Context.of_run(loaded.settings, loaded.secrets, clock)
+        asyncio.run(run(context, loaded, outbox, options.socket))
     return 0
 
 
@@ -84,36 +84,11 @@ def _alone(outbox: Path) -> Generator[None]:
         yield
 
 
-async def run(loaded: Loaded, outbox: Outbox, clock: Clock, socket: Path, root: Path = Path("/")) -> None:
+async def run(context: Context, loaded: Loaded, outbox: Outbox, socket: Path) -> None:
     """Until SIGTERM or SIGINT; closes the outbox."""
-    runtime = Runtime(loaded, outbox, clock, socket, root, VERSION)
+    runtime = Runtime(context, loaded, outbox, socket)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    try:
-        async with asyncio.TaskGroup() as group:
-            loops = [group.create_task(work, name=name) for name, work in runtime.loops().items()]
-            loops.append(group.create_task(_watchdog(runtime), name="watchdog"))
-            await stop.wait()
-            notify("STOPPING=1", "STATUS=正在停止 / stopping")
-            log.info("stopping")
-            await runtime.note_stop()
-            for task in loops:
-                task.cancel()
-    finally:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL_S):
-                await runtime.farewell(clean=stop.is_set())
-        runtime.close()
-
-
-async def _watchdog(runtime: Runtime) -> None:
-    """READY once the daemon keeps records, then a sign of life for systemd, from the loop that does the work."""
-    await runtime.ready.wait()
-    notify("READY=1", f"STATUS={runtime.status_line()}")
-    interval_s = watchdog_interval_s() or 60.0
-    while True:
-        await asyncio.sleep(interval_s)
-        await runtime.writer.run_in_thread(lambda box: box.id)  # a hung disk is a hung agent
-        notify("WATCHDOG=1", f"STATUS={runtime.status_line()}")
+    await runtime.run(stop)

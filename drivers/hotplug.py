@@ -2,12 +2,15 @@
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, cast
 
 from drivers.reading import CannotLook
+
+log = logging.getLogger(__name__)
 
 _BUFFER_BYTES = 1 << 20  # a hub with all its devices makes hundreds of events in a burst
 
@@ -18,6 +21,29 @@ class HotplugEvent(NamedTuple):
     action: str  # add, remove, change, bind, unbind
     subsystem: str
     path: str
+
+
+class Hotplug:
+    """Plug events for everybody who subscribed before `run` began."""
+
+    def __init__(self, subsystems: Iterable[str]) -> None:
+        self._subsystems = frozenset(subsystems)
+        self._subscribers: list[Callable[[HotplugEvent], None]] = []
+
+    def subscribe(self, subscriber: Callable[[HotplugEvent], None]) -> None:
+        """Call it for every event, and with an empty subsystem if events were lost."""
+        self._subscribers.append(subscriber)
+
+    async def run(self) -> None:
+        """Until cancelled; without udev (a container) it ends, and devices are found by polling."""
+        try:
+            await watch_hotplug(self._subsystems, self._publish)
+        except CannotLook as error:
+            log.info("no hotplug events here: %s", error)
+
+    def _publish(self, event: HotplugEvent) -> None:
+        for subscriber in self._subscribers:
+            subscriber(event)
 
 
 async def watch_hotplug(subsystems: Iterable[str], on_event: Callable[[HotplugEvent], None]) -> None:

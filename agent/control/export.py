@@ -6,35 +6,50 @@ The service's sandbox has no access to the stick, and the command line none to o
 """
 
 import base64
+import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from agent.control.socket import Line, RequestHandler
-from agent.host.keys import Signed, public_key
+from agent.host.keys import Signed
+from agent.observable import Observable
 from agent.outbox import sent
+from agent.outbox.rows import OutboxFull
 from agent.outbox.writer import Writer
 from common.clock import Clock
 from common.station import Terminal
 from drivers.child import run_child
 from drivers.reading import CannotLook, YinongError
 
+log = logging.getLogger(__name__)
+
 TERMINAL = "terminal"  # state key: the terminal's name, so that the disk of a broken terminal can be identified
 SIGN_BUDGET_S = 30
 
 
 class ExportRequests:
-    """`key`: the public half of the terminal's export key; None until it exists."""
+    """`export_key`: the public half of the terminal's export key, None until it exists; set here."""
 
-    def __init__(self, outbox: Path, terminal: Terminal, clock: Clock, writer: Writer) -> None:
+    def __init__(
+        self, outbox: Path, terminal: Terminal, clock: Clock, writer: Writer, export_key: Observable[str | None]
+    ) -> None:
         self._outbox, self._terminal, self._clock, self._writer = outbox, terminal, clock, writer
-        self.key = public_key(outbox)
+        self._export_key = export_key
 
-    async def begin(self) -> bool:
-        """Store the terminal's name in the file, create the key if missing (then True). Raises YinongError, sqlite3.Error."""
+    async def begin(self) -> None:
+        """Store the terminal's name in the file, create the key if missing. An error is logged: the next start tries again."""
+        try:
+            await self._begin()
+        except (YinongError, OutboxFull, sqlite3.Error) as error:
+            log.error("the export key: %s", error)
+
+    async def _begin(self) -> None:
         name = self._terminal.name.encode()
         if await self._writer.run_in_thread(lambda box: box.state(TERMINAL)) != name:
             await self._writer.commit([], {TERMINAL: name})
-        return self.key is None and bool(await self._signed(None))
+        if self._export_key.value is None:
+            await self._signed(None)
 
     def handlers(self) -> dict[str, RequestHandler]:
         return {"export": self._export}
@@ -70,8 +85,9 @@ class ExportRequests:
             reason = failed.reading.reason
             why = reason.params.get("error", reason.code)
             raise YinongError(f"数据包不能签名 / a parcel cannot be signed: {why}") from failed
-        self.key = str(answer["key"])
-        return Signed(self.key, str(answer["signature"]))
+        signed = Signed(str(answer["key"]), str(answer["signature"]))
+        self._export_key.set(signed.key)
+        return signed
 
 
 def _bytes_line(data: bytes) -> Line:

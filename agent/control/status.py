@@ -1,45 +1,39 @@
 """What the daemon answers about itself and its devices, to the command line over the socket."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import msgspec
 
-from agent.configuration.settings import Settings
+from agent.context import Context
 from agent.control.socket import Line, RequestHandler
-from agent.devices.checks import Checks, station_json
+from agent.devices.checks import station_json
+from agent.devices.devices import Devices
 from agent.devices.discovery import find_devices
-from agent.devices.state import DeviceStates, device_json
-from agent.host.write_budget import WriteBudget
-from agent.outbox.writer import Writer
-from agent.reports.telemetry import Reports
-from agent.uplink.delivery import Delivery
-from agent.uplink.link import Link
+from agent.devices.state import device_json
+from agent.storage import Storage
+from agent.uplink.uplink import Uplink
+from common.messages import Heartbeat
 from common.mqtt.error_texts import link_sentence
 from common.mqtt.errors import LinkProblem
 from drivers.catalogue import Lang
 
 
-class Parts(NamedTuple):
-    """The running parts that the answers are read from."""
-
-    settings: Settings
-    version: str
-    writer: Writer
-    link: Link
-    delivery: Delivery
-    device_states: DeviceStates
-    checks: Checks
-    reports: Reports
-    flash: WriteBudget
-
-
 class StatusRequests:
     """`status`, `devices`, `check`, `measure` and `outbox`."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        context: Context,
+        storage: Storage,
+        devices: Devices,
+        uplink: Uplink,
+        heartbeat: Callable[[], Awaitable[Heartbeat]],
+    ) -> None:
+        self._context, self._writer, self._budget = context, storage.writer, storage.budget
+        self._states, self._checks, self._heartbeat = devices.states, devices.checks, heartbeat
+        self._link, self._delivery = uplink.link, uplink.delivery
 
     def handlers(self) -> dict[str, RequestHandler]:
         return {
@@ -58,34 +52,33 @@ class StatusRequests:
 
     async def status_now(self, lang: Lang) -> dict[str, Any]:
         """The documented form of `status --json`."""
-        parts = self._parts
-        depth = await parts.writer.run_in_thread(lambda box: box.depth())
+        depth = await self._writer.run_in_thread(lambda box: box.depth())
         return {
-            "station": station_json(parts.settings.terminal),
-            "version": parts.version,
+            "station": station_json(self._context.settings.terminal),
+            "version": self._context.version,
             "link": self._link_now(lang),
-            "heartbeat": msgspec.to_builtins(await parts.reports.heartbeat()),
+            "heartbeat": msgspec.to_builtins(await self._heartbeat()),
             "outbox": depth._asdict(),
-            "flash": parts.flash.status(),
-            "devices": [device_json(seen, lang) for seen in parts.device_states.devices.values()],
+            "flash": self._budget.status(),
+            "devices": [device_json(seen, lang) for seen in self._states.devices.values()],
         }
 
     def _link_now(self, lang: Lang) -> dict[str, Any]:
         """The link's state, and every problem of it in a sentence with its remedy."""
-        state = self._parts.link.state
-        refused = {hold.problem.code: hold.problem for hold in self._parts.delivery.rejections}
+        state = self._link.state
+        refused = {hold.problem.code: hold.problem for hold in self._delivery.rejections}
         troubles = {trouble.code: trouble for trouble in (state.problem, *refused.values(), *state.warnings) if trouble}
         words = [{"code": one.code, "detail": one.detail, **_texts(one, lang)} for one in troubles.values()]
-        return {**state.json(), "held": len(self._parts.delivery.rejections), "troubles": words}
+        return {**state.json(), "held": len(self._delivery.rejections), "troubles": words}
 
     async def _check(self, request: Line) -> AsyncIterator[Line]:
-        yield {"answer": await self._parts.checks.check(request.get("device"), _lang(request))}
+        yield {"answer": await self._checks.check(request.get("device"), _lang(request))}
 
     async def _outbox(self, _request: Line) -> AsyncIterator[Line]:
-        yield {"answer": (await self._parts.writer.run_in_thread(lambda box: box.depth()))._asdict()}
+        yield {"answer": (await self._writer.run_in_thread(lambda box: box.depth()))._asdict()}
 
     async def _measure(self, request: Line) -> AsyncIterator[Line]:
-        yield {"answer": device_json(await self._parts.checks.measure(), _lang(request))}
+        yield {"answer": device_json(await self._checks.measure(), _lang(request))}
 
 
 def _texts(trouble: LinkProblem, lang: Lang) -> dict[str, str]:

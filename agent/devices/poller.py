@@ -30,8 +30,8 @@ from agent.outbox.writer import Writer
 from common.clock import Clock, first_of, rfc3339
 from common.messages import Device, Item, Standard
 from common.standard.verdicts import verdict_codes
-from drivers.hotplug import HotplugEvent, watch_hotplug
-from drivers.reading import CannotLook, Driver, Reading, YinongError
+from drivers.hotplug import HotplugEvent
+from drivers.reading import Driver, Reading, YinongError
 
 log = logging.getLogger(__name__)
 
@@ -43,26 +43,18 @@ MAX_SETTLE_WAITS = 25  # a loose plug makes events without end: poll all the sam
 
 
 class Poller:
-    """`run` belongs into the daemon's task group. `verdicts` turns confirmed readings into items; `forward_hotplug` is
-    called with every plug event too; `budget_spent`: whether the day's flash budget is spent (docs/decisions/0022)."""
+    """`run` belongs into the daemon's task group. `verdicts` turns confirmed readings into items; `budget_spent`: whether
+    the day's flash budget is spent (docs/decisions/0022)."""
 
     def __init__(
-        self,
-        devices: Iterable[WatchedDevice],
-        root: Path,
-        clock: Clock,
-        writer: Writer,
-        states: DeviceStates,
-        verdicts: Callable[[ConfirmedReadings], tuple[Item, ...]],
-        profile: str,
-        forward_hotplug: Callable[[HotplugEvent], None],
-        rng: random.Random | None = None,
-        budget_spent: Callable[[], bool] = lambda: False,
-    ) -> None:
+        self, devices: Iterable[WatchedDevice], root: Path, clock: Clock, writer: Writer, states: DeviceStates,
+        verdicts: Callable[[ConfirmedReadings], tuple[Item, ...]], profile: str,
+        rng: random.Random | None = None, budget_spent: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         self._devices = {device.key: device for device in devices}
         self._root, self._clock, self._writer, self._states = root, clock, writer, states
         self._verdicts, self._profile = verdicts, profile
-        self._forward_hotplug, self._rng, self._budget_spent = forward_hotplug, rng or random.Random(), budget_spent
+        self._rng, self._budget_spent = rng or random.Random(), budget_spent
         self._items_reported_mono_ms: int | None = None
         self._report_lock = asyncio.Lock()  # items are computed from all states: one change at a time
         for device in self._devices.values():
@@ -72,7 +64,6 @@ class Poller:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch_hotplug())
             for device in self._devices.values():
                 if device.fixed_reading is not None:
                     group.create_task(self._keep_reporting(device, device.fixed_reading))
@@ -229,16 +220,8 @@ class Poller:
                 break
         return True
 
-    async def _watch_hotplug(self) -> None:
-        wanted = {subsystem for device in self._devices.values() for subsystem in device.kind.hotplug}
-        try:
-            await watch_hotplug(wanted, self.on_hotplug)
-        except CannotLook as error:
-            log.info("no hotplug events here: %s", error)
-
     def on_hotplug(self, plug: HotplugEvent) -> None:
         """Poll the devices whose class the event concerns soon; all of them if events were lost."""
-        self._forward_hotplug(plug)
         for device in self._devices.values():
             if not plug.subsystem or plug.subsystem in device.kind.hotplug:
                 device.hotplugged.set()

@@ -56,10 +56,10 @@ class WriteBudget:
         self._reported = saved.reported if saved else False
         self._seen = 0  # of this process's own count: what it wrote before the first update counts too
         self._last_saved: tuple[int, int] | None = None  # bytes and time when the state was last stored
+        self._ends = False
         self.metered = True  # whether the kernel counts
 
-    @property
-    def spent(self) -> bool:
+    def is_spent(self) -> bool:
         """Whether the day's budget is spent, as of the last update."""
         return self._day_bytes >= self._budget
 
@@ -74,7 +74,7 @@ class WriteBudget:
             "day_bytes": self.day_bytes,
             "day_s": (self._clock.mono_ms() - self._began_mono_ms) // 1000,
             "budget_bytes": self._budget,
-            "met": self.spent,
+            "met": self.is_spent(),
             "days_before": list(self._days_before),
         }
 
@@ -82,7 +82,7 @@ class WriteBudget:
         """Until cancelled. `record` gets one entry a day, when the budget is spent."""
         while True:
             self.update()
-            if self.spent and not self._reported:
+            if self.is_spent() and not self._reported:
                 self._reported = True
                 await record("flash_budget_met", day_bytes=self._day_bytes, budget_bytes=self._budget)
             await self._clock.sleep(UPDATE_S)
@@ -97,11 +97,15 @@ class WriteBudget:
             self._day_bytes += max(0, written - self._seen)
             self._seen = max(self._seen, written)
 
-    def state(self, *, now: bool = False) -> Mapping[str, bytes]:
-        """The meter's state if it is due (or `now`, at a stop), to be stored in a transaction that happens anyway."""
+    def end(self) -> None:
+        """For a clean stop: every commit from now on carries the state."""
+        self._ends = True
+
+    def state(self) -> Mapping[str, bytes]:
+        """The meter's state if it is due, to be stored in a transaction that happens anyway."""
         self.update()
         mono_ms = self._clock.mono_ms()
-        if self._last_saved is not None and not now:
+        if self._last_saved is not None and not self._ends:
             saved_bytes, saved_ms = self._last_saved
             if 0 <= self._day_bytes - saved_bytes < SAVE_BYTES and mono_ms - saved_ms < SAVE_MS:
                 return {}

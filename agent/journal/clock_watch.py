@@ -8,9 +8,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from agent.journal.last_alive import LastAliveFile
 from agent.journal.rate_limit import RateLimit
+from agent.observable import Observable, Observed
 from common.clock import EARLIEST, Clock, ClockQuality, StepDetector, rfc3339
 from common.events import ClockStepped, ClockSynced, Event, LastAlive, Resumed
 
@@ -25,6 +27,13 @@ MARK_CONNECTED_MS = 600_000  # while the link is up
 STEPS_PER_HOUR = 12
 
 
+class Link(Protocol):
+    """What the watch wants to know of the link's state."""
+
+    @property
+    def up(self) -> bool: ...
+
+
 class ClockWatch:
     """`run` belongs into the daemon's task group, once the journal has its start entry; call `final_mark` at a clean stop."""
 
@@ -33,15 +42,14 @@ class ClockWatch:
         clock: Clock,
         run_id: str,
         last_alive: LastAliveFile | None,
-        link_up: Callable[[], bool],
+        link_state: Observed[Link],
+        clock_quality: Observable[ClockQuality],
         record: Callable[[Event], Awaitable[None]],
-        on_synced: Callable[[], Awaitable[None]],
         budget_spent: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._clock, self._run_id, self._last_alive, self._link_up = clock, run_id, last_alive, link_up
-        self._record, self._on_synced, self._budget_spent = record, on_synced, budget_spent
+        self._clock, self._run_id, self._last_alive, self._link_state = clock, run_id, last_alive, link_state
+        self._clock_quality, self._record, self._budget_spent = clock_quality, record, budget_spent
         self._steps, self._step_limit = StepDetector(), RateLimit(STEPS_PER_HOUR)
-        self._quality: ClockQuality = clock.quality()
         self._awake_ms, self._suspended_ms = clock.mono_ms(), clock.suspended_ms()
         self._steps.jumped_ms(clock.now(), clock.mono_ms())
         self._marked_ms: int | None = None
@@ -71,7 +79,7 @@ class ClockWatch:
     async def _poll(self) -> None:
         clock = self._clock
         mono_ms, wall, quality = clock.mono_ms(), clock.now(), clock.quality()
-        before, self._quality = self._quality, quality
+        before = self._clock_quality.value
         slept_ms = clock.suspended_ms() - self._suspended_ms
         if slept_ms >= SUSPENDED_MS:
             await self._record(Resumed(suspended_ms=slept_ms, awake_mono_ms=self._awake_ms))
@@ -82,7 +90,7 @@ class ClockWatch:
             self._synced_s = int(wall.timestamp())
             if before != "synced":
                 await self._record(ClockSynced(at=rfc3339(wall), mono_ms=mono_ms))
-                await self._on_synced()
+        self._clock_quality.set(quality)  # after the entry that says so
         if self._is_due(mono_ms) or quality != before:
             await self._mark()
 
@@ -101,7 +109,7 @@ class ClockWatch:
         await self._record(step)
 
     def _is_due(self, mono_ms: int) -> bool:
-        link = self._link_up()
+        link = self._link_state.value.up
         if link:
             self._connected_ms = mono_ms
         if self._marked_ms is None or (self._marked_link and not link):
@@ -112,7 +120,7 @@ class ClockWatch:
     async def _mark(self) -> None:
         if self._last_alive is None:
             return
-        clock, link = self._clock, self._link_up()
+        clock, link = self._clock, self._link_state.value.up
         alive = LastAlive(
             boot=clock.boot,
             mono_ms=clock.mono_ms(),

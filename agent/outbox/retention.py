@@ -7,7 +7,7 @@ deletes nothing. After a year in a cupboard it takes some days of running until 
 
 import logging
 import sqlite3
-from typing import Protocol
+from collections.abc import Callable
 
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import Writer
@@ -20,25 +20,18 @@ STATE_KEY = "archive-time"  # seconds since 1970; written when it is a day off, 
 DAY_S = 86_400
 
 
-class Budget(Protocol):
-    """The day's flash budget."""
-
-    @property
-    def spent(self) -> bool: ...
-
-
 class Retention:
     """Prunes the archive once an hour. `run` belongs into the daemon's task group."""
 
-    def __init__(self, writer: Writer, clock: Clock, keep_days: int, budget: Budget) -> None:
-        self._writer, self._clock, self._keep_days, self._budget = writer, clock, keep_days, budget
+    def __init__(self, writer: Writer, clock: Clock, keep_days: int, budget_spent: Callable[[], bool]) -> None:
+        self._writer, self._clock, self._keep_days, self._budget_spent = writer, clock, keep_days, budget_spent
 
     async def run(self) -> None:
         """Until cancelled. An error of the file (deleting needs disk space too) is logged; the next hour tries again."""
         while True:
             await self._clock.sleep(PRUNE_S)
             # deleting writes too; and the archive is never pruned by a clock that may be wrong
-            if self._budget.spent or self._clock.quality() != "synced":
+            if self._budget_spent() or self._clock.quality() != "synced":
                 continue
             now_s = int(self._clock.now().timestamp())
             try:

@@ -26,13 +26,17 @@ class _Request(NamedTuple):
 class Writer:
     """Async interface of the outbox. `run` belongs into the daemon's task group; `close` after it has ended."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, extra_state: Callable[[], Mapping[str, bytes | None]] = dict) -> None:
+        """`extra_state` goes along with any commit."""
         self._outbox = outbox
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         self._requests: asyncio.Queue[_Request] = asyncio.Queue()
-        self.on_commit: Callable[[list[Row]], object] = len  # set to the delivery's
-        # states that are added to any commit; set by the daemon
-        self.extra_state: Callable[[], Mapping[str, bytes | None]] = dict
+        self._extra_state = extra_state
+        self._subscribers: list[Callable[[list[Row]], object]] = []
+
+    def subscribe(self, on_commit: Callable[[list[Row]], object]) -> None:
+        """Call it with the rows of every commit, once they are on the disk."""
+        self._subscribers.append(on_commit)
 
     async def run(self) -> None:
         """Commit what is requested, until cancelled. An error is raised to the callers, never swallowed.
@@ -70,7 +74,10 @@ class Writer:
 
     async def _commit_all(self, requests: list[_Request]) -> None:
         drafts = [draft for request in requests for draft in request.drafts]
-        states = {**self.extra_state(), **{key: value for request in requests for key, value in request.states.items()}}
+        states = {
+            **self._extra_state(),
+            **{key: value for request in requests for key, value in request.states.items()},
+        }
         commit = asyncio.get_running_loop().run_in_executor(self._thread, self._outbox.append, drafts, states)
         try:
             rows = await asyncio.shield(commit)
@@ -95,7 +102,8 @@ class Writer:
             return
         _settle(requests, rows)
         if rows:
-            self.on_commit(rows)
+            for subscriber in self._subscribers:
+                subscriber(rows)
 
     def _requeue(self, requests: list[_Request]) -> None:
         for request in requests:

@@ -26,6 +26,7 @@ import msgspec
 
 from agent.devices.state import DeviceState
 from agent.journal.rate_limit import RateLimit
+from agent.observable import Observed
 from agent.uplink.link import LinkState
 from common.clock import Clock
 from common.events import Event, Layer, LinkDown, LinkLayer, LinkUp
@@ -59,11 +60,13 @@ class OutageLog:
     def __init__(
         self,
         clock: Clock,
+        link_state: Observed[LinkState],
         record: Callable[[Event], Awaitable[None]],
         poll_line: Callable[[], Awaitable[object]],
         line_states: Callable[[], Sequence[DeviceState]] | None,
         budget_spent: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._link_changes = link_state.changes()
         self._clock, self._record, self._poll_line = clock, record, poll_line
         self._line_states, self._budget_spent = line_states, budget_spent
         self._rate_limit = RateLimit(OUTAGES_PER_HOUR)
@@ -76,17 +79,23 @@ class OutageLog:
         self._down_ms = clock.mono_ms()
         self._layers: list[tuple[Layer, int]] = []
 
-    async def link_changed(self, state: LinkState) -> None:
-        """Only ups and downs are entries; a new reason while the link is down goes into the next entry."""
-        self._why = state.why
-        if state.up:
-            await self._up(state)
-        elif self._was_up:
-            await self._down(state)
-        else:
-            self._is_down.set()
-
     async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_link())
+            group.create_task(self._follow_outages())
+
+    async def _follow_link(self) -> None:
+        """Only ups and downs are entries; a new reason while the link is down goes into the next entry."""
+        async for state in self._link_changes:
+            self._why = state.why
+            if state.up:
+                await self._up(state)
+            elif self._was_up:
+                await self._down(state)
+            else:
+                self._is_down.set()
+
+    async def _follow_outages(self) -> None:
         while True:
             await self._is_down.wait()
             if self._line_states is not None:

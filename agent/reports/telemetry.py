@@ -1,4 +1,4 @@
-"""Periodic reports: a heartbeat every minute, telemetry every five minutes, housekeeping once an hour.
+"""Periodic reports: a heartbeat every minute, telemetry every five minutes.
 
 Heartbeats show that the daemon is alive now and are never stored; telemetry waits for a link, in memory first and written to
 the disk once an hour, so that a quiet station writes almost nothing. Once the day's flash budget is spent it stays in memory
@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 
 from agent.devices.state import DeviceStates
-from agent.host.log import turn_hour
 from agent.host.write_budget import WriteBudget
 from agent.outbox import spool
 from agent.outbox.outbox import Outbox
@@ -30,29 +29,21 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 60
 TELEMETRY_S = 300
-LOG_HOUR_S = 3600
 SPOOL_AFTER_SAMPLES = 12  # an hour in memory before they are written to the disk together
 MAX_SAMPLES_IN_MEMORY = 48  # if the disk is full or the flash budget is spent
 SPOOL_BATCH = 20
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class Reports:
-    """Three loops for the daemon's task group."""
+class PeriodicReports:
+    """Two loops for the daemon's task group."""
 
     def __init__(
-        self,
-        states: DeviceStates,
-        writer: Writer,
-        link: Link,
-        clock: Clock,
-        run_id: str,
-        spool_bytes: int,
-        flash: WriteBudget,
-        root: Path = Path("/"),
-    ) -> None:
+        self, states: DeviceStates, writer: Writer, link: Link, clock: Clock, run_id: str, spool_bytes: int,
+        budget: WriteBudget, root: Path = Path("/"),
+    ) -> None:  # fmt: skip
         self._states, self._writer, self._link, self._clock = states, writer, link, clock
-        self._run_id, self._spool_bytes, self._flash, self._root = run_id, spool_bytes, flash, root
+        self._run_id, self._spool_bytes, self._budget, self._root = run_id, spool_bytes, budget, root
         self._start_mono_ms = clock.mono_ms()
         self._unsent: list[spool.Sample] = []
         self._samples = 0  # of this run
@@ -61,7 +52,6 @@ class Reports:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._heartbeats())
             group.create_task(self._telemetry())
-            group.create_task(self._log_hours())
 
     async def heartbeat(self) -> Heartbeat:
         """The heartbeat of this moment; reads the outbox."""
@@ -122,8 +112,8 @@ class Reports:
             "outbox_file_bytes": backlog.file_bytes,
             "outbox_waiting": backlog.waiting,
         }
-        if self._flash.day_bytes is not None:
-            own["flash_bytes_day"] = self._flash.day_bytes
+        if self._budget.day_bytes is not None:
+            own["flash_bytes_day"] = self._budget.day_bytes
         return {**self._of_devices(), **{f"agent.self.{name}": value for name, value in own.items()}}
 
     def _of_devices(self) -> dict[str, int | float]:
@@ -139,7 +129,7 @@ class Reports:
 
         Not once the day's flash budget is spent.
         """
-        if (bodies := [sample.body for sample in self._unsent]) and not self._flash.spent:
+        if (bodies := [sample.body for sample in self._unsent]) and not self._budget.is_spent():
             await self._writer.run_in_thread(lambda box: spool.append(box, bodies, self._spool_bytes))
             del self._unsent[: len(bodies)]
 
@@ -153,7 +143,7 @@ class Reports:
 
     async def _send_spooled(self) -> None:
         """Send a batch of the spool, oldest first; deleted in one transaction, a fifth of the flash writes of one for each."""
-        if self._flash.spent:
+        if self._budget.is_spent():
             return
         sent = 0
         for rowid, body in await self._writer.run_in_thread(lambda box: spool.oldest(box, SPOOL_BATCH)):
@@ -164,12 +154,6 @@ class Reports:
             sent = rowid
         if sent:
             await self._writer.run_in_thread(lambda box: spool.forget(box, sent))
-
-    async def _log_hours(self) -> None:
-        """Report suppressed log lines at the end of their hour, also if nothing is logged any more."""
-        while True:
-            await self._clock.sleep(LOG_HOUR_S)
-            turn_hour()
 
 
 class _Stamp(msgspec.Struct):

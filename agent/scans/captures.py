@@ -72,6 +72,7 @@ class Captures:
             group.create_task(self._commit_queued())
             if self._cards is not None:
                 group.create_task(self._cards.run())
+                group.create_task(self._show_answers(self._cards.answers))
             for gun in self._guns:
                 group.create_task(self._listen(gun))
 
@@ -111,11 +112,6 @@ class Captures:
     def subscribe(self) -> AsyncIterator[Capture | CardAnswer]:
         """Captures and answers of cards as they are committed, from now on: for a live view."""
         return self._viewers.subscribe()
-
-    def show_card_answer(self, answer: CardAnswer) -> None:
-        """Show the result of a card, and signal it at the gun."""
-        self._viewers.send(answer)
-        self._signal(answer.gun, ok=answer.ok)
 
     def _load(self, box: Outbox) -> None:
         self._read_states(box)
@@ -176,8 +172,17 @@ class Captures:
             self._viewers.send(msgspec.structs.replace(capture, outbox=row.outbox, seq=row.seq))
             self._signal(capture.gun, ok=capture.damage is None)
         if batch.card is not None and self._cards is not None:
-            self.show_card_answer(batch.card.answer)
+            self._show_card_answer(batch.card.answer)
             self._cards.start_work(batch.card)
+
+    async def _show_answers(self, answers: asyncio.Queue[CardAnswer]) -> None:
+        """What the work of cards came to."""
+        while True:
+            self._show_card_answer(await answers.get())
+
+    def _show_card_answer(self, answer: CardAnswer) -> None:
+        self._viewers.send(answer)
+        self._signal(answer.gun, ok=answer.ok)
 
     def _signal(self, gun: str, *, ok: bool) -> None:
         if ok:

@@ -87,14 +87,14 @@ class Checks(Protocol):
 class CardActions:
     """`run` belongs in the daemon's task group and does the slow work; `apply` only computes the effect of a card.
 
-    `works`: action -> what to do for CHECK and MEASURE; `show` receives the answers of finished work.
+    `works`: action -> what to do for CHECK and MEASURE; `answers` receives the answers of finished work.
     """
 
     def __init__(
-        self, station: str, key: bytes | None, clock: Clock, writer: Writer, works: Mapping[str, Work],
-        show: Callable[[CardAnswer], None],
-    ) -> None:  # fmt: skip
-        self._station, self._key, self._clock, self._writer, self._show = station, key, clock, writer, show
+        self, station: str, key: bytes | None, clock: Clock, writer: Writer, works: Mapping[str, Work]
+    ) -> None:
+        self._station, self._key, self._clock, self._writer = station, key, clock, writer
+        self.answers: asyncio.Queue[CardAnswer] = asyncio.Queue()
         self._works: dict[str, Work] = {"LIST": self._today, **works}
         self._waiting: asyncio.Queue[tuple[str, str]] = asyncio.Queue(MAX_WAITING)
 
@@ -128,13 +128,13 @@ class CardActions:
             gun, action = await self._waiting.get()
             try:
                 zh, en = await self._works[action]()
-                self._show(CardAnswer(gun=gun, action=action, ok=True, zh=zh, en=en))
+                self.answers.put_nowait(CardAnswer(gun=gun, action=action, ok=True, zh=zh, en=en))
             except YinongError as error:
-                self._show(CardAnswer(gun=gun, action=action, ok=False, zh=str(error), en=str(error)))
+                self.answers.put_nowait(CardAnswer(gun=gun, action=action, ok=False, zh=str(error), en=str(error)))
             except Exception as error:  # a bug in one kind of work must not stop the scanning
                 log.exception("card %s", action)
                 zh, en = f"没有完成:{error}", f"failed: {error}"
-                self._show(CardAnswer(gun=gun, action=action, ok=False, zh=zh, en=en))
+                self.answers.put_nowait(CardAnswer(gun=gun, action=action, ok=False, zh=zh, en=en))
 
     def _context(self, scan: RawCapture, state: GunState, card: Card) -> CardEffect:
         action, context = ACTIONS[card.action], dict(state.context)

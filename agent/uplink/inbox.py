@@ -1,7 +1,7 @@
 """What the county sends to the terminal: receipts are processed here, commands wait in a queue of their own.
 
-link -> inbox ─┬─ receipts -> delivery -> journal, new birth
-               └─ commands -> agent.control.commands -> reply
+link -> received ─┬─ receipts -> inbox -> delivery -> journal, new birth
+                  └─ commands -> agent.control.commands -> reply
 
 Two queues, so that a receipt never waits for a command (`measure` may take 45 s).
 """
@@ -25,31 +25,41 @@ log = logging.getLogger(__name__)
 QUEUE_SIZE = 100  # packets of each kind: more than a recorder and a console send while one is processed
 
 
-class Inbox:
-    """`put` is called by the link, `commands` is read by `agent.control.commands`; `run` belongs into the daemon's task group."""
+class Received:
+    """The packets that the link received and nobody has read yet, made before the link and its readers."""
 
-    def __init__(
-        self, name: str, link: Link, delivery: Delivery, presence: Presence, record_other: RecordOther
-    ) -> None:
+    def __init__(self, name: str) -> None:
         self._receipt_topic = topic(name, "receipt")
-        self._link, self._delivery = link, delivery
-        self._presence, self._record_other = presence, record_other
-        self._receipts: asyncio.Queue[Incoming] = asyncio.Queue(QUEUE_SIZE)
+        self.receipts: asyncio.Queue[Incoming] = asyncio.Queue(QUEUE_SIZE)
         self.commands: asyncio.Queue[Incoming] = asyncio.Queue(QUEUE_SIZE)
 
     @property
     def waiting(self) -> int:
-        """Packets that nobody has read yet."""
-        return self._receipts.qsize() + self.commands.qsize()
+        return self.receipts.qsize() + self.commands.qsize()
 
     def put(self, packet: Incoming) -> None:
         try:
-            (self._receipts if packet.topic == self._receipt_topic else self.commands).put_nowait(packet)
+            (self.receipts if packet.topic == self._receipt_topic else self.commands).put_nowait(packet)
         except asyncio.QueueFull:
             log.warning("too many commands or receipts at once: one on %s is dropped", packet.topic)
 
+
+class Inbox:
+    """Processes the receipts; `run` belongs into the daemon's task group."""
+
+    def __init__(
+        self,
+        receipts: asyncio.Queue[Incoming],
+        link: Link,
+        delivery: Delivery,
+        presence: Presence,
+        record_other: RecordOther,
+    ) -> None:
+        self._receipts, self._link, self._delivery = receipts, link, delivery
+        self._presence, self._record_other = presence, record_other
+
     async def run(self) -> None:
-        """Process receipts, until cancelled."""
+        """Until cancelled."""
         while True:
             packet = await self._receipts.get()
             try:

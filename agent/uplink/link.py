@@ -10,6 +10,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from agent.observable import Observable
 from agent.uplink.backoff import Backoff
 from agent.uplink.connection import Connection, Incoming
 from common.clock import Clock
@@ -32,6 +33,11 @@ class LinkState(NamedTuple):
     warning_detail: str = ""
     session_takeovers: int = 0  # by another client with our client id, in a row
     foreign_outbox: str = ""  # outbox id of another terminal that uses our name
+
+    @classmethod
+    def at_start(cls, clock: Clock) -> "LinkState":
+        """Before the first connection of a run."""
+        return cls(False, 0, clock.mono_ms(), "connecting")
 
     def json(self) -> dict[str, Any]:
         """For the socket's `status`, whose keys are older than the names here."""
@@ -56,21 +62,24 @@ class Link:
 
     def __init__(
         self, name: str, clock: Clock, broker: BrokerAddress, connect_options: Callable[[int], ConnectOptions],
-        on_birth: Callable[["Link"], Awaitable[None]],
-        on_message: Callable[[Incoming], None], on_change: Callable[[LinkState], Awaitable[None]], *,
+        on_birth: Callable[["Link"], Awaitable[None]], on_message: Callable[[Incoming], None],
+        state: Observable[LinkState], *,
         backoff_cap_s: float = 120, backoff_first_s: float = 2, rng: random.Random | None = None,
     ) -> None:  # fmt: skip
         self._name, self._clock, self._on_birth = name, clock, on_birth
         self._broker, self._connect_options = broker, connect_options
-        self._on_message, self._on_change = on_message, on_change
+        self._on_message, self._state = on_message, state
         # seeded by the kernel: two clones get different delays
         self._backoff = Backoff(backoff_first_s, backoff_cap_s, rng or random.Random())
         self._connection: Connection | None = None
         # by kind of message, the newest last; removed by the next success of the kind
         self._warnings: dict[str, LinkProblem] = {}
-        self.state = LinkState(False, 0, clock.mono_ms(), "connecting")
         self.up, self.down = asyncio.Event(), asyncio.Event()
         self.down.set()
+
+    @property
+    def state(self) -> LinkState:
+        return self._state.value
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -86,8 +95,8 @@ class Link:
             else:
                 why, lasted_ms = await self._run_connection(connection)
             delay_s = self._backoff.next_delay_s(why, lasted_ms=lasted_ms, rejected=refused)
-            self.state = self.state._replace(session_takeovers=self._backoff.takeovers)
-            await self._set_state(up=False, problem=why)
+            self._change(session_takeovers=self._backoff.takeovers)
+            self._set_state(up=False, problem=why)
             await self._clock.sleep(delay_s)
 
     def clone_seen(self, outbox: str, *, same_identity: bool) -> bool:
@@ -98,9 +107,9 @@ class Link:
         before = self.state
         if same_identity:
             self._backoff.clone_seen()
-            self.state = before._replace(session_takeovers=self._backoff.takeovers)
+            self._change(session_takeovers=self._backoff.takeovers)
         else:
-            self.state = before._replace(foreign_outbox=outbox)
+            self._change(foreign_outbox=outbox)
         return (
             bool(self.state.session_takeovers) > bool(before.session_takeovers)
             or self.state.foreign_outbox != before.foreign_outbox
@@ -165,11 +174,11 @@ class Link:
         began = self._clock.mono_ms()
         self._connection = connection
         self._warnings.clear()
-        self.state = self.state._replace(connections=self.state.connections + 1, warning="", warning_detail="")
+        self._change(connections=self.state.connections + 1, warning="", warning_detail="")
         try:
             await self._subscribe(connection)
             await self._on_birth(self)
-            await self._set_state(up=True)
+            self._set_state(up=True)
             why = await asyncio.shield(connection.closed)
         except (LinkLost, Rejected) as error:
             why = error.problem
@@ -183,15 +192,14 @@ class Link:
         except Rejected as error:
             raise Rejected(LinkProblem("subscription_refused", error.problem.detail), error.code) from error
 
-    async def _set_state(self, *, up: bool, problem: LinkProblem = LinkProblem("")) -> None:
-        before = self.state
-        self.state = before._replace(up=up, why=problem.code, detail=problem.detail)
-        if up != before.up:
-            self.state = self.state._replace(since_mono_ms=self._clock.mono_ms())
+    def _set_state(self, *, up: bool, problem: LinkProblem = LinkProblem("")) -> None:
+        since_mono_ms = self.state.since_mono_ms if up == self.state.up else self._clock.mono_ms()
         (self.up if up else self.down).set()
         (self.down if up else self.up).clear()
-        if (up, problem.code) != (before.up, before.why):
-            await self._on_change(self.state)
+        self._change(up=up, why=problem.code, detail=problem.detail, since_mono_ms=since_mono_ms)
+
+    def _change(self, **changes: Any) -> None:
+        self._state.set(self.state._replace(**changes))
 
     def _warn(self, leaf: str, problem: LinkProblem | None) -> None:
         kind = leaf.partition("/")[0]
@@ -203,4 +211,4 @@ class Link:
     def _show_warning(self) -> None:
         shown = next(reversed(self._warnings.values()), LinkProblem(""))
         if (shown.code, shown.detail) != (self.state.warning, self.state.warning_detail):
-            self.state = self.state._replace(warning=shown.code, warning_detail=shown.detail)
+            self._change(warning=shown.code, warning_detail=shown.detail)

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from agent.configuration.settings import Settings
+from agent.observable import Observed
 from agent.outbox.stamps import stamped
 from agent.uplink.link import Link
 from agent.uplink.tls import CountyTls
@@ -26,7 +27,7 @@ class Presence:
 
     def __init__(
         self, settings: Settings, clock: Clock, run_id: str, version: str, fingerprint: str, outbox: str,
-        export_key: Callable[[], str | None],
+        export_key: Observed[str | None],
     ) -> None:  # fmt: skip
         self._settings, self._clock, self._run_id, self._version = settings, clock, run_id, version
         self._fingerprint, self._export_key = fingerprint, export_key
@@ -48,7 +49,7 @@ class Presence:
         state_message = State(
             **stamped(self._clock), state=state, run=self._run_id, outbox=self.outbox, fingerprint=self._fingerprint,
             connection=connection, version=self._version, division=terminal.division, number=str(terminal.number),
-            terminal=terminal.terminal, export_key=self._export_key(),
+            terminal=terminal.terminal, export_key=self._export_key.value,
         )  # fmt: skip
         return msgspec.json.encode(state_message)
 

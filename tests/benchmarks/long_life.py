@@ -68,7 +68,7 @@ async def _live(folder: Path, broker: Broker, options: argparse.Namespace) -> li
         logging.basicConfig(level="INFO", handlers=[RateLimitedHandler(life.clock.mono_ms, lines)], force=True)
         if options.dead:
             broker.kill()
-            await life.until(life.runtime.link.down.is_set)
+            await life.until(life.runtime.uplink.link.down.is_set)
         minute = 0
         while minute < options.days * MINUTES:
             before = minute

@@ -18,15 +18,15 @@ TURNS = 300
 
 
 def bodies(life: CompressedStation, leaf: str, kind: type) -> list:
-    found = life.runtime.writer._outbox.db.execute("SELECT body FROM entry WHERE leaf = ? ORDER BY id", (leaf,))
+    found = life.runtime.storage.writer._outbox.db.execute("SELECT body FROM entry WHERE leaf = ? ORDER BY id", (leaf,))
     return [msgspec.json.decode(body, type=kind) for (body,) in found]
 
 
 def written(life: CompressedStation) -> int:
-    life.runtime.flash.update()
-    if life.runtime.flash.day_bytes is None:
+    life.runtime.storage.budget.update()
+    if life.runtime.storage.budget.day_bytes is None:
         pytest.skip("this kernel keeps no account of I/O")
-    return life.runtime.flash.day_bytes
+    return life.runtime.storage.budget.day_bytes
 
 
 async def test_a_loose_plug_spends_the_budget_and_scans_are_still_written(tmp_path: Path, broker: Broker) -> None:
@@ -47,8 +47,8 @@ async def test_a_loose_plug_spends_the_budget_and_scans_are_still_written(tmp_pa
         assert life.county.scans == 30
         (entry,) = [one for one in bodies(life, "journal", Journal) if one.event == "flash_budget_met"]
         assert entry.details["budget_bytes"] == BUDGET_MB * 1_000_000
-        assert life.runtime.flash.status()["met"]
+        assert life.runtime.storage.budget.status()["met"]
         await life.pass_s(DAY_MS / 1000)
-        assert not life.runtime.flash.status()["met"]
+        assert not life.runtime.storage.budget.status()["met"]
         last = bodies(life, "device/led_screen/main", Device)[-1]
-        assert last.condition == life.runtime.device_states.devices["led_screen/main"].reading.condition
+        assert last.condition == life.runtime.devices.states.devices["led_screen/main"].reading.condition

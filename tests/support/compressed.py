@@ -22,6 +22,7 @@ from support.sim_clock import SimClock
 from support.tiny_county import TinyCounty
 
 from agent.configuration.settings import load
+from agent.context import Context
 from agent.control.socket import NoDaemon, send_request
 from agent.host.fingerprint import fingerprint
 from agent.outbox.opening import open_outbox
@@ -79,7 +80,9 @@ class CompressedStation:
         assert loaded.settings is not None and not loaded.mistakes, loaded.mistakes
         box = open_outbox(folder / "outbox.db", fingerprint(self.root), "0123456789ab", "t", max_mb * 1_000_000)
         self.socket = folder / "agent.sock"
-        self.runtime = Runtime(loaded, box, self.clock, self.socket, self.root, "0.1.0")
+        context = Context.of_run(loaded.settings, loaded.secrets, self.clock, self.root)
+        self.runtime = Runtime(context, loaded, box, self.socket)
+        self._stop = asyncio.Event()
         self.scanned = 0
         self._screen_on = True
         self._group = asyncio.TaskGroup()
@@ -87,21 +90,17 @@ class CompressedStation:
     async def __aenter__(self) -> "CompressedStation":
         await _all_threads_of_the_loop()
         await self._group.__aenter__()
-        self._loops = [self._group.create_task(work, name=name) for name, work in self.runtime.loops().items()]
+        self._group.create_task(self.runtime.run(self._stop))
         await self.county.connect()
         await self.until(self.runtime.ready.is_set)
         await self.pass_s(300)
-        await self.until(lambda: self.runtime.captures.changed is not None and self.runtime.link.up.is_set())
+        await self.until(lambda: self.runtime.uplink.link.up.is_set())
         return self
 
     async def __aexit__(self, *error: Any) -> None:
-        await self.runtime.note_stop()
-        for loop in self._loops:
-            loop.cancel()
+        self._stop.set()
         await self._group.__aexit__(*error)
-        await self.runtime.farewell(clean=True)
         self.county.disconnect()
-        self.runtime.close()
         for file in (self._gun, self._line, self._uptime, self._screen):
             os.close(file)
 
@@ -115,7 +114,7 @@ class CompressedStation:
         """Wait until all caused work is done: polls, commits, acknowledgements, receipts."""
         for _ in range(3):
             await asyncio.sleep(0)
-        await self.runtime.writer.run_in_thread(lambda box: None)
+        await self.runtime.storage.writer.run_in_thread(lambda box: None)
         await asyncio.sleep(0)
         while self._busy():
             self.county.publish_receipts()
@@ -132,12 +131,12 @@ class CompressedStation:
         """Scan a code; it is committed when this returns."""
         self.scanned += 1
         os.write(self._gun, f"69{self.scanned:011d}\r".encode())
-        await self.until(lambda: self.runtime.captures._states["gun"].number >= self.scanned)
+        await self.until(lambda: self.runtime.scans.captures._states["gun"].number >= self.scanned)
         await self.quiet()
 
     async def lose_broker(self, minutes: int, *, killed: bool) -> None:
         self.broker.kill() if killed else self.broker.stop()
-        await self.until(self.runtime.link.down.is_set)
+        await self.until(self.runtime.uplink.link.down.is_set)
         for _ in range(minutes):
             await self.pass_s(60)
         await self.broker_back()
@@ -154,7 +153,7 @@ class CompressedStation:
         await self.until_connected()
 
     async def until_connected(self) -> None:
-        while not self.runtime.link.up.is_set():
+        while not self.runtime.uplink.link.up.is_set():
             await self.pass_s(5)
             await asyncio.sleep(0.01)
         await self.quiet()
@@ -163,7 +162,7 @@ class CompressedStation:
         """The screen goes off or on, and the kernel reports it; then `then_s` pass."""
         self._screen_on = not self._screen_on
         _set_content(self._screen, "connected\n" if self._screen_on else "disconnected\n")
-        self.runtime.poller.on_hotplug(HotplugEvent("change", "drm", "/devices/x/drm/card0"))
+        self.runtime.devices._poller.on_hotplug(HotplugEvent("change", "drm", "/devices/x/drm/card0"))
         await self.pass_s(then_s)
 
     async def ask(self, what: str, *, leave: bool = False) -> None:
@@ -186,8 +185,8 @@ class CompressedStation:
     async def drained(self) -> None:
         """Wait until the county has everything; a month of telemetry takes a day and a half, behind the live messages."""
         for _ in range(10_000):
-            depth = await self.runtime.writer.run_in_thread(lambda box: box.depth())
-            spilled = await self.runtime.writer.run_in_thread(_spilled)
+            depth = await self.runtime.storage.writer.run_in_thread(lambda box: box.depth())
+            spilled = await self.runtime.storage.writer.run_in_thread(_spilled)
             if not depth.waiting and not spilled:
                 return
             await self.pass_s(30)
@@ -198,26 +197,26 @@ class CompressedStation:
             await self.drained()
         await asyncio.sleep(0.05)
         gc.collect()
-        depth = await self.runtime.writer.run_in_thread(lambda box: box.depth())
-        flash = self.runtime.flash.status()["days_before"]
+        depth = await self.runtime.storage.writer.run_in_thread(lambda box: box.depth())
+        flash = self.runtime.storage.budget.status()["days_before"]
         return Footprint(
             day=(self.clock.mono_ms() - 1_000_000) / 86_400_000,
             rss_kb=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024,
             blocks=sys.getallocatedblocks(), descriptors=_entries("fd"),
             threads=_entries("task"), tasks=len(asyncio.all_tasks()),
             file_kb=sum(file.stat().st_size for file in self.folder.glob("outbox.db*")) // 1024,
-            rows=depth.waiting + depth.archived, spilled_bytes=await self.runtime.writer.run_in_thread(_spilled),
+            rows=depth.waiting + depth.archived, spilled_bytes=await self.runtime.storage.writer.run_in_thread(_spilled),
             flash_mb_day=flash[0] / 1e6 if flash else 0.0, log_lines=log_lines, captures=self.county.scans,
         )  # fmt: skip
 
     def _busy(self) -> bool:
-        connection = self.runtime.link._connection
+        connection = self.runtime.uplink.link._connection
         return bool(
             self.county.busy
-            or self.runtime._inbox.waiting
-            or self.runtime._commands.waiting
+            or self.runtime.uplink.received.waiting
+            or self.runtime.control.commands.waiting
             or (connection is not None and connection._acks and self.broker.running)
-            or any(watch.busy.locked() for watch in self.runtime.poller._devices.values())
+            or any(watch.busy.locked() for watch in self.runtime.devices._poller._devices.values())
         )
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 from support.mqtt_county import County
 
+from agent.observable import Observable
 from agent.outbox.outbox import Outbox
 from agent.outbox.stamps import draft, journal, sequenced
 from agent.outbox.writer import Writer
@@ -33,6 +34,20 @@ class Endpoint(Protocol):
 NAME = "450225-GXBRS0001B-1"
 
 
+class RecordedState(Observable[LinkState]):
+    """The link's state, and a list of its ups, downs and new reasons."""
+
+    def __init__(self, value: LinkState) -> None:
+        super().__init__(value)
+        self.states: list[LinkState] = []
+
+    def set(self, value: LinkState) -> None:
+        before = self.value
+        super().set(value)
+        if (value.up, value.why) != (before.up, before.why):
+            self.states.append(value)
+
+
 class Station:
     """Outbox, writer, link and delivery, as the daemon puts them together."""
 
@@ -42,7 +57,7 @@ class Station:
         self.clock = clock or SystemClock()
         self.outbox = outbox
         self.writer = Writer(outbox)
-        self.states: list[LinkState] = []
+        self.link_state = RecordedState(LinkState.at_start(self.clock))
         self.rejections: list[tuple[str, str]] = []
         self.incoming: asyncio.Queue[Incoming] = asyncio.Queue()
 
@@ -53,7 +68,7 @@ class Station:
         )  # fmt: skip
         address = BrokerAddress(broker.host, broker.port, NAME if password else None, password)
         self.link = Link(
-            NAME, SystemClock(), address, lambda _: session, self._publish_birth, self.incoming.put_nowait, self._on_change,
+            NAME, SystemClock(), address, lambda _: session, self._publish_birth, self.incoming.put_nowait, self.link_state,
             backoff_first_s=0.05, backoff_cap_s=0.2, rng=random.Random(1),
         )  # fmt: skip
         self.delivery = Delivery(
@@ -64,13 +79,14 @@ class Station:
             pace=pace or Pace(10_000_000),
             on_rejected=self._on_rejected,
         )
-        self.writer.on_commit = self.delivery.on_commit
+        self.writer.subscribe(self.delivery.on_commit)
 
     async def _publish_birth(self, link: Link) -> None:
         await link.publish("state", b'{"state":"online"}', retain=True)
 
-    async def _on_change(self, state: LinkState) -> None:
-        self.states.append(state)
+    @property
+    def states(self) -> list[LinkState]:
+        return self.link_state.states
 
     async def _on_rejected(self, hold: Rejection) -> None:
         self.rejections.append((hold.leaf, hold.problem.code))

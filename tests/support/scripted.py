@@ -16,7 +16,6 @@ from agent.devices.watched import WatchedDevice
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import Writer
 from common.messages import Device, Item, Standard
-from drivers.hotplug import HotplugEvent
 from drivers.reading import Condition, Evidence, Reading, Reason
 from drivers.table import DeviceClass
 
@@ -94,9 +93,8 @@ class Terminal:
 
     def __init__(self, writer: Writer, outbox: Outbox, clock: Any, *devices: WatchedDevice) -> None:
         self.outbox, self.clock, self.states = outbox, clock, DeviceStates()
-        self.plugs: list[HotplugEvent] = []
         self.devices = devices
-        self.poller = Poller(devices, Path("/"), clock, writer, self.states, items_of, "B", self.plugs.append)
+        self.poller = Poller(devices, Path("/"), clock, writer, self.states, items_of, "B")
 
     @property
     def reported(self) -> list[Device]:

@@ -19,9 +19,10 @@ from agent.configuration.settings import Broker as BrokerTable
 from agent.configuration.settings import Settings
 from agent.configuration.settings import Station as StationTable
 from agent.control.commands import MAX_WAITING, REMEMBERED, CommandHandler, Commands
+from agent.observable import Observable
 from agent.outbox.outbox import Outbox
 from agent.uplink.connection import Incoming
-from agent.uplink.inbox import Inbox
+from agent.uplink.inbox import Inbox, Received
 from agent.uplink.link import Link
 from agent.uplink.presence import Presence
 from common.clock import SystemClock
@@ -198,32 +199,33 @@ class Slow:
 
 
 @asynccontextmanager
-async def inbox_of(one: Station, handlers: dict[str, CommandHandler]) -> AsyncIterator[Inbox]:
-    """The inbox and the commands of a running station, wired as in the daemon."""
+async def inbox_of(one: Station, handlers: dict[str, CommandHandler]) -> AsyncIterator[Received]:
+    """Receipts and commands of a running station, wired as in the daemon."""
     settings = Settings(
         station=StationTable(division="450225", number="桂BRS0001B"), broker=BrokerTable(host="127.0.0.1")
     )
-    presence = Presence(settings, one.clock, "run", "0", "f00d", one.outbox.id, lambda: None)
+    presence = Presence(settings, one.clock, "run", "0", "f00d", one.outbox.id, Observable(None))
 
     async def note(_event: str, **_details: Any) -> None:
         """There is no journal here."""
 
-    inbox = Inbox(NAME, one.link, one.delivery, presence, note)
-    console = Commands(NAME, handlers, one.clock, one.link, inbox.commands, trusted_link=True)
+    received = Received(NAME)
+    inbox = Inbox(received.receipts, one.link, one.delivery, presence, note)
+    console = Commands(NAME, handlers, one.clock, one.link, received.commands, trusted_link=True)
     async with running(inbox.run()), running(console.run()):
-        yield inbox
+        yield received
 
 
 async def test_a_receipt_does_not_wait_for_a_command_that_is_executed(outbox: Outbox, broker: Broker) -> None:
     slow = Slow()
     with County(broker.host, broker.port) as county:
-        async with station(outbox, broker) as one, inbox_of(one, {"measure": slow}) as inbox:
+        async with station(outbox, broker) as one, inbox_of(one, {"measure": slow}) as received:
             await one.record("a", "b")
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) == 2)
-            inbox.put(packet_of(1, "measure"))
+            received.put(packet_of(1, "measure"))
             await asyncio.wait_for(slow.started.wait(), 10)
             receipt = Receipt(at="2026-03-02T09:00:00.000+08:00", store="store-1", outbox=outbox.id, upto=2)
-            inbox.put(Incoming(f"yinong/1/{NAME}/receipt", msgspec.json.encode(receipt), False, None, None, None))
+            received.put(Incoming(f"yinong/1/{NAME}/receipt", msgspec.json.encode(receipt), False, None, None, None))
             await until(lambda: not outbox.waiting(0, 1), 5)
             assert not slow.finish.is_set()
 
@@ -233,12 +235,12 @@ async def test_commands_are_executed_one_after_another_and_those_that_are_too_ma
 ) -> None:
     slow = Slow()
     with County(broker.host, broker.port) as county:
-        async with station(outbox, broker) as one, inbox_of(one, {"measure": slow}) as inbox:
+        async with station(outbox, broker) as one, inbox_of(one, {"measure": slow}) as received:
             await one.link.up.wait()
-            inbox.put(packet_of(0, "measure"))
+            received.put(packet_of(0, "measure"))
             await asyncio.wait_for(slow.started.wait(), 10)
             for n in range(1, MAX_WAITING + 4):
-                inbox.put(packet_of(n, "measure"))
+                received.put(packet_of(n, "measure"))
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("reply")) == 3)
             refused = [(heard.json["id"], heard.json["error"][:5], heard.correlation) for heard in county.of("reply")]
             assert refused == [(f"id-{MAX_WAITING + n:06d}", "busy:", b"correlation") for n in (1, 2, 3)]

@@ -50,7 +50,7 @@ def station_tree(root: Path, uptime_s: float) -> Path:
 def poller_of(driver: Broadband, outbox: Outbox, root: Path, clock) -> tuple[Poller, WatchedDevice, Writer]:
     writer = Writer(outbox)
     device = WatchedDevice(CLASSES["broadband"], driver.id, driver, None)
-    return Poller([device], root, clock, writer, DeviceStates(), lambda _: (), "B", lambda _: None), device, writer
+    return Poller([device], root, clock, writer, DeviceStates(), lambda _: (), "B"), device, writer
 
 
 async def measured(driver: Broadband, outbox: Outbox, root: Path, clock) -> WatchedDevice:

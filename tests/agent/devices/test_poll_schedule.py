@@ -18,7 +18,6 @@ async def test_a_plug_makes_the_devices_of_its_class_be_polled_soon(terminal: An
         await clock.advance(0.2)
         await until(lambda: printer.driver.polls == 2)
     assert screen.driver.polls == 1
-    assert one.plugs == [HotplugEvent("add", "usb", "/devices/x")]
 
 
 async def test_lost_plug_events_make_everything_be_polled(terminal: Any, clock: Any, until: Any) -> None:

@@ -12,14 +12,15 @@ from agent.devices.poller import BUDGET_SPENT_INTERVAL_MS, REPORT_INTERVAL_MS, P
 from agent.devices.state import DeviceStates
 from agent.devices.watched import WatchedDevice
 from agent.host.write_budget import DAY_MS, WriteBudget
+from agent.observable import Observable
 from agent.outbox import spool
 from agent.outbox.outbox import Outbox
-from agent.outbox.retention import Retention
+from agent.outbox.retention import PRUNE_S, Retention
 from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
-from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, Reports
+from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, PeriodicReports
 from agent.scans.captures import Captures
-from agent.uplink.link import Link
+from agent.uplink.link import Link, LinkState
 from common.messages import Device, Receipt
 from common.mqtt.session import BrokerAddress, ConnectOptions
 from drivers.reading import Condition, Reading, Reason
@@ -88,22 +89,21 @@ def poller_of(driver: Any, writer: Writer, clock: Any, day: Day) -> tuple[Poller
         DeviceStates(),
         lambda _: (),
         "B",
-        lambda _: None,
-        budget_spent=lambda: day.flash.spent,
+        budget_spent=day.flash.is_spent,
     )
     return poller, device
 
 
-def reports_of(writer: Writer, clock: Any, day: Day) -> Reports:
+def reports_of(writer: Writer, clock: Any, day: Day) -> PeriodicReports:
     """Without a line: nobody listens."""
 
     async def nobody(_: Any) -> None: ...
 
     link = Link(
-        "x", clock, BrokerAddress("127.0.0.1", 9), lambda _: ConnectOptions("c"), nobody, lambda _: None, nobody,
+        "x", clock, BrokerAddress("127.0.0.1", 9), lambda _: ConnectOptions("c"), nobody, lambda _: None, Observable(LinkState.at_start(clock)),
         rng=random.Random(1),
     )  # fmt: skip
-    return Reports(DeviceStates(), writer, link, clock, "0000aaaa", 1 << 20, day.flash)
+    return PeriodicReports(DeviceStates(), writer, link, clock, "0000aaaa", 1 << 20, day.flash)
 
 
 async def pass_samples(writer: Writer, clock: Any, count: int) -> None:
@@ -149,7 +149,7 @@ async def test_daily_repeats_wait_for_a_day_with_budget(writer: Writer, outbox: 
     await poller.poll(device)
     await clock.advance(0.5)
     day.flash.update()
-    assert day.flash.spent
+    assert day.flash.is_spent()
     device.reported_mono_ms = None  # as in a run that has just begun
     await poller.poll(device)
     assert len(told(outbox)) == 1
@@ -187,7 +187,7 @@ async def test_telemetry_stays_in_memory_thinned_and_bounded_and_goes_to_the_dis
         assert spool.waiting_bytes(outbox) == 0, "nor at a stop"
         await pass_samples(writer, clock, 288 - 4 * MAX_SAMPLES_IN_MEMORY)
         day.flash.update()
-        assert not day.flash.spent
+        assert not day.flash.is_spent()
         await pass_samples(writer, clock, 1)
         held = spool.oldest(outbox, 1000)
         assert MAX_SAMPLES_IN_MEMORY // 2 < len(held) <= MAX_SAMPLES_IN_MEMORY + 1
@@ -216,10 +216,12 @@ async def test_the_archive_is_not_pruned_on_a_day_without_budget(
     await writer.commit([journal(clock, "old")._replace(at_s=old_s)])
     outbox.apply_receipt(Receipt(at="", store="store", outbox=outbox.id, upto=1))
     day.spent(1000)
-    async with running(Retention(writer, clock, 90, day.flash).run()):
-        await pass_samples(writer, clock, 26)
+    async with running(Retention(writer, clock, 90, day.flash.is_spent).run()):
+        await clock.advance(PRUNE_S)
+        await writer.run_in_thread(lambda _: None)
         assert outbox.depth().archived == 1
-        await clock.advance(DAY_MS / 1000)
+        await clock.advance(DAY_MS / 1000 - PRUNE_S)
         day.flash.update()
-        await pass_samples(writer, clock, 13)
+        await clock.advance(PRUNE_S)
+        await writer.run_in_thread(lambda _: None)
         assert outbox.depth().archived == 0

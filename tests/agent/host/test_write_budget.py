@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.running import running
 
 from agent.host.write_budget import (
     DAY_MS,
@@ -57,6 +58,11 @@ def meter(
     return WriteBudget(clock, budget, kept, root=kernel.root, logged=lambda: logged)
 
 
+def saved_at_a_stop(one: WriteBudget) -> Any:
+    one.end()
+    return one.state()
+
+
 def kept_of(marks: Any) -> BudgetState:
     return msgspec.json.decode(marks[STATE_KEY], type=BudgetState)
 
@@ -98,7 +104,7 @@ def test_without_an_account_of_the_kernel_nothing_is_said_and_nothing_gives_way(
     (kernel.root / "proc/self/io").write_text("something: else\n")
     one = meter(kernel, clock, budget=0 + 1)
     one.update()
-    assert (one.day_bytes, one.spent) == (None, False)
+    assert (one.day_bytes, one.is_spent()) == (None, False)
     assert one.status()["day_bytes"] is None
 
 
@@ -161,19 +167,19 @@ async def test_the_budget_is_told_once_a_day_and_not_again_after_a_restart(kerne
     task = asyncio.create_task(one.watch(note))
     kernel.write(10 * MB - 1)
     await clock.advance(UPDATE_S)
-    assert (one.spent, told) == (False, [])
+    assert (one.is_spent(), told) == (False, [])
     kernel.write(1)
     await clock.advance(3 * UPDATE_S)
-    assert one.spent
+    assert one.is_spent()
     assert told == [{"event": "flash_budget_met", "day_bytes": 10 * MB, "budget_bytes": 10 * MB}]
-    two = meter(Kernel(kernel.root / "two"), clock, budget=10 * MB, kept=kept_of(one.state(now=True)))
-    assert two.spent
+    two = meter(Kernel(kernel.root / "two"), clock, budget=10 * MB, kept=kept_of(saved_at_a_stop(one)))
+    assert two.is_spent()
     again = asyncio.create_task(two.watch(note))
     await clock.advance(3 * UPDATE_S)
     assert len(told) == 1
     again.cancel()
     await clock.advance(DAY_MS / 1000)
-    assert not one.spent
+    assert not one.is_spent()
     kernel.write(11 * MB)
     await clock.advance(UPDATE_S)
     assert len(told) == 2
@@ -190,22 +196,25 @@ async def test_the_meter_is_marked_by_the_64_kilobytes_or_the_hour_and_at_a_stop
     assert kept_of(one.state()).day_bytes == SAVE_BYTES
     await clock.advance(SAVE_MS / 1000 - 1)
     assert one.state() == {}
-    assert STATE_KEY in one.state(now=True)
-    await clock.advance(SAVE_MS / 1000)
+    await clock.advance(1)
     assert STATE_KEY in one.state()
     await clock.advance(DAY_MS / 1000)
     assert kept_of(one.state()).day_bytes == 0
+    assert one.state() == {}
+    assert STATE_KEY in saved_at_a_stop(one)
 
 
 async def test_the_mark_goes_along_with_a_commit_that_is_made_anyway(
-    kernel: Kernel, clock: Any, writer: Writer, outbox: Outbox
+    kernel: Kernel, clock: Any, outbox: Outbox
 ) -> None:
     one = meter(kernel, clock)
-    writer.extra_state = one.state
+    writer = Writer(outbox, one.state)
     kernel.write(5 * MB)
     commits: list[str] = []
     outbox.db.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
-    await writer.commit([journal(clock, "x")])
+    async with running(writer.run()):
+        await writer.commit([journal(clock, "x")])
+    writer._thread.shutdown()
     assert len(commits) == 1
     kept = load_state(outbox, STATE_KEY, BudgetState)
     assert kept is not None

@@ -4,17 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from support.running import running
 
 from agent.journal.clock_watch import STEPS_PER_HOUR, ClockWatch
 from agent.journal.last_alive import LastAliveFile
-from common.clock import EARLIEST
+from agent.observable import Observable
+from common.clock import EARLIEST, ClockQuality
 from common.events import ClockStepped, ClockSynced, Event, LastAlive, Resumed
 
 HOUR_S = 3600
+
+
+class Link(NamedTuple):
+    """What the watch looks at of the link's state."""
+
+    up: bool
 
 
 class Station:
@@ -23,18 +30,16 @@ class Station:
     def __init__(self, folder: Path, clock: Any) -> None:
         self.clock, self.path = clock, folder / "alive"
         self.recorded: list[Event] = []
-        self.link = self.budget_spent = False
-        self.synced = 0
+        self.link = Observable(Link(up=False))
+        self.budget_spent = False
+        self.quality: Observable[ClockQuality] = Observable(clock.quality())
         self.alive = LastAliveFile(self.path)
         self.clock_watch = ClockWatch(
-            clock, "0000aaaa", self.alive, lambda: self.link, self._record, self._on_synced, lambda: self.budget_spent
+            clock, "0000aaaa", self.alive, self.link, self.quality, self._record, lambda: self.budget_spent
         )
 
     async def _record(self, event: Event) -> None:
         self.recorded.append(event)
-
-    async def _on_synced(self) -> None:
-        self.synced += 1
 
     @property
     def marks(self) -> int:
@@ -97,11 +102,13 @@ async def test_each_synchronisation_of_the_clock_is_recorded_with_its_time(stati
     station.clock.known = "unsynced"
     station.clock.set(datetime(1970, 1, 1, tzinfo=UTC))
     await station.advance(60)
+    qualities = station.quality.changes()
     station.clock.set(EARLIEST + timedelta(days=31))
     station.clock.known = "synced"
     await station.advance(20)
     synced = [one for one in station.recorded if isinstance(one, ClockSynced)]
-    assert len(synced) == station.synced == 1
+    assert len(synced) == 1
+    assert await anext(qualities) == station.quality.value == "synced"
     assert datetime.fromisoformat(synced[0].at) - (EARLIEST + timedelta(days=31)) <= timedelta(seconds=10)
     assert 0 <= station.clock.mono_ms() - synced[0].mono_ms <= 20_000
 
@@ -124,12 +131,12 @@ async def test_without_a_line_the_end_of_a_run_is_known_to_a_minute(station: Sta
 
 
 async def test_the_last_alive_mark_is_rarer_while_the_county_receives_the_heartbeats(station: Station) -> None:
-    station.link = True
+    station.link.set(Link(up=True))
     await station.advance(HOUR_S)
     before = station.marks
     await station.advance(6 * HOUR_S)
     connected = station.marks - before
-    station.link = False
+    station.link.set(Link(up=False))
     await station.advance(10)
     mark = station.last_mark()
     assert mark is not None and station.clock.mono_ms() - mark.mono_ms <= 10_000, "and at once when the link is lost"

@@ -9,7 +9,7 @@ import pytest
 
 from agent.configuration.settings import load
 from agent.devices.debounce import STATE_PREFIX
-from agent.journal.journal import RUN_STATE, JournalWriter, section_hashes
+from agent.journal.writer import RUN_STATE, JournalWriter, section_hashes
 from agent.outbox.opening import open_outbox
 from agent.outbox.outbox import Opening, Outbox
 from agent.outbox.writer import Writer

@@ -56,7 +56,7 @@ async def test_what_arrives_while_a_commit_is_under_way_goes_into_the_next_one_t
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
     commits: list[list[Row]] = []
-    writer.on_commit = commits.append
+    writer.subscribe(commits.append)
     async with Held(writer) as held:
         first = asyncio.create_task(writer.commit([journal(clock, "first")]))
         await asyncio.sleep(0)

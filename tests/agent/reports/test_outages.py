@@ -8,6 +8,7 @@ from support.running import running
 
 from agent.devices.debounce import Debounced, debounce
 from agent.devices.state import DeviceState
+from agent.observable import Observable
 from agent.reports.outages import CHECK_S, OUTAGES_PER_HOUR, SHORT_OUTAGE_MS, OutageLog
 from agent.uplink.link import LinkState
 from common.events import Event, LinkDown, LinkLayer, LinkUp
@@ -29,7 +30,8 @@ class Line:
         self.polls = 0
         self.connection = 0
         self.budget_spent = False
-        self.outages = OutageLog(clock, self._record, self.poll, self._states, lambda: self.budget_spent)
+        self.link = Observable(LinkState(False, 0, clock.mono_ms(), "connecting"))
+        self.outages = OutageLog(clock, self.link, self._record, self.poll, self._states, lambda: self.budget_spent)
 
     async def _record(self, event: Event) -> None:
         self.recorded.append(event)
@@ -50,10 +52,11 @@ class Line:
 
     async def up(self) -> None:
         self.connection += 1
-        await self.outages.link_changed(LinkState(True, self.connection, self.clock.mono_ms(), ""))
+        self.link.set(LinkState(True, self.connection, self.clock.mono_ms(), ""))
+        await self.clock.advance(0)
 
     async def down(self, why: str = "no acknowledgement") -> None:
-        await self.outages.link_changed(LinkState(False, self.connection, self.clock.mono_ms(), why))
+        self.link.set(LinkState(False, self.connection, self.clock.mono_ms(), why))
         await self.clock.advance(0)
 
     async def flap(self, down_s: float, up_s: float = 1) -> None:
@@ -231,8 +234,9 @@ async def test_a_broker_on_this_machine_depends_on_no_line(clock: Any) -> None:
     async def poll() -> None:
         raise AssertionError("there is no line to poll")
 
-    outages = OutageLog(clock, record, poll, None)
+    link = Observable(LinkState(False, 0, clock.mono_ms(), "connecting"))
+    outages = OutageLog(clock, link, record, poll, None)
     async with running(outages.run()):
-        await outages.link_changed(LinkState(False, 0, clock.mono_ms(), "refused"))
+        link.set(LinkState(False, 0, clock.mono_ms(), "refused"))
         await clock.advance(10)
     assert [(one.name, getattr(one, "layer", None)) for one in recorded] == [("link_layer", "county")]

@@ -15,11 +15,12 @@ from support.mqtt_county import County
 
 from agent.devices.state import DeviceState, DeviceStates
 from agent.host.write_budget import WriteBudget
+from agent.observable import Observable
 from agent.outbox import spool
 from agent.outbox.outbox import Draft, Outbox
 from agent.outbox.stamps import journal, sequenced
 from agent.outbox.writer import Writer
-from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, SPOOL_AFTER_SAMPLES, SPOOL_BATCH, Reports
+from agent.reports.telemetry import MAX_SAMPLES_IN_MEMORY, SPOOL_AFTER_SAMPLES, SPOOL_BATCH, PeriodicReports
 from agent.uplink.link import Link, LinkState
 from common.messages import Heartbeat, Item, Journal, Receipt, Telemetry
 from common.mqtt.session import BrokerAddress, ConnectOptions, Will
@@ -35,10 +36,10 @@ class Station:
         self.link = Link(
             NAME, clock, BrokerAddress("127.0.0.1", port),
             lambda _: ConnectOptions("c", connect_timeout_s=5, ack_timeout_s=5, will=will),
-            self._born, lambda _: None, self._changed, rng=random.Random(1), backoff_first_s=0.1,
+            self._born, lambda _: None, Observable(LinkState.at_start(clock)), rng=random.Random(1), backoff_first_s=0.1,
         )  # fmt: skip
         self.flash = WriteBudget(clock, 30_000_000, None)
-        self.reports = Reports(self.states, writer, self.link, clock, "0000aaaa", 1 << 20, self.flash)
+        self.reports = PeriodicReports(self.states, writer, self.link, clock, "0000aaaa", 1 << 20, self.flash)
         self.see(free_mb=1.5, ok=True, name="x", none=None, count=3)
 
     def see(self, **measures: Any) -> None:
@@ -46,9 +47,6 @@ class Station:
         self.states.devices["terminal/main"] = DeviceState("terminal", "main", reading, "", "synced")
 
     async def _born(self, link: Link) -> None:
-        pass
-
-    async def _changed(self, state: LinkState) -> None:
         pass
 
     @asynccontextmanager

@@ -266,7 +266,7 @@ async def test_captures_that_arrive_together_are_committed_together(
     writer: Writer, outbox: Outbox, clock: Any, until: Any, count: int
 ) -> None:
     commits: list[int] = []
-    writer.on_commit = lambda rows: commits.append(len(rows))
+    writer.subscribe(lambda rows: commits.append(len(rows)))
     one = Terminal(writer, outbox, clock, gun(*map(str, range(count))))
     async with one.running():
         await until(lambda: sum(commits) == count)

@@ -64,13 +64,10 @@ class Counter:
 
     def __init__(self, writer: Writer, outbox: Outbox, clock: Any, key: bytes | None = KEY, **works: Any) -> None:
         self.outbox, self.beeps, self.answers = outbox, Beeps(), []
-        self.cards = CardActions(STATION, key, clock, writer, works, self._shown)
+        self.cards = CardActions(STATION, key, clock, writer, works)
         self.guns = {id: HandGun(id=id, reads=[]) for id in ("main", "side")}
         self.captures = Captures(tuple(self.guns.values()), Path("/"), clock, writer, self.cards, self.beeps)
         self.answers: list[CardAnswer]
-
-    def _shown(self, answer: CardAnswer) -> None:
-        self.captures.show_card_answer(answer)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Counter"]:

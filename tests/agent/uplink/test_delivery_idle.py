@@ -9,6 +9,7 @@ from typing import Protocol
 from support.broker import Broker
 from support.mqtt_county import County
 
+from agent.observable import Observable
 from agent.outbox.outbox import Outbox
 from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
@@ -35,21 +36,17 @@ async def _refused(_hold: Rejection) -> None:
     """Nobody writes a journal here."""
 
 
-async def _changed(_state: LinkState) -> None:
-    """Nobody writes a journal here."""
-
-
 @asynccontextmanager
 async def delivering(writer: Writer, broker: Broker, clock: Hand) -> AsyncIterator[Delivery]:
     """A link of real time, and a delivery on the hand's clock, one minute after it came up with nothing to send."""
     session = ConnectOptions(f"{NAME}.f00d", clean_start=True, will=Will(f"yinong/1/{NAME}/state", b"{}", 2))
     taken: list[Incoming] = []
     link = Link(
-        NAME, SystemClock(), BrokerAddress(broker.host, broker.port), lambda _: session, _born, taken.append, _changed,
+        NAME, SystemClock(), BrokerAddress(broker.host, broker.port), lambda _: session, _born, taken.append, Observable(LinkState.at_start(clock)),
         rng=random.Random(1),
     )  # fmt: skip
     delivery = Delivery(writer, link, clock, puback_suffices=False, pace=Pace(10_000_000), on_rejected=_refused)
-    writer.on_commit = delivery.on_commit
+    writer.subscribe(delivery.on_commit)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop) for loop in (link.run(), delivery.run())]
         await asyncio.wait_for(link.up.wait(), 10)

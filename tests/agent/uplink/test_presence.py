@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.one_station import RecordedState
 
 from agent.configuration.settings import Broker, Settings, Station
 from agent.uplink.connection import Connection
@@ -92,18 +93,15 @@ async def test_what_can_never_connect_is_a_reason(tmp_path: Path) -> None:
 async def test_the_link_says_why_and_goes_on_trying(tmp_path: Path, clock: Any, until: Any) -> None:
     address = _impossible(tmp_path)[0][1]
     tries: list[int] = []
-    heard: list[str] = []
+    state = RecordedState(LinkState.at_start(clock))
 
     def asked(connection: int) -> ConnectOptions:
         tries.append(connection)
         return SESSION
 
-    async def changed(state: LinkState) -> None:
-        heard.append(state.why)
-
     async def born(_link: Link) -> None: ...
 
-    link = Link(NAME, clock, address, asked, born, lambda _: None, changed, rng=random.Random(1))
+    link = Link(NAME, clock, address, asked, born, lambda _: None, state, rng=random.Random(1))
     task = asyncio.create_task(link.run())
     for n in range(1, 4):
         await until(lambda n=n: len(tries) >= n and clock._sleepers)
@@ -111,4 +109,4 @@ async def test_the_link_says_why_and_goes_on_trying(tmp_path: Path, clock: Any, 
         await clock.advance(120)
     await until(lambda: len(tries) >= 4)
     task.cancel()
-    assert len(heard) == 1, "the same reason is told once"
+    assert len(state.states) == 1, "the same reason is told once"
