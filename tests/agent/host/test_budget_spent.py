@@ -100,7 +100,8 @@ def reports_of(writer: Writer, clock: Any, day: Day) -> PeriodicReports:
     async def nobody(_: Any) -> None: ...
 
     link = Link(
-        "x", clock, BrokerAddress("127.0.0.1", 9), lambda _: ConnectOptions("c"), nobody, lambda _: None, Observable(LinkState.at_start(clock)),
+        "x", clock, BrokerAddress("127.0.0.1", 9), lambda _: ConnectOptions("c"), nobody,
+        lambda _: None, Observable(LinkState.at_start(clock)),
         rng=random.Random(1),
     )  # fmt: skip
     return PeriodicReports(DeviceStates(), writer, link, clock, "0000aaaa", 1 << 20, day.flash)

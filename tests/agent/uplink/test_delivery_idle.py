@@ -42,7 +42,8 @@ async def delivering(writer: Writer, broker: Broker, clock: Hand) -> AsyncIterat
     session = ConnectOptions(f"{NAME}.f00d", clean_start=True, will=Will(f"yinong/1/{NAME}/state", b"{}", 2))
     taken: list[Incoming] = []
     link = Link(
-        NAME, SystemClock(), BrokerAddress(broker.host, broker.port), lambda _: session, _born, taken.append, Observable(LinkState.at_start(clock)),
+        NAME, SystemClock(), BrokerAddress(broker.host, broker.port), lambda _: session, _born, taken.append,
+        Observable(LinkState.at_start(clock)),
         rng=random.Random(1),
     )  # fmt: skip
     delivery = Delivery(writer, link, clock, puback_suffices=False, pace=Pace(10_000_000), on_rejected=_refused)
