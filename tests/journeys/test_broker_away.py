@@ -15,16 +15,16 @@ LONG = pytest.mark.skipif(not os.environ.get("YINONG_LONG_TESTS"), reason="two m
 
 
 @pytest.mark.parametrize(
-    ("away_s", "every_s", "others_listen"),
+    ("away_s", "every_s", "others_subscribe"),
     [
         (4, 0.02, False),
-        # Where a console listens too, the broker says that somebody took what the recorder never got: patience, a minute at most.
+        # PUBACKs of a console hide that the recorder is missing: rows are resent after the receipt timeout of a minute.
         pytest.param(4, 0.02, True, marks=[LONG, pytest.mark.timeout(200)]),
         pytest.param(120, 0.2, True, marks=[LONG, pytest.mark.timeout(300)]),
     ],
 )
 def test_scans_of_an_outage_arrive_complete_in_order_and_with_their_own_times(
-    tmp_path: Path, broker: Broker, away_s: float, every_s: float, others_listen: bool
+    tmp_path: Path, broker: Broker, away_s: float, every_s: float, others_subscribe: bool
 ) -> None:
     expected: list[str] = []
 
@@ -48,7 +48,7 @@ def test_scans_of_an_outage_arrive_complete_in_order_and_with_their_own_times(
             scan(f"away-{len(expected)}")
             time.sleep(every_s)
         broker.start()
-        with County(broker.host, broker.port) if others_listen else contextlib.nullcontext():
+        with County(broker.host, broker.port) if others_subscribe else contextlib.nullcontext():
             daemon.until_connected()
             scan("after")
             until(
@@ -57,7 +57,7 @@ def test_scans_of_an_outage_arrive_complete_in_order_and_with_their_own_times(
                     f"{len(recorder.texts())} of {len(expected)}; {daemon.depth()}\n{daemon.process.log}\n"
                     f"{recorder.process.log}\n{broker.log[-3000:]}"
                 ),
-                100,  # what reached the console only goes again after a minute
+                100,  # rows that only the console received are resent after a minute
             )
             until(lambda: daemon.depth()["waiting"] == 0, lambda: daemon.process.log)
         stored, journal = recorder.rows("scan"), recorder.rows("journal")
@@ -71,12 +71,12 @@ def test_scans_of_an_outage_arrive_complete_in_order_and_with_their_own_times(
     assert spread_ms > away_s * 1000 * 0.6, "the times are those of the scans, not of the sending"
     stamps = [datetime.fromisoformat(capture["at"]) for capture in stored]
     assert (max(stamps) - min(stamps)).total_seconds() > away_s * 0.6
-    story = [row["event"] for row in journal][:5]
-    assert story == ["start", "link_up", "link_down", "link_layer", "link_up"]
+    events = [row["event"] for row in journal][:5]
+    assert events == ["start", "link_up", "link_down", "link_layer", "link_up"]
     assert (journal[3]["details"]["layer"], journal[4]["details"]["cause"]) == ("county", "county")
 
 
-def test_a_recorder_that_was_away_gets_everything_and_the_terminal_keeps_it_until_then(
+def test_a_recorder_that_was_down_gets_everything_and_the_terminal_keeps_it_until_then(
     tmp_path: Path, broker: Broker
 ) -> None:
     with Gun() as gun, Daemon(tmp_path, broker.port, tables=gun.table) as daemon:

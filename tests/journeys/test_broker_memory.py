@@ -1,4 +1,4 @@
-"""A broker that has reached its memory limit: said in words, nothing lost, and well again by itself once it has room."""
+"""A broker at its memory limit: status reports it in words, nothing is lost, and it recovers by itself once there is memory."""
 
 from pathlib import Path
 from typing import Any
@@ -7,10 +7,10 @@ from support.broker import Broker
 from support.daemon import TERMINAL, Daemon, Gun, Recorder, until
 
 SCANS = 300
-LIMIT = 400_000  # bytes: some hundred of these scans (mosquitto counts what it allocates; it logs nothing when it is reached)
+LIMIT = 400_000  # bytes: about a hundred of these scans (mosquitto counts allocations; it logs nothing at the limit)
 
 
-def test_a_broker_out_of_memory_costs_nothing_but_time(tmp_path: Path) -> None:
+def test_a_broker_out_of_memory_only_delays(tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     conf = broker.folder / "mosquitto.conf"
     shipped = conf.read_text("utf-8")
@@ -18,7 +18,7 @@ def test_a_broker_out_of_memory_costs_nothing_but_time(tmp_path: Path) -> None:
     expected = [f"S-{n}-" + "x" * 900 for n in range(SCANS)]
     with broker, Gun() as gun:
         with Recorder(tmp_path, broker.port):
-            pass  # what the terminal sends waits for it in the broker's memory
+            pass  # the broker queues for its session, in memory
         with Daemon(tmp_path, broker.port, tables=gun.table + TERMINAL) as daemon:
             gun.wait_until_opened()
             daemon.until_connected()

@@ -1,4 +1,4 @@
-"""The console's commands through a real broker: answered on the own reply topic, once, or refused without a word."""
+"""The console's commands through a real broker: answered once, on the own reply topic, or rejected without an answer."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ class Console:
         self.county, self.daemon = county, daemon
         self._last = 0
 
-    def say(self, command: str, id: str | None = None, options: dict[str, object] | None = None, **how: object) -> str:
+    def send(self, command: str, id: str | None = None, options: dict[str, object] | None = None, **how: object) -> str:
         self._last += 1
         id = id or f"command-{self._last}"
         body = json.dumps({"id": id, "options": options or {}}).encode()
@@ -24,16 +24,16 @@ class Console:
 
     def reply(self, id: str) -> Received:
         self.county.wait_for(lambda c: any(h.json["id"] == id for h in c.of("reply")))
-        return next(heard for heard in self.county.of("reply") if heard.json["id"] == id)
+        return next(reply for reply in self.county.of("reply") if reply.json["id"] == id)
 
-    def asked(self, command: str, **options: object) -> Received:
-        return self.reply(self.say(command, options=options))
+    def ask(self, command: str, **options: object) -> Received:
+        return self.reply(self.send(command, options=options))
 
     def unanswered(self, *ids: str) -> None:
-        """Commands are taken in order: what was said before an answered one and is not answered was refused."""
-        self.asked("status")
-        heard = [one.json["id"] for one in self.county.of("reply")]
-        assert not set(ids) & set(heard)
+        """Commands are executed in order: one sent before an answered command and not answered itself was rejected."""
+        self.ask("status")
+        answered = [one.json["id"] for one in self.county.of("reply")]
+        assert not set(ids) & set(answered)
 
 
 @pytest.fixture
@@ -45,40 +45,40 @@ def console(tmp_path: Path, broker: Broker) -> Iterator[Console]:
 
 
 def test_each_command_is_answered_with_its_correlation_data(console: Console) -> None:
-    check = console.asked("check")
+    check = console.ask("check")
     assert check.correlation == b"c-1"
     assert not check.retained
     assert check.json["ok"]
     assert list(check.json["answer"]["devices"]) == ["terminal/main"]
     assert check.json["answer"]["standard"]["terminal"] in ("met", "not_met", "unproven")
-    status = console.asked("status").json["answer"]
+    status = console.ask("status").json["answer"]
     assert status["link"]["up"] is True
     assert status["outbox"]["waiting"] > 0
-    log = console.asked("log", lines=1).json["answer"]["lines"]
+    log = console.ask("log", lines=1).json["answer"]["lines"]
     assert len(log) == 1
-    assert console.asked("log", lines=0).json["answer"]["lines"] == []
-    assert console.asked("log", lines=-5).json["answer"]["lines"] == []
-    measure = console.asked("measure").json
+    assert console.ask("log", lines=0).json["answer"]["lines"] == []
+    assert console.ask("log", lines=-5).json["answer"]["lines"] == []
+    measure = console.ask("measure").json
     assert (measure["ok"], measure["answer"]) == (False, {}), "no broadband is configured here"
     assert "broadband" in measure["error"]
 
 
-def test_one_device_may_be_asked_for_and_one_that_is_none_is_an_error(console: Console) -> None:
-    assert list(console.asked("check", device="terminal").json["answer"]["standard"]) == ["terminal"]
-    wrong = console.asked("check", device="printer").json
+def test_one_device_can_be_checked_and_an_unknown_one_is_an_error(console: Console) -> None:
+    assert list(console.ask("check", device="terminal").json["answer"]["standard"]) == ["terminal"]
+    wrong = console.ask("check", device="printer").json
     assert not wrong["ok"]
     assert "printer" in wrong["error"]
-    assert not console.asked("check", device=True).json["ok"]
+    assert not console.ask("check", device=True).json["ok"]
 
 
-def test_what_is_on_no_list_is_answered_and_does_nothing(console: Console) -> None:
+def test_an_unknown_command_is_answered_and_does_nothing(console: Console) -> None:
     for name in ("shell", "reboot", "receipt", "check2"):
-        reply = console.asked(name).json
+        reply = console.ask(name).json
         assert not reply["ok"]
         assert "unknown command" in reply["error"]
 
 
-def test_a_receipt_that_comes_as_a_command_is_none(console: Console) -> None:
+def test_a_receipt_sent_as_a_command_is_ignored(console: Console) -> None:
     depth = console.daemon.depth()
     forged = {"at": "2026-03-02T09:00:00.000+08:00", "store": "x", "outbox": depth["outbox"], "upto": 1}
     console.county.command(NAME, "receipt", json.dumps(forged).encode())
@@ -86,14 +86,14 @@ def test_a_receipt_that_comes_as_a_command_is_none(console: Console) -> None:
     assert console.daemon.depth()["receipted"] == 0
 
 
-def test_refused_commands_are_not_answered(console: Console) -> None:
+def test_rejected_commands_are_not_answered(console: Console) -> None:
     console.unanswered(
-        console.say("check", expiry_s=None),
-        console.say("check", expiry_s=61),
-        console.say("check", expiry_s=100_000),
-        console.say("check", response=f"yinong/1/{NAME}/state"),
-        console.say("check", response="yinong/1/450225-GXBRS0002B-1/reply"),
-        console.say("check", id="short"),
+        console.send("check", expiry_s=None),
+        console.send("check", expiry_s=61),
+        console.send("check", expiry_s=100_000),
+        console.send("check", response=f"yinong/1/{NAME}/state"),
+        console.send("check", response="yinong/1/450225-GXBRS0002B-1/reply"),
+        console.send("check", id="short"),
     )
     for payload in (b"", b"{", b"\xff\xfe", b'{"id": "a-good-id", "run": "rm"}', b"[" * 50_000, b'"a-good-id"'):
         console.county.command(NAME, "check", payload)
@@ -101,7 +101,7 @@ def test_refused_commands_are_not_answered(console: Console) -> None:
     assert console.daemon.process.running
 
 
-def test_a_retained_command_is_refused_by_a_station_that_comes_later(tmp_path: Path, broker: Broker) -> None:
+def test_a_retained_command_is_rejected_by_a_station_that_starts_later(tmp_path: Path, broker: Broker) -> None:
     with County(broker.host, broker.port) as county:
         county.command(NAME, "check", b'{"id": "retained-one"}', retain=True)
         with Daemon(tmp_path, broker.port) as daemon:
@@ -111,15 +111,15 @@ def test_a_retained_command_is_refused_by_a_station_that_comes_later(tmp_path: P
             console.unanswered("retained-one")
 
 
-def test_a_command_that_is_sent_twice_is_done_once(console: Console) -> None:
-    console.say("check", id="the-same-one")
-    console.say("check", id="the-same-one")
-    console.asked("status")
+def test_a_command_that_is_sent_twice_is_executed_once(console: Console) -> None:
+    console.send("check", id="the-same-one")
+    console.send("check", id="the-same-one")
+    console.ask("status")
     assert [one.json["id"] for one in console.county.of("reply")].count("the-same-one") == 1
 
 
-def test_over_a_line_that_is_not_encrypted_nothing_is_taken(tmp_path: Path, broker: Broker) -> None:
-    """The host is a name of this machine that is not loopback by its spelling."""
+def test_over_an_unencrypted_connection_no_command_is_accepted(tmp_path: Path, broker: Broker) -> None:
+    """The host is a name of this machine whose spelling is not loopback."""
     daemon = Daemon(tmp_path, broker.port)
     daemon.config.write_text(daemon.config.read_text("utf-8").replace('"127.0.0.1"', '"0.0.0.0"'), "utf-8")
     with County(broker.host, broker.port) as county, daemon:
@@ -129,7 +129,7 @@ def test_over_a_line_that_is_not_encrypted_nothing_is_taken(tmp_path: Path, brok
         assert not county.of("reply")
 
 
-def test_commands_of_a_console_that_the_rules_do_not_know_never_arrive(tmp_path: Path, secured_broker: Broker) -> None:
+def test_commands_of_a_console_without_an_acl_rule_never_arrive(tmp_path: Path, secured_broker: Broker) -> None:
     secured_broker.add_user(NAME, "right")
     secured_broker.add_user("recorder", "r")
     secret = tmp_path / "secret"

@@ -1,4 +1,4 @@
-"""The gun is the officer's keyboard: cards of this station act at once, and are goods to nobody."""
+"""Control cards: cards of this station act at once when scanned, and are not stored as captures of goods."""
 
 import json
 import socket
@@ -17,7 +17,7 @@ from common.codes.control_cards import Card, card_text
 
 
 def agent(daemon: Daemon, *arguments: str) -> str:
-    """The command line beside it: what it says on both outputs."""
+    """Run a command beside the daemon; its output on stdout and stderr."""
     where = ["--socket", str(daemon.socket), *([] if "resend" in arguments else ["--config", str(daemon.config)])]
     run = subprocess.run(
         [str(COMMANDS / "yinong-agent"), *arguments, *where], capture_output=True, text=True, timeout=60
@@ -27,13 +27,13 @@ def agent(daemon: Daemon, *arguments: str) -> str:
 
 
 def cards(daemon: Daemon, *more: str) -> dict[str, str]:
-    """The sheet as the officer prints it, through the command line; title -> what the QR code says."""
+    """The sheet of cards, made by the command line: title -> text of its QR code."""
     out = daemon.folder / "cards.html"
     agent(daemon, "cards", "--out", str(out), *more)
     return texts_of(out.read_text("utf-8"))
 
 
-def test_a_card_changes_the_step_of_what_follows_and_is_itself_no_capture(tmp_path: Path, broker: Broker) -> None:
+def test_a_card_changes_the_step_of_the_next_captures_and_is_no_capture_itself(tmp_path: Path, broker: Broker) -> None:
     with (
         Gun() as gun,
         County(broker.host, broker.port) as county,
@@ -89,7 +89,7 @@ def test_void_voids_the_last_scan_once_and_both_stay_recorded(tmp_path: Path, br
         listed = json.loads(agent(daemon, "scans", "list", "--json"))["scans"]
         csv_file, epcis_file = tmp_path / "scans.csv", tmp_path / "epcis.json"
         agent(daemon, "scans", "export", "--format", "csv", str(csv_file))
-        said = agent(daemon, "scans", "export", "--format", "epcis", str(epcis_file), "--lang", "en")
+        output = agent(daemon, "scans", "export", "--format", "epcis", str(epcis_file), "--lang", "en")
         daemon.stop()
         without_daemon = json.loads(agent(daemon, "scans", "list", "--json"))["scans"]
     second = next(c for c in stored if c["gun"] == "left" and c["number"] == 2)
@@ -104,12 +104,12 @@ def test_void_voids_the_last_scan_once_and_both_stay_recorded(tmp_path: Path, br
     }  # fmt: skip
     assert without_daemon == listed
     assert csv_file.read_text("utf-8-sig").count("\n") == 5
-    if "0 without time" in said:  # this machine's clock is kept by a time server
-        assert "3 events; left out: 0 damaged, 1 voided" in said
+    if "0 without time" in output:  # this machine's clock is synchronised
+        assert "3 events; left out: 0 damaged, 1 voided" in output
         assert len(json.loads(epcis_file.read_text("utf-8"))["epcisBody"]["eventList"]) == 3
 
 
-def test_a_strangers_card_does_nothing_and_is_told(tmp_path: Path, broker: Broker) -> None:
+def test_a_card_of_another_station_does_nothing_and_is_reported(tmp_path: Path, broker: Broker) -> None:
     key, other = bytes(range(32)), card_text(bytes(32), "450225/GXBRS0001B", Card("VOID"))
     with (
         ExitStack() as stack,
@@ -137,8 +137,8 @@ def test_a_strangers_card_does_nothing_and_is_told(tmp_path: Path, broker: Broke
         until(lambda: recorder.texts() == ["A1", "A2"], lambda: daemon.process.log)
         stored, journal = recorder.rows("scan"), recorder.rows("journal")
     assert [(c["number"], c["context"]) for c in stored] == [(1, {}), (2, {})]
-    told = [e["details"] for e in journal if e["event"] == "card_refused"]
-    assert [(e["text"], e["why"]) for e in told] == [
+    refused = [e["details"] for e in journal if e["event"] == "card_refused"]
+    assert [(e["text"], e["why"]) for e in refused] == [
         ("YNC1.VOID", "form"), *((text, "signature") for text in refused[1:])
     ]  # fmt: skip
     assert not [e for e in journal if e["event"] == "capture_voided"]
@@ -151,9 +151,9 @@ def test_a_card_has_the_devices_checked(tmp_path: Path, broker: Broker) -> None:
         viewer = stack.enter_context(Viewer(daemon))
         gun.scan(sheet["自检"])
         gun.scan(sheet["测速"])  # no broadband here
-        said = [viewer.next()["card"] for _ in range(4)]
-    assert {(c["action"], c["ok"]) for c in said} == {("CHECK", True), ("MEASURE", True), ("MEASURE", False)}
-    assert any(c["en"].startswith("checked: ") and c["zh"].startswith("自检完毕") for c in said)
+        results = [viewer.next()["card"] for _ in range(4)]
+    assert {(c["action"], c["ok"]) for c in results} == {("CHECK", True), ("MEASURE", True), ("MEASURE", False)}
+    assert any(c["en"].startswith("checked: ") and c["zh"].startswith("自检完毕") for c in results)
 
 
 def test_receipted_captures_are_sent_again_late_on_demand_and_stored_once(tmp_path: Path, broker: Broker) -> None:
@@ -170,7 +170,7 @@ def test_receipted_captures_are_sent_again_late_on_demand_and_stored_once(tmp_pa
         until(lambda: daemon.depth()["waiting"] == 0, lambda: f"{daemon.depth()}")
         seqs = [c["seq"] for c in daemon.rows("scan")]
         with County(broker.host, broker.port) as county:
-            said = agent(daemon, "scans", "resend", str(seqs[1]), str(seqs[3]), "--lang", "en")
+            output = agent(daemon, "scans", "resend", str(seqs[1]), str(seqs[3]), "--lang", "en")
             county.wait_for(lambda c: c.of("scan"))
             again = county.of("scan")
         until(lambda: daemon.depth()["waiting"] == 0, lambda: f"{daemon.depth()}")
@@ -178,7 +178,7 @@ def test_receipted_captures_are_sent_again_late_on_demand_and_stored_once(tmp_pa
         refused = next(
             send_request(daemon.socket, {"ask": "resend", "range": {"first": seqs[1], "last": 100_000}}, 20)
         )["error"]
-    assert "3 captures go again" in said
+    assert "3 captures go again" in output
     assert [(h.late, h.retained, [c["text"] for c in h.json["captures"]]) for h in again] == [
         (True, False, ["A1", "A2", "A3"])
     ]  # fmt: skip
@@ -186,9 +186,7 @@ def test_receipted_captures_are_sent_again_late_on_demand_and_stored_once(tmp_pa
     assert "has no range" in refused
 
 
-def test_what_is_to_be_sent_again_is_remembered_without_a_line_and_over_a_restart(
-    tmp_path: Path, broker: Broker
-) -> None:
+def test_a_requested_resend_survives_an_outage_and_a_restart(tmp_path: Path, broker: Broker) -> None:
     with Gun() as gun, Daemon(tmp_path, broker.port, tables=gun.table) as daemon:
         with Recorder(tmp_path, broker.port) as recorder:
             gun.wait_until_opened()
@@ -209,14 +207,14 @@ def test_what_is_to_be_sent_again_is_remembered_without_a_line_and_over_a_restar
 
 
 class Viewer:
-    """A person who watches `yinong-agent scan`."""
+    """A client of the socket, like `yinong-agent scan`."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(40)
         self._socket.connect(str(daemon.socket))
         self._socket.sendall(b'{"ask": "scan"}\n')
-        daemon.depth()  # asked later and answered: the viewer is there
+        daemon.depth()  # requested later and answered: the viewer is registered
         self._lines = self._socket.makefile("rb")
 
     def __enter__(self) -> "Viewer":

@@ -1,4 +1,4 @@
-"""A terminal whose clock is dead, wrong or set by hand: it connects over TLS, reports, and its records are put right."""
+"""A terminal whose clock is dead, wrong or set by hand: it connects over TLS, reports, and its times are corrected."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from support.daemon import ALWAYS_OPEN, NAME, Daemon, Gun, Process, Recorder, un
 from agent.control.socket import send_request
 
 THEN, AHEAD = datetime(1970, 1, 1, tzinfo=UTC), datetime(2043, 5, 1, tzinfo=UTC)
-LOOKS_WITHIN_S = 40
+WITHIN_S = 40
 
 
 class Terminal(Daemon):
@@ -38,15 +38,15 @@ class Terminal(Daemon):
         return self._process
 
     def newest_scanned_at(self) -> str | None:
-        """As `yinong-agent scans list` is told it."""
+        """As `yinong-agent scans list` gets it."""
         return next(line["scan"] for line in send_request(self.socket, {"ask": "scans"}, 20))["scanned_at"]
 
-    def told(self, event: str) -> list[dict[str, Any]]:
+    def events(self, event: str) -> list[dict[str, Any]]:
         return [row for row in self.rows("journal") if row["event"] == event]
 
-    def waits_for(self, event: str, number: int = 1) -> dict[str, Any]:
-        until(lambda: len(self.told(event)) >= number, lambda: f"no {event}\n{self.process.log}", LOOKS_WITHIN_S)
-        return self.told(event)[number - 1]
+    def wait_for_event(self, event: str, number: int = 1) -> dict[str, Any]:
+        until(lambda: len(self.events(event)) >= number, lambda: f"no {event}\n{self.process.log}", WITHIN_S)
+        return self.events(event)[number - 1]
 
 
 @contextmanager
@@ -58,16 +58,16 @@ def over_tls(folder: Path, shows: datetime, gun: Gun, times: Times = USUAL) -> I
     (folder / "password").chmod(0o600)
     broker = Broker(folder, tls=Tls(authority.file, server.cert, server.key))
     broker.add_user(NAME, "geheim")
-    given = f'tls = true\nca_file = "{authority.file}"\npassword_file = "{folder}/password"'
+    options = f'tls = true\nca_file = "{authority.file}"\npassword_file = "{folder}/password"'
     with broker, Recorder(folder, broker.port) as recorder:
         terminal = Terminal(folder, broker.tls_port, shows, tables=gun.table)
         text = terminal.config.read_text("utf-8")
-        terminal.config.write_text(text.replace("tls = false", given), "utf-8")
+        terminal.config.write_text(text.replace("tls = false", options), "utf-8")
         with terminal:
             yield terminal, recorder
 
 
-def test_a_terminal_with_a_dead_clock_connects_over_tls_and_its_scans_are_put_right_when_the_clock_is(
+def test_a_terminal_with_a_dead_clock_connects_over_tls_and_its_scan_times_are_corrected_when_the_clock_is_set(
     tmp_path: Path,
 ) -> None:
     with Gun() as gun, over_tls(tmp_path, THEN, gun) as (terminal, recorder):
@@ -77,17 +77,17 @@ def test_a_terminal_with_a_dead_clock_connects_over_tls_and_its_scans_are_put_ri
         until(lambda: recorder.texts() == ["6901234567892"], lambda: terminal.process.log)
         (capture,) = recorder.rows("scan")
         assert (capture["clock"], capture["at"][:4]) == ("unsynced", "1970")
-        assert terminal.newest_scanned_at() is None, "nothing is invented"
+        assert terminal.newest_scanned_at() is None, "no time is invented"
         terminal.set_clock(datetime.now(UTC), synced=True)
-        terminal.waits_for("clock_synced")
-        step = terminal.waits_for("clock_stepped")
+        terminal.wait_for_event("clock_synced")
+        step = terminal.wait_for_event("clock_stepped")
         assert abs(timedelta(milliseconds=step["details"]["step_ms"]) - (scanned - THEN)) < timedelta(minutes=2)
-        said = terminal.newest_scanned_at()
-        assert said and abs(datetime.fromisoformat(said) - scanned) < timedelta(seconds=5)
+        newest = terminal.newest_scanned_at()
+        assert newest and abs(datetime.fromisoformat(newest) - scanned) < timedelta(seconds=5)
         assert terminal.request(ask="status")["link"]["up"], "a certificate in its time keeps its connection"
 
 
-def test_without_a_clock_an_absent_device_is_unproven_and_the_officer_hears_why(tmp_path: Path, broker: Broker) -> None:
+def test_without_a_clock_an_absent_device_is_unproven_and_the_reason_is_shown(tmp_path: Path, broker: Broker) -> None:
     """1970 begins within opening hours, and 2043-05-01 at eight in the morning as well; neither means anything."""
     absent = '[[device]]\nclass = "scan_gun"\nid = "main"\nport = "/dev/there-is-none"\n'
     terminal = Terminal(tmp_path, broker.port, THEN, tables=absent)
@@ -99,9 +99,9 @@ def test_without_a_clock_an_absent_device_is_unproven_and_the_officer_hears_why(
     with terminal:
         for dead in (THEN, AHEAD):
             terminal.set_clock(dead + timedelta(hours=1), synced=False)
-            said = gun()
-            assert (said["verdict"], said["because"]) == ("unproven", "hours_unknown")
-            assert "时钟没有校准" in said["says"]
+            item = gun()
+            assert (item["verdict"], item["because"]) == ("unproven", "hours_unknown")
+            assert "时钟没有校准" in item["says"]
         monday = datetime(2026, 11, 30, 2, tzinfo=UTC)  # ten o'clock in Beijing
         terminal.set_clock(monday, synced=True)
         assert (gun()["verdict"], gun()["because"]) == ("not_met", "device_absent")
@@ -109,20 +109,20 @@ def test_without_a_clock_an_absent_device_is_unproven_and_the_officer_hears_why(
         assert (gun()["verdict"], gun()["because"]) == ("unproven", "off_outside_hours")
 
 
-def test_a_certificate_outside_its_time_is_taken_while_nobody_knows_the_time_and_refused_once_it_is_known(
+def test_a_certificate_outside_its_time_is_accepted_while_the_time_is_unknown_and_rejected_once_it_is_known(
     tmp_path: Path,
 ) -> None:
     with Gun() as gun, over_tls(tmp_path, THEN, gun, (NOW + DAY, NOW + 100 * DAY)) as (terminal, _):
         terminal.until_connected()
         terminal.set_clock(datetime.now(UTC), synced=True)
-        terminal.waits_for("link_down")
+        terminal.wait_for_event("link_down")
         until(
             lambda: terminal.request(ask="status")["link"]["why"] == "certificate_not_yet_valid",
             lambda: terminal.process.log,
         )
 
 
-def test_a_clock_that_never_becomes_good_keeps_nobody_from_reporting_and_is_said(
+def test_a_clock_that_is_never_synchronised_does_not_stop_reporting_and_is_marked(
     tmp_path: Path, broker: Broker
 ) -> None:
     with Gun() as gun, Recorder(tmp_path, broker.port) as recorder:
@@ -137,7 +137,7 @@ def test_a_clock_that_never_becomes_good_keeps_nobody_from_reporting_and_is_said
         assert {row["clock"] for leaf in ("scan", "journal") for row in recorder.rows(leaf)} == {"unsynced"}
 
 
-def test_a_good_clock_that_is_set_wrong_is_told_and_not_trusted(tmp_path: Path, broker: Broker) -> None:
+def test_a_synchronised_clock_that_is_set_wrong_is_reported_and_not_trusted(tmp_path: Path, broker: Broker) -> None:
     with Gun() as gun, Terminal(tmp_path, broker.port, datetime.now(UTC), synced=True, tables=gun.table) as terminal:
         gun.wait_until_opened()
         gun.scan("before")
@@ -146,9 +146,9 @@ def test_a_good_clock_that_is_set_wrong_is_told_and_not_trusted(tmp_path: Path, 
         set_at = datetime.now(UTC)
         gun.scan("after")
         until(lambda: len(terminal.rows("scan")) == 2, lambda: terminal.process.log)
-        details = terminal.waits_for("clock_stepped")["details"]
+        details = terminal.wait_for_event("clock_stepped")["details"]
         assert (details["quality_before"], details["quality"]) == ("synced", "unsynced")
         assert abs(timedelta(milliseconds=details["step_ms"]) - 4000 * DAY) < timedelta(seconds=10)
         assert [row["clock"] for row in terminal.rows("scan")] == ["synced", "unsynced"]
-        said = terminal.newest_scanned_at()
-        assert said and abs(datetime.fromisoformat(said) - set_at) < timedelta(seconds=5)
+        newest = terminal.newest_scanned_at()
+        assert newest and abs(datetime.fromisoformat(newest) - set_at) < timedelta(seconds=5)

@@ -1,4 +1,4 @@
-"""The terminal's disk is full, out of inodes, read-only or slow: no scan that the officer heard of is lost."""
+"""The terminal's disk is full, out of inodes, read-only or slow: no acknowledged scan is lost."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from support.daemon import TERMINAL, Daemon, Gun, Recorder, SystemdSocket, until
 from support.flash import FailingDisk, SmallDisk, flushed, slow_flash
 from support.mqtt_county import County
 
-NOBODY = 1  # a port where nobody listens
+CLOSED_PORT = 1
 
 
 def events(daemon: Daemon) -> list[str]:
@@ -21,14 +21,16 @@ def texts(daemon: Daemon) -> list[str]:
     return [row["text"] for row in daemon.rows("scan")]
 
 
-def test_scans_wait_for_a_full_disk_in_memory_and_are_all_kept_when_it_has_room(tmp_path: Path, broker: Broker) -> None:
+def test_scans_wait_for_a_full_disk_in_memory_and_are_all_stored_when_it_has_space(
+    tmp_path: Path, broker: Broker
+) -> None:
     scanned: list[str] = []
     with (
         SmallDisk(tmp_path, megabytes=64) as disk,
         SystemdSocket(tmp_path) as systemd,
         Gun() as gun,
         Daemon(
-            tmp_path, NOBODY, tables=gun.table, outbox_folder=disk.path,
+            tmp_path, CLOSED_PORT, tables=gun.table, outbox_folder=disk.path,
             environment={"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "2000000"},
         ) as daemon,
     ):  # fmt: skip
@@ -45,8 +47,8 @@ def test_scans_wait_for_a_full_disk_in_memory_and_are_all_kept_when_it_has_room(
         while "a scan waits for the outbox" not in daemon.process.log:
             disk.fill()
             scan(20)
-            assert len(scanned) < 6000, "the disk never was full"
-            until(  # or it is this test that runs ahead
+            assert len(scanned) < 6000, "the disk never became full"
+            until(  # else the test runs ahead of the daemon
                 lambda: daemon.count("scan") == len(scanned) or "a scan waits for the outbox" in daemon.process.log,
                 lambda: f"{len(scanned)}\n{daemon.process.log}",
             )
@@ -64,7 +66,7 @@ def test_scans_wait_for_a_full_disk_in_memory_and_are_all_kept_when_it_has_room(
         until(lambda: "disk_has_room" in events(daemon), lambda: f"{events(daemon)}\n{daemon.process.log}", 40)
         assert [event for event in events(daemon) if event == "disk_full"] == ["disk_full"], events(daemon)
         assert daemon.stop() == 0
-        text = daemon.config.read_text("utf-8").replace(f"port = {NOBODY}\n", f"port = {broker.port}\n")
+        text = daemon.config.read_text("utf-8").replace(f"port = {CLOSED_PORT}\n", f"port = {broker.port}\n")
         daemon.config.write_text(text, "utf-8")
         with Recorder(tmp_path, broker.port) as recorder:
             gun.reset()
@@ -73,11 +75,11 @@ def test_scans_wait_for_a_full_disk_in_memory_and_are_all_kept_when_it_has_room(
             assert recorder.texts() == scanned
 
 
-def test_without_an_inode_the_daemon_goes_on_and_also_starts(tmp_path: Path) -> None:
+def test_without_free_inodes_the_daemon_keeps_running_and_also_starts(tmp_path: Path) -> None:
     with (
         SmallDisk(tmp_path, megabytes=64, inodes=40) as disk,
         Gun() as gun,
-        Daemon(tmp_path, NOBODY, tables=gun.table, outbox_folder=disk.path) as daemon,
+        Daemon(tmp_path, CLOSED_PORT, tables=gun.table, outbox_folder=disk.path) as daemon,
     ):
         gun.wait_until_opened()
         disk.take_inodes()
@@ -94,10 +96,10 @@ def test_without_an_inode_the_daemon_goes_on_and_also_starts(tmp_path: Path) -> 
         until(lambda: "disk_nearly_full" in events(daemon), lambda: f"{events(daemon)}\n{daemon.process.log}", 40)
         disk.give_inodes()
         until(lambda: "disk_has_room" in events(daemon), lambda: f"{events(daemon)}\n{daemon.process.log}", 40)
-        assert len(list(disk.path.glob("*.reserve-*"))) == 2, "the room that is held for such a day is held again"
+        assert len(list(disk.path.glob("*.reserve-*"))) == 2, "the ballast files are allocated again"
 
 
-def test_a_disk_that_became_read_only_ends_nothing_and_loses_nothing_that_was_kept(
+def test_a_disk_that_became_read_only_does_not_end_the_daemon_and_loses_nothing_stored(
     tmp_path: Path, broker: Broker
 ) -> None:
     with (
@@ -111,12 +113,10 @@ def test_a_disk_that_became_read_only_ends_nothing_and_loses_nothing_that_was_ke
         until(lambda: texts(daemon) == ["before"], lambda: daemon.process.log)
         county.wait_for(lambda c: c.of("scan"))
         disk.fail()
-        gun.scan("on a disk that takes nothing")
+        gun.scan("on a read-only disk")
         until(lambda: "a scan waits for the outbox" in daemon.process.log, lambda: daemon.process.log)
-        assert daemon.request(ask="status")["link"]["up"], "it says that it is there"
-        assert "on a disk that takes nothing" not in [
-            json.loads(h.payload)["captures"][0]["text"] for h in county.of("scan")
-        ]
+        assert daemon.request(ask="status")["link"]["up"], "it stays connected"
+        assert "on a read-only disk" not in [json.loads(h.payload)["captures"][0]["text"] for h in county.of("scan")]
         daemon.stop()
         process = daemon.launch()
         assert process.wait() == 74
@@ -129,7 +129,7 @@ def test_a_disk_that_became_read_only_ends_nothing_and_loses_nothing_that_was_ke
         until(lambda: texts(daemon) == ["before", "after"], lambda: daemon.process.log)
 
 
-def test_a_flash_that_takes_half_a_second_to_flush_holds_up_neither_the_gun_nor_the_heartbeat(
+def test_a_flash_that_takes_half_a_second_to_flush_blocks_neither_the_gun_nor_the_heartbeat(
     tmp_path: Path, broker: Broker
 ) -> None:
     with (
@@ -149,6 +149,6 @@ def test_a_flash_that_takes_half_a_second_to_flush_holds_up_neither_the_gun_nor_
         county.wait_for(lambda c: sum(len(json.loads(h.payload)["captures"]) for h in c.of("scan")) == 200)
     assert [scan["text"] for scan in scans] == [f"S{n}" for n in range(200)], "not a key was lost"
     assert all(scan["damage"] is None for scan in scans)
-    assert flushes < 40, "what comes while a flush is under way is committed together"
+    assert flushes < 40, "scans during a flush are committed together"
     read = [scan["start_mono_ms"] for scan in scans]
-    assert read[-1] - read[0] < flushes * 500, "read as they came, not as they were flushed"
+    assert read[-1] - read[0] < flushes * 500, "read as they were typed, not as they were flushed"

@@ -1,4 +1,4 @@
-"""How a daemon ends and begins again: killed, stopped, with a broker that is dead, and two of them."""
+"""How a daemon ends and starts again: killed, stopped, with a dead broker, and a second one."""
 
 import os
 import signal
@@ -18,16 +18,14 @@ STOP_WITHIN_S = 6.0
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Takes connections and never says a word, as a broker behind a dead line does."""
+    """Accepts connections and never sends anything, like a broker behind a dead line."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(100)
         yield listening.getsockname()[1]
 
 
-def test_a_killed_daemon_says_so_at_its_next_start_and_loses_no_scan_that_it_showed(
-    tmp_path: Path, broker: Broker
-) -> None:
+def test_a_killed_daemon_reports_it_at_its_next_start_and_loses_no_stored_scan(tmp_path: Path, broker: Broker) -> None:
     with Gun() as gun, Recorder(tmp_path, broker.port) as recorder:
         with Daemon(tmp_path, broker.port, tables=gun.table) as daemon:
             for run in range(3):
@@ -55,7 +53,9 @@ def test_a_killed_daemon_says_so_at_its_next_start_and_loses_no_scan_that_it_sho
     ]
 
 
-def test_a_killed_daemon_is_told_of_by_its_will_and_a_stopped_one_says_closing(tmp_path: Path, broker: Broker) -> None:
+def test_a_killed_daemon_is_reported_by_its_will_and_a_stopped_one_publishes_closing(
+    tmp_path: Path, broker: Broker
+) -> None:
     with (
         County(broker.host, broker.port) as county,
         Daemon(tmp_path, broker.port, broker="will_delay_s = 1") as daemon,
@@ -67,15 +67,15 @@ def test_a_killed_daemon_is_told_of_by_its_will_and_a_stopped_one_says_closing(t
         county.wait_for(lambda c: c.of("state")[-1].json["state"] == "online")
         assert daemon.stop() == 0
         county.wait_for(lambda c: c.of("state")[-1].json["state"] == "closing")
-    first, lost, again, closing = (list(same)[-1].json for _, same in _turns(county))
+    first, lost, again, closing = (list(same)[-1].json for _, same in _changes(county))
     assert (lost["run"], lost["connection"]) == (first["run"], first["connection"])
     assert again["run"] == closing["run"] != first["run"]
     assert again["outbox"] == first["outbox"]
-    assert all(heard.retained for heard in county.of("state"))
+    assert all(message.retained for message in county.of("state"))
     keeps_the_contract(county)
 
 
-def test_after_a_clean_stop_the_next_start_says_clean(tmp_path: Path, silent_port: int) -> None:
+def test_after_a_clean_stop_the_next_start_reports_clean(tmp_path: Path, silent_port: int) -> None:
     with Daemon(tmp_path, silent_port) as daemon:
         assert daemon.stop() == 0
         assert not daemon.socket.exists()
@@ -84,13 +84,13 @@ def test_after_a_clean_stop_the_next_start_says_clean(tmp_path: Path, silent_por
     assert events == [("start", "first"), ("stop", None), ("start", "clean")]
 
 
-def _turns(county: County) -> Iterator[tuple[str, Iterator[Received]]]:
-    """A birth is said again where the key that seals parcels was made after it: the same state, no turn."""
-    return groupby(county.of("state"), key=lambda heard: heard.json["state"])
+def _changes(county: County) -> Iterator[tuple[str, Iterator[Received]]]:
+    """States without repeats: a birth is published again once the key for parcels exists, with the same state."""
+    return groupby(county.of("state"), key=lambda message: message.json["state"])
 
 
 def _states(county: County) -> list[str]:
-    return [state for state, _ in _turns(county)]
+    return [state for state, _ in _changes(county)]
 
 
 def _stopped_within(daemon: Daemon) -> None:
@@ -128,13 +128,13 @@ def test_a_clean_stop_waits_for_no_client_of_the_socket(tmp_path: Path, silent_p
             _stopped_within(daemon)
 
 
-def test_a_clean_stop_is_bounded_while_a_device_is_being_looked_at(tmp_path: Path, silent_port: int) -> None:
+def test_a_clean_stop_is_bounded_while_a_device_is_being_polled(tmp_path: Path, silent_port: int) -> None:
     page = f'[[device]]\nclass = "web_page"\nid = "main"\naddress = "http://127.0.0.1:{silent_port}/"\n'
     with Daemon(tmp_path, silent_port, tables=page) as daemon:
         _stopped_within(daemon)
 
 
-def test_a_second_daemon_on_the_same_outbox_ends_with_one_line_and_the_first_goes_on(
+def test_a_second_daemon_on_the_same_outbox_ends_with_one_line_and_the_first_keeps_running(
     tmp_path: Path, silent_port: int
 ) -> None:
     with Daemon(tmp_path, silent_port) as daemon:
@@ -147,7 +147,7 @@ def test_a_second_daemon_on_the_same_outbox_ends_with_one_line_and_the_first_goe
         assert daemon.depth()["waiting"] >= 1
 
 
-def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, silent_port: int) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path, silent_port: int) -> None:
     daemon = Daemon(tmp_path, silent_port)
     daemon.outbox_file.mkdir()
     process = daemon.launch()
@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, sil
     assert "Traceback" not in process.log
 
 
-def test_an_outbox_that_is_damaged_under_the_running_daemon_ends_it_and_the_next_start_goes_on(
+def test_an_outbox_that_is_damaged_under_the_running_daemon_ends_it_and_the_next_start_recovers(
     tmp_path: Path, broker: Broker
 ) -> None:
     with (
@@ -181,7 +181,7 @@ def test_an_outbox_that_is_damaged_under_the_running_daemon_ends_it_and_the_next
         assert daemon.rows("journal")[0]["details"]["outbox"] == "corrupt"
 
 
-def test_a_damaged_outbox_is_put_aside_and_the_daemon_starts(tmp_path: Path, broker: Broker) -> None:
+def test_a_damaged_outbox_is_moved_aside_and_the_daemon_starts(tmp_path: Path, broker: Broker) -> None:
     with County(broker.host, broker.port) as county:
         daemon = Daemon(tmp_path, broker.port, tables=TERMINAL)
         daemon.outbox_file.write_bytes(b"no database at all" * 1000)

@@ -1,4 +1,4 @@
-"""Evidence from which causes are proved, left by the real daemon: how it ended, until when it lived, what became different."""
+"""Evidence of causes, left by the real daemon: how it ended, until when it ran, which configuration changed."""
 
 import json
 import os
@@ -19,17 +19,17 @@ SEEN = [
 
 
 def starts(daemon: Daemon, number: int) -> list[dict[str, Any]]:
-    """What so many starts told: the socket may answer a moment before the newest is committed."""
+    """Details of the start entries, at least `number`: the socket may answer a moment before the newest is committed."""
 
-    def told() -> list[dict[str, Any]]:
+    def entries() -> list[dict[str, Any]]:
         return [row["details"] for row in daemon.rows("journal") if row["event"] == "start"]
 
-    until(lambda: len(told()) >= number, lambda: f"{told()}\n{daemon.process.log}")
-    return told()
+    until(lambda: len(entries()) >= number, lambda: f"{entries()}\n{daemon.process.log}")
+    return entries()
 
 
 @pytest.mark.parametrize(("how", "systemd"), SEEN, ids=["watchdog", "segmentation fault"])
-def test_a_crash_is_told_at_the_next_start_with_what_systemd_saw_of_it(
+def test_a_crash_is_reported_at_the_next_start_with_what_systemd_recorded(
     tmp_path: Path, broker: Broker, how: signal.Signals, systemd: dict[str, str]
 ) -> None:
     state = {"STATE_DIRECTORY": str(tmp_path)}
@@ -49,7 +49,7 @@ def test_a_crash_is_told_at_the_next_start_with_what_systemd_saw_of_it(
     }  # fmt: skip
 
 
-def test_the_next_start_says_until_when_the_run_before_lived(tmp_path: Path, broker: Broker) -> None:
+def test_the_next_start_reports_until_when_the_previous_run_was_alive(tmp_path: Path, broker: Broker) -> None:
     with Daemon(tmp_path, broker.port) as daemon:
         mark = daemon.folder / "outbox.db.alive"
         until(lambda: b'"number"' in mark.read_bytes(), lambda: daemon.process.log)
@@ -64,7 +64,7 @@ def test_the_next_start_says_until_when_the_run_before_lived(tmp_path: Path, bro
     assert began["mono_ms"] <= alive["mono_ms"]
 
 
-def test_a_daemon_whose_mark_cannot_be_kept_runs_all_the_same(tmp_path: Path, broker: Broker) -> None:
+def test_a_daemon_whose_last_alive_file_cannot_be_written_still_runs(tmp_path: Path, broker: Broker) -> None:
     daemon = Daemon(tmp_path, broker.port)
     (daemon.folder / "outbox.db.alive").mkdir()
     with daemon:
@@ -73,7 +73,7 @@ def test_a_daemon_whose_mark_cannot_be_kept_runs_all_the_same(tmp_path: Path, br
         assert daemon.stop() == 0
 
 
-def test_a_changed_configuration_is_told_by_section_and_without_its_content(tmp_path: Path, broker: Broker) -> None:
+def test_a_changed_configuration_is_reported_by_section_and_without_its_content(tmp_path: Path, broker: Broker) -> None:
     with Daemon(tmp_path, broker.port) as daemon:
         assert daemon.stop() == 0
         text = daemon.config.read_text("utf-8")

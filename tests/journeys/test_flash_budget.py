@@ -1,4 +1,4 @@
-"""A loose screen's plug writes the day's flash budget away: from then on scans are written and hardly anything else.
+"""A screen's loose plug uses up the day's flash budget: from then on scans are written and hardly anything else.
 
 The daemon's own parts in compressed time (`tests/support/compressed.py`); the bytes are the kernel's.
 """
@@ -35,11 +35,11 @@ async def test_a_loose_plug_spends_the_budget_and_scans_are_still_written(tmp_pa
             await life.turn_screen(then_s=10)
         await life.pass_s(60)
         at_met = written(life)
-        told = len(bodies(life, "device/led_screen/main", Device))
+        reported = len(bodies(life, "device/led_screen/main", Device))
         for _ in range(TURNS):
             await life.turn_screen(then_s=10)
         of_turns = written(life) - at_met
-        assert len(bodies(life, "device/led_screen/main", Device)) - told <= 1
+        assert len(bodies(life, "device/led_screen/main", Device)) - reported <= 1
         assert of_turns < TURNS * 1000, "a turn cost ten thousand bytes before"
         for _ in range(30):
             await life.scan()

@@ -1,4 +1,4 @@
-"""From the first second without any network: everything is kept, everything is answered, systemd is told."""
+"""From the first second without any network: everything is stored, every request is answered, systemd is notified."""
 
 import socket
 from pathlib import Path
@@ -10,14 +10,14 @@ from support.mqtt_county import County
 
 
 @pytest.fixture
-def nobody() -> int:
+def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def test_a_terminal_without_network_scans_looks_and_answers(tmp_path: Path, nobody: int) -> None:
-    with Gun() as gun, Daemon(tmp_path, nobody, tables=gun.table + TERMINAL) as daemon:
+def test_a_terminal_without_network_scans_polls_and_answers(tmp_path: Path, closed_port: int) -> None:
+    with Gun() as gun, Daemon(tmp_path, closed_port, tables=gun.table + TERMINAL) as daemon:
         gun.wait_until_opened()
         for n in range(20):
             gun.scan(f"S-{n}")
@@ -34,7 +34,7 @@ def test_a_terminal_without_network_scans_looks_and_answers(tmp_path: Path, nobo
         assert next(d for d in report["devices"] if d["class"] == "scan_gun")["reason"] == "ready"
 
 
-def test_a_broker_that_comes_later_gets_everything_from_the_start(tmp_path: Path) -> None:
+def test_a_broker_that_starts_later_gets_everything_from_the_start(tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     with Gun() as gun, Daemon(tmp_path, broker.port, tables=gun.table) as daemon:
         gun.wait_until_opened()
@@ -45,7 +45,7 @@ def test_a_broker_that_comes_later_gets_everything_from_the_start(tmp_path: Path
             assert recorder.rows("journal")[0]["event"] == "start"
 
 
-def test_what_was_kept_without_a_network_comes_late_together_and_by_the_contract(tmp_path: Path) -> None:
+def test_rows_stored_without_a_network_are_published_late_in_batches_by_the_contract(tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     with Gun() as gun, Daemon(tmp_path, broker.port, tables=gun.table) as daemon:
         gun.wait_until_opened()
@@ -55,13 +55,13 @@ def test_what_was_kept_without_a_network_comes_late_together_and_by_the_contract
         with broker, County(broker.host, broker.port) as county:
             county.wait_for(lambda c: sum(len(h.json["captures"]) for h in c.of("scan")) >= 120)
             keeps_the_contract(county)
-    late = [heard for heard in county.of("scan") if heard.late]
-    assert [c["text"] for heard in late for c in heard.json["captures"]] == [f"S-{n}" for n in range(120)]
+    late = [message for message in county.of("scan") if message.late]
+    assert [c["text"] for message in late for c in message.json["captures"]] == [f"S-{n}" for n in range(120)]
     assert len(late) <= 4
 
 
-def test_a_name_that_cannot_be_looked_up_does_not_end_the_daemon(tmp_path: Path, nobody: int) -> None:
-    daemon = Daemon(tmp_path, nobody)
+def test_a_host_name_that_cannot_be_resolved_does_not_end_the_daemon(tmp_path: Path, closed_port: int) -> None:
+    daemon = Daemon(tmp_path, closed_port)
     daemon.config.write_text(daemon.config.read_text("utf-8").replace('"127.0.0.1"', '"a..b"'), "utf-8")
     with daemon:
         why = until(lambda: daemon.request(ask="status")["link"]["why"].removeprefix("connecting"), lambda: "up?")
@@ -69,13 +69,13 @@ def test_a_name_that_cannot_be_looked_up_does_not_end_the_daemon(tmp_path: Path,
         assert daemon.stop() == 0
 
 
-def test_systemd_hears_ready_signs_of_life_and_the_stop(tmp_path: Path, broker: Broker) -> None:
+def test_systemd_receives_ready_watchdog_and_stopping(tmp_path: Path, broker: Broker) -> None:
     with SystemdSocket(tmp_path) as systemd:
         environment = {"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "400000"}
         with Daemon(tmp_path, broker.port, environment=environment) as daemon:
             until(lambda: systemd.count("READY=1") == 1, lambda: f"{systemd.received}")
             until(lambda: systemd.count("WATCHDOG=1") >= 3, lambda: f"{systemd.received}")
-            assert daemon.rows("journal")[0]["event"] == "start", "READY means that it keeps records"
+            assert daemon.rows("journal")[0]["event"] == "start", "READY means that records are stored"
             daemon.until_connected()
             until(lambda: "已连接县中心" in _last_status(systemd), lambda: f"{systemd.received}")
             assert systemd.count("STOPPING=1") == 0
@@ -84,20 +84,18 @@ def test_systemd_hears_ready_signs_of_life_and_the_stop(tmp_path: Path, broker: 
         assert systemd.count("READY=1") == 1
 
 
-def test_systemds_status_says_what_is_wrong_in_both_languages_for_as_long_as_it_lasts(
-    tmp_path: Path, broker: Broker
-) -> None:
+def test_systemds_status_shows_a_problem_in_both_languages_as_long_as_it_lasts(tmp_path: Path, broker: Broker) -> None:
     with SystemdSocket(tmp_path) as systemd:
         environment = {"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "400000"}
         with Daemon(tmp_path, broker.port, environment=environment) as daemon:
             until(lambda: "已连接县中心 / connected" in _last_status(systemd), lambda: f"{systemd.received}")
             broker.stop()
-            trouble = "县中心的消息服务没有开 / The county's broker is not running"
-            until(lambda: trouble in _last_status(systemd), lambda: f"{systemd.received}\n{daemon.process.log}")
+            problem = "县中心的消息服务没有开 / The county's broker is not running"
+            until(lambda: problem in _last_status(systemd), lambda: f"{systemd.received}\n{daemon.process.log}")
             assert "已连接" not in _last_status(systemd)
             broker.start()
             until(lambda: "已连接县中心 / connected" in _last_status(systemd), lambda: f"{systemd.received}")
-            assert trouble not in _last_status(systemd)
+            assert problem not in _last_status(systemd)
 
 
 def _last_status(systemd: SystemdSocket) -> str:
@@ -105,7 +103,7 @@ def _last_status(systemd: SystemdSocket) -> str:
     return next((line for line in reversed(systemd.received) if line.startswith("STATUS=")), "")
 
 
-def test_a_terminal_whose_secret_is_wrong_keeps_its_records_and_says_why(
+def test_a_terminal_whose_secret_is_wrong_keeps_its_records_and_reports_why(
     tmp_path: Path, secured_broker: Broker
 ) -> None:
     secured_broker.add_user("450225-GXBRS0001B-1", "right")
@@ -117,9 +115,7 @@ def test_a_terminal_whose_secret_is_wrong_keeps_its_records_and_says_why(
         until(lambda: daemon.rows("standard"), lambda: daemon.process.log)
 
 
-def test_the_shipped_rules_of_the_broker_let_a_terminal_say_all_that_it_has_to_say(
-    tmp_path: Path, secured_broker: Broker
-) -> None:
+def test_the_shipped_acl_lets_a_terminal_publish_every_kind_of_message(tmp_path: Path, secured_broker: Broker) -> None:
     secured_broker.add_user("450225-GXBRS0001B-1", "right")
     secured_broker.add_user("recorder", "r")
     secret = tmp_path / "secret"

@@ -15,7 +15,7 @@ from agent.host.fingerprint import fingerprint
 
 
 class Station:
-    """A terminal with a gun, and how long to wait for what."""
+    """A terminal with a gun, and waiting for its rows."""
 
     def __init__(self, daemon: Daemon, gun: Gun) -> None:
         self.daemon, self._gun = daemon, gun
@@ -59,13 +59,13 @@ def station(tmp_path: Path, broker: Broker):
 
 
 def recording(folder: Path, broker: Broker) -> Recorder:
-    """The recorder, begun anew on the store that lies in the folder."""
-    (folder / "recorder.log").unlink(missing_ok=True)  # it is by its log that a recorder is known to listen
+    """A recorder started anew on the store in the folder."""
+    (folder / "recorder.log").unlink(missing_ok=True)  # `Recorder` waits for `connected` in this log
     return Recorder(folder, broker.port)
 
 
 def change(file: Path, sql: str, *values: Any) -> None:
-    """As a fault of the disk does it, behind everybody's back."""
+    """Change a file of the running programs, as a fault of the disk does."""
     with contextlib.closing(sqlite3.connect(file, timeout=20)) as db:
         db.execute(sql, values)
         db.commit()
@@ -84,13 +84,13 @@ def copy_of(file: Path, to: Path) -> None:
 
 
 def put(file: Path, to: Path) -> None:
-    """A file in the place of another, with what belongs to it."""
+    """Replace a file by another, with its WAL."""
     for suffix in ("", "-wal", "-shm"):
         to.with_name(to.name + suffix).unlink(missing_ok=True)
     copy_of(file, to)
 
 
-def test_a_scan_whose_bytes_turned_on_the_flash_comes_as_void_and_the_receipt_advances(
+def test_a_scan_whose_bytes_changed_on_the_flash_becomes_void_and_the_receipt_advances(
     tmp_path: Path, broker: Broker, station: Station
 ) -> None:
     station.scan("A-1", "A-2", "A-3")
@@ -105,7 +105,7 @@ def test_a_scan_whose_bytes_turned_on_the_flash_comes_as_void_and_the_receipt_ad
     assert voids == [{"reason": "unreadable", "was": "scan"}]
 
 
-def test_a_file_with_a_damaged_page_sends_what_can_be_read_of_it(
+def test_from_a_file_with_a_damaged_page_all_readable_rows_are_sent(
     tmp_path: Path, broker: Broker, station: Station
 ) -> None:
     station.scan(*(f"S-{n}-" + "x" * 400 for n in range(40)))
@@ -117,13 +117,13 @@ def test_a_file_with_a_damaged_page_sends_what_can_be_read_of_it(
     with recording(tmp_path, broker) as recorder:
         station.start()
         station.until_receipted(recorder)
-        there, journal = recorder.texts(), recorder.rows("journal")
+        stored_texts, journal = recorder.texts(), recorder.rows("journal")
     [start] = [row["details"] for row in journal if row["event"] == "start" and row["details"]["outbox"] == "corrupt"]
     assert start["outbox_details"]["lost"] == sum(
         row["details"].get("to", 0) - row["details"].get("from", 0) + 1 for row in journal if row["event"] == "void"
     )
-    assert 25 < len(there) < 40
-    assert set(there) < set(station.scanned)
+    assert 25 < len(stored_texts) < 40
+    assert set(stored_texts) < set(station.scanned)
 
 
 def test_a_message_that_the_recorder_rejects_is_set_aside_and_counts_as_received(
@@ -143,7 +143,7 @@ def test_a_message_that_the_recorder_rejects_is_set_aside_and_counts_as_received
 
 
 @pytest.mark.parametrize("restored", [True, False], ids=["from a backup", "as a new store"])
-def test_a_recorder_that_lost_what_it_had_gets_it_again_from_the_archive_and_holds_it_once(
+def test_a_recorder_that_lost_what_it_had_gets_it_again_from_the_archive_and_stores_it_once(
     tmp_path: Path, broker: Broker, station: Station, restored: bool
 ) -> None:
     with recording(tmp_path, broker) as recorder:
@@ -171,7 +171,7 @@ def test_a_recorder_that_lost_what_it_had_gets_it_again_from_the_archive_and_hol
     assert (station.daemon.depth()["store"] == store) is restored
 
 
-def test_the_same_number_with_other_bytes_is_a_conflict_that_is_kept_and_holds_up_nothing(
+def test_the_same_number_with_other_bytes_is_a_conflict_that_is_stored_and_blocks_nothing(
     tmp_path: Path, broker: Broker, station: Station
 ) -> None:
     station.scan("theirs")
@@ -189,7 +189,7 @@ def test_the_same_number_with_other_bytes_is_a_conflict_that_is_kept_and_holds_u
         station.scan("next")
         station.until_stored(recorder)
         station.until_receipted(recorder)
-        assert [bytes(kept) for (kept,) in stored(recorder, "SELECT body FROM conflict")] == [other]
+        assert [bytes(body) for (body,) in stored(recorder, "SELECT body FROM conflict")] == [other]
     assert "conflicts 1" in recorder.process.log
 
 
@@ -218,7 +218,7 @@ def test_a_disk_in_a_new_terminal_sends_its_old_rows_under_their_old_id(
 def test_a_recognised_terminal_keeps_the_name_that_its_outbox_began_with(
     tmp_path: Path, broker: Broker, station: Station
 ) -> None:
-    """As after a first start in which a network card was still missing: what can be read now hashes otherwise."""
+    """As after a first start without a network card: the hardware now has another hash."""
     station.scan("before")
     station.daemon.stop()
     change(station.daemon.outbox_file, "UPDATE outbox SET fingerprint = 'f1r57f1r57f1'")
@@ -227,12 +227,14 @@ def test_a_recognised_terminal_keeps_the_name_that_its_outbox_began_with(
         station.scan("after")
         station.until_stored(recorder)
         station.until_receipted(recorder)
-        county.wait_for(lambda heard: [one for one in heard.of("state") if one.json["fingerprint"] == "f1r57f1r57f1"])
+        county.wait_for(
+            lambda received: [one for one in received.of("state") if one.json["fingerprint"] == "f1r57f1r57f1"]
+        )
         assert {row["outbox"] for row in recorder.rows("scan")} == {station.daemon.depth()["outbox"]}
 
 
 @pytest.mark.parametrize("offline", [False, True], ids=["seen at once", "after a day without a line"])
-def test_a_disk_image_that_was_put_back_collides_with_nothing_and_loses_nothing(
+def test_a_restored_disk_image_causes_no_conflict_and_loses_nothing(
     tmp_path: Path, broker: Broker, station: Station, offline: bool
 ) -> None:
     image, file = tmp_path / "image.db", station.daemon.outbox_file
@@ -271,5 +273,5 @@ def _rows(file: Path, text: str) -> list[tuple[int, bytes]]:
 
 
 def resend(file: Path, place: int) -> None:
-    """As `yinong-agent scans resend` marks it."""
+    """Request it as `yinong-agent scans resend` does."""
     change(file, "INSERT INTO mark (key, value) VALUES (?, ?)", f"resend:{place}-{place}", str(place).encode())

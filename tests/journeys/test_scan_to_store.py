@@ -1,4 +1,4 @@
-"""From the gun in the officer's hand to the row in the county's store, and out of the terminal's waiting rows."""
+"""From the gun to the row in the county's store, and out of the terminal's waiting rows."""
 
 import json
 import socket
@@ -34,13 +34,13 @@ def test_a_scan_is_committed_sent_stored_and_receipted(tmp_path: Path, broker: B
     keeps_the_contract(county)
 
 
-def test_a_person_who_watches_sees_a_scan_only_after_it_is_committed(tmp_path: Path) -> None:
-    with Gun() as gun, Daemon(tmp_path, _nobody_listens(), tables=gun.table) as daemon:
+def test_the_live_view_shows_a_scan_only_after_it_is_committed(tmp_path: Path) -> None:
+    with Gun() as gun, Daemon(tmp_path, _closed_port(), tables=gun.table) as daemon:
         gun.wait_until_opened()
         with socket.socket(socket.AF_UNIX) as viewer:
             viewer.connect(str(daemon.socket))
             viewer.sendall(b'{"ask": "scan"}\n')
-            daemon.depth()  # asked after it, so the viewer is there
+            daemon.depth()  # requested after it, so the viewer is registered
             with viewer.makefile("rb") as lines:
                 for n in range(3):
                     gun.scan(f"A-{n}")
@@ -49,7 +49,7 @@ def test_a_person_who_watches_sees_a_scan_only_after_it_is_committed(tmp_path: P
                     assert shown["seq"] in [row["seq"] for row in daemon.rows("scan")]
 
 
-def test_two_guns_count_by_themselves_and_both_arrive(tmp_path: Path, broker: Broker) -> None:
+def test_two_guns_have_numbers_of_their_own_and_both_arrive(tmp_path: Path, broker: Broker) -> None:
     with (
         Gun("left") as left,
         Gun("right") as right,
@@ -69,20 +69,20 @@ def test_two_guns_count_by_themselves_and_both_arrive(tmp_path: Path, broker: Br
         ]
 
 
-def test_what_a_gun_had_sent_when_the_daemon_was_stopped_is_kept_as_damaged(tmp_path: Path) -> None:
-    with Gun() as gun, Daemon(tmp_path, _nobody_listens(), tables=gun.table) as daemon:
+def test_a_half_sent_scan_at_the_stop_is_stored_as_damaged(tmp_path: Path) -> None:
+    with Gun() as gun, Daemon(tmp_path, _closed_port(), tables=gun.table) as daemon:
         gun.wait_until_opened()
         gun.scan("whole")
         until(lambda: daemon.rows("scan"), lambda: daemon.process.log)
         gun.send(b"cut sho")
-        time.sleep(0.1)  # the reader's thread has it; nothing can be seen from outside before the scan ends
+        time.sleep(0.1)  # until the reader's thread has it: nothing is visible from outside before the scan ends
         assert daemon.stop() == 0
         whole, cut = daemon.rows("scan")
     assert (whole["text"], whole["damage"]) == ("whole", None)
     assert (cut["number"], cut["text"], cut["seen"], cut["damage"]) == (2, "", "cut sho", "stopped")
 
 
-def _nobody_listens() -> int:
+def _closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The line is dead for weeks: what was scanned goes to the county on a stick, and its receipts come when the line does."""
+"""The line is dead for weeks: scans reach the county on a USB stick, and their receipts arrive with the line."""
 
 import json
 import re
@@ -25,10 +25,10 @@ def test_a_month_without_a_line_by_usb_stick(tmp_path: Path, broker: Broker) -> 
     stick.mkdir()
 
     def export(daemon: Daemon) -> list[dict[str, Any]]:
-        said = run(
+        output = run(
             str(COMMANDS / "yinong-agent"), "export", "--to", str(stick), "--socket", str(daemon.socket), "--json"
         )
-        return json.loads(said)["parcels"]
+        return json.loads(output)["parcels"]
 
     def import_(recorder: Recorder) -> str:
         store = f"sqlite:///{recorder.file}"
@@ -42,7 +42,7 @@ def test_a_month_without_a_line_by_usb_stick(tmp_path: Path, broker: Broker) -> 
     ):
 
         def restarted(port: int, end: Callable[[], object]) -> None:
-            """Another line: to the broker, or to where nobody is."""
+            """Restart the daemon with another broker port (1: nothing listens)."""
             end()
             gun.reset()
             daemon.config.write_text(
@@ -75,20 +75,20 @@ def test_a_month_without_a_line_by_usb_stick(tmp_path: Path, broker: Broker) -> 
         assert second["scans"] == 40 and second["path"] != first["path"]
         assert daemon.depth()["waiting"] >= second["rows"], "an export delivers nothing by itself"
 
-        assert "conflicts 0, set aside 0" in import_(recorder)  # both parcels, the recorder at work on the same file
+        assert "conflicts 0, set aside 0" in import_(recorder)  # both parcels, while the recorder uses the same file
         assert recorder.texts() == ["with the line", *expected]
         assert "stored 0, had already" in import_(recorder)
-        reached = recorder.count("entry")
-        county.wait_for(lambda all_: any(heard.json["upto"] == reached for heard in all_.of("receipt")))
+        last = recorder.count("entry")
+        county.wait_for(lambda all_: any(receipt.json["upto"] == last for receipt in all_.of("receipt")))
 
         restarted(broker.port, daemon.stop)
         daemon.until_connected()
         gun.scan("with the line again")
         until(lambda: daemon.depth()["waiting"] == 0, lambda: f"{daemon.depth()}\n{daemon.process.log}", 60)
         assert recorder.texts() == ["with the line", *expected, "with the line again"]
-        sent = [one["text"] for heard in county.of("scan") for one in heard.json["captures"]]
+        sent = [one["text"] for message in county.of("scan") for one in message.json["captures"]]
         assert sent == ["with the line", "with the line again"], (
-            "what went by stick does not go over the line once more"
+            "rows that came by stick are not sent over the line again"
         )
         import_(recorder)
         assert recorder.texts() == ["with the line", *expected, "with the line again"], "an old stick changes nothing"

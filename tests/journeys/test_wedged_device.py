@@ -1,4 +1,4 @@
-"""A device that takes the connection and never answers holds nothing up: scans, answers, signs of life and the county go on."""
+"""A device that accepts the connection and never answers blocks nothing: scans, requests, watchdog and uplink continue."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ from support.mqtt_county import County
 
 
 class SilentServer:
-    """Accepts and never says a word."""
+    """Accepts connections and never sends anything."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -43,7 +43,7 @@ def silent() -> Iterator[SilentServer]:
     server.close()
 
 
-def test_everything_goes_on_while_a_page_hangs_and_then_it_is_unreachable(
+def test_everything_continues_while_a_page_hangs_and_then_it_is_unreachable(
     tmp_path: Path, broker: Broker, silent: SilentServer
 ) -> None:
     page = f'[[device]]\nclass = "web_page"\nid = "main"\ntimeout_s = 3\naddress = "http://127.0.0.1:{silent.port}/"\n'

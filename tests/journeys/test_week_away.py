@@ -1,4 +1,4 @@
-"""A recorder that was away for a week: the broker acknowledged everything and dropped most of it, and nothing is lost."""
+"""A recorder that was down for a week: the broker acknowledged everything and dropped most of it, and nothing is lost."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from support.mqtt_county import County
 DAYS = 7
 SCANS_A_DAY = 120  # of both guns
 AT_ONCE = 20  # fewer than what is sent live at a time: each scan is a message of its own in the broker's queue
-SESSIONS_QUEUE = 300  # mosquitto's default of 1000, in the measure of the scans; the shipped configuration raises it
+SESSIONS_QUEUE = 300  # mosquitto's default of 1000, scaled to the number of scans; the shipped configuration raises it
 
 
 def test_a_week_without_recorder_and_a_queue_that_was_cut_lose_nothing_and_keep_each_guns_order(tmp_path: Path) -> None:
@@ -40,15 +40,15 @@ def test_a_week_without_recorder_and_a_queue_that_was_cut_lose_nothing_and_keep_
                 _scan_for_a_day(daemon, guns, expected, day)
             total = DAYS * SCANS_A_DAY
             until(lambda: _dropped(broker) > total // 2, lambda: f"{_dropped(broker)} dropped\n{broker.log[-2000:]}")
-            assert daemon.depth()["receipted"] == 0, "what a broker took is not stored at the county"
-            waiting = [heard.json["waiting"] for heard in county.of("heartbeat")]
-            assert waiting == sorted(waiting), "each morning the county hears of more that waits"
+            assert daemon.depth()["receipted"] == 0, "a PUBACK does not mean stored at the county"
+            waiting = [beat.json["waiting"] for beat in county.of("heartbeat")]
+            assert waiting == sorted(waiting), "each morning more rows wait"
             assert waiting[-1] > SCANS_A_DAY * (DAYS - 1)
 
             (tmp_path / "recorder.log").unlink()
             with Recorder(tmp_path, broker.port) as recorder:
                 assert "the session goes on" in recorder.process.log
-                left.scan("after")  # a receipt that lags behind it says that the queue was cut
+                left.scan("after")  # a receipt below it shows that the queue was cut
                 expected["left"].append("after")
                 until(
                     lambda: daemon.depth()["waiting"] == 0,
@@ -76,6 +76,6 @@ def _scan_for_a_day(daemon: Daemon, guns: dict[str, Gun], expected: dict[str, li
 
 
 def _dropped(broker: Broker) -> int:
-    """Messages that the broker threw away though it had acknowledged them, as it counts them itself."""
-    said = paho.mqtt.subscribe.simple("$SYS/broker/publish/messages/dropped", hostname=broker.host, port=broker.port)
-    return int(said.payload)  # type: ignore[union-attr]
+    """Messages that the broker dropped after acknowledging them, by its own count."""
+    count = paho.mqtt.subscribe.simple("$SYS/broker/publish/messages/dropped", hostname=broker.host, port=broker.port)
+    return int(count.payload)  # type: ignore[union-attr]

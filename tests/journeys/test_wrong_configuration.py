@@ -1,4 +1,4 @@
-"""A configuration with mistakes: one in a device's table costs that device, one in the station's stops the start and is said."""
+"""A configuration with mistakes: one in a device's table disables that device, one in [station] prevents the start."""
 
 import socket
 from pathlib import Path
@@ -12,13 +12,13 @@ BAD_PRINTER = '[[device]]\nclass = "printer"\nid = "office"\ncolour = "blue"\nad
 
 
 @pytest.fixture
-def nobody() -> int:
+def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def test_a_mistake_in_a_devices_table_disables_that_device_and_is_told_to_the_county(
+def test_a_mistake_in_a_devices_table_disables_that_device_and_is_reported_to_the_county(
     tmp_path: Path, broker: Broker
 ) -> None:
     with (
@@ -33,8 +33,8 @@ def test_a_mistake_in_a_devices_table_disables_that_device_and_is_told_to_the_co
         assert printer["remedy"]
         assert daemon.device("terminal/main")["condition"] in ("working", "attention")
         county.wait_for(lambda c: c.of("standard") and len(c.of("device")) >= 2 and c.of("journal"))
-        told = next(heard.json for heard in county.of("device") if heard.leaf == "device/printer/office")
-        assert (told["condition"], told["reason"]) == ("unknown", "table_wrong")
+        reported = next(message.json for message in county.of("device") if message.leaf == "device/printer/office")
+        assert (reported["condition"], reported["reason"]) == ("unknown", "table_wrong")
         items = {item["item"]: item["verdict"] for item in county.of("standard")[-1].json["items"]}
         assert items["printer"] == "unproven", "a wrong table proves nothing, in either direction"
         assert daemon.rows("journal")[0]["details"]["configuration_mistakes"] == 2
@@ -43,13 +43,13 @@ def test_a_mistake_in_a_devices_table_disables_that_device_and_is_told_to_the_co
 
 
 @pytest.mark.parametrize("lang", ["zh_CN.UTF-8", "en_US.UTF-8"])
-def test_mistakes_in_the_station_stop_the_start_and_are_all_said_in_both_languages(
-    tmp_path: Path, nobody: int, lang: str
+def test_mistakes_in_the_station_stop_the_start_and_are_all_reported_in_both_languages(
+    tmp_path: Path, closed_port: int, lang: str
 ) -> None:
     with SystemdSocket(tmp_path) as systemd:
-        daemon = Daemon(tmp_path, nobody, environment={"LANG": lang, "NOTIFY_SOCKET": str(systemd.path)})
+        daemon = Daemon(tmp_path, closed_port, environment={"LANG": lang, "NOTIFY_SOCKET": str(systemd.path)})
         text = daemon.config.read_text("utf-8").replace('"450225"', "450225").replace("桂BRS0001B", "桂BRS1")
-        daemon.config.write_text(text.replace(f"port = {nobody}", "port = 99999"), "utf-8")
+        daemon.config.write_text(text.replace(f"port = {closed_port}", "port = 99999"), "utf-8")
         process = daemon.launch()
         assert process.wait() == 78
         for path in ("station.division", "station.number", "broker.port"):
@@ -62,10 +62,8 @@ def test_mistakes_in_the_station_stop_the_start_and_are_all_said_in_both_languag
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe", b"[station", b""])
-def test_a_file_that_cannot_be_read_is_said_in_both_languages(
-    tmp_path: Path, nobody: int, content: bytes | None
-) -> None:
-    daemon = Daemon(tmp_path, nobody)
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path, closed_port: int, content: bytes | None) -> None:
+    daemon = Daemon(tmp_path, closed_port)
     daemon.config.unlink()
     if content is not None:
         daemon.config.write_bytes(content)
@@ -75,9 +73,9 @@ def test_a_file_that_cannot_be_read_is_said_in_both_languages(
     assert "Traceback" not in process.log
 
 
-def test_a_corrected_table_is_looked_at_after_the_next_start(tmp_path: Path, nobody: int) -> None:
+def test_a_corrected_table_is_polled_after_the_next_start(tmp_path: Path, closed_port: int) -> None:
     page = '[[device]]\nclass = "web_page"\nid = "main"\n'
-    with Daemon(tmp_path, nobody, tables=page + "adress = 1\n") as daemon:
+    with Daemon(tmp_path, closed_port, tables=page + "adress = 1\n") as daemon:
         assert daemon.device("web_page/main")["reason"] == "table_wrong"
         until(lambda: daemon.rows("device/web_page/main"), lambda: daemon.process.log)
         assert daemon.stop() == 0
