@@ -137,8 +137,8 @@ def test_a_card_of_another_station_does_nothing_and_is_reported(tmp_path: Path, 
         until(lambda: recorder.texts() == ["A1", "A2"], lambda: daemon.process.log)
         stored, journal = recorder.rows("scan"), recorder.rows("journal")
     assert [(c["number"], c["context"]) for c in stored] == [(1, {}), (2, {})]
-    refused = [e["details"] for e in journal if e["event"] == "card_refused"]
-    assert [(e["text"], e["why"]) for e in refused] == [
+    entries = [e["details"] for e in journal if e["event"] == "card_refused"]
+    assert [(e["text"], e["why"]) for e in entries] == [
         ("YNC1.VOID", "form"), *((text, "signature") for text in refused[1:])
     ]  # fmt: skip
     assert not [e for e in journal if e["event"] == "capture_voided"]
