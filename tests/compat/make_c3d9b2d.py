@@ -18,6 +18,8 @@ The clock runs 20 times as fast as the machine's and shows March 2026. Every fil
 said of these files and messages.
 """
 
+# ruff: noqa: I001  (it imports modules of another commit)
+
 import asyncio
 import contextlib
 import functools
@@ -715,6 +717,7 @@ def life(work: Path) -> None:
 
     flash_fault(state / "outbox.db", 2)
     gun.forget()
+    servers.mini.nic = trees[1].nics["lo"]
     clock = {"boot": "b0070003", "wall": "2026-03-03T09:00:00+08:00"}
     three = Daemon(work, 3, config("门头完好"), work / "root-2", clock, OUTBOXES[1])
     gun.wait_until_opened()
@@ -1170,8 +1173,30 @@ def expected_store() -> None:
     heads = [[head.outbox, head.upto, list(head.parcels)] for head in store.heads((terminal, one) for one in OUTBOXES)]
     owed = [[head.outbox, head.upto, list(head.parcels)] for head in store.brought()]
     store.close()
+    again = _delivered_again()
     assert len({row["outbox"] for row in tables["entry"]}) == 3  # ours, and one that was against the contract
-    _save("store", {"id": store.id, "heads": heads, "owed": sorted(owed), "tables": tables})
+    _save("store", {"id": store.id, "heads": heads, "owed": sorted(owed), "again": again, "tables": tables})
+
+
+def _delivered_again() -> dict[str, int]:
+    """What comes of all messages, delivered to the store once more: duplicates, and what a void holds the place of."""
+    from agent.clock import SystemClock
+    from center.intake import Arrived, take
+    from center.store import Store
+
+    file = Path("/tmp/yinong-expected/again.db")
+    shutil.copy(OUT / "county/center.db", file)
+    store = Store.open(f"sqlite:///{file}", SystemClock())
+    messages = json.loads((OUT / "expected/messages.json").read_text("utf-8"))
+    kept = store.keep(
+        [
+            take(Arrived(one["topic"], one["payload"].encode(), one["retain"], one["properties"]["user"] != []))
+            for one in messages
+            if not one["topic"].endswith("/receipt") and "/command/" not in one["topic"]
+        ]
+    )
+    store.close()
+    return {name: getattr(kept, name) for name in ("stored", "duplicates", "conflicts", "set_aside")}
 
 
 def expected_parcel() -> None:

@@ -1,0 +1,26 @@
+"""All that these tests import of the program: few and lasting names. Where one is renamed, only this file changes."""
+
+from agent.configuration.settings import load as load_agent
+from agent.outbox.opening import open_outbox
+from center.settings import load as load_center
+from center.store.intake import Arrived, take
+from center.store.store import Store
+from common.clock import SystemClock
+from common.events import read_event
+from common.messages import type_of
+from common.station import Terminal
+from drivers.scan_gun.replay.replay import replay
+
+__all__ = [
+    "Arrived",
+    "Store",
+    "SystemClock",
+    "Terminal",
+    "load_agent",
+    "load_center",
+    "open_outbox",
+    "read_event",
+    "replay",
+    "take",
+    "type_of",
+]

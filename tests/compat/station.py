@@ -1,0 +1,198 @@
+"""The old station's daemon goes on, as the present version runs it: what it says to the broker, to its socket and to its files.
+
+`drained`: no recorder; everything that waited is heard. `joined`: beside the old center's store.
+"""
+
+import contextlib
+import json
+import re
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from compat.files import FILES, Place, copy_of, expected, rows_of
+from support.broker import Broker
+from support.daemon import Gun, Process, Recorder, until
+from support.mqtt_county import County, Heard
+
+QUICK = Path(__file__).with_name("quick_daemon.py")
+SCAN = "the first by the present version"
+NOWHERE = "127.0.0.1:1"  # refused at once
+
+
+class Sent(NamedTuple):
+    """A row as it was heard."""
+
+    leaf: str
+    body: bytes
+    late: bool
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return json.loads(self.body)
+
+    @property
+    def place(self) -> Place:
+        return self.json["outbox"], self.json["seq"]
+
+
+class Station:
+    """A folder with the old state, a configuration like the old one, and the daemon that runs on both."""
+
+    def __init__(self, folder: Path, broker: Broker, gun: Gun) -> None:
+        self.state = copy_of("state", folder / "state")
+        self.outbox = self.state / "outbox.db"
+        self.socket, self.config = folder / "agent.sock", folder / "agent.toml"
+        text = (FILES / "config/run.toml").read_text("utf-8")
+        self.config.write_text(
+            text.format(
+                port=broker.port, outbox=self.outbox, answers=NOWHERE, mini_url=f"http://{NOWHERE}",
+                printer=f"ipp://{NOWHERE}/ipp/print", gun=gun.port, page=f"http://{NOWHERE}/",
+            ),
+            "utf-8",
+        )  # fmt: skip
+        command = [sys.executable, str(QUICK), "--config", str(self.config), "--socket", str(self.socket)]
+        self.process = Process(command, folder / "log", {"STATE_DIRECTORY": str(self.state)})
+        until(self._answers, lambda: self.process.log)
+
+    def _answers(self) -> bool:
+        assert self.process.running, self.process.log
+        with contextlib.suppress(OSError):
+            return bool(self.asked('{"ask": "outbox"}\n'))
+        return False
+
+    def asked(self, request: str) -> list[dict[str, Any]]:
+        """The bytes of a request, and every line of the answer."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(60)
+            client.connect(str(self.socket))
+            client.sendall(request.encode())
+            with client.makefile("rb") as lines:
+                return [json.loads(line) for line in lines]
+
+    def live(self, request: str, gun: Gun, *scans: str) -> list[dict[str, Any]]:
+        """The same of a request that is answered for ever: a line for each scan, and the client leaves."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(20)
+            client.connect(str(self.socket))
+            client.sendall(request.encode())
+            self.asked('{"ask": "outbox"}\n')  # what came before this is being answered
+            for text in scans:
+                gun.scan(text)
+            with client.makefile("rb") as lines:
+                return [json.loads(lines.readline()) for _ in scans]
+
+    def depth(self) -> dict[str, Any]:
+        return self.asked('{"ask": "outbox"}\n')[-1]["answer"]
+
+    def stop(self) -> None:
+        assert self.process.end(signal.SIGTERM) == 0, self.process.log
+
+    def kill(self) -> None:
+        """Where a test failed."""
+        if self.process.running:
+            self.process.end(signal.SIGKILL)
+
+
+class Drained(NamedTuple):
+    """What a broker without a recorder heard of the old station, and what its socket answered."""
+
+    sent: list[Sent]
+    heard: list[Heard]
+    answers: dict[str, list[dict[str, Any]]]  # request -> lines
+    states: dict[str, Any]  # marks of the outbox file at the end
+    log: str
+
+    def new(self, leaf: str) -> list[dict[str, Any]]:
+        """Rows of this run."""
+        old = expected("outbox")
+        return [one.json for one in self.sent if one.leaf == leaf and one.place > (old["id"], old["depth"]["last_seq"])]
+
+    def entry(self, event: str) -> dict[str, Any]:
+        """The one entry of this run's journal."""
+        (found,) = [one["details"] for one in self.new("journal") if one["event"] == event]
+        return found
+
+
+def rows_heard(heard: list[Heard]) -> list[Sent]:
+    """Rows in the order in which they came, captures out of their batches, as the bytes that were sent."""
+    found: list[Sent] = []
+    for one in heard:
+        if one.leaf == "scan":
+            captures = msgspec.json.decode(one.payload, type=dict[str, msgspec.Raw])["captures"]
+            found += [
+                Sent("scan", bytes(raw), one.late) for raw in msgspec.json.decode(captures, type=list[msgspec.Raw])
+            ]
+        elif re.match("journal|standard|device/", one.leaf):
+            found.append(Sent(one.leaf, one.payload, one.late))
+    return found
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[tuple[Station, Gun, County]]:
+    """The old station beside a broker, with its gun open and its link up; beside a recorder where the folder has a store."""
+    with contextlib.ExitStack() as parts:
+        broker, gun = parts.enter_context(Broker(folder)), parts.enter_context(Gun())
+        county = parts.enter_context(County(broker.host, broker.port))
+        if (folder / "center.db").exists():
+            parts.enter_context(Recorder(folder, broker.port))
+        station = Station(folder, broker, gun)
+        parts.callback(station.kill)
+        gun.wait_until_opened()
+        until(lambda: any(one.leaf == "state" for one in county.heard), lambda: station.process.log)
+        yield station, gun, county
+
+
+def drained(folder: Path) -> Drained:
+    """Everything that waited was heard, then scans and requests of the old command line, then a clean stop."""
+    old = expected("outbox")
+    wanted = {(row["outbox"], row["seq"]) for row in (*old["waiting"], *old["resent"])}
+    answers: dict[str, list[dict[str, Any]]] = {}
+    with running(folder) as (station, gun, county):
+        until(lambda: {one.place for one in rows_heard(county.heard)} >= wanted, lambda: station.process.log)
+        until(lambda: len({one.leaf for one in county.heard if one.leaf.startswith("device/")}) == 7, lambda: "devices")
+        until(
+            lambda: sum(one.leaf == "telemetry" and one.late for one in county.heard) >= len(old["spill"]),
+            lambda: "spool",
+        )
+        gun.scan(SCAN)
+        cards = next(talk for talk in expected("socket") if '"cards"' in talk["request"])["answer"][-1]["answer"][
+            "texts"
+        ]
+        for talk in expected("socket"):
+            if talk["request"] == '{"ask": "scan"}\n':
+                answers[talk["request"]] = station.live(talk["request"], gun, cards[1], "live")
+            else:
+                answers[talk["request"]] = station.asked(talk["request"])
+        station.stop()
+        until(lambda: any(one.leaf == "state" and one.json["state"] == "closing" for one in county.heard), lambda: "")
+        marks = rows_of(station.outbox, "SELECT key, value FROM mark")
+        states = {row["key"]: bytes(row["value"]) for row in marks}
+        return Drained(rows_heard(county.heard), list(county.heard), answers, states, station.process.log)
+
+
+class Joined(NamedTuple):
+    """The old station and the old center together."""
+
+    center: Path
+    outbox: Path
+    receipts: list[dict[str, Any]]
+    depth: dict[str, Any]
+
+
+def joined(folder: Path) -> Joined:
+    """Until nothing waits, and one scan more."""
+    center = copy_of("county/center.db", folder / "center.db")
+    with running(folder) as (station, gun, county):
+        gun.scan(SCAN)
+        texts = "SELECT body FROM entry WHERE leaf = 'scan'"
+        until(lambda: SCAN in str(rows_of(center, texts)), lambda: station.process.log)
+        until(lambda: station.depth()["waiting"] == 0, lambda: f"{station.depth()} {station.process.log}", 40)
+        depth = station.depth()
+        station.stop()
+    receipts = [one.json for one in county.heard if one.leaf == "receipt"]
+    return Joined(center, station.outbox, receipts, depth)
