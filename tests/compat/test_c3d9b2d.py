@@ -188,9 +188,9 @@ def test_what_was_stored_is_not_stored_again(store: Any, center: Path) -> None:
 
 
 def test_other_bytes_at_a_place_that_is_taken_are_a_conflict_and_change_nothing(store: Any, center: Path) -> None:
-    start = next(one for one in MESSAGES if '"event":"start"' in one["payload"])
-    other = {**start, "payload": start["payload"].replace('"new"', '"old"').replace('"kept"', '"old"')}
-    assert other["payload"] != start["payload"]
+    standard = next(one for one in MESSAGES if one["topic"].endswith("/standard"))
+    other = {**standard, "payload": standard["payload"].replace('"profile":"B"', '"profile":"J"')}
+    assert other["payload"] != standard["payload"]
     kept = store.keep([take(arrived(other))])
     assert (kept.stored, kept.conflicts) == (0, 1)
     assert tables_of(center)["entry"] == STORE["tables"]["entry"]
