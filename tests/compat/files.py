@@ -6,15 +6,17 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
+import tomllib
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from support.daemon import COMMANDS
 
 FILES = Path(__file__).parent / "c3d9b2d"
+SCRIPTS = tomllib.loads((FILES.parents[2] / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
 NAME = "450225-GXBRS0001B-1"
 PRIVATE = ("export.key", "cards.key")  # git keeps no mode 0600
 Place = tuple[str, int]  # outbox id, seq
@@ -54,9 +56,11 @@ def rows_of(file: Path, sql: str) -> list[dict[str, Any]]:
 
 
 def run(command: str, *arguments: str | Path, code: int = 0, **environment: str) -> str:
-    """The real command; gives what it printed."""
+    """The command as the distribution declares it; gives what it printed."""
+    module, _, name = SCRIPTS[command].partition(":")
+    script = f"from {module} import {name}; {name}()"
     done = subprocess.run(
-        [COMMANDS / command, *map(str, arguments)], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, timeout=60,
         env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)

@@ -3,7 +3,7 @@
 from agent.configuration.settings import load as load_agent
 from agent.outbox.opening import open_outbox
 from center.settings import load as load_center
-from center.store.intake import Arrived, take
+from center.store.intake import Arrived, parse
 from center.store.store import Store
 from common.clock import SystemClock
 from common.events import read_event
@@ -11,16 +11,20 @@ from common.messages import type_of
 from common.station import Terminal
 from drivers.scan_gun.replay.replay import replay
 
+ingest, heads_owed = Store.ingest, Store.imported_outboxes
+
 __all__ = [
     "Arrived",
     "Store",
     "SystemClock",
     "Terminal",
+    "heads_owed",
+    "ingest",
     "load_agent",
     "load_center",
     "open_outbox",
+    "parse",
     "read_event",
     "replay",
-    "take",
     "type_of",
 ]

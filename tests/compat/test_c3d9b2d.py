@@ -18,12 +18,14 @@ from compat.names import (
     Store,
     SystemClock,
     Terminal,
+    heads_owed,
+    ingest,
     load_agent,
     load_center,
     open_outbox,
+    parse,
     read_event,
     replay,
-    take,
     type_of,
 )
 
@@ -132,7 +134,7 @@ def center(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(center: Path) -> Iterator[Any]:
-    opened = Store.open(f"sqlite:///{center}", SystemClock(), make=False)
+    opened = Store.open(f"sqlite:///{center}", SystemClock())
     yield opened
     opened.close()
 
@@ -173,13 +175,13 @@ def test_the_digests_of_the_stores_rows_are_those_of_their_bytes(center: Path) -
 def test_the_store_gives_the_same_receipts_and_those_that_it_owes_once(store: Any) -> None:
     outboxes = [(Terminal.parse(NAME), outbox) for outbox, _, _ in STORE["heads"]]
     assert [[head.outbox, head.upto, list(head.parcels)] for head in store.heads(outboxes)] == STORE["heads"]
-    assert sorted([head.outbox, head.upto, list(head.parcels)] for head in store.brought()) == STORE["owed"]
-    assert store.brought() == ()
+    assert sorted([head.outbox, head.upto, list(head.parcels)] for head in heads_owed(store)) == STORE["owed"]
+    assert heads_owed(store) == ()
 
 
 def test_what_was_stored_is_not_stored_again(store: Any, center: Path) -> None:
     sent = [one for one in MESSAGES if not one["topic"].endswith("/receipt") and "/command/" not in one["topic"]]
-    kept = store.keep([take(arrived(one)) for one in sent])
+    kept = ingest(store, [parse(arrived(one)) for one in sent])
     assert {name: getattr(kept, name) for name in STORE["again"]} == STORE["again"]
     assert (STORE["again"]["stored"], STORE["again"]["set_aside"]) == (0, 0)
     reached = {outbox: upto for outbox, upto, _ in STORE["heads"]}
@@ -191,7 +193,7 @@ def test_other_bytes_at_a_place_that_is_taken_are_a_conflict_and_change_nothing(
     standard = next(one for one in MESSAGES if one["topic"].endswith("/standard"))
     other = {**standard, "payload": standard["payload"].replace('"profile":"B"', '"profile":"J"')}
     assert other["payload"] != standard["payload"]
-    kept = store.keep([take(arrived(other))])
+    kept = ingest(store, [parse(arrived(other))])
     assert (kept.stored, kept.conflicts) == (0, 1)
     assert tables_of(center)["entry"] == STORE["tables"]["entry"]
 
@@ -284,7 +286,7 @@ def test_a_message_decodes_and_is_encoded_to_the_same_json(message: dict[str, An
 
 @pytest.mark.parametrize("message", MESSAGES, ids=called)
 def test_a_message_is_worth_the_same_to_the_recorder(message: dict[str, Any]) -> None:
-    worth = take(arrived(message))
+    worth = parse(arrived(message))
     assert {
         "rows": [[row.outbox, row.seq, row.leaf, row.kind, row.digest.hex(), row.late] for row in worth.rows],
         "set_aside": [one.why for one in worth.set_aside],
