@@ -70,7 +70,7 @@ def run(command: str, *arguments: str | Path, code: int = 0, **environment: str)
 def lacks(old: Any, new: Any, where: str = "") -> list[str]:
     """Where `new` has no value of the kind that `old` has: keys that are gone, other types. More keys are fine.
 
-    What a driver, a message or a person puts into an open table (measures, evidence, …) is its own.
+    The keys of open tables (measures, evidence, …) depend on the device and are not compared.
     """
     if isinstance(old, dict) and isinstance(new, dict):
         gone = [f"{where}.{key} is gone" for key in old if key not in new]

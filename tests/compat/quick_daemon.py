@@ -1,6 +1,6 @@
-"""The daemon on a clock that runs ten times as fast as this machine's: `python quick_daemon.py --config … --socket …`.
+"""The daemon on a clock that runs faster than this machine's: `python quick_daemon.py 10 --config … --socket …`.
 
-What it does every half minute a test sees after three seconds. It is 4 March 2026, the day after the old station's last.
+What it does every half minute a test sees after three seconds then. It is 4 March 2026, the day after the old station's last.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from agent.daemon import main
 from common.clock import ClockQuality, SystemClock
 
-FASTER = 10
+FASTER = int(sys.argv[1])
 WALL = datetime(2026, 3, 4, 9, tzinfo=timezone(timedelta(hours=8)))
 
 
@@ -39,4 +39,4 @@ class QuickClock(SystemClock):
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:], QuickClock()))
+    raise SystemExit(main(sys.argv[2:], QuickClock()))

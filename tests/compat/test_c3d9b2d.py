@@ -84,7 +84,7 @@ def test_the_same_rows_wait_in_the_same_order_with_the_same_bytes(state: Path) -
     ]
 
 
-def test_the_archive_the_states_and_the_spooled_telemetry_are_all_there(state: Path) -> None:
+def test_archive_states_and_spooled_telemetry_are_all_there(state: Path) -> None:
     box = opened(state, 1)
     assert box.depth()._asdict() == OUTBOX["depth"]
     assert [span._asdict() for span in box.spans()] == OUTBOX["spans"]
@@ -99,22 +99,22 @@ def test_the_archive_the_states_and_the_spooled_telemetry_are_all_there(state: P
     assert [bytes(row["body"]).decode() for row in spooled] == OUTBOX["spill"]
 
 
-def test_the_command_line_reads_the_file_of_a_station_that_stands_still(config: Path) -> None:
+def test_the_command_line_lists_the_scans_of_the_file_without_a_daemon(config: Path) -> None:
     nobody = config.with_name("none.sock")
-    told = run("yinong-agent", "scans", "list", "--json", "--config", config, "--socket", nobody)
-    scans = json.loads(told)["scans"]
+    printed = run("yinong-agent", "scans", "list", "--json", "--config", config, "--socket", nobody)
+    scans = json.loads(printed)["scans"]
     assert scans == expected("scans")
     assert {scan["state"] for scan in scans} == {"waiting", "archived"}
     assert sum(scan["voided"] for scan in scans) == 2
 
 
-def test_a_dead_terminals_file_is_packed_with_every_row_that_waits_under_its_own_key(
+def test_a_dead_terminals_file_is_exported_with_every_waiting_row_under_its_own_key(
     state: Path, tmp_path: Path
 ) -> None:
     stick = tmp_path / "stick"
     stick.mkdir()
-    told = json.loads(run("yinong-agent", "export", "--outbox", state / "outbox.db", "--to", stick, "--json"))
-    assert told["key"] == OUTBOX["export_key"]
+    exported = json.loads(run("yinong-agent", "export", "--outbox", state / "outbox.db", "--to", stick, "--json"))
+    assert exported["key"] == OUTBOX["export_key"]
     (path,) = stick.iterdir()
     lines = gzip.decompress(path.read_bytes()).splitlines()[1:-1]
     rows = [msgspec.json.decode(line, type=dict[str, msgspec.Raw]) for line in lines]
@@ -172,14 +172,14 @@ def test_the_digests_of_the_stores_rows_are_those_of_their_bytes(center: Path) -
     assert all(digest(row["body"]) == row["digest"].hex() for row in rows)
 
 
-def test_the_store_gives_the_same_receipts_and_those_that_it_owes_once(store: Any) -> None:
+def test_the_store_gives_the_same_receipts_and_reports_imported_outboxes_once(store: Any) -> None:
     outboxes = [(Terminal.parse(NAME), outbox) for outbox, _, _ in STORE["heads"]]
     assert [[head.outbox, head.upto, list(head.parcels)] for head in store.heads(outboxes)] == STORE["heads"]
     assert sorted([head.outbox, head.upto, list(head.parcels)] for head in heads_owed(store)) == STORE["owed"]
     assert heads_owed(store) == ()
 
 
-def test_what_was_stored_is_not_stored_again(store: Any, center: Path) -> None:
+def test_a_stored_row_that_is_delivered_again_is_not_stored_twice(store: Any, center: Path) -> None:
     sent = [one for one in MESSAGES if not one["topic"].endswith("/receipt") and "/command/" not in one["topic"]]
     kept = ingest(store, [parse(arrived(one)) for one in sent])
     assert {name: getattr(kept, name) for name in STORE["again"]} == STORE["again"]
@@ -189,7 +189,7 @@ def test_what_was_stored_is_not_stored_again(store: Any, center: Path) -> None:
     assert tables_of(center)["entry"] == STORE["tables"]["entry"]
 
 
-def test_other_bytes_at_a_place_that_is_taken_are_a_conflict_and_change_nothing(store: Any, center: Path) -> None:
+def test_other_bytes_for_a_stored_row_are_a_conflict_and_change_nothing(store: Any, center: Path) -> None:
     standard = next(one for one in MESSAGES if one["topic"].endswith("/standard"))
     other = {**standard, "payload": standard["payload"].replace('"profile":"B"', '"profile":"J"')}
     assert other["payload"] != standard["payload"]
@@ -285,7 +285,7 @@ def test_a_message_decodes_and_is_encoded_to_the_same_json(message: dict[str, An
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=called)
-def test_a_message_is_worth_the_same_to_the_recorder(message: dict[str, Any]) -> None:
+def test_the_recorder_parses_a_message_to_the_same_rows_and_values(message: dict[str, Any]) -> None:
     worth = parse(arrived(message))
     assert {
         "rows": [[row.outbox, row.seq, row.leaf, row.kind, row.digest.hex(), row.late] for row in worth.rows],

@@ -19,16 +19,16 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Joined:
     return joined(tmp_path_factory.mktemp("joined"))
 
 
-# --- the station beside a broker ---
+# --- beside a broker ---
 
 
-def test_all_that_waited_is_sent_once_in_its_order_with_its_bytes_and_late(station: Drained) -> None:
+def test_every_waiting_row_is_sent_once_in_order_with_its_bytes_and_late(station: Drained) -> None:
     waited = {(row["outbox"], row["seq"]) for row in OLD["waiting"]}
     sent = [[*one.place, one.leaf, digest(one.body), one.late] for one in station.sent if one.place in waited]
     assert sent == [[row["outbox"], row["seq"], row["leaf"], row["sha256"], True] for row in OLD["waiting"]]
 
 
-def test_a_void_is_sent_in_the_place_of_what_the_flash_lost(station: Drained) -> None:
+def test_a_void_is_sent_in_place_of_rows_lost_to_a_flash_fault(station: Drained) -> None:
     voids = [row for row in OLD["waiting"] if "covers" in row]
     assert [row["covers"][1] - row["covers"][0] for row in voids] == [0, 1]
     for row in voids:
@@ -36,7 +36,7 @@ def test_a_void_is_sent_in_the_place_of_what_the_flash_lost(station: Drained) ->
         assert sent.json == row["body"]
 
 
-def test_captures_that_were_asked_for_again_are_sent_again_behind_the_backlog(station: Drained) -> None:
+def test_captures_marked_for_replay_are_sent_after_the_backlog(station: Drained) -> None:
     places = [one.place for one in station.sent]
     asked = [(row["outbox"], row["seq"]) for row in OLD["resent"]]
     last = OLD["waiting"][-1]
@@ -45,12 +45,12 @@ def test_captures_that_were_asked_for_again_are_sent_again_behind_the_backlog(st
     assert not any(key.startswith("resend:") for key in station.states)
 
 
-def test_telemetry_that_was_put_on_the_disk_is_sent_late(station: Drained) -> None:
-    late = [one.payload.decode() for one in station.heard if one.leaf == "telemetry" and one.late]
+def test_spooled_telemetry_is_sent_late(station: Drained) -> None:
+    late = [one.payload.decode() for one in station.received if one.leaf == "telemetry" and one.late]
     assert late == OLD["spill"] != []
 
 
-def test_the_start_tells_how_the_old_run_ended(station: Drained) -> None:
+def test_the_start_entry_reports_how_the_old_run_ended(station: Drained) -> None:
     start = station.entry("start")
     run = OLD["last_run"]
     assert start["outbox"] == "kept"
@@ -62,32 +62,32 @@ def test_the_start_tells_how_the_old_run_ended(station: Drained) -> None:
     assert start["previous_exit"] == {"result": "success", "code": "exited", "status": "0"}
 
 
-def test_no_section_counts_as_changed_but_those_that_this_test_changes(station: Drained) -> None:
+def test_only_the_sections_that_this_test_changes_count_as_changed(station: Drained) -> None:
     changed = ["broker", "device:broadband/line", "device:printer/main", "device:scan_gun/counter",
                "device:web_page/village", "outbox"]  # fmt: skip
     assert station.entry("configuration_changed")["sections"] == changed
     assert station.entry("configuration_changed")["before"] == OLD["configuration"][""]
 
 
-def test_what_was_believed_of_the_devices_is_believed_until_it_is_disproved(station: Drained) -> None:
+def test_the_confirmed_readings_hold_until_a_change_is_confirmed(station: Drained) -> None:
     first = {key: station.new(f"device/{key}")[0] for key in OLD["believed"]}
     assert {key: [one["condition"], one["reason"]] for key, one in first.items()} == OLD["believed"]
 
 
-def test_the_lines_rate_counts_on(station: Drained) -> None:
+def test_the_measured_rate_of_the_line_is_carried_on(station: Drained) -> None:
     devices = station.answers[SOCKET[0]["request"]][-1]["answer"]["devices"]
     (line,) = [one["measures"] for one in devices if one["class"] == "broadband"]
     assert line["down_mbps"] == OLD["measured"]["down_mbps"]
 
 
-def test_the_gun_counts_on_and_keeps_what_its_cards_said(station: Drained) -> None:
+def test_the_guns_number_and_context_continue(station: Drained) -> None:
     first = station.new("scan")[0]
     assert first["text"] == SCAN
     assert (first["number"], first["context"]) == (OLD["gun"]["number"] + 1, OLD["gun"]["context"])
 
 
-def test_the_outbox_id_the_hardware_and_the_key_of_parcels_are_told_as_before(station: Drained) -> None:
-    state = next(one.json for one in station.heard if one.leaf == "state")
+def test_the_birth_names_the_same_outbox_fingerprint_and_export_key(station: Drained) -> None:
+    state = next(one.json for one in station.received if one.leaf == "state")
     assert (state["outbox"], state["fingerprint"], state["export_key"]) == (
         OLD["id"], OLD["fingerprint"], OLD["export_key"]
     )  # fmt: skip
@@ -97,18 +97,18 @@ def test_the_outbox_id_the_hardware_and_the_key_of_parcels_are_told_as_before(st
     )
 
 
-def test_a_printed_control_card_is_still_this_stations(station: Drained) -> None:
+def test_a_printed_control_card_still_works(station: Drained) -> None:
     assert [one["details"]["action"] for one in station.new("journal") if one["event"] == "card"] == ["SHIP"]
     assert not any(one["event"] == "card_refused" for one in station.new("journal"))
 
 
-def test_the_days_flash_counts_on(station: Drained) -> None:
+def test_the_write_budget_of_the_day_continues(station: Drained) -> None:
     flash = station.answers[SOCKET[0]["request"]][-1]["answer"]["flash"]
     assert flash["day_bytes"] is None or flash["day_bytes"] >= OLD["flash"]["day_bytes"]
     assert flash["day_s"] >= OLD["flash"]["passed_ms"] // 1000
 
 
-def test_no_state_of_the_old_file_was_unreadable(station: Drained) -> None:
+def test_no_state_of_the_old_file_is_unreadable(station: Drained) -> None:
     assert "cannot be read" not in station.log
     assert "Traceback" not in station.log
     assert {key for key in OLD["marks"] if not key.startswith("resend:")} <= station.states.keys()
@@ -118,11 +118,11 @@ def test_no_state_of_the_old_file_was_unreadable(station: Drained) -> None:
 
 
 def by_kind(lines: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """`answer`, `error`, `scan`, … -> what the lines say."""
+    """`answer`, `error`, `scan`, … -> the values of the lines."""
     found: dict[str, list[Any]] = {}
     for line in lines:
-        for kind, said in line.items():
-            found.setdefault(kind, []).append(said)
+        for kind, value in line.items():
+            found.setdefault(kind, []).append(value)
     return found
 
 
@@ -138,17 +138,17 @@ def test_the_cards_of_the_old_key_have_the_same_texts(station: Drained) -> None:
     assert station.answers[talk["request"]] == talk["answer"]
 
 
-def test_open_tables_are_the_only_ones_whose_keys_are_not_compared() -> None:
+def test_a_lost_key_or_another_type_is_found_except_in_open_tables() -> None:
     assert lacks({"a": {"b": 1}}, {"a": {"c": 1}}) == [".a.b is gone"]
     assert lacks({"a": [{"b": 1}]}, {"a": [{"b": "x"}]}) == [".a[].b was int, is str"]
     assert lacks({"measures": {"b": 1}}, {"measures": {}}) == []
     assert "measures" in OPEN
 
 
-# --- the station beside the old center's store ---
+# --- beside the old center's store ---
 
 
-def test_after_a_while_the_center_has_every_row_and_the_terminal_its_receipts(both: Joined) -> None:
+def test_the_center_stores_every_row_and_the_terminal_gets_its_receipts(both: Joined) -> None:
     assert both.depth["waiting"] == 0
     stored = rows_of(both.center, "SELECT outbox, seq, leaf, kind, digest FROM entry ORDER BY id")
     shown = [[row["outbox"], row["seq"], row["leaf"], row["kind"], row["digest"].hex()] for row in stored]
@@ -172,6 +172,13 @@ def test_receipts_that_the_old_center_owed_name_the_parcel(both: Joined) -> None
     named = {(one["outbox"], digest) for one in both.receipts for digest in one.get("parcels", ())}
     assert named >= {(outbox, digest) for outbox, _, parcels in STORE["owed"] for digest in parcels}
     assert all(one["store"] == STORE["id"] for one in both.receipts)
+
+
+def test_rows_receipted_by_the_name_of_an_imported_parcel_are_not_sent(both: Joined) -> None:
+    (upto,) = [upto for outbox, upto, _ in STORE["owed"] if outbox == OLD["id"]]
+    sent = {seq for outbox, seq in both.sent if outbox == OLD["id"]}
+    assert upto > 10
+    assert sent == {*range(upto + 1, max(sent) + 1)}
 
 
 def test_nothing_was_deleted_at_the_terminal(both: Joined) -> None:
