@@ -101,6 +101,9 @@ class Station:
 class Drained(NamedTuple):
     """What the old station sent to a broker without a recorder, and what its socket answered."""
 
+    backlog: list[
+        Sent
+    ]  # until all waiting rows were received: later the daemon sends the oldest again, for want of a receipt
     sent: list[Sent]
     received: list[Received]
     answers: dict[str, list[dict[str, Any]]]  # request -> lines
@@ -108,9 +111,11 @@ class Drained(NamedTuple):
     log: str
 
     def new(self, leaf: str) -> list[dict[str, Any]]:
-        """Rows of this run."""
+        """Rows of this run, in order, each once."""
         old = expected("outbox")
-        return [one.json for one in self.sent if one.leaf == leaf and one.place > (old["id"], old["depth"]["last_seq"])]
+        last = (old["id"], old["depth"]["last_seq"])
+        rows = {one.place: one.json for one in self.sent if one.leaf == leaf and one.place > last}
+        return [rows[place] for place in sorted(rows)]
 
     def entry(self, event: str) -> dict[str, Any]:
         """The one entry of this run's journal."""
@@ -171,6 +176,7 @@ def drained(folder: Path) -> Drained:
             return {one.place for one in rows_received(county.received)}
 
         until(lambda: places() >= waited, lambda: station.process.log)
+        backlog = rows_received(county.received)
         until(
             lambda: len({one.leaf for one in county.received if one.leaf.startswith("device/")}) == 7, lambda: "devices"
         )
@@ -196,7 +202,9 @@ def drained(folder: Path) -> Drained:
         )
         marks = rows_of(station.outbox, "SELECT key, value FROM mark")
         states = {row["key"]: bytes(row["value"]) for row in marks}
-        return Drained(rows_received(county.received), list(county.received), answers, states, station.process.log)
+        return Drained(
+            backlog, rows_received(county.received), list(county.received), answers, states, station.process.log
+        )
 
 
 class Joined(NamedTuple):

@@ -24,7 +24,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Joined:
 
 def test_every_waiting_row_is_sent_once_in_order_with_its_bytes_and_late(station: Drained) -> None:
     waited = {(row["outbox"], row["seq"]) for row in OLD["waiting"]}
-    sent = [[*one.place, one.leaf, digest(one.body), one.late] for one in station.sent if one.place in waited]
+    sent = [[*one.place, one.leaf, digest(one.body), one.late] for one in station.backlog if one.place in waited]
     assert sent == [[row["outbox"], row["seq"], row["leaf"], row["sha256"], True] for row in OLD["waiting"]]
 
 
@@ -32,7 +32,7 @@ def test_a_void_is_sent_in_place_of_rows_lost_to_a_flash_fault(station: Drained)
     voids = [row for row in OLD["waiting"] if "covers" in row]
     assert [row["covers"][1] - row["covers"][0] for row in voids] == [0, 1]
     for row in voids:
-        (sent,) = [one for one in station.sent if one.place == (row["outbox"], row["seq"])]
+        (sent,) = [one for one in station.backlog if one.place == (row["outbox"], row["seq"])]
         assert sent.json == row["body"]
 
 
