@@ -47,11 +47,15 @@ class Station:
         self.state = copy_of("state", folder / "state")
         self.outbox = self.state / "outbox.db"
         self.socket, self.config = folder / "agent.sock", folder / "agent.toml"
+        port = (
+            folder / "gun"
+        )  # a path that the old station cannot have had: the number of a pseudo-terminal may be the same
+        port.symlink_to(gun.port)
         text = (FILES / "config/run.toml").read_text("utf-8")
         self.config.write_text(
             text.format(
                 port=broker.port, outbox=self.outbox, answers=NOWHERE, mini_url=f"http://{NOWHERE}",
-                printer=f"ipp://{NOWHERE}/ipp/print", gun=gun.port, page=f"http://{NOWHERE}/",
+                printer=f"ipp://{NOWHERE}/ipp/print", gun=port, page=f"http://{NOWHERE}/",
             ),
             "utf-8",
         )  # fmt: skip
