@@ -2,8 +2,8 @@
 
     python -m agent.asyncapi        # rewrites config/asyncapi.yaml and config/messages.schema.json
 
-AsyncAPI describes the application that runs on the terminal: what it sends and what it receives. MQTT bindings are those of
-version 0.2.0; user properties stand as headers. Nothing here is needed at a station; PyYAML is a development dependency.
+AsyncAPI describes the application on the terminal: what it sends and what it receives. MQTT bindings have version 0.2.0; user
+properties are headers. Nothing here is needed at a station; PyYAML is a development dependency.
 """
 
 import json
@@ -37,7 +37,7 @@ retain flag. A simulated station marks everything it sends with the user propert
 
 
 def json_schema() -> Document:
-    """JSON Schema (2020-12) of every message under `$defs`; `x-topics` says which topic carries which."""
+    """JSON Schema (2020-12) of every message under `$defs`; `x-topics` states which topic carries which."""
     _, definitions = msgspec.json.schema_components([line.type for line in TOPICS], ref_template="#/$defs/{name}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -85,7 +85,7 @@ def rendered() -> dict[str, str]:
     import yaml  # pyright: ignore[reportMissingModuleSource]
 
     class Plain(yaml.SafeDumper):
-        """Writes equal parts out each time: an alias saves bytes and costs readers."""
+        """Writes equal parts out each time, because aliases are hard to read."""
 
         def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
             return True
@@ -97,7 +97,7 @@ def rendered() -> dict[str, str]:
 
 
 def _text(dumper: Any, text: str) -> Any:
-    """Text of several lines as such."""
+    """Represent a text of several lines as a block."""
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
@@ -153,7 +153,7 @@ def _servers() -> Document:
 
 
 def _leaf(line: Topic) -> str:
-    """The leaf with parameter names of its own: `{name}` of a command is not the terminal's."""
+    """The leaf with parameter names of its own: `{name}` of a command is not that of the terminal."""
     return line.leaf.replace("{name}", "{command}")
 
 
@@ -185,7 +185,7 @@ def _parameters() -> Document:
 
 
 def _operations(line: Topic) -> dict[str, Document]:
-    """What the terminal does on the channel; a command with the reply that it gets."""
+    """What the terminal does on the channel; a command with its reply."""
     name, channel = line.type.__name__, {"$ref": f"#/channels/{_id(line)}"}
     sends = line.by == "terminal"
     mqtt: Document = {"qos": line.qos, "retain": line.retained}
@@ -231,7 +231,7 @@ def _message(line: Topic) -> Document:
 
 
 def _headers(line: Topic) -> Document:
-    """MQTT user properties, and of commands and replies the properties that the runtime expressions point at."""
+    """MQTT user properties, and for commands and replies the properties that the runtime expressions refer to."""
     properties: Document = {}
     required: list[str] = []
     if line.receipted:

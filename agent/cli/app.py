@@ -1,4 +1,4 @@
-"""The commands, in Chinese or English. Each does one thing in a module of its own; this one only says what there is."""
+"""The commands, in Chinese or English: declared here, implemented each in a module of its own."""
 
 import sys
 from pathlib import Path
@@ -40,19 +40,19 @@ app = typer.Typer(
 Gun = Annotated[str | None, typer.Option("--gun", help=say("只要这把枪(编号)", "only this gun (id)"))]
 Since = Annotated[
     str | None,
-    typer.Option("--since", help=say("从何时起:2026-03-02、12h、7d", "from when on: 2026-03-02, 12h, 7d")),
+    typer.Option("--since", help=say("从何时起:2026-03-02、12h、7d", "start time: 2026-03-02, 12h, 7d")),
 ]
 
 config_app = typer.Typer(help=say("配置文件", "the configuration file"), no_args_is_help=True)
 app.add_typer(config_app, name="config")
 scans_app = typer.Typer(
-    help=say("已保存的扫码记录:列出、重发、导出", "captures as kept: list, send again, export"), no_args_is_help=True
+    help=say("已保存的扫码记录:列出、重发、导出", "stored captures: list, send again, export"), no_args_is_help=True
 )
 app.add_typer(scans_app, name="scans")
 
 
 def run_app() -> None:
-    """Run; our own errors are one clear line on stderr and exit code 2, never a traceback."""
+    """Run a command; our own errors are one line on stderr and exit code 2, never a traceback."""
     try:
         app(args=without_lang(sys.argv[1:]))
     except YinongError as error:
@@ -64,7 +64,7 @@ def run_app() -> None:
 
 @app.callback()
 def lang_option(_lang: Annotated[str, typer.Option("--lang", help="zh | en")] = say.lang) -> None:
-    """`--lang` may stand anywhere and was read before the texts were made; here it is only declared."""
+    """`--lang` may stand anywhere and is read before the texts are created; here it is only declared."""
 
 
 @app.command(help=say("运行(由 systemd 启动)", "run the daemon (systemd starts it)"))
@@ -74,7 +74,7 @@ def run(config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET) -> None:
     raise typer.Exit(main(["--config", str(config), "--socket", str(socket)]))
 
 
-@app.command(help=say("检查一遍所有设备,对照建设标准", "look at everything once and hold it against the standard"))
+@app.command(help=say("检查一遍所有设备,对照建设标准", "check all devices once, against the standard"))
 def check(
     device: OneDevice = None, config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET, json: Json = False
 ) -> None:
@@ -102,16 +102,14 @@ def scan(
     config: Config = DEFAULT_PATH,
     socket: Socket = DEFAULT_SOCKET,
     json: Json = False,
-    count: Annotated[int | None, typer.Option(help=say("收到几条后结束", "end after so many"))] = None,
+    count: Annotated[int | None, typer.Option(help=say("收到几条后结束", "end after N captures"))] = None,
     record: Annotated[
         Path | None,
         typer.Option("--record", help=say("录到这个文件,可用 replay 重放", "record into this file, for replay")),
     ] = None,
     gun: Gun = None,
     camera: Annotated[bool, typer.Option("--camera", help=say("用摄像头读码", "read codes with the camera"))] = False,
-    seconds: Annotated[
-        float, typer.Option(min=1, max=120, help=say("摄像头读多少秒", "so long the camera reads"))
-    ] = 20,
+    seconds: Annotated[float, typer.Option(min=1, max=120, help=say("摄像头读多少秒", "camera time in seconds"))] = 20,
 ) -> None:
     if camera:
         from agent.cli.scan import camera as read_with_camera
@@ -127,7 +125,7 @@ def scan(
 
 
 @app.command(
-    help=say("识别一把新的扫码枪:扫屏幕上的三个码", "recognise a gun by three codes that it reads from the screen")
+    help=say("识别一把新的扫码枪:扫屏幕上的三个码", "identify a gun by three codes that it scans from the screen")
 )
 def learn(
     config: Config = DEFAULT_PATH,
@@ -156,7 +154,7 @@ def status(socket: Socket = DEFAULT_SOCKET, json: Json = False) -> None:
     raise typer.Exit(do(say, socket, as_json=json))
 
 
-@app.command(help=say("待上报与已存档的记录", "what waits for the county, and what is archived"))
+@app.command(help=say("待上报与已存档的记录", "rows that wait for the county, and rows in the archive"))
 def outbox(config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET, json: Json = False) -> None:
     from agent.cli.status import outbox as do
 
@@ -185,7 +183,7 @@ def export(
     terminal: Annotated[
         str | None,
         typer.Option(
-            "--terminal", help=say("它是哪个终端的,文件没写明时用", "whose it is, where the file does not say")
+            "--terminal", help=say("它是哪个终端的,文件没写明时用", "its terminal, if the file does not state it")
         ),
     ] = None,
     config: Config = DEFAULT_PATH,
@@ -198,7 +196,9 @@ def export(
 
 
 @app.command(
-    help=say("解读记录下来的原始数据:screen、printer 或 scan", "read a recorded raw answer: screen, printer or scan")
+    help=say(
+        "解读记录下来的原始数据:screen、printer 或 scan", "interpret a recorded raw answer: screen, printer or scan"
+    )
 )
 def inspect(
     what: Literal["screen", "printer", "scan"],
@@ -211,7 +211,7 @@ def inspect(
     raise typer.Exit(do(say, what, source, config, as_json=json))
 
 
-@app.command(help=say("打印控制卡:用扫码枪切换环节、作废、自检", "a sheet of control cards: the gun is the keyboard"))
+@app.command(help=say("打印控制卡:用扫码枪切换环节、作废、自检", "print control cards: the gun is the keyboard"))
 def cards(
     out: Annotated[Path, typer.Option("--out", help=say("写到这个 HTML 文件", "the HTML file to write"))],
     product: Annotated[
@@ -232,7 +232,7 @@ def cards(
 def scans_list(
     gun: Gun = None,
     since: Since = None,
-    limit: Annotated[int | None, typer.Option(min=1, help=say("只列最新的几条", "so many of the newest"))] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help=say("只列最新的几条", "only the newest N"))] = None,
     config: Config = DEFAULT_PATH,
     socket: Socket = DEFAULT_SOCKET,
     json: Json = False,
@@ -247,7 +247,7 @@ def scans_resend(
     first: Annotated[int, typer.Argument(metavar="FROM", min=1, help=say("第一条的编号", "number of the first"))],
     last: Annotated[int, typer.Argument(metavar="TO", min=1, help=say("最后一条的编号", "number of the last"))],
     outbox: Annotated[
-        str, typer.Option(help=say("记录编号所属的文件号,缺省为当前", "id of their outbox; the present one by default"))
+        str, typer.Option(help=say("记录编号所属的文件号,缺省为当前", "id of their outbox; the current one by default"))
     ] = "",
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:

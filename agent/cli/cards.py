@@ -37,35 +37,35 @@ main { display: grid; grid-template-columns: repeat(3, 1fr); gap: 4mm }
 
 
 def cards(say: Terms, config: Path, socket: Path, out: Path, products: Sequence[str], batches: Sequence[str]) -> int:
-    """Write the sheet. The daemon signs where one runs (its key is not ours to read); else the key beside the outbox does."""
+    """Write the sheet. A running daemon signs (only it may read its key); without one, the key next to the outbox does."""
     settings = load(config).settings
     if settings is None:
         raise YinongError(say(f"{config} 不可用", f"{config} cannot be used"))
-    wished = [Card(code) for code in ACTIONS if code not in WITH_VALUE]
-    wished += [Card("PRODUCT", name) for name in products] + [Card("BATCH", number) for number in batches]
-    texts = _signed(say, settings, socket, wished)
+    requested = [Card(code) for code in ACTIONS if code not in WITH_VALUE]
+    requested += [Card("PRODUCT", name) for name in products] + [Card("BATCH", number) for number in batches]
+    texts = _signed(say, settings, socket, requested)
     terminal, station = settings.terminal, settings.station
     place = " ".join(part for part in (station.township, station.name, str(terminal.number)) if part)
     today = SystemClock().now().strftime("%Y-%m-%d")
-    text = sheet(terminal.name, place, list(zip(wished, texts, strict=True)), today)
+    text = sheet(terminal.name, place, list(zip(requested, texts, strict=True)), today)
     try:
         out.write_text(text, "utf-8")
     except OSError as error:
         raise YinongError(say(f"无法写入 {out}:{error.strerror}", f"cannot write {out}: {error.strerror}")) from error
     print(
         say(
-            f"已写入 {out}:{len(wished)} 张卡。用浏览器打开并按 A4 原大打印。",
-            f"{out}: {len(wished)} cards. Open it in a browser and print it on A4 at its own size.",
+            f"已写入 {out}:{len(requested)} 张卡。用浏览器打开并按 A4 原大打印。",
+            f"{out}: {len(requested)} cards. Open it in a browser and print it on A4 at its own size.",
         ),
         file=sys.stderr,
     )
     return 0
 
 
-def _signed(say: Terms, settings: Settings, socket: Path, wished: Sequence[Card]) -> list[str]:
+def _signed(say: Terms, settings: Settings, socket: Path, requested: Sequence[Card]) -> list[str]:
     station = settings.terminal.key
     try:
-        for line in send_request(socket, {"ask": "cards", "cards": [list(card) for card in wished]}, 10):
+        for line in send_request(socket, {"ask": "cards", "cards": [list(card) for card in requested]}, 10):
             if "error" in line:
                 raise YinongError(line["error"])
             if "answer" in line:
@@ -79,12 +79,12 @@ def _signed(say: Terms, settings: Settings, socket: Path, wished: Sequence[Card]
                 return line["answer"]["texts"]
     except NoDaemon:
         key = card_key(Path(settings.outbox.path))
-        return [card_text(key, station, card) for card in wished]
+        return [card_text(key, station, card) for card in requested]
     raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
 
 
 def sheet(station: str, place: str, cards: Sequence[tuple[Card, str]], printed_on: str) -> str:
-    """The document. `cards` are cards with their signed texts; `place` names the station for people."""
+    """The HTML document. `cards` are cards with their signed texts; `place` is the station's name for people."""
     boxes = "\n".join(_box(card, text) for card, text in cards)
     return f"""<!DOCTYPE html>
 <html lang="zh-CN">
@@ -110,7 +110,7 @@ def _box(card: Card, text: str) -> str:
 
 
 def qr_svg(text: str) -> str:
-    """A QR code with its quiet zone; level Q bears a quarter of it being dirty."""
+    """A QR code with its quiet zone; error correction level Q recovers 25 %, for dirty cards."""
     rows = segno.make_qr(text, error="q", boost_error=False).matrix
     side = len(rows) + 2 * QUIET
     path = "".join(

@@ -1,4 +1,4 @@
-"""`check` and `measure`: by the running daemon where there is one, else by one look of our own."""
+"""`check` and `measure`: by the running daemon if there is one, else by polling the devices here."""
 
 import asyncio
 import sys
@@ -20,12 +20,12 @@ from common.messages import Item
 from drivers.reading import Condition, Reading, YinongError
 from drivers.table import CLASSES as TABLE
 
-CHECKED, FAILED, COULD_NOT_CHECK = 0, 1, 2  # exit codes: nothing is not_met; something is; could not look
+CHECKED, FAILED, COULD_NOT_CHECK = 0, 1, 2  # exit codes: nothing is not_met; something is; could not check
 DAEMON_TIMEOUT_S = 40  # the slowest class's budget, a measurement of the line, and a commit
 
 
 def check(say: Terms, config: Path, socket: Path, device: str | None, *, as_json: bool) -> int:
-    """Look at everything (or one device) once."""
+    """Check all devices (or one) once."""
     report = _from_daemon(say, socket, {"ask": "check", "device": device, "lang": say.lang}) or _own_check(
         say, config, device
     )
@@ -42,7 +42,7 @@ def check(say: Terms, config: Path, socket: Path, device: str | None, *, as_json
 
 
 def measure(say: Terms, config: Path, socket: Path, *, as_json: bool) -> int:
-    """Measure the line: takes some seconds and some megabytes."""
+    """Measure the line; takes some seconds and some megabytes."""
     print(say("正在测速……", "Measuring the line …"), file=sys.stderr)
     device = _from_daemon(say, socket, {"ask": "measure", "lang": say.lang}) or _own_measurement(say, config)
     if as_json:
@@ -55,7 +55,7 @@ def measure(say: Terms, config: Path, socket: Path, *, as_json: bool) -> int:
 
 
 def _from_daemon(say: Terms, socket: Path, request: dict[str, Any]) -> dict[str, Any] | None:
-    """The daemon's answer; None where none runs."""
+    """The daemon's answer; None if none runs."""
     try:
         for line in send_request(socket, request, DAEMON_TIMEOUT_S):
             if "error" in line:
@@ -110,7 +110,7 @@ def _own_measurement(say: Terms, config: Path) -> dict[str, Any]:
 
 
 def _loaded(say: Terms, config: Path) -> Loaded:
-    """The configuration, or (said on stderr) the defaults of a machine that has none yet."""
+    """The configuration, or the defaults if there is none yet (reported on stderr)."""
     if not config.exists():
         print(
             say(
@@ -127,7 +127,7 @@ def _loaded(say: Terms, config: Path) -> Loaded:
 
 
 def _ignored(_path: str, _value: str, _zh: str, _en: str) -> None:
-    """Devices that find themselves have no table that could be wrong."""
+    """Devices that are found automatically have no table that could be wrong."""
 
 
 def _show(say: Terms, report: dict[str, Any], *, everything: bool) -> None:

@@ -15,7 +15,7 @@ from drivers.table import CLASSES
 
 
 def config_check(say: Terms, config: Path, *, as_json: bool) -> int:
-    """0 no mistake, 1 a device's table is disabled, 2 the daemon would not start."""
+    """Exit code 0: no mistake; 1: a device's table is disabled; 2: the daemon would not start."""
     mistakes = load(config).mistakes
     if as_json:
         print_json({"mistakes": mistakes})
@@ -29,18 +29,19 @@ def config_check(say: Terms, config: Path, *, as_json: bool) -> int:
 
 
 def free_id(config: Path, device_class: str, preferred: str) -> str:
-    """`wish`, or with a number behind it where a device of this class has that name. Raises YinongError."""
+    """`preferred`, with a number appended if a device of this class has that name. Raises YinongError."""
     tables = [cast("dict[str, object]", table) for table in _devices(config) if isinstance(table, dict)]
     taken = {table.get("id") for table in tables if table.get("class") == device_class}
     return next(id for id in (preferred, *(f"{preferred}-{n}" for n in range(2, 1000))) if id not in taken)
 
 
 def append_table(say: Terms, config: Path, table: str, device_class: str) -> None:
-    """Put `table` at the end. Without any table each class looked for itself: the others keep doing so by a table of their own.
+    """Append `table`; every existing byte stays. If there was no table at all, each class found its devices by itself: then the
+    other classes get a table of their own, so that they still do.
 
-    Refused, with the file as it was, where the result would have a mistake that the file has not. Raises YinongError.
+    If the result had a mistake that the file does not have, the file is left unchanged. Raises YinongError.
     """
-    config = config.resolve()  # a link stays a link
+    config = config.resolve()  # a symbolic link stays one
     old = _bytes(config)
     tables = [table]
     if not _devices(config):
@@ -56,10 +57,10 @@ def append_table(say: Terms, config: Path, table: str, device_class: str) -> Non
 
 
 def _replace(say: Terms, config: Path, new: bytes, known: set[tuple[str, str]]) -> None:
-    """Beside the file first, with its mode and owner; then in its place in one step, and on the disk."""
+    """Write to a temporary file with the same mode and owner, check it, then replace the file atomically, with fsync."""
     before = config.stat()
     fd, name = tempfile.mkstemp(prefix=f".{config.name}.", dir=config.parent)
-    beside = Path(name)
+    temporary = Path(name)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(new)
@@ -68,28 +69,28 @@ def _replace(say: Terms, config: Path, new: bytes, known: set[tuple[str, str]]) 
                 os.fchown(file.fileno(), before.st_uid, before.st_gid)
             file.flush()
             os.fsync(file.fileno())
-        worse = [m for m in load(beside).mistakes if (m.path, m.en) not in known and not m.path.startswith(name)]
-        unreadable = [m for m in load(beside).mistakes if m.path.startswith(name)]
+        worse = [m for m in load(temporary).mistakes if (m.path, m.en) not in known and not m.path.startswith(name)]
+        unreadable = [m for m in load(temporary).mistakes if m.path.startswith(name)]
         if worse or unreadable:
             wrong = (unreadable or worse)[0]
             raise YinongError(say(f"没有写入,否则配置会出错:{wrong.zh}", f"not written, it would be wrong: {wrong.en}"))
-        beside.replace(config)
+        temporary.replace(config)
         folder = os.open(config.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _devices(config: Path) -> list[object]:
-    """The `[[device]]` tables of the file as they stand. Raises YinongError where it cannot be read."""
+    """The `[[device]]` tables of the file, unchecked. Raises YinongError if it cannot be read."""
     try:
-        given = tomllib.loads(_bytes(config).decode("utf-8-sig")).get("device", [])
+        tables = tomllib.loads(_bytes(config).decode("utf-8-sig")).get("device", [])
     except ValueError as error:
         raise YinongError(f"{config}: {error}") from error
-    return cast("list[object]", given) if isinstance(given, list) else []
+    return cast("list[object]", tables) if isinstance(tables, list) else []
 
 
 def _bytes(config: Path) -> bytes:

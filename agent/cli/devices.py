@@ -1,4 +1,4 @@
-"""`devices`: everything found on this machine, with its stable identity and the table to paste."""
+"""`devices`: the devices found on this machine, with stable identities and the tables to paste."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from drivers.table import CLASSES as TABLE
 
 
 def devices(say: Terms, socket: Path, *, as_json: bool) -> int:
-    """The daemon's findings where one runs (it may read what this user may not), else our own look."""
+    """As the daemon finds them if one runs (it may read what this user may not), else as found here."""
     findings = _from_daemon(socket) or find_devices()
     if as_json:
         print_json({"devices": [_json(one) for one in findings.found], "could_not_look": findings.could_not_look})
@@ -36,7 +36,7 @@ def _from_daemon(socket: Path) -> Findings | None:
 
 
 def table_of(one: Found, id: str) -> str:
-    """Its `[[device]]` table for agent.toml."""
+    """The `[[device]]` table of a found device, for agent.toml."""
     options = {key: value for key, value in one.options.items() if value is not None}
     lines = [f"{key} = {_toml(value)}" for key, value in {"class": one.device_class, "id": id, **options}.items()]
     return "\n".join(["[[device]]", *lines])

@@ -1,6 +1,6 @@
-"""`export`: what the county has not receipted goes onto a USB stick, for when the line is dead for weeks.
+"""`export`: writes what the county has not receipted to a USB stick, for stations without a line for weeks.
 
-(`scans export` is another thing: captures for the shop's own use, in forms that others read.)
+(`scans export` is different: captures for the shop's own use, in common formats.)
 """
 
 import base64
@@ -24,7 +24,7 @@ from common.parcel import BadParcel, Seal, key_digits
 from common.station import Terminal
 from drivers.reading import YinongError
 
-ANSWER_S = 120  # the daemon on a slow terminal, between two pieces
+ANSWER_S = 120  # timeout between two pieces, for the daemon of a slow terminal
 
 NEXT = (
     """下一步:
@@ -39,16 +39,16 @@ NEXT = (
 
 
 class WrittenParcel(msgspec.Struct, frozen=True, kw_only=True):
-    """A parcel on the stick."""
+    """A parcel that is on the stick."""
 
     path: str
     rows: int
     scans: int
-    was_there: bool  # with the same rows already
+    was_there: bool  # it was there already, with the same rows
 
 
 class Source(NamedTuple):
-    """What is to be written: each parcel's beginning, then its bytes."""
+    """What is to be written: of each parcel its header, then its bytes."""
 
     key: str
     pieces: Iterator[ParcelHeader | bytes]
@@ -57,9 +57,9 @@ class Source(NamedTuple):
 def export(
     say: Terms, config: Path, socket: Path, to: Path | None, outbox: Path | None, terminal: str | None, *, as_json: bool
 ) -> int:
-    """0 also where nothing waits. Nothing at the terminal counts as delivered by it: only the county's receipt does that."""
+    """Exit code 0 also if nothing waits. No row counts as delivered because of it: only the county's receipt does that."""
     folder = to or _find_stick(say)
-    strange = outbox is not None and public_key(outbox) is None
+    new_key = outbox is not None and public_key(outbox) is None
     if outbox is not None:
         source = _from_file(outbox, Terminal.parse(terminal) if terminal else None)
     else:
@@ -69,7 +69,7 @@ def export(
         print_json({"parcels": written, "key": source.key, "fingerprint": key_digits(source.key)})
     else:
         _report(say, folder, written, source.key)
-        if strange:
+        if new_key:
             zh = f"注意:{PRIVATE} 没有一起拷来,已另做一把密钥:县里导入时要用 --trust 加上面的指纹。"
             en = f"note: its key was not beside it ({PRIVATE}), another was made: the county has to --trust the fingerprint."
             print(say(zh, en))
@@ -101,13 +101,13 @@ def _find_stick(say: Terms) -> Path:
 def _parcels(stream: Iterator[ParcelHeader | bytes]) -> Iterator[tuple[ParcelHeader, Iterator[bytes]]]:
     number = 0
 
-    def which(piece: ParcelHeader | bytes) -> int:
+    def parcel_number(piece: ParcelHeader | bytes) -> int:
         nonlocal number
         number += isinstance(piece, ParcelHeader)
         return number
 
-    for _, group in groupby(stream, which):
-        data = cast(Iterator[bytes], group)  # after the first
+    for _, group in groupby(stream, parcel_number):
+        data = cast(Iterator[bytes], group)  # after the header
         yield cast(ParcelHeader, next(data)), data
 
 
@@ -116,14 +116,14 @@ def _write_parcel(say: Terms, folder: Path, key: str, begun: ParcelHeader, data:
     try:
         was_there = stick.content_of(path) == (key, begun.content)
     except (OSError, BadParcel):
-        pass  # not there, or of no use: written now, and told then what is wrong with the stick
+        pass  # missing or unusable: written again; a fault of the stick is reported then
     if not was_there:
         stick.write(say, folder, begun.name, data)
     return WrittenParcel(path=str(path), rows=begun.rows, scans=begun.scans, was_there=was_there)
 
 
 def _from_daemon(say: Terms, socket: Path) -> Source | None:
-    """None where no daemon runs."""
+    """None if no daemon runs."""
     lines = send_request(socket, {"ask": "export"}, ANSWER_S)
     try:
         first = _checked(next(lines))
@@ -163,15 +163,15 @@ def _from_configured(say: Terms, config: Path) -> Source:
 
 
 def _from_file(outbox: Path, terminal: Terminal | None) -> Source:
-    """From the file, which is only read; `terminal` None: as the file says."""
+    """From the file, which is only read; `terminal` None: as stored in the file."""
     with read_only(outbox) as box:
-        said = box.state(TERMINAL)
-    if terminal is None and said is None:
+        stored = box.state(TERMINAL)
+    if terminal is None and stored is None:
         raise YinongError(
             f"{outbox} 没有写明是哪个终端的:请加 --terminal 450225-GXBRS0001B-1 / "
             "the file does not say whose it is: add --terminal, like 450225-GXBRS0001B-1"
         )
-    who = terminal or Terminal.parse((said or b"").decode("ascii", "replace"))
+    who = terminal or Terminal.parse((stored or b"").decode("ascii", "replace"))
 
     key = sign(outbox, None).key
 

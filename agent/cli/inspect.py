@@ -1,4 +1,4 @@
-"""`inspect`: a recorded raw answer, or the text of a scan, turned into the reading that it gives."""
+"""`inspect`: the reading that results from a recorded raw answer, or from the text of a scan."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ MOST_BYTES = 4 << 20
 
 
 def inspect(say: Terms, what: Literal["screen", "printer", "scan"], source: str, config: Path, *, as_json: bool) -> int:
-    """0 read, 2 the file cannot be read. A scan is read by the rules for platforms of `config`, where that file exists."""
+    """Exit code 0: read; 2: the file cannot be read. For a scan, the platform rules of `config` apply if that file exists."""
     seen = _seen(say, what, source, config)
     if as_json:
         print_json(device_json(seen, say.lang))
@@ -43,7 +43,7 @@ def _seen(say: Terms, what: Literal["screen", "printer", "scan"], source: str, c
 
 
 def _platforms(say: Terms, config: Path) -> tuple[PlatformRule, ...]:
-    """Of a file that cannot be used there are none, and it is said: the scan can be read without them too."""
+    """The platform rules; none, with a warning, if the file cannot be used: the scan can be read without them."""
     if not config.exists():
         return ()
     settings = load(config).settings
@@ -71,7 +71,7 @@ def _bytes(say: Terms, source: str) -> bytes:
 
 
 def _text(source: str) -> str:
-    """The text itself; the content of a file where one of that name exists (a GS cannot be typed in a shell)."""
+    """The text itself, or the content of a file of this name if there is one (a GS cannot be typed in a shell)."""
     try:
         path = Path(source)
         if path.is_file():

@@ -1,4 +1,4 @@
-"""`learn`: the officer scans three codes from the screen, and the gun's table is written."""
+"""`learn`: the officer scans three codes from the screen; the gun's table is derived and written."""
 
 import asyncio
 import contextlib
@@ -26,11 +26,11 @@ from drivers.scan_gun.replay.listener import GunListener
 from drivers.scan_gun.suggestions import suggest
 
 MAX_WAIT_S = 120.0
-SILENCE_S = 1.2  # then a scan is over
+SILENCE_S = 1.2  # after this the scan is complete
 
 
 def learn(say: Terms, config: Path, baud: int, *, write: bool) -> int:
-    """0 learned (and written, if asked for), 1 the gun has to be set otherwise first. Raises YinongError."""
+    """Exit code 0: learned (and written with `write`); 1: the gun must be configured differently first. Raises YinongError."""
     speed = _speed(say, baud)
     devices = candidates(Path("/"))
     if not devices:
@@ -99,14 +99,14 @@ async def learn_gun(
     silence_s: float = SILENCE_S,
     wait_s: float = MAX_WAIT_S,
 ) -> tuple[Candidate, Learned]:
-    """Show the three codes one after the other, and what the device that read them is. Raises YinongError."""
+    """Show the three codes one after the other; return the device that scanned them, and what was learned. Raises YinongError."""
     table = _Listeners(say, devices, baud, silence_s, wait_s)
     failed: list[YinongError] = []
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(table.listen(name)) for name in table.listeners]
         try:
             return await _three_scans(say, table)
-        except YinongError as error:  # as it is, not as a group of one
+        except YinongError as error:  # as itself, not as an exception group
             failed.append(error)
         finally:
             for task in tasks:
@@ -115,10 +115,10 @@ async def learn_gun(
 
 
 class _Listeners:
-    """All devices that may be the gun."""
+    """Listeners on all devices that may be the gun."""
 
-    def __init__(self, say: Terms, devices: list[Candidate], baud: Speed, silence_s: float, patience_s: float) -> None:
-        self._say, self._silence_s, self._wait_s = say, silence_s, patience_s
+    def __init__(self, say: Terms, devices: list[Candidate], baud: Speed, silence_s: float, wait_s: float) -> None:
+        self._say, self._silence_s, self._wait_s = say, silence_s, wait_s
         self._received = asyncio.Event()
         self._failed: dict[str, OSError] = {}
         self.listeners = {str(device.node): GunListener(device, self._received, baud) for device in devices}
@@ -130,14 +130,14 @@ class _Listeners:
             self._failed[name] = error
 
     async def scan(self) -> dict[str, list[Entry]]:
-        """What each device gave until it was silent again. Raises YinongError where nothing comes."""
-        for ear in self.listeners.values():
-            ear.take_entries()
+        """The entries of each device until all are silent again. Raises YinongError if nothing is received."""
+        for listener in self.listeners.values():
+            listener.take_entries()
         if not await self._received_within(self._wait_s):
             raise self._nothing_scanned()
         while await self._received_within(self._silence_s):
             pass
-        return {name: ear.take_entries() for name, ear in self.listeners.items()}
+        return {name: listener.take_entries() for name, listener in self.listeners.items()}
 
     async def _received_within(self, seconds: float) -> bool:
         self._received.clear()
@@ -159,22 +159,22 @@ class _Listeners:
 
 
 async def _three_scans(say: Terms, table: _Listeners) -> tuple[Candidate, Learned]:
-    sources: dict[str, Source] = {name: ear.device.source for name, ear in table.listeners.items()}
+    sources: dict[str, Source] = {name: listener.device.source for name, listener in table.listeners.items()}
     _show(say, 1, two_rows_a_line(qr(CODES.ascii)))
     entries = await table.scan()
     while (name := typed_by(entries, sources)) is None:
         print(say("没有读对,请再扫一次", "not read right: scan it again"), file=sys.stderr, flush=True)
         entries = await table.scan()
-    ear, first = table.listeners[name], entries[name]
-    ear.set_caps_led(True)
+    listener, first = table.listeners[name], entries[name]
+    listener.set_caps_led(True)
     try:
         _show(say, 2, two_rows_a_line(qr(CODES.chinese)))
         second = (await table.scan())[name]
     finally:
-        ear.set_caps_led(False)
+        listener.set_caps_led(False)
     _show(say, 3, two_columns_a_character(ean13(CODES.ean)))
     third = (await table.scan())[name]
-    return ear.device, learned_from(ear.device.source, [first, second, third])
+    return listener.device, learned_from(listener.device.source, [first, second, third])
 
 
 def _show(say: Terms, number: int, lines: list[str]) -> None:
@@ -189,10 +189,10 @@ def _table(gun: Candidate, options: dict[str, Scalar], id: str) -> str:
 
 @contextlib.contextmanager
 def _echo_off() -> Generator[None]:
-    """What a keyboard gun types here is neither shown nor left for the shell to run."""
+    """What a keyboard gun types here is neither shown nor left in the input of the shell."""
     try:
         before = termios.tcgetattr(sys.stdin)
-    except (termios.error, OSError, ValueError):  # no terminal
+    except (termios.error, OSError, ValueError):  # not a terminal
         yield
         return
     silent = [*before]

@@ -1,13 +1,13 @@
-"""The command line `yinong-agent`.
+"""Entry point of the command line `yinong-agent`.
 
-`run` goes straight to the daemon, which imports neither typer nor rich; everything else is built in `agent.cli.app`.
+`run` starts the daemon directly, which imports neither typer nor rich; all other commands are in `agent.cli.app`.
 """
 
 import sys
 
 
 def main() -> None:
-    """Entry point of the command `yinong-agent`."""
+    """Run the command line."""
     if sys.argv[1:2] == ["run"] and "--help" not in sys.argv:
         from agent.daemon import main as run
 

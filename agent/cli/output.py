@@ -22,14 +22,14 @@ STYLES = {
     "absent": "red", "unknown": "magenta", "met": "green", "waived": "green", "attested": "green",
     "not_met": "bold red", "unproven": "magenta", "not_required": "dim",
 }  # fmt: skip
-MARKS = {  # of one column in every font: ● and the like are two columns wide in Chinese ones
+MARKS = {  # one column wide in every font: ● and the like take two columns in Chinese fonts
     "working": "✓", "in_use": "✓", "attention": "!", "faulty": "✗", "unreachable": "~", "absent": "-", "unknown": "?",
     "met": "✓", "waived": "✓", "attested": "✓", "not_met": "✗", "unproven": "?", "not_required": " ",
 }  # fmt: skip
 
 
 class Terms:
-    """`say("中文", "English")` gives the one that was chosen."""
+    """`say("中文", "English")` returns the text in the chosen language."""
 
     def __init__(self, lang: Lang) -> None:
         self.lang: Lang = lang
@@ -39,18 +39,18 @@ class Terms:
 
 
 def print_json(value: Any) -> None:
-    """The one form of `--json`: indented, UTF-8, structs as objects."""
+    """Print as `--json` does: indented, UTF-8, structs as objects."""
     print(json.dumps(msgspec.to_builtins(value), ensure_ascii=False, indent=2))
 
 
 def console() -> Console:
-    """Standard output; wide enough for the words where it is no terminal."""
+    """Standard output; wide enough for the texts if it is not a terminal."""
     wide = Console()
     return wide if wide.is_terminal else Console(width=140)
 
 
 def device_table(devices: Sequence[dict[str, Any]], say: Terms) -> Table:
-    """Devices in the form of `--json`."""
+    """A table of devices, from their form in `--json`."""
     table = Table(title=say("设备", "Devices"), title_justify="left", header_style="bold", expand=True, box=SIMPLE_HEAD)
     for title in (say("设备", "device"), say("状况", "condition"), say("说明", "what"), say("怎么办", "what to do")):
         table.add_column(title, overflow="fold", ratio=None if title in ("设备", "device", "状况", "condition") else 1)

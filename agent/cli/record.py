@@ -1,4 +1,4 @@
-"""`scan --record FILE`: everything that one gun gives, as the file that `replay` reads back to the same captures."""
+"""`scan --record FILE`: all input of one gun, in a file from which `replay` reproduces the same captures."""
 
 import asyncio
 import contextlib
@@ -19,19 +19,19 @@ from drivers.scan_gun.recording import Entry, first_line, line
 def record(
     say: Terms, config: Path, socket: Path, file: Path, gun: str | None, count: int | None, *, as_json: bool
 ) -> int:
-    """Until Ctrl+C or `count` captures. The gun is opened here, so no daemon may hold it. Publishes nothing."""
+    """Record until Ctrl+C or `count` captures. The gun is opened here, so no daemon may have it open. Publishes nothing."""
     _refuse_while_daemon_runs(say, socket)
     table = _one_gun(say, config, gun)
     try:
         with file.open("x", encoding="utf-8", newline="\n") as lines, contextlib.suppress(KeyboardInterrupt):
             lines.write(first_line(table) + "\n")
 
-            def heard(entry: Entry) -> None:
+            def write_entry(entry: Entry) -> None:
                 lines.write(line(entry) + "\n")
                 lines.flush()
 
             print(say("请扫码(Ctrl+C 结束)……", "Scan something (Ctrl+C ends) …"), file=sys.stderr)
-            asyncio.run(show_captures(table, Path("/"), heard, count, as_json=as_json))
+            asyncio.run(show_captures(table, Path("/"), write_entry, count, as_json=as_json))
     except OSError as error:
         raise YinongError(say(f"写不了 {file}:{error.strerror}", f"cannot write {file}: {error.strerror}")) from error
     print(
@@ -47,7 +47,7 @@ def record(
 async def show_captures(
     gun: ScanGun, root: Path, on_entry: Callable[[Entry], None], count: int | None, *, as_json: bool
 ) -> None:
-    """Show the gun's captures until there are `count`, while `heard` gets all that it gives."""
+    """Show the gun's captures until there are `count`; `on_entry` receives all input."""
     queue: asyncio.Queue[RawCapture] = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
         listening = group.create_task(gun.listen(root, queue.put_nowait, asyncio.Event(), on_entry))
@@ -73,7 +73,7 @@ def _refuse_while_daemon_runs(say: Terms, socket: Path) -> None:
 
 
 def _one_gun(say: Terms, config: Path, id: str | None) -> ScanGun:
-    """A recording is of one gun: its table stands in the first line."""
+    """The one gun to record: its table is written in the first line."""
     guns = [driver for _, driver in load(config).devices if isinstance(driver, ScanGun) and driver.configured]
     chosen = [gun for gun in guns if id in (None, gun.id)]
     if len(chosen) == 1:

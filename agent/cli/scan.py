@@ -21,7 +21,7 @@ from drivers.scan_gun.replay.replay import replay as replayed
 
 
 def camera(say: Terms, socket: Path, seconds: float, *, as_json: bool) -> int:
-    """Let the daemon read codes with the camera; they are captures like those of a gun. 0 where something was read."""
+    """Let the daemon read codes with the camera; they are captures like those of a gun. Exit code 0 if something was read."""
     print(
         say(f"请把码对准摄像头({seconds:g} 秒)……", f"Hold the code before the camera ({seconds:g} s) …"),
         file=sys.stderr,
@@ -49,7 +49,7 @@ def camera(say: Terms, socket: Path, seconds: float, *, as_json: bool) -> int:
 
 
 def scan(say: Terms, config: Path, socket: Path, count: int | None, *, as_json: bool) -> int:
-    """Show captures until Ctrl+C or `count`; publishes nothing. Through the daemon where one runs."""
+    """Show captures until Ctrl+C or `count`; publishes nothing. Through the daemon if one runs."""
     print(say("请扫码(Ctrl+C 结束)……", "Scan something (Ctrl+C ends) …"), file=sys.stderr)
     with contextlib.suppress(KeyboardInterrupt):
         try:
@@ -70,7 +70,7 @@ def scan(say: Terms, config: Path, socket: Path, count: int | None, *, as_json: 
 def replay(say: Terms, file: Path, source: Source) -> int:
     """Print the captures of a recording as JSON lines."""
     try:
-        with file.open(encoding="utf-8-sig", newline="\n") as lines:  # editors on Windows put a mark at the front
+        with file.open(encoding="utf-8-sig", newline="\n") as lines:  # editors on Windows write a byte order mark
             for capture in replayed(lines, source):
                 print(msgspec.json.encode(capture_json(capture)).decode())
     except OSError as error:
@@ -88,7 +88,7 @@ def replay(say: Terms, file: Path, source: Source) -> int:
 
 
 def capture_json(capture: RawCapture) -> dict[str, Any]:
-    """A capture in the documented form; `start` and `end` are seconds on the recording's (or the boot's) clock."""
+    """A capture in the documented form; `start` and `end` in seconds on the clock of the recording (or of the boot)."""
     form: dict[str, Any] = msgspec.to_builtins(capture)
     form["start"], form["end"] = capture.start_mono_ms / 1000, capture.end_mono_ms / 1000
     return form
@@ -123,7 +123,7 @@ async def _own_view(say: Terms, config: Path, count: int | None, *, as_json: boo
 
 
 def _show_card(say: Terms, card: dict[str, Any], *, as_json: bool) -> None:
-    """What a control card answered: in JSON an object `{"card": …}` among the captures."""
+    """Print the answer to a control card: in JSON an object `{"card": …}` among the captures."""
     if as_json:
         print(msgspec.json.encode({"card": card}).decode(), flush=True)
     else:
@@ -134,7 +134,7 @@ def _show_card(say: Terms, card: dict[str, Any], *, as_json: bool) -> None:
 
 
 def show_capture(capture: dict[str, Any], *, as_json: bool) -> None:
-    """One line a capture."""
+    """Print a capture in one line."""
     if as_json:
         print(msgspec.json.encode(capture).decode(), flush=True)
     else:

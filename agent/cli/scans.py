@@ -1,4 +1,4 @@
-"""`scans list`, `scans resend` and `scans export`: the captures that the outbox file holds, waiting and archived."""
+"""`scans list`, `scans resend` and `scans export`: the captures in the outbox file, waiting and archived."""
 
 import csv
 import io
@@ -35,21 +35,21 @@ def capture_query(say: Terms, gun: str | None, since: str | None, limit: int | N
     return CaptureQuery(gun=gun, since=_since(say, since) if since else None, limit=limit)
 
 
-def list_scans(say: Terms, config: Path, socket: Path, wanted: CaptureQuery, *, as_json: bool) -> int:
-    """The newest last."""
-    kept = _stored(say, config, socket, wanted)
+def list_scans(say: Terms, config: Path, socket: Path, query: CaptureQuery, *, as_json: bool) -> int:
+    """Print captures, the newest last."""
+    stored = _stored(say, config, socket, query)
     if as_json:
-        print_json({"scans": [scan_json(one) for one in kept]})
+        print_json({"scans": [scan_json(one) for one in stored]})
         return 0
-    for one in kept:
+    for one in stored:
         print(_line(say, one))
-    if not kept:
+    if not stored:
         print(say("没有扫码记录", "no captures"), file=sys.stderr)
     return 0
 
 
 def resend(say: Terms, socket: Path, first: int, last: int, outbox: str) -> int:
-    """Mark a range (places in the outbox, as `list` shows them) to be sent again: by the daemon, which owns the file."""
+    """Have a range (numbers as `list` shows them) sent again by the daemon, which owns the file."""
     try:
         for line in send_request(
             socket, {"ask": "resend", "range": {"first": first, "last": last, "outbox": outbox}}, 60
@@ -72,52 +72,52 @@ def resend(say: Terms, socket: Path, first: int, last: int, outbox: str) -> int:
     raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
 
 
-def export(say: Terms, config: Path, socket: Path, wanted: CaptureQuery, form: Format, file: Path) -> int:
-    """Write captures to a file (`-`: standard output), oldest first; what is left out is said on stderr."""
+def export(say: Terms, config: Path, socket: Path, query: CaptureQuery, form: Format, file: Path) -> int:
+    """Write captures to a file (`-`: standard output), oldest first; what is left out is reported on stderr."""
     settings = load(config).settings
     if settings is None:
         raise YinongError(say(f"{config} 不可用", f"{config} cannot be used"))
-    kept = _stored(say, config, socket, wanted)
+    stored = _stored(say, config, socket, query)
     if form == "epcis":
-        text = _epcis(say, settings, kept)
+        text = _epcis(say, settings, stored)
     elif form == "csv":
-        text = _csv(kept)
+        text = _csv(stored)
     else:
-        text = _json_text({"station": settings.terminal.name, "scans": [scan_json(one) for one in kept]})
+        text = _json_text({"station": settings.terminal.name, "scans": [scan_json(one) for one in stored]})
     _write(say, file, text)
     if form != "epcis":
-        print(say(f"已导出 {len(kept)} 条", f"{len(kept)} captures exported"), file=sys.stderr)
+        print(say(f"已导出 {len(stored)} 条", f"{len(stored)} captures exported"), file=sys.stderr)
     return 0
 
 
-def scan_json(kept: StoredCapture) -> dict[str, Any]:
-    """A capture in the documented form: as committed, with `state`, `voided` and `scanned_at` (null: no clock knew it)."""
-    at = kept.scanned_at
+def scan_json(stored: StoredCapture) -> dict[str, Any]:
+    """A capture in the documented form: as committed, with `state`, `voided` and `scanned_at` (null: unknown)."""
+    at = stored.scanned_at
     return {
-        **msgspec.to_builtins(kept.capture),
-        "state": kept.state,
-        "voided": kept.voided,
+        **msgspec.to_builtins(stored.capture),
+        "state": stored.state,
+        "voided": stored.voided,
         "scanned_at": at and at.isoformat(timespec="milliseconds"),
     }
 
 
-def _stored(say: Terms, config: Path, socket: Path, wanted: CaptureQuery) -> list[StoredCapture]:
-    """From the daemon; where none runs from the file, which is only read. Oldest first."""
+def _stored(say: Terms, config: Path, socket: Path, query: CaptureQuery) -> list[StoredCapture]:
+    """From the daemon; if none runs from the file, which is only read. Oldest first."""
     try:
-        kept = list(_from_daemon(say, socket, wanted))
+        stored = list(_from_daemon(say, socket, query))
     except NoDaemon:
         settings = load(config).settings
         if settings is None:
             raise YinongError(say(f"{config} 不可用", f"{config} cannot be used")) from None
-        walk = CaptureReader(wanted)
+        reader = CaptureReader(query)
         with read_only(Path(settings.outbox.path)) as box:
-            kept = list(walk.all(box))
-        _report_unreadable(say, walk.unreadable)
-    return kept[::-1]
+            stored = list(reader.all(box))
+        _report_unreadable(say, reader.unreadable)
+    return stored[::-1]
 
 
-def _from_daemon(say: Terms, socket: Path, wanted: CaptureQuery) -> Iterator[StoredCapture]:
-    for line in send_request(socket, {"ask": "scans", "wanted": msgspec.to_builtins(wanted)}, 60):
+def _from_daemon(say: Terms, socket: Path, query: CaptureQuery) -> Iterator[StoredCapture]:
+    for line in send_request(socket, {"ask": "scans", "wanted": msgspec.to_builtins(query)}, 60):
         if "error" in line:
             raise YinongError(line["error"])
         if "scan" in line:
@@ -133,26 +133,26 @@ def _report_unreadable(say: Terms, number: int) -> None:
         print(say(f"{number} 条记录读不出", f"{number} records cannot be read"), file=sys.stderr)
 
 
-def _line(say: Terms, kept: StoredCapture) -> str:
-    capture = kept.capture
-    at = kept.scanned_at.strftime("%Y-%m-%d %H:%M:%S") if kept.scanned_at else say("时间未知", "time unknown")
+def _line(say: Terms, stored: StoredCapture) -> str:
+    capture = stored.capture
+    at = stored.scanned_at.strftime("%Y-%m-%d %H:%M:%S") if stored.scanned_at else say("时间未知", "time unknown")
     step = STEPS.get(capture.context.get("step", ""))
     words = [say(step.zh, step.en)] if step else []
     words += [value for name in ("product", "batch") if (value := capture.context.get(name))]
     words += capture.flags
-    words += [say("已作废", "voided")] if kept.voided else []
-    words += [say("待签收", "waiting")] if kept.state == "waiting" else []
+    words += [say("已作废", "voided")] if stored.voided else []
+    words += [say("待签收", "waiting")] if stored.state == "waiting" else []
     text = "".join(c if c.isprintable() else f"<{ord(c):02X}>" for c in capture.text or capture.seen)
     return f"{capture.seq:>7}  {at:19}  {capture.gun}#{capture.number}  {text}" + (
         f"  [{', '.join(words)}]" if words else ""
     )
 
 
-def _epcis(say: Terms, settings: Settings, kept: list[StoredCapture]) -> str:
+def _epcis(say: Terms, settings: Settings, stored: list[StoredCapture]) -> str:
     from common.codes.epcis import Scanned
     from common.codes.epcis import export as exported
 
-    scans = (Scanned(one.capture, one.scanned_at, one.voided) for one in kept)
+    scans = (Scanned(one.capture, one.scanned_at, one.voided) for one in stored)
     result = exported(scans, settings.terminal, SystemClock().now(), settings.platform)
     print(
         say(
@@ -164,15 +164,15 @@ def _epcis(say: Terms, settings: Settings, kept: list[StoredCapture]) -> str:
     return _json_text(result.document)
 
 
-def _csv(kept: list[StoredCapture]) -> str:
-    """With a byte order mark, so that spreadsheets see UTF-8; import the columns as text, or they lose digits.
+def _csv(stored: list[StoredCapture]) -> str:
+    """CSV with a byte order mark, so that spreadsheets detect UTF-8; import the columns as text, or digits are lost.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe before it: `raw` has the exact bytes.
+    A text that a spreadsheet would interpret as a formula gets a leading apostrophe; `raw` has the exact bytes.
     """
     out = io.StringIO()
     rows = csv.writer(out)
     rows.writerow(COLUMNS)
-    for one in kept:
+    for one in stored:
         form = {**scan_json(one), **one.capture.context, "flags": " ".join(one.capture.flags)}
         rows.writerow([_cell(form.get(name)) for name in COLUMNS])
     return "\ufeff" + out.getvalue()
@@ -188,7 +188,7 @@ def _json_text(form: dict[str, Any]) -> str:
 
 
 def _write(say: Terms, file: Path, text: str) -> None:
-    """Whole or not at all."""
+    """Write the file atomically."""
     if str(file) == "-":
         sys.stdout.write(text.removeprefix("\ufeff"))
         return

@@ -1,4 +1,4 @@
-"""Codes on the terminal's screen, for a gun to read: QR and EAN-13 in half blocks, black on white whatever the colours are."""
+"""Codes on the terminal's screen, for a gun to read: QR and EAN-13 in half blocks, black on white in any colour scheme."""
 
 import re
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _PARITY = ("OOOOOO", "OOEOEE", "OOEEOE", "OOEEEO", "OEOOEE", "OEEOOE", "OEEEOO",
 
 
 def qr(text: str) -> Modules:
-    """With its quiet zone. Text that is not ASCII goes in as UTF-8 bytes without an ECI, as most codes in the field have it."""
+    """A QR code with its quiet zone. Text that is not ASCII is encoded as UTF-8 without an ECI, like most codes in the field."""
     encoding = None if text.isascii() else "utf-8"
     code = segno.make_qr(
         text, error="m", mode=None if encoding is None else "byte", encoding=encoding, boost_error=False
@@ -40,7 +40,7 @@ def qr(text: str) -> Modules:
 
 
 def ean13(digits: str) -> Sequence[bool]:
-    """One row of the 95 modules with their quiet zones. `digits` are 13, the last their check digit (GS1, 7.9)."""
+    """One row of the 95 modules with the quiet zones. `digits` are 13, the last one the check digit (GS1, 7.9)."""
     if not re.fullmatch("[0-9]{13}", digits) or sum(int(d) * (3 if i % 2 else 1) for i, d in enumerate(digits)) % 10:
         raise ValueError(f"no EAN-13: {digits}")
     parity = _PARITY[int(digits[0])]
@@ -50,7 +50,7 @@ def ean13(digits: str) -> Sequence[bool]:
 
 
 def two_rows_a_line(modules: Modules) -> list[str]:
-    """Each character two modules, one above the other: square in fonts twice as high as wide."""
+    """Each character is two modules, one above the other: square in fonts twice as high as wide."""
     rows = [*modules, [False] * len(modules[0])] if len(modules) % 2 else modules
     return [
         _colored("".join(" ▄▀█"[2 * upper + lower] for upper, lower in zip(rows[i], rows[i + 1], strict=True)))
@@ -59,7 +59,7 @@ def two_rows_a_line(modules: Modules) -> list[str]:
 
 
 def two_columns_a_character(row: Sequence[bool], lines: int = EAN_LINES) -> list[str]:
-    """Each character two modules side by side, `lines` high, with a white line above and below."""
+    """Each character is two modules side by side; `lines` high, with a white line above and below."""
     even = [*row, False] if len(row) % 2 else row
     bars = "".join(" ▐▌█"[2 * even[i] + even[i + 1]] for i in range(0, len(even), 2))
     return [_colored(" " * len(bars)), *[_colored(bars)] * lines, _colored(" " * len(bars))]

@@ -11,7 +11,7 @@ from drivers.reading import YinongError
 
 
 def status(say: Terms, socket: Path, *, as_json: bool) -> int:
-    """0 it runs and the link is up, 1 it runs without a link, 2 no daemon."""
+    """Exit code 0: it runs and the link is up; 1: it runs without a link; 2: no daemon."""
     try:
         answer = _answer(socket, {"ask": "status", "lang": say.lang})
     except NoDaemon:
@@ -25,7 +25,7 @@ def status(say: Terms, socket: Path, *, as_json: bool) -> int:
 
 
 def outbox(say: Terms, config: Path, socket: Path, *, as_json: bool) -> int:
-    """From the daemon, or from the file where none runs."""
+    """From the daemon, or from the file if none runs."""
     try:
         depth = _answer(socket, {"ask": "outbox"})
     except NoDaemon:

@@ -1,4 +1,4 @@
-"""The USB stick: which drives are plugged in, and a file that is on it whole or not at all."""
+"""The USB stick: the plugged-in drives, and writing a file atomically."""
 
 import errno
 import os
@@ -14,26 +14,26 @@ from drivers.reading import YinongError
 
 
 class Drive(NamedTuple):
-    """A partition of a removable drive, or of one on USB."""
+    """A partition of a removable drive or of a USB drive."""
 
     device: str  # /dev/sdb1
-    folder: Path | None  # where it is mounted; None: plugged in, but not opened
+    folder: Path | None  # mount point; None: plugged in but not mounted
 
 
 def drives(root: Path = Path("/")) -> list[Drive]:
-    """All of them, those that are mounted first."""
-    places = _mounts(root)
+    """All drives, the mounted ones first."""
+    mounts = _mounts(root)
     found: list[Drive] = []
     for disk in sorted((root / "sys/block").glob("*")):
         if not _is_removable(disk) or _text(disk / "size") in ("", "0"):  # a card reader without a card
             continue
         parts = sorted(part.parent.name for part in disk.glob("*/partition")) or [disk.name]
-        found += [Drive(f"/dev/{part}", places.get(f"/dev/{part}")) for part in parts]
+        found += [Drive(f"/dev/{part}", mounts.get(f"/dev/{part}")) for part in parts]
     return sorted(found, key=lambda drive: drive.folder is None)
 
 
 def write(say: Terms, folder: Path, name: str, pieces: Iterable[bytes]) -> Path:
-    """Write a parcel under a temporary name, read it back from the stick, and only then name it. Raises YinongError."""
+    """Write a parcel under a temporary name, read it back from the stick, and only then rename it. Raises YinongError."""
     path, part = folder / name, folder / f"{name}.part"
     try:
         with part.open("wb") as out:
@@ -41,7 +41,7 @@ def write(say: Terms, folder: Path, name: str, pieces: Iterable[bytes]) -> Path:
                 out.write(piece)
             out.flush()
             os.fsync(out.fileno())
-            os.posix_fadvise(out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # what is read back comes from the stick
+            os.posix_fadvise(out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # so that it is read back from the stick
         content_of(part)
         part.replace(path)
         _sync_folder(folder)
@@ -55,7 +55,7 @@ def write(say: Terms, folder: Path, name: str, pieces: Iterable[bytes]) -> Path:
 
 
 def content_of(path: Path) -> tuple[str, str]:
-    """The key and the content of a parcel that was read from end to end. Raises BadParcel, OSError."""
+    """Read a whole parcel; return its key and its content digest. Raises BadParcel, OSError."""
     with path.open("rb") as file:
         seal, reading = verify_seal(file), ParcelReader(file)
         for _ in reading.rows():
@@ -64,7 +64,7 @@ def content_of(path: Path) -> tuple[str, str]:
 
 
 def is_on_this_disk(folder: Path) -> bool:
-    """The folder is on the terminal's own disk: an empty mount point, more often than not."""
+    """Whether the folder is on the terminal's own disk: usually an empty mount point."""
     try:
         return folder.stat().st_dev == Path("/").stat().st_dev
     except OSError:
@@ -81,7 +81,10 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(fd)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems in user space know no fsync of a folder
+        if error.errno not in (
+            errno.EINVAL,
+            errno.ENOTSUP,
+        ):  # file systems in user space do not support fsync of a folder
             raise
         os.sync()
     finally:
@@ -113,13 +116,13 @@ def _why(say: Terms, folder: Path, error: OSError) -> str:
 
 
 def _mounts(root: Path) -> dict[str, Path]:
-    """Device -> folder, of /proc/mounts (proc(5): octal escapes); the first mount of a device counts."""
+    """Device -> folder, from /proc/mounts (proc(5): octal escapes); the first mount of a device counts."""
     found: dict[str, Path] = {}
     for line in _text(root / "proc/mounts").splitlines():
-        words = line.split()
-        if len(words) >= 2 and words[0].startswith("/dev/"):
-            folder = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), words[1].encode()).decode()
-            found.setdefault(words[0], Path(folder))
+        columns = line.split()
+        if len(columns) >= 2 and columns[0].startswith("/dev/"):
+            folder = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), columns[1].encode()).decode()
+            found.setdefault(columns[0], Path(folder))
     return found
 
 
@@ -137,7 +140,7 @@ def _text(path: Path) -> str:
 
 
 def mounted(found: Iterable[Drive]) -> Iterator[Path]:
-    """The folders of those that are."""
+    """The folders of the mounted drives."""
     for drive in found:
         if drive.folder is not None:
             yield drive.folder

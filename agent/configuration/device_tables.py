@@ -1,4 +1,4 @@
-"""The `[[device]]` tables of agent.toml: which drivers look, and which tables are wrong."""
+"""The `[[device]]` tables of agent.toml: the drivers that they configure, and the tables that are wrong."""
 
 from collections.abc import Mapping
 from typing import Annotated, NamedTuple, TypeAlias, cast
@@ -16,11 +16,11 @@ DeviceId: TypeAlias = Annotated[
         description='设备名:小写字母、数字、- 和 _,如 "main" / a name of a-z, 0-9, - and _ like "main"',
     ),
 ]
-EVERY_CLASS_ID = "main"  # of the device of each class where the file has no `[[device]]` table
+EVERY_CLASS_ID = "main"  # id of the device of each class if the file has no `[[device]]` table
 
 
 class Disabled(NamedTuple):
-    """A device whose table is wrong: it is shown as `unknown`, with this reason."""
+    """A device with a wrong table: shown as `unknown`, with this reason."""
 
     kind: DeviceClass
     id: str
@@ -33,13 +33,13 @@ class Devices(NamedTuple):
 
 
 def read_devices(given: object, classes: Mapping[str, DeviceClass], report: Report) -> Devices:
-    """The devices of parsed TOML (`tables.get("device")`), every mistake reported.
+    """The devices of parsed TOML (`tables.get("device")`); reports every mistake.
 
-    No table at all means one device of each class, which finds itself. A mistake in a table disables its device; a
-    second table of the same class and id is one too.
+    No table at all means one device of each class, which is found automatically. A mistake in a table disables its
+    device; a second table of the same class and id is a mistake too.
     """
     if given is None:
-        given = [{"class": name, "id": EVERY_CLASS_ID} for name in classes]  # in no line of the file: paths say little
+        given = [{"class": name, "id": EVERY_CLASS_ID} for name in classes]  # not in the file, so mistakes have no line
     if not isinstance(given, list):
         report("device", shown(given), "应写成 [[device]]", "must be written as [[device]]")
         return Devices((), ())
@@ -50,7 +50,7 @@ def read_devices(given: object, classes: Mapping[str, DeviceClass], report: Repo
 
 
 class _Reader:
-    """One table after the other."""
+    """Reads one table after the other."""
 
     def __init__(self, classes: Mapping[str, DeviceClass], report: Report) -> None:
         self._classes, self._report = classes, report
@@ -114,6 +114,6 @@ def _driver(kind: DeviceClass, table: dict[str, object], path: str, report: Repo
         )
         return INVALID
     options = {key: value for key, value in table.items() if key != "class"}
-    if not isinstance(options.get("id"), str):  # said already; the other options are still looked through
+    if not isinstance(options.get("id"), str):  # reported already; the other options are still checked
         options["id"] = EVERY_CLASS_ID
     return converted(options, driver_type, path, report)

@@ -1,8 +1,8 @@
-"""A configuration's mistakes, all of them: each with its path, its line, the value and what would be right.
+"""All mistakes of a configuration: each with its path, its line, the value and what would be right.
 
-msgspec.convert stops at the first mistake; here every field is converted by itself, so that six mistakes give six. Chinese
-and English of what would be right come from the types themselves (`Meta(description="中文 / English")` where a type alone
-does not say enough).
+msgspec.convert stops at the first mistake; here every field is converted separately, so that all are reported. The Chinese and
+English texts of what would be right come from the types (`Meta(description="中文 / English")` if a type alone is not
+clear enough).
 """
 
 import json
@@ -21,10 +21,10 @@ from drivers.reading import YinongError
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):
-    """One mistake. Tables and list elements are counted from 1: `device[2].address` is of the second `[[device]]`."""
+    """One mistake. Tables and list elements are counted from 1: `device[2].address` belongs to the second `[[device]]`."""
 
     path: str  # empty for the file as a whole
-    value: str = ""  # as it stands there, shortened, never a secret; empty where nothing stands there
+    value: str = ""  # as in the file, shortened, never a secret; empty if missing
     zh: str  # what would be right
     en: str
     line: int | None = None
@@ -39,16 +39,16 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Report: TypeAlias = Callable[[str, str, str, str], None]  # path, value, zh, en
-INVALID: Final = object()  # given instead of a value that was reported
+INVALID: Final = object()  # returned instead of a value with a reported mistake
 
 _SECRET = re.compile(r"pass(word|wd|phrase)|secret|token|credential|(^|_)psk($|_)|(private|api)_?key|密码|口令", re.I)
 _USER_IN_URL = re.compile(r"//[^/@\s]*@")
 
 
 def converted(value: object, kind: Any, path: str, report: Report, *, lenient: bool = False) -> Any:
-    """`value` (of parsed TOML) as `kind`, after everything wrong in it was reported; WRONG where nothing can be made.
+    """`value` (of parsed TOML) as `kind`, after everything wrong in it was reported; INVALID if that is not possible.
 
-    `lenient`: a struct is made nevertheless, with its defaults in the place of what is wrong.
+    `lenient`: a struct is built nevertheless, with the defaults of its wrong fields.
     """
     bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
@@ -70,14 +70,14 @@ def converted(value: object, kind: Any, path: str, report: Report, *, lenient: b
 
 
 def looks_like_a_secret(key: str) -> bool:
-    """Whether a key asks to have a secret as its value (one that names a file of a secret does not)."""
+    """Whether the value of this key would be a secret (the name of a secret's file is none)."""
     return bool(_SECRET.search(key)) and not key.endswith("_file")
 
 
 def report_unknown(
     key: str, path: str, value: object, known: Iterable[str], report: Report, zh: str = "这个选项", en: str = "option"
 ) -> None:
-    """A key (or a name) that does not exist: what it may have been meant for, or which there are."""
+    """Report an unknown key (or name), with the nearest known one, or with all of them."""
     known = list(known)
     if near := get_close_matches(key, known, n=1, cutoff=0.6):
         meant_zh, meant_en = f",是不是 {near[0]}?", f"; did you mean {near[0]}?"
@@ -87,7 +87,7 @@ def report_unknown(
 
 
 def report_secret(path: str, report: Report) -> None:
-    """A secret in the TOML itself; its value is shown nowhere."""
+    """Report a secret in the TOML itself; its value is never shown."""
     report(
         path,
         "***",
@@ -136,13 +136,13 @@ def _build(kind: type[msgspec.Struct], right: dict[str, Any], path: str, report:
 
 
 def split_texts(text: str) -> tuple[str, str]:
-    """`中文 / English` in its two parts; a text without them stands for both."""
+    """The two parts of `中文 / English`; a text without a slash is used for both."""
     zh, slash, en = text.partition(" / ")
     return (zh, en) if slash else (text, text)
 
 
 def shown(value: object) -> str:
-    """A value as it may stand in a message: like TOML, short, without the user part of an address, no table's content."""
+    """A value for a message: like TOML, shortened, without the user part of an address or the content of a table."""
     match value:
         case bool():
             text = str(value).lower()
@@ -160,7 +160,7 @@ def shown(value: object) -> str:
 
 
 def _item_kind(kind: Any) -> Any:
-    """What a list or a tuple of any length holds; None for anything else."""
+    """The item type of a list or of a tuple of any length; None for other types."""
     arguments = get_args(kind)
     if get_origin(kind) is list and arguments:
         return arguments[0]
@@ -172,7 +172,7 @@ def _item_kind(kind: Any) -> Any:
 
 
 def expected(kind: Any, error: str = "") -> tuple[str, str]:
-    """What a type takes, in Chinese and English; `error` (of msgspec) for types that have no words of their own."""
+    """The values that a type accepts, in Chinese and English; `error` (of msgspec) for types without a text here."""
     match info := types.type_info(kind):
         case types.Metadata(extra_json_schema={"description": str(words)}):
             return split_texts(words)

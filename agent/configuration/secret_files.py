@@ -1,4 +1,4 @@
-"""The secrets of the link: from systemd's credentials, else from files that nobody else may read; never from the TOML."""
+"""The secrets of the link: from systemd credentials, else from files that only their owner can read; never from the TOML."""
 
 import os
 import stat
@@ -15,7 +15,7 @@ KEY_CREDENTIAL = "broker-key"
 
 @dataclass(frozen=True)
 class Secrets:
-    """What the link needs to prove who the terminal is. Never printed."""
+    """The secrets that authenticate the terminal. Never printed."""
 
     password: str | None = field(default=None, repr=False)
     key_file: Path | None = None  # private key of the certificate
@@ -37,9 +37,9 @@ class _Broker(Protocol):
 
 
 def broker_secrets(broker: _Broker, root: Path, environ: Mapping[str, str], report: Report) -> Secrets:
-    """Read them, and report every file that is missing, readable by others, or of no use.
+    """Read them; report every file that is missing, readable by others, or unusable.
 
-    A credential goes before the file that the configuration names. Files are looked for below `root`.
+    A credential has priority over the file that the configuration names. Paths are relative to `root`.
     """
     credentials = Path(environ["CREDENTIALS_DIRECTORY"]) if environ.get("CREDENTIALS_DIRECTORY") else None
     return Secrets(
@@ -95,7 +95,7 @@ def _key(broker: _Broker, credentials: Path | None, root: Path, report: Report) 
 
 
 def under_root(root: Path, absolute: str) -> Path:
-    """An absolute path of the configuration in the tree at `root`."""
+    """An absolute path of the configuration, in the tree at `root`."""
     return root / absolute.lstrip("/")
 
 

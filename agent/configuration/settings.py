@@ -1,7 +1,7 @@
-"""agent.toml: every option with its default, and what a file gives: settings, devices, and all of its mistakes.
+"""agent.toml: every option with its default, and loading a file: settings, devices, and all of its mistakes.
 
-A mistake costs as little as it can: one in a `[[device]]` table disables that device, one in `[[attested]]`, `[[waiver]]` or
-`[[platform]]` drops that claim or rule, one elsewhere leaves that option at its default; only mistakes in `[station]` and
+A mistake costs as little as possible: one in a `[[device]]` table disables that device, one in `[[attested]]`, `[[waiver]]` or
+`[[platform]]` drops that claim or rule, any other leaves that option at its default; only mistakes in `[station]` and
 `[broker]`, or a file that cannot be read, stop the start. Every mistake is reported (`agent.configuration.mistakes`). The
 annotated sample is config/agent.toml.
 """
@@ -79,7 +79,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Station(Section, frozen=True, kw_only=True):
-    """Who the terminal is. The type follows from the number's last letter."""
+    """The identity of the terminal. The type is the last letter of the number."""
 
     division: Division
     number: Number
@@ -115,7 +115,7 @@ class Broker(Section, frozen=True, kw_only=True):
 
     @property
     def loopback(self) -> bool:
-        """Whether the broker runs on this very machine."""
+        """Whether the broker runs on this machine."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
@@ -156,7 +156,7 @@ class Log(Section, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole file but for its devices. Field names are the names of sections and tables."""
+    """The whole file except its devices. Field names are the names of sections and tables."""
 
     station: Station
     broker: Broker
@@ -176,13 +176,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def profile(self) -> StationType:
-        """By whose items the station is measured: its type's, unless the file says another."""
+        """The type whose items the station must have: its own, unless the file sets another."""
         return StationType(self.station.profile) if self.station.profile else self.terminal.number.type
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a file gives. `settings` is None where its mistakes stop the start."""
+    """The result of loading a file. `settings` is None if its mistakes prevent the start."""
 
     settings: Settings | None
     devices: tuple[tuple[DeviceClass, Driver], ...] = ()
@@ -198,13 +198,13 @@ def load(
     classes: Mapping[str, DeviceClass] = CLASSES,
     environ: Mapping[str, str] = os.environ,
 ) -> Loaded:
-    """Read a file; never raises for what stands in it.
+    """Load a file; never raises because of its content.
 
-    Files that it names are looked for below `root` (`/` on a terminal; another tree to check an image). A file without any
-    `[[device]]` table watches one device of each class that finds itself, named `main`.
+    Paths in it are relative to `root` (`/` on a terminal; another tree to check an image). Without any `[[device]]` table,
+    one device of each class is found automatically and named `main`.
     """
     try:
-        text = path.read_text("utf-8-sig")  # editors on Windows put a mark at the front
+        text = path.read_text("utf-8-sig")  # editors on Windows write a byte order mark
         tables = tomllib.loads(text)
     except (OSError, ValueError) as error:  # tomllib's and the decoder's errors are ValueErrors
         return Loaded(None, mistakes=(_unreadable(path, error),))
@@ -212,7 +212,7 @@ def load(
 
 
 class _FileReader:
-    """One file on its way to `Loaded`; collects the mistakes."""
+    """Reads one file into `Loaded` and collects its mistakes."""
 
     def __init__(
         self, lines: dict[str, int], root: Path, classes: Mapping[str, DeviceClass], environ: Mapping[str, str]
@@ -263,7 +263,7 @@ _CLAIMS: dict[str, type[msgspec.Struct]] = {"attested": Attestation, "waiver": W
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> Mistake:
-    """The one mistake of a file that cannot be read at all."""
+    """The only mistake of a file that cannot be read at all."""
     line = None
     if isinstance(error, FileNotFoundError):
         zh = f"没有配置文件。请把随程序提供的样例 config/agent.toml 复制到 {path},填好 [station] 和 [broker]"

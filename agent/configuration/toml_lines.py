@@ -1,4 +1,4 @@
-"""On which line of a TOML file something stands; tomllib does not say. Pure, for messages only."""
+"""Line numbers in a TOML file, which tomllib does not provide. Pure, for messages only."""
 
 import re
 from collections import Counter
@@ -13,8 +13,8 @@ _LONG_STRING = re.compile("\"\"\"|'''")
 def lines_of(text: str) -> dict[str, int]:
     """Path -> line, both counted from 1: `broker`, `broker.port`, `device[2]`, `device[2].address`.
 
-    For text that tomllib takes; a look-alike inside a text of several lines is not taken for a key. Inline tables and
-    elements of lists have no entry: ask `line_of`, which falls back to what holds them.
+    For text that tomllib accepts; a similar line within a multi-line string is not taken for a key. Inline tables and
+    elements of lists have no entry: `line_of` falls back to what contains them.
     """
     lines: dict[str, int] = {}
     tables: Counter[str] = Counter()
@@ -32,7 +32,7 @@ def lines_of(text: str) -> dict[str, int]:
 
 
 def line_of(path: str, lines: dict[str, int]) -> int | None:
-    """The line of `path`, or of the nearest thing that holds it; None for what is nowhere in the file."""
+    """The line of `path`, or of the nearest thing that contains it; None if it is not in the file."""
     while path:
         if path in lines:
             return lines[path]
@@ -45,7 +45,7 @@ def _parts(dotted: str) -> list[str]:
 
 
 def _header_path(parts: list[str], tables: Counter[str], *, opens: bool) -> str:
-    """The path of a header; the elements of arrays of tables are numbered as they come."""
+    """The path of a header; elements of arrays of tables are numbered in order."""
     path = ""
     for depth, part in enumerate(parts, 1):
         path = f"{path}.{part}" if path else part

@@ -1,4 +1,4 @@
-"""Fixtures of the command line's tests: files that no daemon serves, and a daemon without a broker."""
+"""Fixtures of the command line's tests: files without a daemon, and a daemon without a broker."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""`check` and `measure`: words, exit codes, and the same form with and without a daemon."""
+"""`check` and `measure`: texts, exit codes, and the same form with and without a daemon."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ NO_PAGE = '[[device]]\nclass = "web_page"\nid = "main"\n'
         ('[[device]]\nclass = "web_page"\nid = "main"\nadress = ""\n', "桂BRS0001B", 2),
     ],
 )
-def test_checks_exit_code_says_met_not_met_or_could_not_look(files: Files, tables: str, number: str, code: int) -> None:
+def test_the_exit_code_is_met_not_met_or_could_not_check(files: Files, tables: str, number: str, code: int) -> None:
     ran = run("check", "--config", files.config(tables, number=number), "--socket", files.socket)
     assert ran.code == code, ran
     assert number in ran.out
@@ -60,7 +60,7 @@ def test_one_device_can_be_checked_by_its_class_id_or_both(files: Files, daemon:
         assert {one["item"] for one in ran.json["standard"]} == classes
 
 
-def test_a_device_that_is_none_is_one_line(files: Files, daemon: Daemon) -> None:
+def test_an_unknown_device_is_one_line(files: Files, daemon: Daemon) -> None:
     for where in (daemon.socket, files.socket):
         assert "nonesuch" in one_line(run("check", "nonesuch", "--config", daemon.config, "--socket", where))
 
@@ -73,7 +73,7 @@ def test_a_device_whose_table_is_wrong_is_shown_without_a_daemon_too(files: File
     assert "colour" in ran.err
 
 
-def test_without_a_configuration_the_station_is_unknown_and_its_devices_are_looked_at(files: Files) -> None:
+def test_without_a_configuration_the_station_is_unknown_and_its_devices_are_checked(files: Files) -> None:
     missing = files.folder / "none.toml"
     ran = run("check", "terminal", "--json", "--config", missing, "--socket", files.socket)
     assert ran.json["station"] is None

@@ -1,4 +1,4 @@
-"""The command as a whole: its languages, its help, and no traceback whatever is asked of it."""
+"""The command as a whole: its languages, its help, and never a traceback."""
 
 import subprocess
 
@@ -6,8 +6,8 @@ from support.command_line import Files, run
 from support.daemon import COMMANDS, Daemon
 
 
-def test_help_speaks_chinese_and_english() -> None:
-    assert "look at everything once" in run("--help", lang="en_US.UTF-8").out
+def test_help_is_in_chinese_and_english() -> None:
+    assert "check all devices once" in run("--help", lang="en_US.UTF-8").out
     assert "检查一遍所有设备" in run("--help", "--lang=zh", lang="en_US.UTF-8").out
 
 
@@ -27,7 +27,7 @@ def test_no_arguments_show_the_help() -> None:
     assert "config" in run().out + run().err
 
 
-def test_a_reader_that_goes_away_is_no_error(daemon: Daemon) -> None:
+def test_a_closed_pipe_is_not_an_error(daemon: Daemon) -> None:
     command = f"{COMMANDS}/yinong-agent status --json --socket {daemon.socket} | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=False)
     assert done.stdout == b"{"

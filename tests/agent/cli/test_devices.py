@@ -14,7 +14,7 @@ def test_devices_lists_what_is_here_with_tables_that_load(files: Files) -> None:
         assert table["class"] == found["class"]
 
 
-def test_devices_tells_the_same_through_the_daemon_and_by_itself(files: Files, daemon: Daemon) -> None:
+def test_devices_prints_the_same_with_and_without_a_daemon(files: Files, daemon: Daemon) -> None:
     asked = run("devices", "--json", "--socket", daemon.socket)
     looked = run("devices", "--json", "--socket", files.socket)
     assert asked.code == looked.code == 0

@@ -1,4 +1,4 @@
-"""`yinong-agent export` as an officer uses it: onto a stick that is good, full, write-protected or not there at all."""
+"""`yinong-agent export` as an officer uses it: to a stick that is good, full, write-protected or missing."""
 
 import errno
 import json
@@ -25,7 +25,7 @@ ENGLISH = Terms("en")
 
 
 class Place:
-    """A terminal without a daemon, its outbox, and a folder that stands for the stick."""
+    """A terminal without a daemon, its outbox, and a folder instead of the stick."""
 
     def __init__(self, folder: Path, clock: Any, scans: int = 3) -> None:
         self.folder, self.stick, self.config = folder, folder / "stick", folder / "agent.toml"
@@ -41,7 +41,7 @@ class Place:
         )
 
     def run(self, *arguments: str, code: int = 0, lang: str = "en", mount: str = "") -> str:
-        """What it said; `mount` puts a stick in the folder's place, for this run only, and what it holds then is said too."""
+        """Its output; `mount` mounts a stick on the folder, for this run only, and then its content is returned too."""
         command = [
             COMMAND,
             "--lang",
@@ -69,7 +69,7 @@ def place(tmp_path: Path, clock: Any) -> Place:
     return Place(tmp_path, clock)
 
 
-def test_the_officer_is_told_what_was_written_and_what_to_do_next(place: Place) -> None:
+def test_the_officer_reads_what_was_written_and_what_to_do_next(place: Place) -> None:
     said = place.run("--to", str(place.stick), lang="zh")
     key = public_key(place.outbox)
     assert key and [file.suffix for file in place.files] == [".yinong"]
@@ -79,7 +79,7 @@ def test_the_officer_is_told_what_was_written_and_what_to_do_next(place: Place) 
     assert place.box.depth().waiting == 3
 
 
-def test_a_second_export_doubles_nothing_and_says_so(place: Place) -> None:
+def test_a_second_export_writes_nothing_twice_and_reports_it(place: Place) -> None:
     place.run("--to", str(place.stick))
     before = place.files[0].read_bytes()
     assert "already on the stick" in place.run("--to", str(place.stick))
@@ -89,7 +89,7 @@ def test_a_second_export_doubles_nothing_and_says_so(place: Place) -> None:
     assert len(place.files) == 2
 
 
-def test_a_damaged_parcel_of_the_same_name_is_written_anew(place: Place) -> None:
+def test_a_damaged_parcel_of_the_same_name_is_written_again(place: Place) -> None:
     place.run("--to", str(place.stick))
     (file,) = place.files
     file.write_bytes(file.read_bytes()[:-1])
@@ -97,7 +97,7 @@ def test_a_damaged_parcel_of_the_same_name_is_written_anew(place: Place) -> None
     stick.content_of(file)
 
 
-def test_where_all_is_receipted_nothing_is_written(place: Place) -> None:
+def test_if_all_is_receipted_nothing_is_written(place: Place) -> None:
     parcels.receipted(place.box, 3)
     assert "nothing to hand over" in place.run("--to", str(place.stick))
     assert place.files == []
@@ -116,7 +116,7 @@ def test_json_for_programs(place: Place) -> None:
         ("mount -t tmpfs -o size=1m,ro stick {}", "write-protected"),
     ],
 )
-def test_a_stick_that_cannot_take_it_is_told_and_holds_nothing_that_looks_complete(
+def test_a_stick_that_cannot_be_written_is_reported_and_has_no_file_that_looks_complete(
     tmp_path: Path, clock: Any, mount: str, why: str
 ) -> None:
     place = Place(tmp_path, clock, scans=400)
@@ -124,20 +124,20 @@ def test_a_stick_that_cannot_take_it_is_told_and_holds_nothing_that_looks_comple
     assert why in said and said.startswith("it holds:\n")
 
 
-def test_a_folder_that_is_not_there_is_told(place: Place) -> None:
+def test_a_missing_folder_is_reported(place: Place) -> None:
     assert "is the stick plugged in" in place.run("--to", str(place.stick / "none"), code=2)
 
 
-def test_bytes_that_the_stick_gives_back_otherwise_are_noticed(tmp_path: Path) -> None:
-    """What is read back is judged, not what was written."""
+def test_bytes_that_the_stick_returns_changed_are_noticed(tmp_path: Path) -> None:
+    """What is read back is checked, not what was written."""
     with pytest.raises(BadParcel):
         stick.write(ENGLISH, tmp_path, "x.yinong", [b"not what it should be" * 50])
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENODEV])
-def test_a_stick_pulled_out_in_the_middle_is_told_and_nothing_is_left(tmp_path: Path, number: int) -> None:
-    """What the kernel answers then, where the next piece is written."""
+def test_a_stick_pulled_out_in_the_middle_is_reported_and_nothing_is_left(tmp_path: Path, number: int) -> None:
+    """The errors of the kernel when the next piece is written."""
 
     def pulled() -> Iterator[bytes]:
         yield b"the beginning"
@@ -158,7 +158,7 @@ def test_a_daemon_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dead_terminal_s_file_says_whose_it_is(place: Place, tmp_path: Path) -> None:
+def test_the_file_of_a_broken_terminal_has_its_name(place: Place, tmp_path: Path) -> None:
     place.box.append([], {TERMINAL: b"450225-GXBRS0007B-2"})
     place.box.close()
     copy = tmp_path / "copy"
@@ -168,14 +168,14 @@ def test_a_dead_terminal_s_file_says_whose_it_is(place: Place, tmp_path: Path) -
     assert "450225-GXBRS0007B-2_0123456789ab_1-3" in said and "its key was not beside it" in said
 
 
-def test_a_file_that_does_not_say_whose_it_is_needs_the_name(place: Place) -> None:
+def test_a_file_without_a_terminals_name_needs_the_option(place: Place) -> None:
     said = place.run("--to", str(place.stick), "--outbox", str(place.outbox), code=2)
     assert "--terminal" in said
     named = place.run("--to", str(place.stick), "--outbox", str(place.outbox), "--terminal", "450225-GXBRS0009B-1")
     assert "450225-GXBRS0009B-1_0123456789ab_1-3" in named
 
 
-def test_a_copy_taken_while_the_daemon_wrote_is_read_with_its_log(place: Place, tmp_path: Path) -> None:
+def test_a_copy_made_while_the_daemon_wrote_is_read_with_its_wal(place: Place, tmp_path: Path) -> None:
     """outbox.db and outbox.db-wal, without the -shm that only the running daemon has."""
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -216,7 +216,7 @@ def test_sticks_are_found_mounted_ones_first_and_own_disks_never(tmp_path: Path)
     ]  # fmt: skip
 
 
-def test_both_exports_say_which_is_which() -> None:
+def test_the_help_of_both_exports_distinguishes_them() -> None:
     for command, other in (("export", "scans export"), ("scans export", "U盘")):
         said = subprocess.run([COMMAND, *command.split(), "--help"], capture_output=True, text=True, timeout=60)
         assert other in " ".join(said.stdout.split()), said.stdout

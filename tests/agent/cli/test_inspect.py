@@ -1,4 +1,4 @@
-"""`inspect` and `replay`: what a recorded answer of a device says."""
+"""`inspect` and `replay`: the reading of a recorded answer of a device."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from support.command_line import DEVICE, Files, one_line, run
 CASES = Path(__file__).parents[2] / "drivers"
 
 
-def test_a_recorded_edid_becomes_the_reading_that_it_gives() -> None:
+def test_a_recorded_edid_becomes_its_reading() -> None:
     edid = next((CASES / "led_screen/cases/monitor_24_inch").rglob("edid*"))
     ran = run("inspect", "screen", edid, "--json")
     assert ran.code == 0
@@ -20,7 +20,7 @@ def test_a_recorded_edid_becomes_the_reading_that_it_gives() -> None:
 
 
 @pytest.mark.parametrize("what", ["screen", "printer"])
-def test_what_cannot_be_read_is_one_line_and_what_means_nothing_is_a_reading(files: Files, what: str) -> None:
+def test_what_cannot_be_read_is_one_line_and_what_has_no_meaning_is_a_reading(files: Files, what: str) -> None:
     assert "nonesuch" in one_line(run("inspect", what, files.folder / "nonesuch"))
     assert "folder" in one_line(run("inspect", what, _folder(files)))
     (files.folder / "noise").write_bytes(bytes(range(256)))
@@ -36,14 +36,14 @@ def _folder(files: Files) -> Path:
     return folder
 
 
-def test_a_scan_can_be_read_by_hand() -> None:
+def test_the_text_of_a_scan_can_be_given_on_the_command_line() -> None:
     ran = run("inspect", "scan", "6901234567892", "--json")
     assert ran.code == 0
     assert set(ran.json) == DEVICE
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b'{"t": 1, "hex": "0g"}\n', None])
-def test_a_recording_that_is_none_is_one_line(files: Files, content: bytes | None) -> None:
+def test_an_invalid_recording_is_one_line(files: Files, content: bytes | None) -> None:
     if content is not None:
         (files.folder / "r.jsonl").write_bytes(content)
     assert one_line(run("replay", files.folder / "r.jsonl", "--source", "serial"))

@@ -1,4 +1,4 @@
-"""`learn`: a gun on a real line among others, and its table put into agent.toml without touching anything else."""
+"""`learn`: a gun on a real line among others, and its table appended to agent.toml without changing anything else."""
 
 import asyncio
 import os
@@ -51,7 +51,7 @@ async def shown(capsys, what: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_the_gun_among_several_devices_is_recognised_and_learned(lines, capsys):
+async def test_the_gun_among_several_devices_is_identified_and_learned(lines, capsys):
     (other, _), (gun, _) = lines
     devices = [
         Candidate("serial", Path(node), "HR32", vendor="1eab", product="1a06", serial=str(n))
@@ -72,7 +72,7 @@ async def test_the_gun_among_several_devices_is_recognised_and_learned(lines, ca
     assert 'usb = "1eab:1a06:1"' in table_of(suggest(device), "gun")
 
 
-async def test_where_nothing_is_scanned_it_says_so(lines, capsys):
+async def test_if_nothing_is_scanned_it_is_reported(lines, capsys):
     devices = [Candidate("serial", Path(lines[0][1]), "a"), Candidate("serial", Path("/dev/ttyACM99"), "b")]
     with pytest.raises(YinongError, match=r"Nothing was scanned.*ttyACM99"):
         await learn_gun(say, devices, wait_s=0.05)
@@ -96,7 +96,7 @@ def test_the_table_is_appended_and_every_other_byte_stays(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_devices_that_found_themselves_keep_doing_so(tmp_path):
+def test_devices_that_were_found_automatically_still_are(tmp_path):
     config = file(tmp_path, "")
     assert {kind.name for kind, _ in load(config).devices} == set(CLASSES)
     append_table(say, config, TABLE, "scan_gun")
@@ -104,7 +104,7 @@ def test_devices_that_found_themselves_keep_doing_so(tmp_path):
     assert found == {("scan_gun", "gun"), *((name, "main") for name in CLASSES if name != "scan_gun")}
 
 
-def test_a_table_that_would_be_wrong_leaves_the_file_as_it_was(tmp_path):
+def test_a_table_with_a_mistake_leaves_the_file_unchanged(tmp_path):
     config = file(tmp_path, TABLE)
     before = config.read_bytes()
     for wrong in (TABLE, TABLE.replace('"cr"', "3").replace('"gun"', '"b"'), "[[device]\n"):
@@ -114,14 +114,14 @@ def test_a_table_that_would_be_wrong_leaves_the_file_as_it_was(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["agent.toml", "ca.pem"]
 
 
-def test_mistakes_that_the_file_has_already_do_not_stand_in_the_way(tmp_path):
+def test_mistakes_that_the_file_has_already_do_not_prevent_it(tmp_path):
     config = file(tmp_path, '[[device]]\nclass = "terminal"\nid = "main"\ncolour = 1\n')
     append_table(say, config, TABLE, "scan_gun")
     assert [m.path for m in load(config).mistakes] == ["device[1].colour"]
     assert tomllib.loads(config.read_text("utf-8"))["device"][1]["usb"] == "1eab:1a06:7"
 
 
-def test_a_link_stays_a_link(tmp_path):
+def test_a_symbolic_link_stays_one(tmp_path):
     config = file(tmp_path, "")
     link = tmp_path / "etc.toml"
     link.symlink_to(config)

@@ -46,7 +46,7 @@ def test_a_recording_of_a_real_port_replays_to_the_captures_that_were_shown(gun,
     assert [c | {"identity": ""} for c in replayed] == [c | {"identity": ""} for c in shown]
 
 
-def test_a_recording_is_never_written_over(gun, tmp_path):
+def test_a_recording_is_never_overwritten(gun, tmp_path):
     file = tmp_path / "gun.jsonl"
     file.write_text("kept")
     with pytest.raises(YinongError, match="cannot write"):
@@ -54,7 +54,7 @@ def test_a_recording_is_never_written_over(gun, tmp_path):
     assert file.read_text() == "kept"
 
 
-def test_which_gun_must_be_clear(gun, tmp_path):
+def test_the_gun_must_be_unambiguous(gun, tmp_path):
     file = tmp_path / "gun.jsonl"
     with pytest.raises(YinongError, match="--gun: gun0, gun1"):
         record(say, config(tmp_path, gun[1], "/dev/other"), tmp_path / "none.sock", file, None, 1, as_json=True)
@@ -63,7 +63,7 @@ def test_which_gun_must_be_clear(gun, tmp_path):
     assert not file.exists()
 
 
-async def test_beside_a_daemon_it_says_who_has_the_gun_and_how_to_stop_it(gun, tmp_path, until):
+async def test_while_a_daemon_runs_it_reports_who_has_the_gun_and_how_to_stop_it(gun, tmp_path, until):
     async def answer(asked):
         yield {"answer": {}}
 

@@ -69,7 +69,7 @@ def place(tmp_path: Path, clock: Any) -> Place:
     return one
 
 
-def test_the_list_reads_for_people(place: Place) -> None:
+def test_the_list_is_readable_for_people(place: Place) -> None:
     out, _ = place.run("scans", "list")
     assert out.splitlines() == [
         "      1  2026-03-02 09:00:00  main#1  6901234567892  [receive, 沃柑, waiting]",
@@ -93,7 +93,7 @@ def test_the_list_is_filtered(place: Place) -> None:
     assert "not yesterday" in place.run("scans", "list", "--since", "yesterday", code=2)[1]
 
 
-def test_csv_keeps_the_text_and_starts_no_formula(place: Place) -> None:
+def test_csv_keeps_the_text_and_contains_no_formula(place: Place) -> None:
     file = place.folder / "scans.csv"
     place.run("scans", "export", "--format", "csv", str(file))
     assert file.read_bytes().startswith(b"\xef\xbb\xbf")
@@ -111,14 +111,14 @@ def test_json_has_everything_as_committed(place: Place) -> None:
     assert form["scans"][3]["text"] == "a\x1db\nc" and form["scans"][4]["scanned_at"] is None
 
 
-def test_epcis_says_what_it_leaves_out(place: Place) -> None:
+def test_epcis_reports_what_it_leaves_out(place: Place) -> None:
     file = place.folder / "epcis.json"
     _, said = place.run("scans", "export", "--format", "epcis", str(file))
     assert "3 events; left out: 1 damaged, 1 voided, 1 without time" in said
     assert len(json.loads(file.read_text("utf-8"))["epcisBody"]["eventList"]) == 3
 
 
-def test_a_file_that_cannot_be_written_is_told_and_nothing_is_left_behind(place: Place) -> None:
+def test_a_file_that_cannot_be_written_is_reported_and_nothing_is_left_behind(place: Place) -> None:
     assert "cannot write" in place.run("scans", "export", str(place.folder / "none/x.json"), code=2)[1]
     assert "cannot write" in place.run("cards", "--out", str(place.folder / "none/x.html"), code=2)[1]
 
@@ -146,6 +146,6 @@ def test_the_sheet_is_printed_without_a_daemon_and_its_key_stays_for_it(place: P
     assert not any(word in sheet for word in ("http:", "https:", "<script", "src="))
 
 
-def test_a_product_that_fits_no_card_is_told(place: Place) -> None:
+def test_a_product_that_fits_no_card_is_reported(place: Place) -> None:
     said = place.run("cards", "--out", str(place.folder / "c.html"), "--product", "柑" * 21, code=2)[1]
     assert "60 bytes" in said and not (place.folder / "c.html").exists()

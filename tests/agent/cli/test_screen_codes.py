@@ -1,4 +1,4 @@
-"""The codes that `learn` shows: what stands on the screen, turned into pixels again, is read by a decoder that is not ours."""
+"""The codes that `learn` shows: the screen content as pixels is read by a decoder that is not ours."""
 
 import re
 
@@ -13,7 +13,7 @@ CELL = 8, 16  # pixels of a character on the screen
 
 
 def on_screen(lines: list[str]) -> memoryview:
-    """What the terminal shows, pixel by pixel: a grey image of rows."""
+    """The terminal's screen as a grey image, row by row."""
     image = bytearray()
     for line in lines:
         shown = re.fullmatch(r"\x1b\[0;30;47;107m(.*)\x1b\[0m", line)[1]
@@ -39,7 +39,7 @@ def test_the_qr_codes_are_read_from_the_screen():
     assert [raw for _, _, raw in decoded(two_rows_a_line(qr(CODES.chinese)))] == [CODES.chinese.encode()]
 
 
-def test_they_fit_a_terminal_of_80_by_24_with_room_for_words():
+def test_they_fit_a_terminal_of_80_by_24_with_room_for_text():
     for text in (CODES.ascii, CODES.chinese):
         lines = two_rows_a_line(qr(text))
         assert len(lines) <= 20 and len(lines[0]) <= 80 + len("\x1b[0;30;47;107m\x1b[0m")

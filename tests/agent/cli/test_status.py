@@ -1,11 +1,11 @@
-"""`status` and `outbox`: of a daemon, of its file, and of nobody."""
+"""`status` and `outbox`: of a daemon, of its file, and without either."""
 
 import pytest
 from support.command_line import Files, one_line, run
 from support.daemon import TERMINAL, Daemon
 
 
-def test_status_without_a_daemon_is_said_and_has_exit_code_2(files: Files) -> None:
+def test_status_without_a_daemon_has_exit_code_2(files: Files) -> None:
     ran = run("status", "--socket", files.socket)
     assert (ran.code, ran.err) == (2, "")
     assert str(files.socket) in ran.out
@@ -20,7 +20,7 @@ def test_status_of_a_daemon_without_a_link_has_exit_code_1(daemon: Daemon) -> No
     assert set(form) >= {"station", "version", "link", "heartbeat", "outbox", "flash", "devices"}
 
 
-def test_status_tells_what_was_written_to_flash_and_when_the_budget_is_met(daemon: Daemon) -> None:
+def test_status_shows_what_was_written_to_flash_and_when_the_budget_is_spent(daemon: Daemon) -> None:
     flash = run("status", "--json", "--socket", daemon.socket).json["flash"]
     if flash["day_bytes"] is None:
         pytest.skip("this kernel keeps no account of I/O")
@@ -30,7 +30,7 @@ def test_status_tells_what_was_written_to_flash_and_when_the_budget_is_met(daemo
     assert "of 30 MB" in run("--lang", "en", "status", "--socket", daemon.socket).out
 
 
-def test_outbox_is_read_from_the_file_where_no_daemon_runs(files: Files, daemon: Daemon) -> None:
+def test_outbox_is_read_from_the_file_if_no_daemon_runs(files: Files, daemon: Daemon) -> None:
     asked = run("outbox", "--json", "--config", daemon.config, "--socket", daemon.socket)
     assert asked.code == 0
     daemon.kill()
@@ -41,7 +41,7 @@ def test_outbox_is_read_from_the_file_where_no_daemon_runs(files: Files, daemon:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no database"])
-def test_an_outbox_that_is_none_is_one_line(files: Files, content: bytes | None) -> None:
+def test_an_invalid_outbox_is_one_line(files: Files, content: bytes | None) -> None:
     if content is not None:
         (files.folder / "outbox.db").write_bytes(content)
     ran = run("outbox", "--config", files.config(TERMINAL), "--socket", files.socket)
@@ -49,7 +49,7 @@ def test_an_outbox_that_is_none_is_one_line(files: Files, content: bytes | None)
 
 
 @pytest.mark.parametrize("command", ["status", "check"])
-def test_a_socket_that_can_be_none_is_one_line(files: Files, command: str) -> None:
+def test_an_impossible_socket_is_one_line(files: Files, command: str) -> None:
     config = () if command == "status" else ("--config", files.config(TERMINAL))
     ran = run(command, *config, "--socket", "/" + "x" * 200)
     assert ran.code == 2

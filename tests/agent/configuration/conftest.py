@@ -1,4 +1,4 @@
-"""Fixture of the configuration's tests: a file of a test's own."""
+"""Fixture of the configuration's tests: loads a text as a file."""
 
 import pytest
 from support.minimal_toml import ONE

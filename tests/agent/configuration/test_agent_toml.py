@@ -1,4 +1,4 @@
-"""config/agent.toml: it loads, and it names every option with its default; nothing drifts."""
+"""config/agent.toml: it loads, and it shows every option with its default."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The `[[device]]` tables: which drivers look, and which tables are wrong."""
+"""The `[[device]]` tables: the drivers that they configure, and the tables that are wrong."""
 
 import tomllib
 from typing import Annotated
@@ -26,7 +26,7 @@ class Lamp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class LampClass(DeviceClass):
-    """A line of the table whose struct stands here."""
+    """A device class with the struct of this module."""
 
     def driver_type(self):
         return Lamp
@@ -38,12 +38,12 @@ GONE = {"gone": DeviceClass("gone", "drivers.no_such_module:Gone", 60, 5)}
 
 def read(text, classes=LAMPS):
     """Drivers, (id, error) of the disabled ones, and path -> English of the mistakes."""
-    told = []
-    devices = read_devices(tomllib.loads(text).get("device"), classes, lambda *mistake: told.append(mistake))
+    mistakes = []
+    devices = read_devices(tomllib.loads(text).get("device"), classes, lambda *mistake: mistakes.append(mistake))
     assert all(kind.name in classes for kind, _ in devices.configured)
     disabled = [(device.id, device.reason.params["error"]) for device in devices.disabled]
     assert all(device.reason.code == "table_wrong" for device in devices.disabled)
-    return [driver for _, driver in devices.configured], disabled, {path: en for path, _, _, en in told}
+    return [driver for _, driver in devices.configured], disabled, {path: en for path, _, _, en in mistakes}
 
 
 def lamp(*options):

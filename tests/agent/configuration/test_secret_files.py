@@ -31,16 +31,16 @@ def test_a_secret_file_that_others_may_touch_is_refused(toml, password_file, mod
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe"])
-def test_a_secret_file_of_no_use_is_a_mistake(toml, password_file, content):
+def test_an_unusable_secret_file_is_a_mistake(toml, password_file, content):
     password_file.write_bytes(content)
     assert paths(toml(NAMED)) == ["broker.password_file"]
 
 
-def test_a_secret_file_that_is_not_there_is_a_mistake(toml):
+def test_a_missing_secret_file_is_a_mistake(toml):
     assert paths(toml(NAMED)) == ["broker.password_file"]
 
 
-def test_a_systemd_credential_goes_before_the_file(toml, tmp_path):
+def test_a_systemd_credential_has_priority_over_the_file(toml, tmp_path):
     (tmp_path / "credentials").mkdir()
     (tmp_path / "credentials/broker-password").write_text("from systemd")
     loaded = toml(NAMED, environ={"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")})
@@ -83,7 +83,7 @@ def test_tls_needs_the_files_that_are_named(toml, tmp_path):
     ]
 
 
-def test_a_private_key_that_others_may_read_is_refused_and_a_credential_takes_its_place(toml, tmp_path):
+def test_a_private_key_that_others_may_read_is_refused_and_a_credential_replaces_it(toml, tmp_path):
     for name in ("ca.pem", "cert.pem", "key.pem", "broker-key"):
         (tmp_path / name).touch(0o644)
     both = TLS + 'cert_file = "/cert.pem"\n'

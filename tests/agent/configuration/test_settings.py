@@ -1,4 +1,4 @@
-"""agent.toml: the sample, what a file gives, and all of its mistakes at once."""
+"""agent.toml: the sample, loading a file, and all of its mistakes at once."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from common.standard.rules import Attestation, Rules
 from common.station import StationType
 from drivers.terminal.driver import Terminal
 
-# --- what a good file gives
+# --- a good file
 
 
 def test_a_short_file_gives_the_defaults_and_one_device_of_each_class(toml):
@@ -26,13 +26,13 @@ def test_a_short_file_gives_the_defaults_and_one_device_of_each_class(toml):
     assert [(kind.name, driver) for kind, driver in loaded.devices] == [("terminal", Terminal(id="main"))]
 
 
-def test_the_type_follows_from_the_number_unless_the_file_says_another(toml):
+def test_the_type_follows_from_the_number_unless_the_file_sets_another(toml):
     simple = MINIMAL.replace("0001B", "0001J")
     assert toml(simple).settings.profile is StationType.SIMPLE
     assert toml(simple.replace("[broker]", 'profile = "B"\n[broker]')).settings.profile is StationType.STANDARD
 
 
-def test_the_ascii_form_of_a_number_is_as_good(toml):
+def test_the_ascii_form_of_a_number_is_accepted_too(toml):
     assert toml(MINIMAL.replace("桂", "GX")).settings.terminal.name == "450225-GXBRS0001B-1"
 
 
@@ -58,7 +58,7 @@ hot_c = 90
     assert [driver for _, driver in loaded.devices] == [Terminal(id="counter", hot_c=90)]
 
 
-def test_a_file_that_an_editor_on_windows_marked_and_ended_its_way_is_read(tmp_path):
+def test_a_file_with_a_byte_order_mark_and_crlf_is_read(tmp_path):
     (tmp_path / "agent.toml").write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
     assert load(tmp_path / "agent.toml", classes={}, environ={}).mistakes == ()
 
@@ -96,7 +96,7 @@ def test_a_broken_file_with_six_mistakes_gets_six_messages(toml):
     assert loaded.settings is None
 
 
-def test_a_message_says_where_what_and_what_would_be_right_in_both_languages(toml):
+def test_a_message_states_where_what_and_what_would_be_right_in_both_languages(toml):
     texts = {m.path: (m.text("zh"), m.text("en")) for m in toml(SIX).mistakes}
     assert texts["station.division"] == (
         '第 2 行 station.division = 450225:应为六位行政区划代码(加引号),如 "450225"',
@@ -112,13 +112,13 @@ def test_a_message_says_where_what_and_what_would_be_right_in_both_languages(tom
     )
 
 
-def test_what_is_missing_is_said_with_what_it_should_be(toml):
+def test_a_missing_option_is_reported_with_what_it_should_be(toml):
     loaded = toml("[broker]\ntls = false\n")
     assert paths(loaded) == ["station.division", "station.number", "broker.host"]
     assert loaded.mistakes[1].text("en").startswith("station.number: is missing; it must be a station number like")
 
 
-def test_a_mistake_elsewhere_leaves_its_option_at_the_default_and_stops_nothing(toml):
+def test_any_other_mistake_leaves_its_option_at_the_default_and_stops_nothing(toml):
     loaded = toml(MINIMAL + """
 [outbox]
 archive_days = 0
@@ -203,7 +203,7 @@ on = 2026-03-02
 # --- files that cannot be read
 
 
-def test_no_file_at_all_says_how_to_get_one(tmp_path):
+def test_a_missing_file_is_reported_with_how_to_get_one(tmp_path):
     (mistake,) = load(tmp_path / "none.toml").mistakes
     assert mistake.stops_start and "config/agent.toml" in mistake.zh and "config/agent.toml" in mistake.en
 
@@ -218,7 +218,7 @@ def test_no_file_at_all_says_how_to_get_one(tmp_path):
         ("name = '融水'".encode("gbk"), None),
     ],
 )
-def test_a_file_that_is_no_toml_is_one_mistake_with_its_place(tmp_path, content, line):
+def test_a_file_that_is_not_toml_is_one_mistake_with_its_line(tmp_path, content, line):
     (tmp_path / "agent.toml").write_bytes(content)
     loaded = load(tmp_path / "agent.toml")
     (mistake,) = loaded.mistakes
@@ -226,11 +226,11 @@ def test_a_file_that_is_no_toml_is_one_mistake_with_its_place(tmp_path, content,
 
 
 def test_a_file_that_may_not_be_read_is_one_mistake(tmp_path):
-    (mistake,) = load(tmp_path).mistakes  # a folder: what permissions refuse, root may read
+    (mistake,) = load(tmp_path).mistakes  # a folder, because root ignores permissions
     assert mistake.stops_start and "cannot be read" in mistake.en
 
 
-# --- whatever stands in a file
+# --- any content
 
 values = st.recursive(
     st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | st.text(max_size=8) | st.dates(),
@@ -258,7 +258,7 @@ options = st.sampled_from(
 
 
 @given(st.dictionaries(names, values | st.dictionaries(options, values, max_size=4), max_size=6))
-def test_whatever_a_file_holds_load_gives_settings_or_says_why_not(tables):
+def test_load_returns_settings_or_mistakes_for_any_content(tables):
     from agent.configuration.settings import _FileReader
 
     loaded = _FileReader({}, Path("/nonexistent"), ONE, {}).loaded(tables)
@@ -274,7 +274,7 @@ def test_any_bytes_are_a_file_or_one_mistake(tmp_path_factory, content):
     assert load(path, classes={}).mistakes
 
 
-# --- the house
+# --- imports
 
 
 def test_reading_settings_imports_neither_the_command_lines_nor_the_centers_libraries():

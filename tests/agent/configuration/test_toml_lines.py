@@ -1,4 +1,4 @@
-"""Where in a TOML file something stands."""
+"""Line numbers in a TOML file."""
 
 import tomllib
 
