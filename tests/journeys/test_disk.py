@@ -94,7 +94,7 @@ def test_without_free_inodes_the_daemon_keeps_running_and_also_starts(tmp_path: 
         gun.scan("after a start")
         until(lambda: texts(daemon) == ["while it ran", "after a start"], lambda: daemon.process.log)
         until(lambda: "disk_nearly_full" in events(daemon), lambda: f"{events(daemon)}\n{daemon.process.log}", 40)
-        disk.give_inodes()
+        disk.free_inodes()
         until(lambda: "disk_has_room" in events(daemon), lambda: f"{events(daemon)}\n{daemon.process.log}", 40)
         assert len(list(disk.path.glob("*.reserve-*"))) == 2, "the ballast files are allocated again"
 

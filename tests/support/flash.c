@@ -1,7 +1,7 @@
-/* A slow flash, and one that counts: preloaded (LD_PRELOAD) in front of fsync(2) and fdatasync(2).
+/* A slow flash that counts its flushes: preloaded (LD_PRELOAD) in front of fsync(2) and fdatasync(2).
  *
- * FLASH_MS  each flush takes so many milliseconds
- * FLASH_LOG one line a flush: what was flushed (the last part of its path)
+ * FLASH_MS  how long each flush takes, in milliseconds
+ * FLASH_LOG one line a flush: the last part of the flushed path
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

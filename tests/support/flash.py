@@ -1,7 +1,7 @@
-"""The terminal's disk with its faults: a flash that is slow and counts its flushes, a disk that is small, full or read-only.
+"""The terminal's disk with its faults: a slow flash that counts its flushes; a disk that is small, full or read-only.
 
 with SmallDisk(tmp_path, megabytes=16) as disk: ...      # a real filesystem of its own; root is needed
-environment = slow_flash(tmp_path, ms=500)                # for a process: every fsync and fdatasync takes so long
+environment = slow_flash(tmp_path, ms=500)                # for a process: every fsync and fdatasync takes 500 ms
 """
 
 import errno
@@ -24,12 +24,12 @@ def slow_flash(folder: Path, ms: int = 0) -> dict[str, str]:
 
 
 def flushed(folder: Path) -> list[str]:
-    """What was flushed, in order: the names of the files."""
+    """The names of the flushed files, in order."""
     return (folder / "flushes").read_text().split()
 
 
 class SmallDisk:
-    """A tmpfs of its own: blocks and inodes run out as on any disk (ENOSPC)."""
+    """A separate tmpfs: its blocks and inodes run out as on any disk (ENOSPC)."""
 
     def __init__(self, folder: Path, megabytes: int, inodes: int = 200) -> None:
         self.path = folder / "disk"
@@ -53,7 +53,7 @@ class SmallDisk:
         return found.f_bavail * found.f_frsize
 
     def fill(self, leave_bytes: int = 0) -> None:
-        """Another program takes the room."""
+        """Another program uses the free space."""
         with (self.path / "others").open("ab") as file:
             for size in (1 << 20, 64 << 10, 4096):
                 try:
@@ -65,24 +65,24 @@ class SmallDisk:
                         raise
 
     def free(self) -> None:
-        """The other program gives it back."""
+        """The other program deletes its file."""
         (self.path / "others").unlink()
 
     def take_inodes(self, leave: int = 0) -> None:
-        """Another program makes files until there is not an inode more than `leave`."""
+        """Another program makes files until only `leave` inodes are free."""
         many = self.path / "many"
         many.mkdir(exist_ok=True)
-        there = len(list(many.iterdir()))
+        existing = len(list(many.iterdir()))
         for n in range(os.statvfs(self.path).f_favail - leave):
-            (many / str(there + n)).touch()
+            (many / str(existing + n)).touch()
 
-    def give_inodes(self) -> None:
+    def free_inodes(self) -> None:
         for file in (self.path / "many").iterdir():
             file.unlink()
 
 
 class FailingDisk:
-    """An ext4 of its own that the kernel makes read-only under a running program, as it does after an error of the disk."""
+    """A separate ext4 that the kernel makes read-only under a running program, as after an error of the disk."""
 
     def __init__(self, folder: Path) -> None:
         self.path, self._image = folder / "failing", folder / "failing.img"
@@ -101,7 +101,7 @@ class FailingDisk:
         subprocess.run(["mount", "-o", "remount,abort", str(self.path)], check=True)
 
     def mend(self) -> None:
-        """As a restart of the machine does; nobody may have it open."""
+        """Repair it, as a restart of the machine does; no process may have it open."""
         subprocess.run(["umount", str(self.path)], check=True)
         subprocess.run(["e2fsck", "-p", str(self._image)], check=False, capture_output=True)
         self._mount()

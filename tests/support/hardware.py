@@ -1,4 +1,4 @@
-"""What a terminal's hardware shows in /sys, as a small folder tree."""
+"""A terminal's hardware in /sys, as a small folder tree."""
 
 import shutil
 from pathlib import Path
@@ -31,7 +31,7 @@ class Machine:
             self.device(f"class/net/{name}/device", real)
 
     def no_card(self, name: str) -> None:
-        """Its driver has not come yet, or it was taken out."""
+        """Its driver is not loaded yet, or the card was removed."""
         shutil.rmtree(self.root / "sys/class/net" / name)
 
     def disk(self, name: str, serial: str, *, real: str = "pci0/ata1", file: str = "device/serial") -> None:

@@ -1,6 +1,6 @@
 """A county for the state machine: a broker that is a plain queue with faults, and the real store of the recorder.
 
-Faults are what a broker may do by MQTT: acknowledge and forget, deliver twice, lose a receipt, keep an old one.
+Faults are what MQTT permits a broker: acknowledge and forget, deliver twice, lose a receipt, keep an old one.
 """
 
 import shutil
@@ -27,7 +27,7 @@ class Published(NamedTuple):
 
 
 class InMemoryCounty:
-    """`queue` are messages that the broker acknowledged; `receipts` are on their way to the terminal."""
+    """`queue` are messages that the broker acknowledged; `receipts` are in flight to the terminal."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._made = folder, 0
@@ -35,7 +35,7 @@ class InMemoryCounty:
         self.store = self._opened()
         self.queue: list[Published] = []
         self.receipts: list[Receipt] = []
-        self.retained: list[Receipt] = []  # every one that ever stood as the retained one, the newest last
+        self.retained: list[Receipt] = []  # every receipt that was ever the retained one, the newest last
         self.backup: Path | None = None
 
     def take(self, most: int) -> None:
@@ -69,7 +69,7 @@ class InMemoryCounty:
         then.close()
 
     def restore(self) -> None:
-        """The recorder comes back with the backup's store, or with a new one where there is none."""
+        """The recorder comes back with the backup's store, or with a new one if there is none."""
         self.store.close()
         self.file = self._new_file()
         if self.backup is not None:
@@ -77,13 +77,13 @@ class InMemoryCounty:
         self.store = self._opened()
 
     def renew(self) -> None:
-        """A new store: its id is another one."""
+        """A new store, with another id."""
         self.store.close()
         self.file = self._new_file()
         self.store = self._opened()
 
     def bodies(self, table: str, kind: str = "") -> list[bytes]:
-        """What the store holds: `entry` of a kind, or `conflict`."""
+        """The bodies in the store: `entry` of a kind, or `conflict`."""
         with sqlite3.connect(self.file) as db:
             sql = f"SELECT body FROM {table}" + (f" WHERE kind = '{kind}'" if kind else "")
             found = [bytes(body) for (body,) in db.execute(sql)]
@@ -91,7 +91,7 @@ class InMemoryCounty:
         return found
 
     def covered(self, outbox: str) -> set[int]:
-        """The numbers of an outbox id that it holds a row for, or a void."""
+        """The numbers of an outbox id for which the store has a row or a void."""
         from center.store.intake import void_range
 
         with sqlite3.connect(self.file) as db:

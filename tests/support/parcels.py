@@ -1,4 +1,4 @@
-"""For tests of parcels: an outbox with rows in it, its parcels as files, and where sticks would be."""
+"""For tests of parcels: an outbox with rows in it, and its parcels as files."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,7 +46,7 @@ def receipted(box: Outbox, upto: int, outbox: str = "0123456789ab") -> None:
 def packed(
     box: Outbox, clock: Clock, folder: Path, terminal: Terminal = TERMINAL, part_bytes: int = 1 << 30
 ) -> list[Path]:
-    """The parcels of what waits, as files in the folder, sealed with the outbox's key."""
+    """The parcels of all waiting rows, as files in the folder, sealed with the outbox's key."""
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, list[bytes]] = {}
     key, name = sign(box.path, None).key, ""

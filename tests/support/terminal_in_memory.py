@@ -1,7 +1,7 @@
-"""A terminal for the state machine: the real outbox on a real file, what was handed over kept by the real code.
+"""A terminal for the state machine: the real outbox on a real file, and the real record of what was sent.
 
-Its line is the county's queue (`county_in_memory`), its agent the part of `Delivery` that decides what is sent and what a receipt
-means; its file goes through what happens to files.
+Its line is the county's queue (`memory_county`), its agent the part of `Delivery` that decides what is sent and what a receipt
+means; its file suffers what happens to files.
 """
 
 import re
@@ -42,28 +42,28 @@ def reading(n: int) -> Draft:
     return Draft("device/printer/main", message, retained=True, at_s=1)
 
 
-def told(body: bytes) -> str:
-    """The text that tells one committed message from every other."""
+def text_of(body: bytes) -> str:
+    """The text that identifies a committed message."""
     found = re.search(rb'"(?:text|reason|event)":"(T[0-9]+)"', body)
     return found[1].decode() if found else ""
 
 
 class InMemoryTerminal:
-    """`captures` is what its user was told is committed: the plain list that everything is held against."""
+    """`captures` are those reported to the user as committed: the plain list that everything is compared with."""
 
     def __init__(self, folder: Path, county: InMemoryCounty) -> None:
         self._folder, self._county = folder, county
         self._ids = self._files = self._fingerprint = 0
         self.captures: set[str] = set()
-        self._given: dict[tuple[str, int], bytes] = {}  # every number that was ever given, and to what
+        self._assigned: dict[tuple[str, int], bytes] = {}  # every number that was ever assigned, and its row
         self.image: Path | None = None
-        self.went_back = False  # an image was put back: conflicts are allowed from then on
+        self.went_back = False  # an image was restored: conflicts are allowed from then on
         self._path = self._new_folder()
         self._open()
 
     def _open(self) -> None:
         self.box = open_outbox(self._path, f"hw{self._fingerprint}", self._new_id(), "t")
-        self._handed = Sent()
+        self._sent = Sent()
         self.up = False
         self.live: list[Row] = []
         self.cursor = self._live_from = 0
@@ -79,7 +79,7 @@ class InMemoryTerminal:
         return folder / "outbox.db"
 
     def _copied(self) -> Path:
-        """The file as it lies on the disk, with its WAL."""
+        """The file as it is on the disk, with its WAL."""
         to = self._new_folder()
         for suffix in ("", "-wal"):
             part = self._path.with_name(self._path.name + suffix)
@@ -88,18 +88,18 @@ class InMemoryTerminal:
         return to
 
     def held(self) -> set[str]:
-        """What the file holds of captures, whether the county has them or not."""
+        """The captures in the file, whether the county has them or not."""
         found = self.box.db.execute("SELECT body FROM entry WHERE kind = 'scan'")
-        return {told(bytes(body)) for (body,) in found}
+        return {text_of(bytes(body)) for (body,) in found}
 
     def commit(self, drafts: list[Draft]) -> None:
         rows = self.box.append(drafts)
         for row in rows:
             if not self.went_back:
-                assert (row.outbox, row.seq) not in self._given, "a number was given twice"
-            self._given[(row.outbox, row.seq)] = row.body
+                assert (row.outbox, row.seq) not in self._assigned, "a number was assigned twice"
+            self._assigned[(row.outbox, row.seq)] = row.body
             if row.leaf == "scan":
-                self.captures.add(told(row.body))
+                self.captures.add(text_of(row.body))
         if self.up:
             self.live += rows
 
@@ -134,12 +134,12 @@ class InMemoryTerminal:
 
     def send_what_was_asked_for(self) -> None:
         if again := archive.next_replay(self.box):
-            rows, mark = archive.replay_rows(self.box, again, 5)
+            rows, state = archive.replay_rows(self.box, again, 5)
             if not rows or self._publish(rows, True, ""):
-                self.box.append([], mark)
+                self.box.append([], state)
 
     def _publish(self, rows: list[Row], late: bool, fault: str) -> bool:
-        """As `agent.uplink.publisher`: what the broker acknowledged was handed over. Gives whether it was."""
+        """As `agent.uplink.publisher`: what the broker acknowledged was sent. Return whether it was."""
         bodies = tuple(msgspec.Raw(row.body) for row in rows)
         batch = {**STAMP, "v": 1, "outbox": rows[0].outbox, "captures": bodies}
         body = msgspec.json.encode(batch) if rows[0].leaf == "scan" else rows[0].body
@@ -150,16 +150,16 @@ class InMemoryTerminal:
         if fault in ("lost", "unacknowledged"):
             self.up = False
             return False
-        if said := self._handed.add(rows):
+        if said := self._sent.add(rows):
             self.receive(said, False)
         return True
 
     def receive(self, receipt: Receipt, retained: bool) -> None:
-        if not self._handed.knows(receipt.outbox):
-            self._handed.begin(receipt.outbox, self.box.sent_upto(receipt.outbox))
-        meaning = self.box.apply_receipt(receipt, retained, self._handed.upto(receipt))
+        if not self._sent.knows(receipt.outbox):
+            self._sent.begin(receipt.outbox, self.box.sent_upto(receipt.outbox))
+        meaning = self.box.apply_receipt(receipt, retained, self._sent.upto(receipt))
         if meaning == "went_back":
-            assert self.went_back, "a receipt for what was never given"
+            assert self.went_back, "a receipt for a number that was never assigned"
             self.box.start_epoch(self._new_id())
             self._county.birth(self.box.id)
         if meaning in ("again", "went_back"):

@@ -1,4 +1,4 @@
-"""When the day's flash budget is met all but scans gives way: telemetry, daily repeats, devices that flap, write probes."""
+"""Once the day's flash budget is spent only scans are written as usual; less telemetry, daily repeats, flapping, write probes."""
 
 import random
 from pathlib import Path
@@ -33,7 +33,7 @@ FAULTY = Reading(condition=Condition.FAULTY, reason=Reason("paper_out"))
 
 
 class Day:
-    """A day whose flash budget the test has met or not: a meter on the test's own account of the kernel."""
+    """A day whose flash budget the test spends or not: a meter on a /proc file of the test."""
 
     def __init__(self, root: Path, clock: Any) -> None:
         (root / "proc/self").mkdir(parents=True)
@@ -52,7 +52,7 @@ def day(tmp_path: Path, clock: Any) -> Day:
 
 
 class Flapping(msgspec.Struct, kw_only=True):
-    """A device that is another at each look, until it is quiet; `spared` counts looks of its sparing self."""
+    """A device whose reading changes at each poll until it is quiet; `Spared` is the driver that writes less."""
 
     id: str = "main"
     seen: list[str] = []
@@ -121,7 +121,7 @@ def told(outbox: Outbox) -> list[str]:
     return [msgspec.json.decode(row.body, type=Device).condition for row in rows if row.leaf.startswith("device/")]
 
 
-async def test_a_device_that_flaps_each_second_is_told_of_once_an_hour_and_its_last_state_in_the_end(
+async def test_a_device_that_flaps_each_second_is_reported_once_an_hour_and_its_last_state_in_the_end(
     writer: Writer, outbox: Outbox, clock: Any, day: Day
 ) -> None:
     driver = Flapping(seen=[], quiet=[])
@@ -160,7 +160,7 @@ async def test_daily_repeats_wait_for_a_day_with_budget(writer: Writer, outbox: 
     assert len(told(outbox)) == 2
 
 
-async def test_a_driver_that_writes_is_asked_to_spare(writer: Writer, clock: Any, day: Day) -> None:
+async def test_a_driver_that_writes_is_replaced_by_one_that_writes_less(writer: Writer, clock: Any, day: Day) -> None:
     driver = Flapping(seen=[], quiet=[])
     poller, device = poller_of(driver, writer, clock, day)
     await poller.poll(device)
@@ -169,7 +169,7 @@ async def test_a_driver_that_writes_is_asked_to_spare(writer: Writer, clock: Any
     assert driver.seen == ["", "spared"]
 
 
-def test_the_terminal_spares_by_a_write_a_day_and_is_otherwise_the_same() -> None:
+def test_the_terminal_saves_one_write_a_day_and_is_otherwise_the_same() -> None:
     one = Terminal(id="main", hot_c=70)
     assert one.writing_less() == Terminal(id="main", hot_c=70, write_every_s=86_400)
     assert Terminal(id="main", write_every_s=604_800).writing_less().write_every_s == 604_800
@@ -197,7 +197,9 @@ async def test_telemetry_stays_in_memory_thinned_and_bounded_and_goes_to_the_dis
         assert times[0] < 1_030_000 + 20 * 300_000, "the beginning of the day keeps its shape"
 
 
-async def test_scans_are_written_whatever_the_budget_says(writer: Writer, outbox: Outbox, clock: Any, day: Day) -> None:
+async def test_scans_are_written_whether_the_budget_is_spent_or_not(
+    writer: Writer, outbox: Outbox, clock: Any, day: Day
+) -> None:
     day.spent(10_000_000)
     captures = Captures((), Path("/"), clock, writer)
     async with running(captures.run()):

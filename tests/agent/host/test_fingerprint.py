@@ -1,4 +1,4 @@
-"""Two terminals cloned from one disk are told apart; the same one stays itself."""
+"""Two terminals cloned from one disk have different fingerprints; the same one keeps its own."""
 
 import re
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_another_disk_or_board_is_another_one(machine: Machine) -> None:
     assert machine.fingerprint != before
 
 
-def test_what_comes_and_goes_changes_nothing(machine: Machine) -> None:
+def test_pluggable_parts_change_nothing(machine: Machine) -> None:
     before = machine.fingerprint
     machine.card("wlan-stick", "00:11:22:33:44:55", real="pci0/usb1/1-2/1-2:1.0")
     machine.card("docker0", "02:42:00:00:00:01", real=None, permanent=False)
@@ -60,14 +60,14 @@ def test_other_names_for_the_same_parts_change_nothing(machine: Machine, tmp_pat
 
 
 @pytest.mark.parametrize("file", ["device/cid", "device/wwid", "serial"])
-def test_cards_and_virtual_disks_have_their_serial_elsewhere(tmp_path: Path, file: str) -> None:
+def test_cards_and_virtual_disks_have_their_serial_in_another_file(tmp_path: Path, file: str) -> None:
     one, other = Machine(tmp_path / "one"), Machine(tmp_path / "two")
     one.disk("mmcblk0", "C1", file=file)
     other.disk("mmcblk0", "C2", file=file)
     assert one.fingerprint != other.fingerprint
 
 
-def test_a_machine_that_shows_nothing_has_one_too(tmp_path: Path) -> None:
+def test_a_machine_without_readable_parts_has_one_too(tmp_path: Path) -> None:
     assert Machine(tmp_path / "one").fingerprint == Machine(tmp_path / "two").fingerprint
 
 

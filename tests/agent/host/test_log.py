@@ -1,4 +1,4 @@
-"""The daemon's log: bounded in lines an hour, on a clock that the test advances; its last lines for who asks."""
+"""The daemon's log: rate limited in lines an hour, on a clock that the test advances; its last lines."""
 
 import logging
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def hand() -> Hand:
 
 @pytest.fixture
 def lines(hand: Hand) -> Iterator[Lines]:
-    """The root logger as the daemon sets it up, with another end."""
+    """The root logger as the daemon sets it up, with another handler at the end."""
     end = Lines()
     logging.basicConfig(level="INFO", handlers=[RateLimitedHandler(hand, end)], force=True)
     yield end
@@ -57,7 +57,7 @@ def lines(hand: Hand) -> Iterator[Lines]:
 
 
 @pytest.mark.parametrize(("count", "lines"), [(2, 2), (0, 0), (-3, 0), (10_000, RECENT_LINES)])
-def test_so_many_of_the_newest_lines_are_given_oldest_first(count: int, lines: int, hand: Hand) -> None:
+def test_n_of_the_newest_lines_are_returned_oldest_first(count: int, lines: int, hand: Hand) -> None:
     start_logging("info", hand)
     before = logged_bytes()
     try:
@@ -74,7 +74,7 @@ def test_so_many_of_the_newest_lines_are_given_oldest_first(count: int, lines: i
         logging.basicConfig(force=True)
 
 
-def test_a_device_that_fails_each_second_is_said_ten_times_an_hour_and_then_counted(hand: Hand, lines: Lines) -> None:
+def test_a_device_that_fails_each_second_is_logged_ten_times_an_hour_and_then_counted(hand: Hand, lines: Lines) -> None:
     for _ in range(2 * 3600):
         logging.getLogger("agent.devices.watched").error("driver %s failed", "printer")
         hand.ms += 1000
@@ -99,7 +99,7 @@ def test_suppressed_lines_are_reported_by_the_hour_also_if_nothing_more_is_logge
     assert lines.said[SAME_AN_HOUR:] == ["suppressed 1 times: x: again"]
 
 
-def test_a_flood_of_bad_messages_for_a_month_stays_in_its_lines_whatever_it_says(hand: Hand, lines: Lines) -> None:
+def test_a_flood_of_bad_messages_for_a_month_stays_within_its_lines_whatever_its_text(hand: Hand, lines: Lines) -> None:
     for n in range(HOURS_A_MONTH * 60):
         log = logging.getLogger("agent.control.commands")
         log.warning("command %s refused: %s", f"name{n}", "x")
@@ -120,14 +120,14 @@ def test_a_flood_of_ever_new_messages_is_counted_together(hand: Hand, lines: Lin
     )
 
 
-def test_another_message_is_still_heard_beside_one_that_floods(hand: Hand, lines: Lines) -> None:
+def test_another_message_is_still_logged_beside_one_that_floods(hand: Hand, lines: Lines) -> None:
     for n in range(10_000):
         logging.getLogger("x").warning("flood %d", n)
     logging.getLogger("agent.daemon").info("stopping")
     assert lines.said[-1] == "stopping"
 
 
-def test_a_traceback_is_told_once_an_hour_then_its_last_line(hand: Hand, lines: Lines) -> None:
+def test_a_traceback_is_logged_once_an_hour_then_its_last_line(hand: Hand, lines: Lines) -> None:
     def fail(words: Any) -> None:
         try:
             raise ValueError(words)
@@ -142,7 +142,7 @@ def test_a_traceback_is_told_once_an_hour_then_its_last_line(hand: Hand, lines: 
     assert lines.said[1] == "driver failed: ValueError: second"
 
 
-def test_what_a_handler_is_too_high_for_does_not_reach_it(hand: Hand) -> None:
+def test_a_record_below_a_handlers_level_does_not_reach_it(hand: Hand) -> None:
     end = Lines()
     end.setLevel(logging.ERROR)
     bounded = RateLimitedHandler(hand, end)

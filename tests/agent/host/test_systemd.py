@@ -1,4 +1,4 @@
-"""sd_notify(3), with a real datagram socket in systemd's place."""
+"""sd_notify(3), with a real datagram socket in place of systemd's."""
 
 import os
 import socket
@@ -47,7 +47,7 @@ def test_a_manager_that_is_gone_or_full_is_no_error(tmp_path: Path, monkeypatch:
         ("1000000", "", 0.5),
     ],
 )
-def test_a_sign_of_life_comes_twice_in_what_systemd_allows(
+def test_the_watchdog_is_notified_twice_within_its_limit(
     monkeypatch: pytest.MonkeyPatch, usec: str | None, pid: str | None, interval: float | None
 ) -> None:
     for name, value in (("WATCHDOG_USEC", usec), ("WATCHDOG_PID", pid)):

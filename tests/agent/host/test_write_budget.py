@@ -1,4 +1,4 @@
-"""The flash meter and its budget: real /proc files below a root of the test, a real outbox for its mark, a clock by hand."""
+"""The flash meter and its budget: real /proc files below a root of the test, a real outbox, a clock that the test advances."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ MB = 1_000_000
 
 
 class Kernel:
-    """/proc/self/io of a process that writes what the test says."""
+    """/proc/self/io of a process that writes as the test says."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -63,8 +63,8 @@ def saved_at_a_stop(one: WriteBudget) -> Any:
     return one.state()
 
 
-def kept_of(marks: Any) -> BudgetState:
-    return msgspec.json.decode(marks[STATE_KEY], type=BudgetState)
+def stored_in(states: Any) -> BudgetState:
+    return msgspec.json.decode(states[STATE_KEY], type=BudgetState)
 
 
 def test_what_the_process_and_its_ended_children_wrote_counts_less_what_was_cancelled(
@@ -100,7 +100,7 @@ def test_the_real_kernel_counts_this_process(clock: Any, tmp_path: Path) -> None
     assert one.day_bytes - before >= 300_000
 
 
-def test_without_an_account_of_the_kernel_nothing_is_said_and_nothing_gives_way(kernel: Kernel, clock: Any) -> None:
+def test_if_the_kernel_does_not_count_nothing_is_reported_and_nothing_is_reduced(kernel: Kernel, clock: Any) -> None:
     (kernel.root / "proc/self/io").write_text("something: else\n")
     one = meter(kernel, clock, budget=0 + 1)
     one.update()
@@ -126,11 +126,11 @@ async def test_a_day_is_24_hours_of_running_whatever_the_wall_clock_says(kernel:
     assert one.status()["day_s"] == DAY_MS // 2000
 
 
-async def test_the_day_goes_on_after_a_restart_in_the_same_boot(kernel: Kernel, clock: Any) -> None:
+async def test_the_day_continues_after_a_restart_in_the_same_boot(kernel: Kernel, clock: Any) -> None:
     one = meter(kernel, clock)
     kernel.write(3 * MB)
     await clock.advance(7200)
-    kept = kept_of(one.state())
+    kept = stored_in(one.state())
     await clock.advance(3600)  # nobody ran
     kernel.written = 0
     kernel.write(1 * MB)
@@ -140,11 +140,11 @@ async def test_the_day_goes_on_after_a_restart_in_the_same_boot(kernel: Kernel, 
     assert two.status()["day_s"] == 3 * 3600
 
 
-async def test_the_day_goes_on_in_the_next_boot_where_it_was_marked(kernel: Kernel, clock: Any) -> None:
+async def test_the_day_continues_in_the_next_boot_from_the_stored_state(kernel: Kernel, clock: Any) -> None:
     one = meter(kernel, clock)
     kernel.write(3 * MB)
     await clock.advance(7200)
-    kept = kept_of(one.state())
+    kept = stored_in(one.state())
     clock.boot, clock._mono_ms = "b0070002", 60_000
     two = meter(kernel, clock, kept=kept)
     assert two.status()["day_s"] == 7260
@@ -157,7 +157,9 @@ async def test_the_day_goes_on_in_the_next_boot_where_it_was_marked(kernel: Kern
     assert two.status()["days_before"] == [4 * MB]
 
 
-async def test_the_budget_is_told_once_a_day_and_not_again_after_a_restart(kernel: Kernel, clock: Any) -> None:
+async def test_the_spent_budget_is_reported_once_a_day_and_not_again_after_a_restart(
+    kernel: Kernel, clock: Any
+) -> None:
     told: list[dict[str, object]] = []
 
     async def note(event: str, /, **details: object) -> None:
@@ -172,7 +174,7 @@ async def test_the_budget_is_told_once_a_day_and_not_again_after_a_restart(kerne
     await clock.advance(3 * UPDATE_S)
     assert one.is_spent()
     assert told == [{"event": "flash_budget_met", "day_bytes": 10 * MB, "budget_bytes": 10 * MB}]
-    two = meter(Kernel(kernel.root / "two"), clock, budget=10 * MB, kept=kept_of(saved_at_a_stop(one)))
+    two = meter(Kernel(kernel.root / "two"), clock, budget=10 * MB, kept=stored_in(saved_at_a_stop(one)))
     assert two.is_spent()
     again = asyncio.create_task(two.watch(note))
     await clock.advance(3 * UPDATE_S)
@@ -186,25 +188,25 @@ async def test_the_budget_is_told_once_a_day_and_not_again_after_a_restart(kerne
     task.cancel()
 
 
-async def test_the_meter_is_marked_by_the_64_kilobytes_or_the_hour_and_at_a_stop(kernel: Kernel, clock: Any) -> None:
+async def test_the_meter_is_stored_every_64_kilobytes_or_hour_and_at_a_stop(kernel: Kernel, clock: Any) -> None:
     one = meter(kernel, clock)
     assert STATE_KEY in one.state(), "the first commit of a run"
     assert one.state() == {}
     kernel.write(SAVE_BYTES - 1)
     assert one.state() == {}
     kernel.write(1)
-    assert kept_of(one.state()).day_bytes == SAVE_BYTES
+    assert stored_in(one.state()).day_bytes == SAVE_BYTES
     await clock.advance(SAVE_MS / 1000 - 1)
     assert one.state() == {}
     await clock.advance(1)
     assert STATE_KEY in one.state()
     await clock.advance(DAY_MS / 1000)
-    assert kept_of(one.state()).day_bytes == 0
+    assert stored_in(one.state()).day_bytes == 0
     assert one.state() == {}
     assert STATE_KEY in saved_at_a_stop(one)
 
 
-async def test_the_mark_goes_along_with_a_commit_that_is_made_anyway(
+async def test_the_state_is_stored_with_a_commit_that_happens_anyway(
     kernel: Kernel, clock: Any, outbox: Outbox
 ) -> None:
     one = meter(kernel, clock)

@@ -1,4 +1,4 @@
-"""The archive of captures: newest first in short steps, with what was voided and when it was scanned; sent again."""
+"""The archive of captures: newest first in short steps, with what was voided and when it was scanned; replayed."""
 
 import json
 from datetime import datetime, timedelta
@@ -64,7 +64,7 @@ def test_an_empty_file_has_none(outbox: Outbox) -> None:
     assert texts(outbox) == []
 
 
-def test_a_step_looks_at_so_many_places_and_no_more(outbox: Outbox, clock: Any) -> None:
+def test_a_step_reads_n_rowids_and_no_more(outbox: Outbox, clock: Any) -> None:
     outbox.append([scan(clock, f"A{n}") for n in range(8)])
     walk, steps = CaptureReader(CaptureQuery()), []
     while not walk.done:
@@ -93,7 +93,7 @@ async def test_since_stops_early_and_keeps_what_no_clock_knew(outbox: Outbox, cl
     assert texts(outbox, since=clock.now() + timedelta(hours=1)) == ["when"]
 
 
-async def test_a_clock_that_became_good_later_in_the_boot_tells_when(outbox: Outbox, clock: Any) -> None:
+async def test_a_clock_that_was_synchronised_later_in_the_boot_dates_them(outbox: Outbox, clock: Any) -> None:
     clock.known = "unsynced"
     outbox.append([scan(clock, "early")])
     await clock.advance(60)
@@ -105,10 +105,10 @@ async def test_a_clock_that_became_good_later_in_the_boot_tells_when(outbox: Out
     assert kept.scanned_at == good - timedelta(seconds=60)
 
 
-async def test_captures_of_a_run_whose_clock_became_good_while_no_agent_ran_are_put_right_by_the_next_start(
+async def test_captures_of_a_run_whose_clock_was_synchronised_while_no_agent_ran_are_corrected_by_the_next_start(
     outbox: Outbox, clock: Any
 ) -> None:
-    """No `clock_synced` then: the start of the next run, stamped on the good clock of the same boot, tells as much."""
+    """No `clock_synced` then: the start of the next run, stamped by the synchronised clock of the same boot, dates them."""
     clock.known = "unsynced"
     outbox.append([scan(clock, "early")])
     await clock.advance(3600)
@@ -118,7 +118,7 @@ async def test_captures_of_a_run_whose_clock_became_good_while_no_agent_ran_are_
     assert kept.scanned_at == clock.now() - timedelta(hours=1)
 
 
-async def test_captures_on_a_clock_that_was_set_wrong_are_put_right_by_what_was_known_before(
+async def test_captures_on_a_clock_that_was_set_wrong_are_corrected_by_what_was_known_before(
     outbox: Outbox, clock: Any
 ) -> None:
     outbox.append([scan(clock, "good"), journal(clock, "link_up")])
@@ -170,25 +170,25 @@ def test_the_file_is_read_beside_its_owner_and_not_changed(outbox: Outbox, clock
     assert outbox.path.read_bytes() == before
 
 
-def test_no_file_is_told(tmp_path: Any) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Any) -> None:
     with pytest.raises(YinongError, match="there is no"), read_only(tmp_path / "none.db"):
         pass
 
 
-# --- sent again ---
+# --- replay ---
 
 
 def again(outbox: Outbox, most: int = 50) -> list[int]:
-    """The numbers that go again, as the delivery would hand them over."""
+    """The numbers that are replayed, as the delivery would publish them."""
     numbers: list[int] = []
     while (one := next_replay(outbox)) is not None:
-        rows, mark = replay_rows(outbox, one, most)
+        rows, state = replay_rows(outbox, one, most)
         numbers += [row.seq for row in rows]
-        outbox.append([], mark)
+        outbox.append([], state)
     return numbers
 
 
-def test_receipted_captures_of_a_range_go_again_and_nothing_else(outbox: Outbox, clock: Any) -> None:
+def test_receipted_captures_of_a_range_are_replayed_and_nothing_else(outbox: Outbox, clock: Any) -> None:
     for n in range(6):
         outbox.append([scan(clock, f"A{n}"), journal(clock, "noise")])  # captures at 1, 3, 5, 7, 9, 11
     receipt(outbox, 8)
@@ -197,15 +197,15 @@ def test_receipted_captures_of_a_range_go_again_and_nothing_else(outbox: Outbox,
     assert outbox.states("resend:") == {} and next_replay(outbox) is None
 
 
-def test_a_range_is_sent_in_batches_and_goes_on_where_it_was(outbox: Outbox, clock: Any) -> None:
+def test_a_range_is_replayed_in_batches_and_continues_where_it_was(outbox: Outbox, clock: Any) -> None:
     outbox.append([scan(clock, f"A{n}") for n in range(7)])
     receipt(outbox, 7)
     outbox.append([], replay_state(1, 7))
     first = next_replay(outbox)
     assert first is not None
-    rows, mark = replay_rows(outbox, first, 2)
+    rows, state = replay_rows(outbox, first, 2)
     assert [row.seq for row in rows] == [1, 2]
-    outbox.append([], mark)
+    outbox.append([], state)
     assert again(outbox, 2) == [3, 4, 5, 6, 7]
 
 
@@ -222,9 +222,9 @@ def test_a_batch_holds_captures_of_one_outbox_id_as_they_were_committed(tmp_path
     second.append([], replay_state(1, 2))
     one = next_replay(second)
     assert one is not None
-    rows, mark = replay_rows(second, one, 50)
+    rows, state = replay_rows(second, one, 50)
     assert [(row.outbox, row.seq, row.body) for row in rows] == [("0123456789ab", 1, body)]
-    second.append([], mark)
+    second.append([], state)
     one = next_replay(second)
     assert one is not None
     assert [row.outbox for row in replay_rows(second, one, 50)[0]] == ["ba9876543210"]

@@ -1,4 +1,4 @@
-"""Room is short: what gives way, in which order, and what never does. The bound is SQLite's own, so a full file is a real one."""
+"""Space is short: what is evicted, in which order, and what never is. The bound is SQLite's own, so a full file is a real one."""
 
 import contextlib
 import json
@@ -57,8 +57,8 @@ def is_prefix(numbers: list[int]) -> bool:
     return numbers == list(range(1, len(numbers) + 1))
 
 
-def test_the_order_of_giving_way(outbox: Outbox, clock: Any) -> None:
-    """One step after the other until nothing may go any more; looked at after each."""
+def test_the_order_of_eviction(outbox: Outbox, clock: Any) -> None:
+    """One step after the other until nothing more may be evicted; checked after each."""
     outbox.append([f(clock, n) for n in range(3) for f in (entry, capture)] + [reading(clock, "old", 1)])
     receipt_all(outbox)
     outbox.append(
@@ -83,7 +83,7 @@ def test_the_order_of_giving_way(outbox: Outbox, clock: Any) -> None:
     ]  # fmt: skip
 
 
-def test_journal_and_readings_do_not_put_out_journal_that_the_county_lacks(outbox: Outbox, clock: Any) -> None:
+def test_journal_and_readings_evict_no_journal_that_the_county_lacks(outbox: Outbox, clock: Any) -> None:
     outbox.append([entry(clock, n) for n in range(20)])
     bound(outbox)
     with pytest.raises(OutboxFull):
@@ -95,7 +95,7 @@ def test_journal_and_readings_do_not_put_out_journal_that_the_county_lacks(outbo
     assert not outbox.is_full
 
 
-def test_captures_that_the_county_lacks_never_give_way(outbox: Outbox, clock: Any) -> None:
+def test_captures_that_the_county_lacks_are_never_evicted(outbox: Outbox, clock: Any) -> None:
     outbox.append([capture(clock, n) for n in range(40)])
     bound(outbox)
     with pytest.raises(OutboxFull):
@@ -119,7 +119,7 @@ def test_the_file_stays_in_its_bound_however_long_the_county_is_away(tmp_path: P
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t", most)
     captures = 0
     for n in range(1200):
-        with contextlib.suppress(OutboxFull):  # a reading may find no room; a capture always does, up to the bound
+        with contextlib.suppress(OutboxFull):  # a reading may find no space; a capture always does, up to the bound
             box.append([reading(clock, "a", n)])
             box.append([entry(clock, n)] if n % 4 == 0 else [])
         box.append([capture(clock, n)] if n % 8 == 0 else [])
@@ -134,7 +134,7 @@ def test_the_file_stays_in_its_bound_however_long_the_county_is_away(tmp_path: P
     reopened.close()
 
 
-def test_an_archive_of_its_bound_rolls_on_without_a_word(tmp_path: Path, clock: Any) -> None:
+def test_an_archive_at_its_bound_rolls_on_without_an_event(tmp_path: Path, clock: Any) -> None:
     most = 1 << 20
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t", most)
     for n in range(1500):
@@ -175,7 +175,7 @@ async def test_a_file_that_is_full_by_the_old_meaning_of_mb_loses_archive_only(t
 
 
 class Watched:
-    """A watch over an outbox whose bound the test moves."""
+    """The disk watch of an outbox whose bound the test moves."""
 
     def __init__(self, outbox: Outbox, writer: Writer, clock: Any) -> None:
         self.watch, self._outbox, self._clock = DiskWatch(writer, clock), outbox, clock
@@ -193,7 +193,7 @@ def watched(outbox: Outbox, writer: Writer, clock: Any) -> Watched:
     return Watched(outbox, writer, clock)
 
 
-async def test_a_file_that_gets_full_is_told_once_and_so_is_its_end(
+async def test_a_file_that_gets_full_is_reported_once_and_so_is_its_end(
     watched: Watched, outbox: Outbox, writer: Writer, clock: Any
 ) -> None:
     watched.bound(200)
@@ -218,7 +218,7 @@ async def test_a_file_that_gets_full_is_told_once_and_so_is_its_end(
     assert told["file_most_bytes"] == 200 * 4096
 
 
-async def test_the_archive_gives_way_before_a_commit_has_to_wait_for_it(
+async def test_the_archive_is_evicted_before_a_commit_has_to_wait_for_it(
     watched: Watched, outbox: Outbox, writer: Writer, clock: Any
 ) -> None:
     watched.bound(200)

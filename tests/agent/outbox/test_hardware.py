@@ -27,7 +27,7 @@ class Terminal(NamedTuple):
         return open_outbox(self.file, self.machine.fingerprint, new_id, "t", parts=self.machine.parts)
 
     def starts_as_itself(self) -> dict[str, str | int]:
-        """Gives the details of the opening."""
+        """Return the details of the opening."""
         named = _fingerprint_in(self.file)
         box = self.start()
         try:
@@ -101,7 +101,7 @@ def test_a_card_whose_driver_comes_late_is_missing_and_then_there(began: Began) 
     assert one.starts_as_itself() == {}
 
 
-def test_a_card_that_was_never_there_at_the_first_start_is_remembered_from_the_second(began: Began) -> None:
+def test_a_card_that_was_never_there_at_the_first_start_is_stored_from_the_second(began: Began) -> None:
     one = began(mac="", serial="")
     one.machine.card("eth0", MAC)
     one.starts_as_itself()
@@ -109,7 +109,7 @@ def test_a_card_that_was_never_there_at_the_first_start_is_remembered_from_the_s
     assert one.starts_as_itself() == {"agree": "mac", "differ": "disk"}
 
 
-def test_a_wifi_stick_that_is_pulled_added_or_replaced_is_nothing(began: Began) -> None:
+def test_a_wifi_stick_that_is_pulled_added_or_replaced_does_not_count(began: Began) -> None:
     one = began()
     for mac in (WIFI_MAC, THIRD_MAC):
         one.machine.card("wlx", mac, real=f"pci0/usb1/1-2/{mac}")
@@ -126,7 +126,7 @@ def test_the_image_on_a_new_disk_in_the_same_terminal(began: Began, serial: str)
     assert one.starts_as_itself() == {}, "the new disk is known from now on"
 
 
-def test_a_network_card_that_was_replaced_where_disk_and_board_are_the_same(began: Began) -> None:
+def test_a_network_card_that_was_replaced_if_disk_and_board_are_the_same(began: Began) -> None:
     assert moved(began(), mac=OTHER_MAC).starts_as_itself() == {"agree": "board disk", "differ": "mac"}
 
 
@@ -224,7 +224,7 @@ def of_an_earlier_version(file: Path) -> None:
     db.close()
 
 
-def test_a_file_of_an_earlier_version_goes_on_where_its_fingerprint_is_this_one(began: Began) -> None:
+def test_a_file_of_an_earlier_version_continues_if_its_fingerprint_is_this_one(began: Began) -> None:
     one = began()
     of_an_earlier_version(one.file)
     box = one.start()
@@ -246,7 +246,7 @@ def test_a_file_of_an_earlier_version_with_another_fingerprint_is_of_another_ter
 
 
 @pytest.mark.parametrize("earlier", [False, True])
-def test_a_damaged_file_leaves_the_terminal_its_name(began: Began, earlier: bool) -> None:
+def test_a_damaged_file_leaves_the_terminal_its_fingerprint(began: Began, earlier: bool) -> None:
     one = began()
     named = one.machine.fingerprint
     box = one.start()
@@ -267,7 +267,7 @@ def test_a_damaged_file_leaves_the_terminal_its_name(began: Began, earlier: bool
     box.close()
 
 
-def test_an_id_that_begins_anew_is_of_the_same_terminal(began: Began) -> None:
+def test_a_new_epoch_is_of_the_same_terminal(began: Began) -> None:
     one = began()
     box = one.start()
     box.start_epoch("cccccccccccc")
@@ -278,7 +278,7 @@ def test_an_id_that_begins_anew_is_of_the_same_terminal(began: Began) -> None:
     box.close()
 
 
-def test_a_file_without_room_for_a_new_part_keeps_no_terminal_from_starting(began: Began) -> None:
+def test_a_file_without_space_for_a_new_part_keeps_no_terminal_from_starting(began: Began) -> None:
     one = began()
     one.machine.card("wlan0", WIFI_MAC, real="pci0/0000:03:00.0")
     with sqlite3.connect(one.file) as db:  # the row fills its page to the last byte

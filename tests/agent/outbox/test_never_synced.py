@@ -11,7 +11,7 @@ MAX_BYTES = 4 << 20
 ROWS_AT_ONCE = 250
 
 
-def test_the_file_fills_to_its_bound_and_no_further_and_takes_what_is_new(tmp_path: Path, clock: Any) -> None:
+def test_the_file_fills_to_its_bound_and_no_further_and_accepts_new_rows(tmp_path: Path, clock: Any) -> None:
     clock.known = "unsynced"
     box = open_outbox(tmp_path / "outbox.db", "f00d00000001", "0123456789ab", "t", MAX_BYTES)
     sizes: list[int] = []

@@ -1,4 +1,4 @@
-"""The outbox file: committed is on the disk, kept until receipted, never numbered twice, opened whatever happened to it."""
+"""The outbox file: committed is on the disk, kept until receipted, never numbered twice, opened in whatever state it is."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def texts(rows: object) -> list[str]:
     return [json.loads(row.body)["details"]["n"] for row in rows]  # type: ignore[attr-defined]
 
 
-def test_a_row_has_its_place_in_its_own_bytes(outbox: Outbox, clock) -> None:
+def test_a_row_has_its_number_in_its_own_bytes(outbox: Outbox, clock) -> None:
     rows = outbox.append([journal(clock, "x", n="a"), journal(clock, "x", n="b")])
     assert [(row.seq, row.outbox) for row in rows] == [(1, "0123456789ab"), (2, "0123456789ab")]
     assert json.loads(rows[1].body)["seq"] == 2
@@ -75,7 +75,7 @@ def test_a_receipt_for_another_outbox_is_foreign(outbox: Outbox, clock) -> None:
     assert outbox.depth().waiting == 1
 
 
-def test_a_receipt_for_what_this_file_never_gave_covers_nothing_and_says_that_it_went_back(
+def test_a_receipt_for_numbers_never_assigned_covers_nothing_and_shows_that_the_file_went_back(
     outbox: Outbox, clock
 ) -> None:
     outbox.append([journal(clock, "x", n="a")])
@@ -83,7 +83,7 @@ def test_a_receipt_for_what_this_file_never_gave_covers_nothing_and_says_that_it
     assert outbox.depth().waiting == 1
 
 
-def test_a_number_is_never_given_twice_also_when_every_row_is_gone(tmp_path: Path, clock) -> None:
+def test_a_number_is_never_assigned_twice_also_if_every_row_is_gone(tmp_path: Path, clock) -> None:
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
     box.append([journal(clock, "x", n="a"), journal(clock, "x", n="b")])
     box.apply_receipt(said("store", box.id, 2))
@@ -101,7 +101,7 @@ def test_unreceipted_rows_are_never_pruned(outbox: Outbox, clock) -> None:
     assert texts(outbox.waiting(0, 10)) == ["1", "2", "3"]
 
 
-def test_a_state_and_its_message_are_true_together_or_not_at_all(outbox: Outbox, clock) -> None:
+def test_a_state_and_its_message_are_committed_together_or_not_at_all(outbox: Outbox, clock) -> None:
     class Unwritable:
         def __buffer__(self) -> None:
             raise TypeError
@@ -113,7 +113,7 @@ def test_a_state_and_its_message_are_true_together_or_not_at_all(outbox: Outbox,
     assert (rows[0].seq, outbox.state("judged")) == (1, b"1")
 
 
-def test_another_machine_with_the_same_disk_begins_a_new_outbox_and_keeps_the_old_rows(tmp_path: Path, clock) -> None:
+def test_another_machine_with_the_same_disk_starts_a_new_epoch_and_keeps_the_old_rows(tmp_path: Path, clock) -> None:
     box = open_outbox(tmp_path / "o.db", "hardware-1", "aaaaaaaaaaaa", "t")
     box.append([journal(clock, "x", n="old")])
     box.close()
@@ -126,7 +126,7 @@ def test_another_machine_with_the_same_disk_begins_a_new_outbox_and_keeps_the_ol
     box.close()
 
 
-def test_a_corrupt_file_is_put_aside_never_deleted_and_the_agent_starts(tmp_path: Path, clock) -> None:
+def test_a_corrupt_file_is_moved_aside_never_deleted_and_the_agent_starts(tmp_path: Path, clock) -> None:
     path = tmp_path / "o.db"
     path.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     box = open_outbox(path, "hw", "0123456789ab", "20260302")
@@ -151,7 +151,7 @@ def test_every_page_of_a_file_may_be_damaged_and_the_agent_still_starts(tmp_path
             part.unlink()
 
 
-def test_a_given_up_row_leaves_a_void_in_its_place(outbox: Outbox, clock) -> None:
+def test_a_voided_row_leaves_a_void_at_its_rowid(outbox: Outbox, clock) -> None:
     rows = outbox.append([journal(clock, "x", n="a"), journal(clock, "x", n="b")])
     outbox.void_rows([rows[0].rowid], "unreadable", Journal(**sequenced(clock), event="void"))
     first, second = outbox.waiting(0, 10)
@@ -160,7 +160,7 @@ def test_a_given_up_row_leaves_a_void_in_its_place(outbox: Outbox, clock) -> Non
     assert (first.seq, second.seq) == (1, 2)
 
 
-def test_a_full_disk_gives_up_archived_readings_before_anything_else(tmp_path: Path, clock) -> None:
+def test_a_full_disk_evicts_archived_readings_before_anything_else(tmp_path: Path, clock) -> None:
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
     rows = box.append([journal(clock, "x", n="j" * 2000) for _ in range(50)])
     box.db.execute("UPDATE entry SET kind = 'device' WHERE id <= 40")

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from support.memory_county import InMemoryCounty
-from support.terminal_in_memory import InMemoryTerminal, capture, entry, reading, told
+from support.terminal_in_memory import InMemoryTerminal, capture, entry, reading, text_of
 
 from agent.outbox import archive
 from common.messages import Receipt
 
-# Not the flash is tested here: what each fsync costs is saved. `make test` walks the same lives each time, so that a failure is
-# the change's own; `make proof` looks for new ones (and a life that fails takes minutes to be made short).
+# The flash is not tested here, so fsync is off to save time. `make test` runs the same examples each time, so that a failure is
+# caused by the change; `make proof` searches for new ones (and shrinking a failing example takes minutes).
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 LONG = bool(os.environ.get("YINONG_LONG_TESTS"))
 FAULTS = ["", "", "", "lost", "unacknowledged", "forgotten", "twice"]
@@ -36,7 +36,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.county = InMemoryCounty(self.folder)
         self.terminal = InMemoryTerminal(self.folder, self.county)
         self.made = 0
-        self.exempt: set[str] = set()  # a fault took them that no program can undo, or the archive's age did
+        self.exempt: set[str] = set()  # lost by a fault that no program can undo, or pruned by age
 
     # rules: what people and devices do
 
@@ -85,7 +85,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def everything_goes_well_for_once(self) -> None:
-        """So that there is something to lose: most faults need a county that has what the terminal knows it to have."""
+        """Gives later faults something to lose: most need a county that has what the terminal expects it to have."""
         self.connect(0)
         self._exchange()
 
@@ -143,7 +143,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.terminal.image)
     @rule()
     def image_is_put_back(self) -> None:
-        """All that was only on this disk since then is gone."""
+        """Rows that were on this disk only, written since then, are lost."""
         before = self.terminal.held()
         self.terminal.put_image_back()
         self.exempt |= before - self.terminal.held()
@@ -157,7 +157,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def give_way(self) -> None:
         box = self.terminal.box
-        waiting = {told(row.body) for row in box.waiting(0, 10_000) if row.leaf == "scan"}
+        waiting = {text_of(row.body) for row in box.waiting(0, 10_000) if row.leaf == "scan"}
         before = self.terminal.held()
         box.evict(for_captures=True)
         assert waiting <= self.terminal.held(), "a capture that the county lacks gave way"
@@ -169,7 +169,7 @@ class OutboxMachine(RuleBasedStateMachine):
         rows = db.execute("SELECT id, body FROM entry WHERE kind <> 'void' ORDER BY id").fetchall()
         if rows:
             place, body = rows[which % len(rows)]
-            self.exempt.add(told(bytes(body)))
+            self.exempt.add(text_of(bytes(body)))
             turned = bytes(body[:-2]) + bytes([body[-2] ^ 1]) + bytes(body[-1:])
             db.execute("UPDATE entry SET body = ? WHERE id = ?", (turned, place))
 
@@ -177,8 +177,8 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_capture_is_at_the_county_or_in_the_file(self) -> None:
-        there = {told(body) for body in self.county.bodies("entry", "scan")}
-        there |= {told(body) for body in self.county.bodies("conflict")}
+        there = {text_of(body) for body in self.county.bodies("entry", "scan")}
+        there |= {text_of(body) for body in self.county.bodies("conflict")}
         missing = self.terminal.captures - self.exempt - there - self.terminal.held()
         assert not missing, missing
 
@@ -201,7 +201,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert box.depth().waiting == 0, (box.spans(), self.county.store.id)
 
     def _exchange(self) -> None:
-        """Until nothing moves any more."""
+        """Until no message is in flight."""
         terminal, before = self.terminal, None
         while before != (before := (terminal.cursor, terminal.box.depth().waiting, len(self.county.queue))):
             terminal.send_backlog(5)
@@ -211,8 +211,8 @@ class OutboxMachine(RuleBasedStateMachine):
                 terminal.receive(self.county.receipts.pop(0), False)
 
     def _everything_is_there_once(self) -> None:
-        there = sorted(told(body) for body in self.county.bodies("entry", "scan"))
-        conflicts = {told(body) for body in self.county.bodies("conflict")}
+        there = sorted(text_of(body) for body in self.county.bodies("entry", "scan"))
+        conflicts = {text_of(body) for body in self.county.bodies("conflict")}
         went_back = self.terminal.went_back
         wanted = self.terminal.captures - self.exempt
         assert wanted <= {*there, *(conflicts if went_back else ())}, wanted - {*there}
@@ -222,7 +222,7 @@ class OutboxMachine(RuleBasedStateMachine):
         for span in box.spans():
             inside = "SELECT 1 FROM entry WHERE id > ? AND id <= ?"
             held = box.db.execute(inside, (span.base, span.end)).fetchone()
-            if not went_back and held:  # of an id whose archive has aged away nobody can ask any more
+            if not went_back and held:  # an id whose archive was pruned cannot be probed any more
                 assert set(range(1, span.end - span.base + 1)) <= self.county.covered(span.outbox)
 
 

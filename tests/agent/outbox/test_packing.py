@@ -1,4 +1,4 @@
-"""What goes into a parcel: all that waits and nothing that does not, in one file or several, and the clocks it needs."""
+"""The contents of a parcel: all waiting rows and no others, in one file or several, and the clock entries they need."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def test_all_that_waits_is_in_it_and_nothing_changes_in_the_outbox(outbox: Outbo
     assert outbox.depth() == before
 
 
-def test_where_nothing_waits_there_is_no_parcel(outbox: Outbox, clock: Any, tmp_path: Path) -> None:
+def test_if_nothing_waits_there_is_no_parcel(outbox: Outbox, clock: Any, tmp_path: Path) -> None:
     assert parcels.packed(outbox, clock, tmp_path / "stick") == []
     parcels.note(outbox, clock, "start")
     parcels.receipted(outbox, 1)
@@ -54,7 +54,7 @@ def test_rows_of_every_outbox_id_of_the_file_are_in_it(clock: Any, tmp_path: Pat
     box.close()
 
 
-def test_a_receipted_entry_that_puts_a_waiting_capture_s_clock_right_goes_with_it(
+def test_a_receipted_entry_that_corrects_a_waiting_capture_s_clock_goes_with_it(
     outbox: Outbox, clock: Any, tmp_path: Path
 ) -> None:
     clock.known = "unsynced"
@@ -83,7 +83,7 @@ def test_captures_on_a_good_clock_need_no_other_entry(outbox: Outbox, clock: Any
     assert [row.seq for row in content(parcels.packed(outbox, clock, tmp_path / "stick")[0])[1]] == [2]
 
 
-def test_what_is_too_much_for_one_file_goes_into_several_each_whole_by_itself(
+def test_rows_that_exceed_one_file_go_into_several_each_complete_by_itself(
     outbox: Outbox, clock: Any, tmp_path: Path
 ) -> None:
     parcels.scan(outbox, clock, *(f"{n:013}" for n in range(50)))
@@ -103,7 +103,7 @@ def test_two_exports_of_the_same_rows_have_the_same_name_and_content(
     assert content(one)[0].at != content(other)[0].at
 
 
-def test_a_receipt_in_the_middle_takes_nothing_out_of_the_parcel(outbox: Outbox, clock: Any) -> None:
+def test_a_receipt_during_packing_removes_nothing_from_the_parcel(outbox: Outbox, clock: Any) -> None:
     parcels.scan(outbox, clock, "a", "b", "c")
     walk = pieces(outbox, parcels.TERMINAL, "0" * 64, clock)
     next(walk)
@@ -120,7 +120,7 @@ def test_rows_that_change_while_they_are_packed_end_it(outbox: Outbox, clock: An
         list(walk)
 
 
-def test_a_row_that_the_disk_spoilt_is_a_void_in_the_parcel(outbox: Outbox, clock: Any, tmp_path: Path) -> None:
+def test_a_row_that_the_disk_damaged_is_a_void_in_the_parcel(outbox: Outbox, clock: Any, tmp_path: Path) -> None:
     parcels.scan(outbox, clock, "a", "b", "c")
     outbox.db.execute("UPDATE entry SET body = CAST(replace(body, 'b', 'x') AS BLOB) WHERE id = 2")
     rows = content(parcels.packed(outbox, clock, tmp_path / "stick")[0])[1]

@@ -1,4 +1,4 @@
-"""The archive ages by a clock that one bad step does not move."""
+"""Retention: the archive ages by a time that one wrong step of the clock does not move."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def kept(outbox: Outbox) -> int:
     return int(outbox.db.execute("SELECT count(*) FROM entry").fetchone()[0])
 
 
-def test_what_is_older_than_the_archive_keeps_goes(outbox: Outbox, clock: Any) -> None:
+def test_rows_older_than_the_archive_keeps_are_deleted(outbox: Outbox, clock: Any) -> None:
     filled(outbox, clock)
     assert prune_archive(outbox, NOW_S, KEEP_DAYS) == 9
     assert prune_archive(outbox, NOW_S, KEEP_DAYS) == 0
@@ -58,7 +58,7 @@ def test_after_a_year_in_a_cupboard_it_catches_up_by_a_day_an_hour(outbox: Outbo
     assert 85 < hours <= 100
 
 
-def test_an_archive_that_never_knew_the_time_begins_at_this_versions_day(outbox: Outbox, clock: Any) -> None:
+def test_an_archive_that_never_knew_the_time_starts_at_this_versions_day(outbox: Outbox, clock: Any) -> None:
     filled(outbox, clock)
     outbox.append([], {STATE_KEY: b"nonsense"})
     assert prune_archive(outbox, NOW_S, KEEP_DAYS) == 0
@@ -75,7 +75,7 @@ def test_an_hour_in_which_nothing_is_due_writes_nothing(outbox: Outbox, clock: A
 
 
 @given(st.lists(st.integers(0, 10 * NOW_S), max_size=50), st.integers(0, 10 * NOW_S))
-def test_whatever_the_clock_says_the_archive_ages_by_a_day_a_look_at_most(said: list[int], known_s: int) -> None:
+def test_whatever_the_clock_says_the_archive_ages_by_a_day_an_hour_at_most(said: list[int], known_s: int) -> None:
     for now_s in said:
         by_s = archive_time(known_s, now_s)
         assert by_s <= now_s and by_s - known_s <= DAY_S

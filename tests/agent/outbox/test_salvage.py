@@ -1,4 +1,4 @@
-"""A damaged outbox file: put aside, and what the county lacks is saved out of it under its old numbers."""
+"""A damaged outbox file: moved aside, and the rows that the county lacks are salvaged under their old numbers."""
 
 import json
 import random
@@ -32,7 +32,7 @@ def covered(box: Outbox) -> list[int]:
     return [n for row in box.waiting(0, 1000) if row.outbox == OLD for n in row.numbers]
 
 
-def test_a_damaged_page_costs_what_lies_in_it_and_the_rest_is_sent_under_its_old_numbers(
+def test_a_damaged_page_costs_its_own_rows_and_the_rest_is_sent_under_its_old_numbers(
     tmp_path: Path, clock: Any
 ) -> None:
     path = tmp_path / "o.db"
@@ -57,7 +57,7 @@ def test_a_damaged_page_costs_what_lies_in_it_and_the_rest_is_sent_under_its_old
     assert sorted(saved)[len(saved) // 2] > 35, saved
 
 
-def test_the_journal_says_what_was_saved_and_what_was_lost(tmp_path: Path, clock: Any) -> None:
+def test_the_journal_states_what_was_saved_and_what_was_lost(tmp_path: Path, clock: Any) -> None:
     path = tmp_path / "o.db"
     box = filled(path, clock)
     box.close()
@@ -103,11 +103,11 @@ def test_a_corrupt_wal_is_cut_where_it_is_corrupt_and_nothing_before_it_is_lost(
         copy.with_name(f"{copy.name}-wal").write_bytes(spoiled)
         box = open_outbox(copy, "hw", NEW, "t2")
         assert box.opening.kind == "kept"
-        assert len(box.waiting(0, 1000)) in (20, 30)  # the one transaction is there whole, or not at all
+        assert len(box.waiting(0, 1000)) in (20, 30)  # the one transaction is there completely, or not at all
         box.close()
 
 
-def test_without_its_shm_a_file_is_opened_as_ever(tmp_path: Path, clock: Any) -> None:
+def test_without_its_shm_a_file_is_opened_as_usual(tmp_path: Path, clock: Any) -> None:
     path = tmp_path / "o.db"
     box = filled(path, clock)
     main, wal = path.read_bytes(), path.with_name("o.db-wal").read_bytes()
@@ -121,7 +121,7 @@ def test_without_its_shm_a_file_is_opened_as_ever(tmp_path: Path, clock: Any) ->
     box.close()
 
 
-def test_damaged_twice_in_a_second_nothing_that_was_put_aside_is_overwritten(tmp_path: Path) -> None:
+def test_damaged_twice_in_a_second_nothing_that_was_moved_aside_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "o.db"
     for content in (b"first", b"second"):
         path.write_bytes(content * 1000)

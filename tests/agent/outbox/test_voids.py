@@ -1,4 +1,4 @@
-"""Voids: what cannot be sent any more holds its place, so that receipts advance. On real files, with the real store behind."""
+"""Voids in place of rows that cannot be sent any more, so that receipts advance. On real files, with the real store."""
 
 import json
 import sqlite3
@@ -28,18 +28,18 @@ def said(outbox: str, upto: int, store: str = "store") -> Receipt:
 
 
 def deliver(box: Outbox, county: InMemoryCounty) -> Receipt:
-    """All that waits goes to the county; gives its last receipt."""
+    """Deliver all waiting rows to the county; return its last receipt."""
     county.queue += [Published(row.leaf, row.body, True) for row in box.waiting(0, 1000)]
     county.take(1000)
     return county.receipts[-1]
 
 
-def spoil(box: Outbox, *places: int) -> None:
-    """As a flash does that turns a bit of a row, below SQLite."""
-    for place in places:
-        body = bytearray(box.db.execute("SELECT body FROM entry WHERE id = ?", (place,)).fetchone()[0])
+def spoil(box: Outbox, *rowids: int) -> None:
+    """Flip a bit of each row below SQLite, as a worn flash does."""
+    for rowid in rowids:
+        body = bytearray(box.db.execute("SELECT body FROM entry WHERE id = ?", (rowid,)).fetchone()[0])
         body[len(body) // 2] ^= 0x10
-        box.db.execute("UPDATE entry SET body = ? WHERE id = ?", (bytes(body), place))
+        box.db.execute("UPDATE entry SET body = ? WHERE id = ?", (bytes(body), rowid))
 
 
 def voids(rows: list[Row]) -> list[tuple[int, dict[str, Any]]]:
@@ -59,7 +59,7 @@ def test_a_row_that_cannot_be_read_is_sent_as_void_and_the_receipt_advances(
     assert outbox.depth().waiting == 0
 
 
-def test_neighbours_share_one_void_that_names_the_first_of_them(
+def test_adjacent_rows_share_one_void_that_names_the_first_of_them(
     outbox: Outbox, clock: Any, county: InMemoryCounty
 ) -> None:
     outbox.append([journal(clock, f"n{n}") for n in range(6)])
@@ -78,14 +78,14 @@ def test_a_void_is_the_same_bytes_however_often_it_is_sent(outbox: Outbox, clock
     assert county.bodies("conflict") == []
 
 
-def test_a_file_that_is_only_read_leaves_out_what_cannot_be_read(outbox: Outbox, clock: Any) -> None:
+def test_a_file_opened_read_only_leaves_out_what_cannot_be_read(outbox: Outbox, clock: Any) -> None:
     outbox.append([journal(clock, f"n{n}") for n in range(3)])
     spoil(outbox, 2)
     with read_only(outbox.path) as box:
         assert [row.seq for row in box.waiting(0, 10)] == [1, 3]
 
 
-def test_rows_that_are_missing_at_the_start_are_void_and_told(tmp_path: Path, clock: Any) -> None:
+def test_rows_that_are_missing_at_the_start_are_void_and_reported(tmp_path: Path, clock: Any) -> None:
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
     box.append([journal(clock, f"n{n}") for n in range(5)])
     box.db.execute("DELETE FROM entry WHERE id IN (2, 3, 5)")
@@ -109,8 +109,8 @@ def test_what_is_no_longer_in_the_archive_is_void_to_a_new_store_which_then_gets
     assert (receipt.upto, outbox.apply_receipt(receipt)) == (300, "advanced")
 
 
-def test_a_void_does_not_take_the_place_of_what_a_store_has(outbox: Outbox, clock: Any, county: InMemoryCounty) -> None:
-    """A recorder from a backup holds some of what the archive has no longer: that stays, and the rest is void."""
+def test_a_void_does_not_replace_what_a_store_has(outbox: Outbox, clock: Any, county: InMemoryCounty) -> None:
+    """A recorder from a backup has some rows that the archive no longer has: those stay, and the rest is void."""
     outbox.append([journal(clock, f"n{n}") for n in range(10)])
     county.queue += [Published(row.leaf, row.body, False) for row in outbox.waiting(0, 10) if row.seq in (1, 2, 5)]
     county.take(10)
@@ -124,13 +124,15 @@ def test_a_void_does_not_take_the_place_of_what_a_store_has(outbox: Outbox, cloc
     ]  # fmt: skip
 
 
-def test_a_void_of_nonsense_holds_its_own_place_only(county: InMemoryCounty, outbox: Outbox, clock: Any) -> None:
+def test_a_void_that_cannot_be_decoded_covers_its_own_number_only(
+    county: InMemoryCounty, outbox: Outbox, clock: Any
+) -> None:
     outbox.append([journal(clock, "void", **{"from": wrong}) for wrong in (-5, 7, "x", True, 2**70)])
     assert deliver(outbox, county).upto == 5
     assert len(county.bodies("entry", "void")) == 5
 
 
-def test_a_file_without_checksums_of_before_is_migrated_and_read(tmp_path: Path, clock: Any) -> None:
+def test_a_file_of_the_version_without_checksums_is_migrated_and_read(tmp_path: Path, clock: Any) -> None:
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
     box.append([journal(clock, "old")])
     box.close()

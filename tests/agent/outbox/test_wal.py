@@ -53,7 +53,7 @@ def test_a_wal_cut_at_every_64th_byte_gives_a_prefix_and_never_less_than_was_ack
 def test_a_sector_of_the_wal_that_was_never_written_ends_it_there(
     tmp_path: Path, cuts: tuple[bytes, bytes, list[int]]
 ) -> None:
-    """A volatile cache loses any sector, not the last ones only: what follows a hole is no prefix, and is not taken."""
+    """A volatile cache loses any sector, not only the last ones: what follows a hole is no prefix, and is not used."""
     main, wal, acknowledged = cuts
     for sector in range(0, len(wal), 512):
         hole = wal[:sector] + bytes(len(wal[sector : sector + 512])) + wal[sector + 512 :]
@@ -65,7 +65,7 @@ def test_a_sector_of_the_wal_that_was_never_written_ends_it_there(
 
 
 def test_the_file_is_durable_by_its_pragmas(outbox: Outbox) -> None:
-    """A lost fsync cannot be seen by cutting files."""
+    """Cutting files cannot detect a missing fsync."""
     assert outbox.db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert outbox.db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 

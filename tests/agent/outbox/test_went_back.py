@@ -1,4 +1,4 @@
-"""An outbox file that is an older copy of itself: a disk image that was put back (decision 12). With the real store behind."""
+"""An outbox file that is an older copy of itself: a disk image that was restored (decision 12). With the real store."""
 
 import json
 import shutil
@@ -19,27 +19,27 @@ OLD, NEW = "0123456789ab", "ffffffffffff"
 
 
 class Terminal:
-    """Hands over and takes receipts, as `Delivery` does."""
+    """Publishes and accepts receipts, as `Delivery` does."""
 
     def __init__(self, path: Path, county: InMemoryCounty) -> None:
         self.box = open_outbox(path, "hw", OLD, "t")
-        self.county, self.handed = county, Sent()
+        self.county, self.sent = county, Sent()
 
     def commit(self, clock: Any, *events: str) -> list[Row]:
         return self.box.append([journal(clock, event) for event in events])
 
-    def hand_over(self, rows: list[Row]) -> None:
+    def publish(self, rows: list[Row]) -> None:
         self.county.queue += [Published(row.leaf, row.body, False) for row in rows]
-        self.handed.add(rows)
+        self.sent.add(rows)
 
     def receipts(self) -> list[str]:
-        """What each receipt that is on its way meant."""
+        """The effect of each receipt in flight."""
         self.county.take(1000)
         meant: list[str] = []
         while self.county.receipts:
             receipt = self.county.receipts.pop(0)
-            self.handed.begin(receipt.outbox, self.box.sent_upto(receipt.outbox))
-            meant.append(self.box.apply_receipt(receipt, False, self.handed.upto(receipt)))
+            self.sent.begin(receipt.outbox, self.box.sent_upto(receipt.outbox))
+            meant.append(self.box.apply_receipt(receipt, False, self.sent.upto(receipt)))
         return meant
 
     def waiting(self) -> list[tuple[str, int, str]]:
@@ -59,11 +59,11 @@ def put_back(tmp_path: Path, county: InMemoryCounty, clock: Any) -> Iterator[Ter
     path, image = tmp_path / "o.db", tmp_path / "image.db"
     before = Terminal(path, county)
     rows = before.commit(clock, "a", "b", "c")
-    before.hand_over(rows[:2])
+    before.publish(rows[:2])
     before.receipts()
     for suffix in ("", "-wal"):
         shutil.copy(f"{path}{suffix}", f"{image}{suffix}")
-    before.hand_over([rows[2], *before.commit(clock, "d", "e", "f")])
+    before.publish([rows[2], *before.commit(clock, "d", "e", "f")])
     before.receipts()
     before.box.close()
     terminal = Terminal(image, county)
@@ -83,35 +83,35 @@ def test_what_it_commits_goes_under_a_new_id_and_collides_with_nothing(
     assert put_back.receipts() == ["went_back"]
     put_back.box.start_epoch(NEW)
     assert put_back.waiting() == [(OLD, 3, "c"), (NEW, 1, "new")]
-    put_back.hand_over(put_back.box.waiting(0, 100))
+    put_back.publish(put_back.box.waiting(0, 100))
     assert put_back.receipts() == ["advanced", "advanced"]
     assert put_back.waiting() == []
     assert (at_the_county(county), county.bodies("conflict")) == (["a", "b", "c", "d", "e", "f", "new"], [])
     assert [row.outbox for row in put_back.commit(clock, "later")] == [NEW]
 
 
-def test_a_receipt_of_its_other_life_covers_nothing_that_was_not_handed_over(
+def test_a_receipt_of_its_other_life_covers_nothing_that_was_not_sent(
     put_back: Terminal, county: InMemoryCounty, clock: Any
 ) -> None:
-    """It wrote so much without a line that the county's number is none too high any more: nothing can be seen from it."""
+    """It wrote so many rows without a line that the county's number is not too high any more: the number reveals nothing."""
     put_back.commit(clock, *(f"new{n}" for n in range(20)))
     county.birth(OLD)
     assert put_back.receipts() == ["same"]
     assert len(put_back.waiting()) == 21
-    put_back.hand_over(put_back.box.waiting(0, 100))
+    put_back.publish(put_back.box.waiting(0, 100))
     assert put_back.receipts() == ["advanced"]
     there = at_the_county(county) + [json.loads(body)["event"] for body in county.bodies("conflict")]
     assert sorted(there) == sorted([*"abcdef", *(f"new{n}" for n in range(20))]), "a conflict is kept whole"
 
 
-def test_what_an_earlier_run_left_is_stored_once_where_it_is_the_same(
+def test_what_an_earlier_run_left_is_stored_once_if_it_is_the_same(
     put_back: Terminal, county: InMemoryCounty, clock: Any
 ) -> None:
     county.birth(OLD)
     put_back.receipts()
     put_back.box.start_epoch(NEW)
     assert put_back.waiting() == [(OLD, 3, "c")]
-    put_back.hand_over(put_back.box.waiting(0, 100))
+    put_back.publish(put_back.box.waiting(0, 100))
     put_back.receipts()
     assert (put_back.waiting(), at_the_county(county)) == ([], list("abcdef"))
 
@@ -136,15 +136,15 @@ def test_it_can_go_back_twice_in_one_run(put_back: Terminal, county: InMemoryCou
     assert put_back.box.last_rowid() == 4
 
 
-def test_what_was_handed_over_is_known_after_a_restart(tmp_path: Path, county: InMemoryCounty, clock: Any) -> None:
-    """So that a backlog that the county has is not sent again for nothing."""
+def test_what_was_sent_is_known_after_a_restart(tmp_path: Path, county: InMemoryCounty, clock: Any) -> None:
+    """A backlog that the county has is not sent again."""
     terminal = Terminal(tmp_path / "o.db", county)
     rows = terminal.commit(clock, *"abcdef")
-    terminal.hand_over(rows)
+    terminal.publish(rows)
     county.take(2)
     first = county.receipts.pop(0)
-    terminal.handed.begin(OLD, 0)
-    assert terminal.box.apply_receipt(first, False, terminal.handed.upto(first)) == "advanced"
+    terminal.sent.begin(OLD, 0)
+    assert terminal.box.apply_receipt(first, False, terminal.sent.upto(first)) == "advanced"
     terminal.box.close()
     again = Terminal(tmp_path / "o.db", county)
     county.take(10)
@@ -153,7 +153,7 @@ def test_what_was_handed_over_is_known_after_a_restart(tmp_path: Path, county: I
     again.box.close()
 
 
-def test_a_receipt_that_is_quicker_than_the_acknowledgement_is_not_forgotten(
+def test_a_receipt_that_overtakes_the_acknowledgement_is_not_forgotten(
     tmp_path: Path, county: InMemoryCounty, clock: Any
 ) -> None:
     terminal = Terminal(tmp_path / "o.db", county)
@@ -161,12 +161,12 @@ def test_a_receipt_that_is_quicker_than_the_acknowledgement_is_not_forgotten(
     county.queue += [Published(row.leaf, row.body, False) for row in rows]
     terminal.receipts()
     assert len(terminal.waiting()) == 2
-    said = terminal.handed.add(rows[:1])
+    said = terminal.sent.add(rows[:1])
     assert said is not None
-    assert terminal.box.apply_receipt(said, False, terminal.handed.upto(said)) == "advanced"
-    said = terminal.handed.add(rows[1:])
+    assert terminal.box.apply_receipt(said, False, terminal.sent.upto(said)) == "advanced"
+    said = terminal.sent.add(rows[1:])
     assert said is not None
-    assert terminal.box.apply_receipt(said, False, terminal.handed.upto(said)) == "advanced"
+    assert terminal.box.apply_receipt(said, False, terminal.sent.upto(said)) == "advanced"
     assert terminal.waiting() == []
     terminal.box.close()
 
@@ -174,11 +174,11 @@ def test_a_receipt_that_is_quicker_than_the_acknowledgement_is_not_forgotten(
 def test_the_newest_row_of_an_earlier_id_asks_the_county_what_it_has_of_it(
     tmp_path: Path, county: InMemoryCounty, clock: Any
 ) -> None:
-    """A recorder from a backup answers births for the present id: of an earlier one nobody would tell."""
+    """A recorder from a backup answers births for the present id: nothing would reveal what it lacks of an earlier one."""
     path = tmp_path / "o.db"
     before = Terminal(path, county)
     county.back_up()
-    before.hand_over(before.commit(clock, "a", "b", "c"))
+    before.publish(before.commit(clock, "a", "b", "c"))
     before.receipts()
     before.box.close()
     terminal = Terminal(path, county)
@@ -186,20 +186,20 @@ def test_the_newest_row_of_an_earlier_id_asks_the_county_what_it_has_of_it(
     terminal.box: Outbox = open_outbox(path, "other hardware", NEW, "t")
     assert [(row.outbox, row.seq) for row in terminal.box.epoch_probes()] == [(OLD, 3)]
     county.restore()
-    terminal.hand_over(terminal.box.epoch_probes())
+    terminal.publish(terminal.box.epoch_probes())
     assert terminal.receipts() == ["again"]
-    terminal.hand_over(terminal.box.waiting(0, 10))
+    terminal.publish(terminal.box.waiting(0, 10))
     assert terminal.receipts() == ["advanced"]
     assert at_the_county(county) == list("abc")
     terminal.box.close()
 
 
-def test_where_the_newest_row_has_given_way_the_newest_that_is_left_asks(
+def test_if_the_newest_row_was_evicted_the_newest_that_is_left_asks(
     tmp_path: Path, county: InMemoryCounty, clock: Any
 ) -> None:
     path = tmp_path / "o.db"
     before = Terminal(path, county)
-    before.hand_over(before.commit(clock, "a", "b", "c"))
+    before.publish(before.commit(clock, "a", "b", "c"))
     before.receipts()
     before.box.db.execute("DELETE FROM entry WHERE id = 3")
     before.box.close()
@@ -208,9 +208,9 @@ def test_where_the_newest_row_has_given_way_the_newest_that_is_left_asks(
     terminal.box = open_outbox(path, "other hardware", NEW, "t")
     county.renew()
     assert [(row.outbox, row.seq) for row in terminal.box.epoch_probes()] == [(OLD, 2)]
-    terminal.hand_over(terminal.box.epoch_probes())
+    terminal.publish(terminal.box.epoch_probes())
     assert terminal.receipts() == ["again"]
-    terminal.hand_over(terminal.box.waiting(0, 10))
+    terminal.publish(terminal.box.waiting(0, 10))
     assert terminal.receipts() == ["advanced"]
     assert at_the_county(county) == list("ab")
     assert terminal.waiting() == []

@@ -1,4 +1,4 @@
-"""The outbox's owner: what waits is committed together, one bad row harms nobody else, and everybody is told the truth."""
+"""The outbox's owner: group commit, one bad row fails no other, and each caller gets the real result."""
 
 import asyncio
 import sqlite3
@@ -33,18 +33,18 @@ def events(outbox: Outbox) -> list[str]:
     return [msgspec.json.decode(row.body, type=Journal).event for row in outbox.waiting(0, 1000)]
 
 
-class Held:
-    """Holds the outbox's thread, as a slow flash does, so that wishes gather."""
+class Blocked:
+    """Blocks the outbox's thread, as a slow flash does, so that requests gather."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer, self._let = writer, threading.Event()
 
-    async def __aenter__(self) -> "Held":
+    async def __aenter__(self) -> "Blocked":
         self._task = asyncio.create_task(self._writer.run_in_thread(lambda _: self._let.wait(20)))
         await asyncio.sleep(0)
         return self
 
-    def let_go(self) -> None:
+    def unblock(self) -> None:
         self._let.set()
 
     async def __aexit__(self, *_: object) -> None:
@@ -52,40 +52,40 @@ class Held:
         await self._task
 
 
-async def test_what_arrives_while_a_commit_is_under_way_goes_into_the_next_one_together(
+async def test_what_arrives_during_a_commit_goes_into_the_next_one_together(
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
     commits: list[list[Row]] = []
     writer.subscribe(commits.append)
-    async with Held(writer) as held:
+    async with Blocked(writer) as held:
         first = asyncio.create_task(writer.commit([journal(clock, "first")]))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         rest = [asyncio.create_task(writer.commit([journal(clock, f"n{n}")])) for n in range(50)]
         await asyncio.sleep(0)
-        held.let_go()
+        held.unblock()
         await asyncio.gather(first, *rest)
     assert [len(rows) for rows in commits] == [1, 50]
     assert [task.result()[0].seq for task in rest] == list(range(2, 52))
     assert events(outbox) == ["first", *(f"n{n}" for n in range(50))]
 
 
-async def test_everybody_gets_his_own_rows(writer: Writer, clock: Any) -> None:
+async def test_each_caller_gets_its_own_rows(writer: Writer, clock: Any) -> None:
     one, two, none = await asyncio.gather(
         writer.commit([journal(clock, "a"), journal(clock, "b")]),
         writer.commit([journal(clock, "c")]),
-        writer.commit([], {"mark": b"1"}),
+        writer.commit([], {"state": b"1"}),
     )
     assert ([row.seq for row in one], [row.seq for row in two], none) == ([1, 2], [3], [])
 
 
-async def test_one_bad_row_does_not_take_the_others_with_it(writer: Writer, outbox: Outbox, clock: Any) -> None:
-    async with Held(writer) as held:
+async def test_one_bad_row_does_not_fail_the_others(writer: Writer, outbox: Outbox, clock: Any) -> None:
+    async with Blocked(writer) as held:
         await asyncio.sleep(0)
-        wishes = [journal(clock, "good"), bad(clock), journal(clock, "good too")]
-        tasks = [asyncio.create_task(writer.commit([wish])) for wish in wishes]
+        drafts = [journal(clock, "good"), bad(clock), journal(clock, "good too")]
+        tasks = [asyncio.create_task(writer.commit([one])) for one in drafts]
         await asyncio.sleep(0)
-        held.let_go()
+        held.unblock()
         good, wrong, other = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(wrong, TypeError)
     assert isinstance(good, list)
@@ -93,7 +93,7 @@ async def test_one_bad_row_does_not_take_the_others_with_it(writer: Writer, outb
     assert events(outbox) == ["good", "good too"]
 
 
-async def test_a_full_disk_is_told_to_those_whose_row_it_was(writer: Writer, room: Any, clock: Any) -> None:
+async def test_a_full_disk_is_raised_to_the_callers_whose_row_it_was(writer: Writer, room: Any, clock: Any) -> None:
     room.none()
     with pytest.raises(OutboxFull, match="磁盘已满"):
         await writer.commit([big(clock)])
@@ -101,43 +101,41 @@ async def test_a_full_disk_is_told_to_those_whose_row_it_was(writer: Writer, roo
     assert await writer.commit([big(clock)])
 
 
-async def test_marks_and_rows_are_committed_together_or_not_at_all(writer: Writer, outbox: Outbox, clock: Any) -> None:
+async def test_states_and_rows_are_committed_together_or_not_at_all(writer: Writer, outbox: Outbox, clock: Any) -> None:
     with pytest.raises(TypeError):
         await writer.commit([bad(clock)], {"believed": b"1"})
     assert outbox.state("believed") is None
 
 
-async def test_a_commit_that_is_under_way_when_the_end_comes_is_told_as_done(outbox: Outbox, clock: Any) -> None:
+async def test_a_commit_that_is_running_at_the_stop_is_reported_as_done(outbox: Outbox, clock: Any) -> None:
     writer = Writer(outbox)
     run = asyncio.create_task(writer.run())
-    async with Held(writer) as held:
-        wish = asyncio.create_task(writer.commit([journal(clock, "under way")]))
+    async with Blocked(writer) as held:
+        commit = asyncio.create_task(writer.commit([journal(clock, "running")]))
         for _ in range(5):
             await asyncio.sleep(0)
         run.cancel()
         for _ in range(5):
             await asyncio.sleep(0)
-        assert not wish.done()
-        held.let_go()
-        assert [row.seq for row in await wish] == [1]
+        assert not commit.done()
+        held.unblock()
+        assert [row.seq for row in await commit] == [1]
         with pytest.raises(asyncio.CancelledError):
             await run
-    assert events(outbox) == ["under way"]
+    assert events(outbox) == ["running"]
     writer._thread.shutdown()
 
 
-async def test_a_commit_that_fails_when_the_end_comes_is_not_told_as_done(
-    outbox: Outbox, room: Any, clock: Any
-) -> None:
+async def test_a_commit_that_fails_at_the_stop_is_not_reported_as_done(outbox: Outbox, room: Any, clock: Any) -> None:
     writer = Writer(outbox)
     run = asyncio.create_task(writer.run())
     room.none()
-    async with Held(writer) as held:
+    async with Blocked(writer) as held:
         tasks = [asyncio.create_task(writer.commit([draft])) for draft in (big(clock), bad(clock))]
         for _ in range(5):
             await asyncio.sleep(0)
         run.cancel()
-        held.let_go()
+        held.unblock()
         with pytest.raises(asyncio.CancelledError):
             await run
     assert not any(task.done() for task in tasks), "the clean stop tries once more"
@@ -149,8 +147,8 @@ async def test_a_commit_that_fails_when_the_end_comes_is_not_told_as_done(
     writer._thread.shutdown()
 
 
-async def test_what_is_still_wished_at_a_clean_stop_is_committed(outbox: Outbox, clock: Any) -> None:
-    writer = Writer(outbox)  # `run` is over, or never began
+async def test_what_is_still_requested_at_a_clean_stop_is_committed(outbox: Outbox, clock: Any) -> None:
+    writer = Writer(outbox)  # `run` has ended, or never started
     tasks = [asyncio.create_task(writer.commit([journal(clock, name)])) for name in ("a", "b")]
     await asyncio.sleep(0)
     await writer.flush()
@@ -159,20 +157,20 @@ async def test_what_is_still_wished_at_a_clean_stop_is_committed(outbox: Outbox,
     writer._thread.shutdown()
 
 
-async def test_a_wisher_who_went_away_has_his_row_committed_all_the_same(
+async def test_the_row_of_a_cancelled_caller_is_committed_all_the_same(
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
-    async with Held(writer) as held:
+    async with Blocked(writer) as held:
         gone = asyncio.create_task(writer.commit([journal(clock, "gone")]))
         stays = asyncio.create_task(writer.commit([journal(clock, "stays")]))
         await asyncio.sleep(0)
         gone.cancel()
-        held.let_go()
+        held.unblock()
         assert [row.seq for row in await stays] == [2]
     assert events(outbox) == ["gone", "stays"]
 
 
-async def test_a_file_that_turns_out_damaged_ends_the_writer_and_is_told(outbox: Outbox, clock: Any) -> None:
+async def test_a_damaged_file_ends_the_writer_and_is_raised(outbox: Outbox, clock: Any) -> None:
     writer = Writer(outbox)
     run = asyncio.create_task(writer.run())
     await writer.commit([journal(clock, "before")])
@@ -192,7 +190,7 @@ def damage(path: Path) -> None:
             content.write(b"\x5a" * file.stat().st_size)
 
 
-async def test_an_error_of_a_question_goes_to_who_asked(writer: Writer) -> None:
+async def test_an_error_in_the_thread_is_raised_to_the_caller(writer: Writer) -> None:
     def wrong(_box: Outbox) -> None:
         raise KeyError("x")
 
