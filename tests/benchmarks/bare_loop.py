@@ -1,7 +1,7 @@
-"""The peer that every figure stands beside: the bare loop that one would write in an afternoon, with paho and psutil.
+"""The peer that every figure is compared with: the bare loop that one would write in an afternoon, with paho and psutil.
 
 MQTT 5, a retained birth and will, heartbeat and telemetry with QoS 1 every 30 s; with --numbered instead a numbered message
-every --every seconds, whose texts are what `outage.py` looks for. No outbox, no judgement, no receipts: paho's own queue.
+every --every seconds, whose texts `outage.py` counts. No outbox, no debouncing, no receipts: paho's own queue.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """How long a person waits for `yinong-agent check --json`: without a daemon, and through the running one.
 
-Wall time from exec to exit, --runs times each, beside `python -c pass`, which no Python program can go below. Modules are
+Wall time from exec to exit, --runs times each, compared with `python -c pass`, the lower bound of a Python program. Modules are
 compiled beforehand, as after an installation. No device of this machine hangs, and nothing is measured on the line.
 """
 
@@ -30,13 +30,13 @@ def main() -> int:
             ("check, no daemon", *_timed([*check, str(stage.folder / "no.sock")], options.runs), "about 3 s"),
             ("check, by the daemon", *_timed([*check, str(stage.socket)], options.runs), "about 3 s"),
         ]
-        _say_what_was_looked_at(stage, check)
+        _print_devices(stage, check)
     print_table(("wall time (s)", "first", "median", "least", "most", "wanted"), rows)
     return 0
 
 
 def _timed(command: Sequence[str], runs: int) -> tuple[str, str, str, str]:
-    """First, median, least, most."""
+    """First, median, minimum, maximum."""
     took: list[float] = []
     for _ in range(runs):
         began = time.monotonic()
@@ -47,7 +47,7 @@ def _timed(command: Sequence[str], runs: int) -> tuple[str, str, str, str]:
     return (f"{took[0]:.2f}", f"{statistics.median(took):.2f}", f"{min(took):.2f}", f"{max(took):.2f}")
 
 
-def _say_what_was_looked_at(stage: Stage, check: list[str]) -> None:
+def _print_devices(stage: Stage, check: list[str]) -> None:
     done = subprocess.run([*check, str(stage.socket)], capture_output=True, env=environment(), timeout=120, check=False)
     devices = json.loads(done.stdout)["devices"]
     print("looked at:", ", ".join(f"{one['class']} {one['condition']}" for one in devices))

@@ -1,7 +1,7 @@
 """A TCP proxy between a client and its broker that counts MQTT bytes by message, without TCP, IP and TLS.
 
-Every packet is told apart by its fixed header (MQTT 5, 2.1.1) and its topic; an acknowledgement counts to the message that it
-acknowledges. Threads, not the measured process: its own cost is on nobody's bill.
+Packets are identified by their fixed header (MQTT 5, 2.1.1) and its topic; an acknowledgement counts to the message that it
+acknowledges. It runs outside the measured process, so its own cost is not counted.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ class Tally:
         return Tally({name: Count(c.packets, c.bytes) for name, c in self.by_message.items()}, self.first_publish)
 
     def minus(self, before: "Tally") -> "Tally":
-        """What came after `before`."""
+        """The difference to `before`."""
         left: dict[str, Count] = {}
         for name, count in self.by_message.items():
             old = before.by_message.get(name, Count())
@@ -54,10 +54,10 @@ class Tally:
 
 
 class CountingProxy:
-    """`with CountingProxy(port) as proxy:` listens on `proxy.port`. `told` is called for each packet: kind, leaf, when."""
+    """`with CountingProxy(port) as proxy:` listens on `proxy.port`. `on_packet(kind, leaf, when)` is called for each packet."""
 
-    def __init__(self, broker_port: int, told: Callable[[str, str, float], object] | None = None) -> None:
-        self._broker_port, self._told = broker_port, told
+    def __init__(self, broker_port: int, on_packet: Callable[[str, str, float], object] | None = None) -> None:
+        self._broker_port, self._on_packet = broker_port, on_packet
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._tally, self._lock = Tally(), threading.Lock()
@@ -83,7 +83,7 @@ class CountingProxy:
             try:
                 client, _ = self._listener.accept()
                 broker = socket.create_connection(("127.0.0.1", self._broker_port), 5)
-            except ConnectionRefusedError:  # the broker is stopped: so is the way to it
+            except ConnectionRefusedError:  # the broker is stopped: close the client's connection
                 client.close()
                 continue
             except OSError:
@@ -107,7 +107,7 @@ class CountingProxy:
                 while (size := _size(waiting)) and len(waiting) >= size:
                     self._count(bytes(waiting[:size]), up, under_way, when)
                     del waiting[:size]
-                sink.sendall(data)  # counted first: its acknowledgement may come before this thread runs again
+                sink.sendall(data)  # counted first: its acknowledgement may arrive before this thread runs again
         for sock in (source, sink):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -127,12 +127,12 @@ class CountingProxy:
                 self._tally.first_publish = when
             count = self._tally.by_message.setdefault(message, Count())
             count.plus(0 if kind in ("PUBACK", "PINGRESP") else 1, len(packet))
-        if self._told:
-            self._told(kind, message, when)
+        if self._on_packet:
+            self._on_packet(kind, message, when)
 
 
 def _size(data: bytes | bytearray) -> int:
-    """Of the whole packet; 0 where its length is not there yet (MQTT 5, 1.5.5)."""
+    """Size of the whole packet; 0 if its length field is incomplete (MQTT 5, 1.5.5)."""
     remaining = 0
     for i, byte in enumerate(data[1:5]):
         remaining |= (byte & 0x7F) << (7 * i)

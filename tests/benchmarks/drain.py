@@ -2,7 +2,7 @@
 
 The outbox is filled before the agent starts (--captures); then the agent, with a serial gun on a pseudo-terminal, drains it at
 the shipped pace ([delivery] backlog_kbit_s) to a real mosquitto and the real recorder, while a scan is typed each second and
-a subscriber beside the recorder looks how old each heartbeat is when it arrives.
+a subscriber beside the recorder measures the age of each heartbeat on arrival.
 """
 
 import os
@@ -27,7 +27,7 @@ from common.messages import ROOT, Capture, Heartbeat
 
 
 def fill(file: Path, captures: int) -> int:
-    """So many captures, as committed while the line was cut; gives their bytes."""
+    """Fill the outbox with captures, as committed while the line was cut; return their total bytes."""
     clock = SystemClock()
     box = open_outbox(file, fingerprint(), os.urandom(6).hex(), "bench")
     size = 0
@@ -46,12 +46,12 @@ def fill(file: Path, captures: int) -> int:
 
 
 class Heartbeats:
-    """Listens for heartbeats while it is open; `age_s` holds how old each was when it arrived, by its own stamp."""
+    """Subscribes to heartbeats while open; `age_s`: the age of each on arrival, by its own stamp."""
 
     def __init__(self, port: int) -> None:
         self.age_s: list[float] = []
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-        self._client.on_message = lambda _client, _data, message: self._heard(message.payload)
+        self._client.on_message = lambda _client, _data, message: self._received(message.payload)
         self._client.on_connect = lambda *_: self._client.subscribe(f"{ROOT}/+/heartbeat")
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
@@ -60,7 +60,7 @@ class Heartbeats:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _heard(self, payload: bytes) -> None:
+    def _received(self, payload: bytes) -> None:
         at = msgspec.json.decode(payload, type=Heartbeat).at
         self.age_s.append(time.time() - datetime.fromisoformat(at).timestamp())
 
@@ -87,7 +87,7 @@ def main() -> int:
         beats = Heartbeats(stage.broker.port)
         agent = psutil.Process(stage.agent(stage.broker.port, SAMPLE_GUN.format(port=port)).pid)
         wait_for("the first of the backlog", lambda: len(stored(store)) > 0, 60)
-        beats.age_s.clear()  # the first may have come before the drain
+        beats.age_s.clear()  # the first may have arrived before the drain
         began, before_mb = time.monotonic(), agent.memory_info().rss / 1e6
         cpu_before, peak_mb, live_s, number = sum(agent.cpu_times()[:2]), before_mb, [], 0
         while len(stored(store)) < options.captures + number:
@@ -108,7 +108,7 @@ def main() -> int:
           f"{peak_mb:.1f}", f"{cpu_s:.1f}", twice)],
     )  # fmt: skip
     print_table(
-        ("heard during the drain", "number", "p50 ms", "most ms"),
+        ("received during the drain", "number", "p50 ms", "most ms"),
         [(what, len(ages_s), f"{percentile(ages_s, 50) * 1000:.0f}", f"{max(ages_s) * 1000:.0f}")
          for what, ages_s in (("live scans", live_s), ("heartbeats", beats.age_s)) if ages_s],
     )  # fmt: skip

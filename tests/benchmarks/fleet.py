@@ -3,8 +3,8 @@
     python tests/benchmarks/fleet.py [--stations 618] [--minutes 10] [--pace 1]
 
 Prints how often the stations connected and why, what was receipted, and what broker, recorder and fleet cost in CPU and
-memory. Exits with 1 where a row is left without its receipt, where a connection was lost that no station's life ordered, or
-where what the recorder stored is not what the stations committed.
+memory. Exit code 1 if a row has no receipt, if a connection was lost that was not simulated, or if the recorder did not store
+exactly what the stations committed.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
         url = f"sqlite:///{folder}/center.db"
         with recorder(broker.address, url, Path(folder) / "recorder.log") as record:
-            # The command and its line of figures; in its own process, so that the three costs can be told apart.
+            # The command and its line of figures; in its own process, so that the three costs are separate.
             fleet = subprocess.Popen(
                 command("simulate", "--stations", str(options.stations), "--minutes", str(options.minutes),
                         "--pace", str(options.pace), "--broker", broker.address),
@@ -49,7 +49,7 @@ def main() -> int:
         *(["rows wait without a receipt"] if code or figures["waiting"] else []),
         *([f"{figures['reconnects']} connections lost that nobody cut"] if figures["reconnects"] else []),
         *([f"{stored} rows stored, {figures['receipted']} receipted"] if stored != figures["receipted"] else []),
-        *([f"{terminals} terminals heard"] if terminals != options.stations else []),
+        *([f"{terminals} terminals known"] if terminals != options.stations else []),
     ]
     print(f"\nfleet: {last}\nrecorder: {log[-1]}")
     for name, cost in costs.items():
@@ -60,7 +60,7 @@ def main() -> int:
 
 @contextmanager
 def recorder(address: str, url: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A recorder that takes simulated stations; returns to the caller when it is connected, ends with SIGTERM."""
+    """A recorder that accepts simulated stations, connected when the block starts; it ends with SIGTERM."""
     arguments = command("record", "--simulated", "--broker", address, "--store", url)
     with log.open("wb") as out, subprocess.Popen(arguments, stderr=out) as process:
         try:
@@ -75,7 +75,7 @@ def recorder(address: str, url: str, log: Path) -> Iterator["subprocess.Popen[by
 
 
 def follow(fleet: "subprocess.Popen[str]", watched: dict[str, psutil.Process]) -> tuple[str, dict[str, str]]:
-    """Pass the fleet's lines on; its last one, and what each process cost by then."""
+    """Print the fleet's lines; return the last one, and what each process had cost by then."""
     last, costs = "", {}
     assert fleet.stdout
     for line in fleet.stdout:

@@ -1,4 +1,4 @@
-"""What the agent costs a terminal while nothing happens, beside a bare paho + psutil loop in the same run.
+"""What the agent costs a terminal while nothing happens, compared with a bare paho + psutil loop in the same run.
 
 Both run at once against one mosquitto, each through a counting proxy of its own; the agent with the shipped configuration (one
 device of every class) and a recorder that receipts. After --settle seconds a window of --window seconds is measured.
@@ -7,8 +7,8 @@ device of every class) and a recorder that receipts. After --settle seconds a wi
   CPU           the process's CPU clock over the window (CLOCK_PROCESS_CPUTIME_ID of its pid, ns) + cutime and cstime of its
                 ended children (/proc/PID/stat, 10 ms), extrapolated to an hour
   first publish exec (just before fork) until the first PUBLISH passes the proxy
-  MQTT          bytes by message: what comes by the clock at its known period; what else came in the window at that rate;
-                what came before the window (connect, birth, every device and item once, receipts) twice a day, as one start
+  MQTT          bytes by message: periodic messages at their known period; other messages in the window at that rate;
+                messages before the window (connect, birth, every device and item once, receipts) twice a day, as one start
                 and one daily report
   disk          write_bytes of /proc/PID/io (children included when they are reaped): before the window twice a day, as above,
                 plus the window's rate; and the growth of the outbox's files

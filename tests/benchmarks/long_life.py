@@ -1,8 +1,8 @@
 """What a month does to the daemon: memory, descriptors, threads, tasks, the outbox's file, flash, the log.
 
 The daemon's own parts in compressed time (`tests/support/compressed.py`) live through days that are all alike: scans, losses of
-the broker (stopped, killed, away for two hours), a screen that goes off and on, requests at the control socket (some leave
-before the answer), messages that are none. At each mark the line is up and nothing waits.
+the broker (stopped, killed, down for two hours), a screen that goes off and on, requests at the control socket (some leave
+before the answer), invalid messages. At each mark the line is up and nothing waits.
 
   blocks        that Python has allocated, after a collection: a leak shows here first, and nothing else moves it
   file          outbox.db with its WAL; rows: in it, receipted and waiting
@@ -41,9 +41,9 @@ def main() -> int:
     )
     arguments.add_argument("--flash-budget", type=int, default=30, help="MB a day")
     arguments.add_argument(
-        "--dead", action="store_true", help="the broker is away all the time, and comes back at the end"
+        "--dead", action="store_true", help="the broker is down all the time, and comes back at the end"
     )
-    arguments.add_argument("--unsynced", action="store_true", help="the clock is never right")
+    arguments.add_argument("--unsynced", action="store_true", help="the clock is never synchronised")
     arguments.add_argument("--max-mb", type=int, default=512)
     arguments.add_argument("--json", action="store_true", help="the marks as JSON lines, and nothing else")
     options = arguments.parse_args()
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 async def _live(folder: Path, broker: Broker, options: argparse.Namespace) -> list[Footprint]:
-    chance = random.Random(20261125)
+    rng = random.Random(20261125)
     marks: list[Footprint] = []
     lines = _Lines()
     every = int(options.days * MINUTES / (options.marks or options.days))
@@ -72,43 +72,43 @@ async def _live(folder: Path, broker: Broker, options: argparse.Namespace) -> li
         minute = 0
         while minute < options.days * MINUTES:
             before = minute
-            minute += await _a_minute(life, chance, options)
+            minute += await _a_minute(life, rng, options)
             if minute // every > before // every:
                 marks.append(await life.footprint(lines.count, drained=not options.dead))
-                _say(marks[-1], options.json)
+                _print(marks[-1], options.json)
         if options.dead:
             await life.broker_back()
             marks.append(await life.footprint(lines.count))
-            _say(marks[-1], options.json)
+            _print(marks[-1], options.json)
     assert life.county.scans == life.scanned, f"{life.scanned} were scanned, the county has {life.county.scans}"
     return marks
 
 
-def _say(mark: Footprint, as_json: bool) -> None:
+def _print(mark: Footprint, as_json: bool) -> None:
     if as_json:
         print(json.dumps(mark._asdict()), flush=True)
     else:
         print(f"day {mark.day:.1f}", flush=True, file=sys.stderr)
 
 
-async def _a_minute(life: CompressedStation, chance: random.Random, options: argparse.Namespace) -> int:
-    """One minute of an ordinary day, or the time that a loss of the broker took; gives the minutes."""
+async def _a_minute(life: CompressedStation, rng: random.Random, options: argparse.Namespace) -> int:
+    """One minute of an ordinary day, or the time that a loss of the broker took; return the minutes."""
 
     def happens(times_a_day: float) -> bool:
-        return chance.random() < times_a_day / MINUTES
+        return rng.random() < times_a_day / MINUTES
 
     if not options.dead and happens(options.losses):
-        minutes = 120 if chance.random() < 0.1 else 1
-        await life.lose_broker(minutes, killed=chance.random() < 0.5)
+        minutes = 120 if rng.random() < 0.1 else 1
+        await life.lose_broker(minutes, killed=rng.random() < 0.5)
         return minutes
     if happens(options.scans):
         await life.scan()
     if happens(8):
         await life.turn_screen()
     if happens(24):
-        await life.ask(chance.choice(("status", "check", "outbox", "scans")), leave=chance.random() < 0.2)
+        await life.ask(rng.choice(("status", "check", "outbox", "scans")), leave=rng.random() < 0.2)
     if happens(24) and not options.dead:
-        await life.bad_message(chance.randrange(1000))
+        await life.bad_message(rng.randrange(1000))
     for _ in range(60 // options.flap if options.flap else 0):
         await life.turn_screen(then_s=options.flap)
     await life.pass_s(60 % options.flap if options.flap else 60)

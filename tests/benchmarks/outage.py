@@ -1,4 +1,4 @@
-"""What becomes of scans while the county's broker is away: the agent beside the bare paho loop, in one run.
+"""What becomes of scans while the county's broker is away: the agent and the bare paho loop, in one run.
 
 A serial gun on a pseudo-terminal is read by the agent, the bare loop publishes a numbered message; one each second, before,
 during and after the broker is stopped for --seconds. With --kill the broker ends as by a power cut (nothing saved, no will);
@@ -6,9 +6,9 @@ with --cut agent and bare loop are killed (SIGKILL) in the middle of the outage 
 station (nothing is scanned for five seconds then). A subscriber with a lasting session writes down what arrives.
 
   arrived      of those that were sent, at least once
-  twice        came again (the recorder drops them by their key)
+  twice        arrived again (the recorder drops them by their key)
   late         marked as backlog by the sender
-  order        whether first arrivals came in the order sent, the backlog and the live ones each for itself: live goes first
+  order        whether first arrivals are in the order sent, backlog and live each for itself: live goes first
   own time     greatest difference between a message's own time and the moment when it was sent
 """
 
@@ -32,7 +32,7 @@ from paho.mqtt.properties import Properties
 from scan_latency import open_gun
 from stage import BIN, SAMPLE_GUN, Broker, Stage, end, parser, print_machine, print_table, staged, wait_for
 
-QUIET_S = 5  # so long what comes twice is waited for
+QUIET_S = 5  # wait this long for duplicates
 LONGEST_WAIT_S = 300  # the reconnect's cap is 120 s
 
 
@@ -42,11 +42,11 @@ class Arrival(NamedTuple):
     text: str
     at_s: float  # its own time
     late: bool
-    came: float  # time.monotonic()
+    arrived_s: float  # time.monotonic()
 
 
 class County:
-    """The subscriber: what came from whom, in order of arrival."""
+    """The subscriber: arrivals by sender, in order."""
 
     def __init__(self, broker: Broker) -> None:
         self.agent: list[Arrival] = []
@@ -65,14 +65,14 @@ class County:
         self._client.loop_stop()
 
     def _take(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        body, came = json.loads(message.payload), time.monotonic()
+        body, arrived_s = json.loads(message.payload), time.monotonic()
         late = ("late", "1") in getattr(message.properties, "UserProperty", [])
         if message.topic.startswith(BRANCH):
-            self.bare.append(Arrival(body["text"], body["at"], late, came))
+            self.bare.append(Arrival(body["text"], body["at"], late, arrived_s))
         else:
             for capture in body["captures"]:
                 at_s = datetime.fromisoformat(capture["at"]).timestamp()
-                self.agent.append(Arrival(capture["text"], at_s, late, came))
+                self.agent.append(Arrival(capture["text"], at_s, late, arrived_s))
 
 
 def main() -> int:
@@ -117,7 +117,7 @@ class Outage:
         _show(self._scanned, self._county.agent, sent_by_bare, self._county.bare, back)
 
     def _without_broker(self) -> float:
-        """Take the broker away and bring it back; gives when it was back."""
+        """Stop the broker and start it again; return when it was back."""
         time.sleep(5)
         broker, half_s = self._stage.broker, self._options.seconds / 2
         print(f"broker {'killed' if self._options.kill else 'stopped'} for {2 * half_s:.0f} s", flush=True)
@@ -149,11 +149,11 @@ class Outage:
     def _listening(self) -> bool:
         os.write(self._gun, b"READY\r")
         time.sleep(0.3)
-        heard = bool(self._county.agent)
-        if heard:
+        received = bool(self._county.agent)
+        if received:
             time.sleep(1)
             self._county.agent.clear()
-        return heard
+        return received
 
     def _scan_each_second(self) -> None:
         while not self._enough.wait(1):
@@ -163,7 +163,7 @@ class Outage:
                 os.write(self._gun, text.encode() + b"\r")
 
     def _wait_for_the_rest(self, sent_by_bare: Mapping[str, float]) -> None:
-        """Until everything has come from both, bounded; then for what comes twice."""
+        """Wait until everything has arrived from both (bounded); then for duplicates."""
         until = time.monotonic() + (LONGEST_WAIT_S if not self._options.cut else 150)
         while time.monotonic() < until:
             missing = _missing(self._scanned, self._county.agent) | _missing(sent_by_bare, self._county.bare)
@@ -174,13 +174,13 @@ class Outage:
 
 
 def _sent_by_bare(log: Path) -> dict[str, float]:
-    """The bare loop writes down what it hands to paho: text and wall time."""
+    """What the bare loop passed to paho, by its log: text and wall time."""
     lines = [line.split() for line in log.read_text("utf-8").splitlines()]
     return {words[0]: float(words[1]) for words in lines if len(words) == 2 and words[0].startswith("N")}
 
 
-def _missing(sent: Mapping[str, float], came: Sequence[Arrival]) -> set[str]:
-    return set(sent) - {arrival.text for arrival in came}
+def _missing(sent: Mapping[str, float], arrivals: Sequence[Arrival]) -> set[str]:
+    return set(sent) - {arrival.text for arrival in arrivals}
 
 
 def _show(
@@ -202,20 +202,20 @@ def _show(
     print_table(head, [("agent", *_row(scanned, agent, back)), ("bare paho loop", *_row(sent_by_bare, bare, back))])
 
 
-def _row(sent: Mapping[str, float], came: Sequence[Arrival], back: float) -> tuple[object, ...]:
-    came = [arrival for arrival in came if arrival.text in sent]  # the bare loop goes on after the count
-    first = {arrival.text: arrival for arrival in reversed(came)}
+def _row(sent: Mapping[str, float], arrivals: Sequence[Arrival], back: float) -> tuple[object, ...]:
+    arrivals = [arrival for arrival in arrivals if arrival.text in sent]  # the bare loop continues after the count
+    first = {arrival.text: arrival for arrival in reversed(arrivals)}
     order = list(sent)
-    arrived = sorted(first.values(), key=lambda arrival: came.index(arrival))
+    arrived = sorted(first.values(), key=lambda arrival: arrivals.index(arrival))
 
     def in_order(late: bool) -> str:
         places = [order.index(arrival.text) for arrival in arrived if arrival.late is late]
         return ("yes" if places == sorted(places) else "no") if places else "-"
 
     apart_s = max((abs(arrival.at_s - sent[arrival.text]) for arrival in arrived), default=0.0)
-    last = max((arrival.came for arrival in arrived), default=back)
+    last = max((arrival.arrived_s for arrival in arrived), default=back)
     return (
-        len(sent), len(first), len(sent) - len(first), len(came) - len(first), sum(a.late for a in arrived),
+        len(sent), len(first), len(sent) - len(first), len(arrivals) - len(first), sum(a.late for a in arrived),
         in_order(late=True), in_order(late=False), f"{apart_s * 1000:.0f} ms", f"{last - back:.0f} s",
     )  # fmt: skip
 

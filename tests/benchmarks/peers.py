@@ -67,7 +67,7 @@ settings:
 
 
 class Peer(NamedTuple):
-    """One program to stand beside."""
+    """One program to compare with."""
 
     name: str
     packages: tuple[str, ...]
@@ -76,10 +76,10 @@ class Peer(NamedTuple):
     topic: str  # of its report
     leaf: str  # the same as the counting proxy names it
     size: Callable[[bytes], int]  # bytes of the measured folder in a report's payload
-    wrecked: str = ""  # in its log: this start came to nothing by a race of its own, and is tried again
+    wrecked: str = ""  # in its log: this start failed by a race of its own, and is retried
 
     def install(self, folder: Path) -> Path:
-        """A virtual environment with the newest release; gives its folder of commands. Raises CalledProcessError."""
+        """A virtual environment with the newest release; returns its folder of commands. Raises CalledProcessError."""
         where = folder / f"env-{self.name}"
         if not (where / "bin" / self.name).exists():
             subprocess.run([sys.executable, "-m", "venv", str(where)], check=True)

@@ -1,17 +1,17 @@
-"""The agent beside lnxlink, glances and psmqtt on the same two outages, in one run, each through a counting proxy of its own.
+"""The agent, lnxlink, glances and psmqtt in the same two outages, in one run, each through a counting proxy of its own.
 
 The peers are installed from the package index into throw-away environments (`peers.py`) and measure every 30 s; at the agent a
-code is scanned every 30 s. A subscriber with a lasting session, and for the agent a recorder, stand for the county.
+code is scanned every 30 s. A subscriber with a lasting session, and for the agent a recorder, represent the county.
 
   two minutes without broker       it is stopped, and comes back with its sessions
   killed after its acknowledgement the county is away (its session is kept), every program gets a report acknowledged, the broker
                                    is killed and comes back; mosquitto's own autosave (30 minutes) saves nothing meanwhile
 
-  due        reports that fell into the time; in the second outage those that the broker acknowledged (QoS 0: took) while the
-             county was away, as a witness who was there heard them
-  arrived    of these, at least once; a report is told by what it measured. glances exports what it measured a cycle before, so
-             its first report after an outage may still be of it
-  twice      came again
+  due        reports that fell into the time; in the second outage those that the broker acknowledged (QoS 0: received) while the
+             county was away, as received by another subscriber, the witness
+  arrived    of these, at least once; a report is identified by what it measured. glances exports what it measured a cycle before,
+             so its first report after an outage may still be of it
+  twice      arrived again
   own time   greatest difference between a report's own time and the moment of its measurement; none: it carries no time
   live again seconds from the broker's return to the first new report
 """
@@ -41,17 +41,17 @@ from stage import NAME, SAMPLE_GUN, Stage, end, parser, print_machine, print_tab
 AGENT = "yinong-agent"
 LONGEST_WAIT_S = 300  # every one of them waits up to two minutes between two tries
 STARTS = 8
-QUIET_S = 10  # so long what comes twice is waited for
+QUIET_S = 10  # wait this long for duplicates
 HEAD = ("due", "arrived", "twice", "own time", "live again")
 _OWN_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(?:Z|[+-]\d\d:\d\d)|\b1[6-9]\d{8}(?:\.\d+)?\b")
 
 
 class Report(NamedTuple):
-    """One that came to the county."""
+    """A report that arrived at the county."""
 
     measured_s: int  # second of the stage's count
     own_time_s: float | None
-    came: float  # time.monotonic()
+    arrived_s: float  # time.monotonic()
 
 
 class Count:
@@ -112,16 +112,16 @@ class County:
         self._client.loop_stop()
 
     def _take(self, topic: str, payload: bytes) -> None:
-        came = time.monotonic()
+        arrived_s = time.monotonic()
         if topic not in self._peers:
             for capture in json.loads(payload)["captures"]:
                 if capture["text"].startswith("69"):
                     own = datetime.fromisoformat(capture["at"]).timestamp()
-                    self.reports[AGENT].append(Report(int(capture["text"][2:]), own, came))
+                    self.reports[AGENT].append(Report(int(capture["text"][2:]), own, arrived_s))
         elif payload:  # lnxlink empties its topics when it ends
             peer = self._peers[topic]
             measured_s = self._count.measured_s(peer.size(payload), with_folder=peer.name != "glances")
-            self.reports[peer.name].append(Report(measured_s, _own_time_s(payload.decode()), came))
+            self.reports[peer.name].append(Report(measured_s, _own_time_s(payload.decode()), arrived_s))
 
 
 def _own_time_s(text: str) -> float | None:
@@ -137,7 +137,7 @@ class Line(NamedTuple):
     leaf: str
     passed: list[tuple[str, int]]
 
-    def taken(self, since_s: int) -> int:
+    def accepted(self, since_s: int) -> int:
         """Reports that the broker acknowledged since then; with QoS 0, that were sent to it."""
         acknowledged = sum(kind == "PUBACK" and when >= since_s for kind, when in self.passed)
         return acknowledged or sum(kind == "PUBLISH" and when >= since_s for kind, when in self.passed)
@@ -175,15 +175,17 @@ class Outages:
         end(recorder)
         print("the county is away; the broker is killed when it has acknowledged a report of each", flush=True)
         alive = [self._lines[name] for name, after_s in live.items() if after_s is not None]
-        wait_for("an acknowledged report of each", lambda: all(line.taken(left + 1) for line in alive), 120)
+        wait_for("an acknowledged report of each", lambda: all(line.accepted(left + 1) for line in alive), 120)
         stage.broker.kill()
-        taken = {name: {r.measured_s for r in witness.reports[name] if r.came > left_at} for name in self._lines}
+        accepted = {
+            name: {r.measured_s for r in witness.reports[name] if r.arrived_s > left_at} for name in self._lines
+        }
         killed = self._count.now()
         stage.broker.start()
         self._county.come()
         stage.recorder()
         live = self._until_all_live(killed)
-        self._show("killed after its acknowledgement", {n: len(one) for n, one in taken.items()}, taken, live)
+        self._show("killed after its acknowledgement", {n: len(one) for n, one in accepted.items()}, accepted, live)
 
     def _stopped_for(self, seconds: float) -> tuple[int, int]:
         print(f"the broker is stopped for {seconds:.0f} s", flush=True)
@@ -195,7 +197,7 @@ class Outages:
         return gone, back
 
     def _until_all_live(self, since_s: int) -> dict[str, int | None]:
-        """Until a report of each has come that was measured since then; how long it took (None: in vain)."""
+        """Wait for a report of each that was measured since then; return how long it took (None: it never arrived)."""
         until = time.monotonic() + LONGEST_WAIT_S
         live: dict[str, int | None] = dict.fromkeys(self._county.reports)
         while None in live.values() and time.monotonic() < until:
@@ -210,16 +212,16 @@ class Outages:
         """`seconds`: of the measurements that are asked for, by program."""
         rows: list[tuple[object, ...]] = []
         for name, reports in self._county.reports.items():
-            came = [report for report in reports if report.measured_s in seconds[name]]
-            first = {report.measured_s for report in came}
+            arrivals = [report for report in reports if report.measured_s in seconds[name]]
+            first = {report.measured_s for report in arrivals}
             offs = [
                 abs(report.own_time_s - self._count.began_wall_s - report.measured_s)
-                for report in came
+                for report in arrivals
                 if report.own_time_s is not None
             ]
-            own = f"{max(offs):.1f} s off" if offs else "none" if came else "-"
+            own = f"{max(offs):.1f} s off" if offs else "none" if arrivals else "-"
             again = f"{live[name]} s" if live[name] is not None else f"not in {LONGEST_WAIT_S} s"
-            rows.append((name, due[name], len(first), len(came) - len(first), own, again))
+            rows.append((name, due[name], len(first), len(arrivals) - len(first), own, again))
         print_table((title, *HEAD), rows)
 
     def _start_agent(self, stack: ExitStack) -> Line:
@@ -245,10 +247,10 @@ class Outages:
 
     def _proxied(self, leaf: str, stack: ExitStack) -> tuple[Line, CountingProxy]:
         line = Line(leaf, [])
-        told: Callable[[str, str, float], object] = lambda kind, message, when: (  # noqa: E731
+        on_packet: Callable[[str, str, float], object] = lambda kind, message, when: (  # noqa: E731
             line.passed.append((kind, int(when - self._count.began))) if message == leaf else None
         )
-        return line, stack.enter_context(CountingProxy(self._stage.broker.port, told))
+        return line, stack.enter_context(CountingProxy(self._stage.broker.port, on_packet))
 
 
 def _as_debian_ships(stage: Stage) -> None:
@@ -260,7 +262,7 @@ def _as_debian_ships(stage: Stage) -> None:
 
 
 def _installed(environments: Path):
-    """The peers that could be installed; the others are said."""
+    """The peers that could be installed; prints the others."""
     for peer in PEERS:
         try:
             peer.install(environments)

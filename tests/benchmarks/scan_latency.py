@@ -1,10 +1,10 @@
 """From the scan gun's last byte to the county's broker: a serial gun on a pseudo-terminal, 1,000 scans, one after the other.
 
-  committed    the capture comes over the daemon's socket (`scan`), which shows it when it is on the disk
+  committed    the capture arrives over the daemon's socket (`scan`), which sends it after the commit
   PUBACK       the broker's acknowledgement of the scan passes the proxy
   subscriber   the message is at an MQTT subscriber on loopback
 
-Each is counted from just before the scan's bytes are written. The next scan is typed when the one before has come everywhere
+Each is counted from just before the scan's bytes are written. The next scan is typed when the one before has arrived everywhere
 (or after two seconds, when it counts as lost), and --pause later. The gun's own 9600 baud are left out: a pty has none.
 """
 
@@ -28,25 +28,25 @@ MOST_FAILURES = 10
 
 
 class Ways:
-    """When which text came which way."""
+    """When each text arrived by each way."""
 
     def __init__(self) -> None:
-        self.typed = ""  # the text that is under way: one at a time
-        self.came: dict[str, list[tuple[str, float]]] = {"committed": [], "PUBACK": [], "subscriber": []}
+        self.typed = ""  # the text that is in flight: one at a time
+        self.arrivals: dict[str, list[tuple[str, float]]] = {"committed": [], "PUBACK": [], "subscriber": []}
         self.changed = threading.Condition()
 
     def note(self, way: str, text: str, when: float) -> None:
         with self.changed:
-            self.came[way].append((text, when))
+            self.arrivals[way].append((text, when))
             self.changed.notify_all()
 
     def wait(self, text: str) -> bool:
-        """Until it has come every way (True), or two seconds have gone."""
+        """Wait until it has arrived by every way (True), or two seconds have passed."""
         with self.changed:
             return self.changed.wait_for(lambda: all(text in dict(times) for times in self._newest()), LOST_S)
 
     def _newest(self) -> list[list[tuple[str, float]]]:
-        return [times[-5:] for times in self.came.values()]
+        return [times[-5:] for times in self.arrivals.values()]
 
 
 def main() -> int:
@@ -81,17 +81,17 @@ def open_gun() -> tuple[int, str]:
 
 
 def _wait_until_opened(gun: int, ways: Ways) -> None:
-    """Type until the daemon listens; what was typed for that is forgotten."""
+    """Type until the daemon reads the gun; these scans are not counted."""
 
-    def heard() -> bool:
+    def is_read() -> bool:
         ways.typed = "READY"
         os.write(gun, b"READY\r")
         return ways.wait("READY")
 
-    wait_for("the gun to be opened", heard)
+    wait_for("the gun to be opened", is_read)
     time.sleep(1)
     with ways.changed:
-        for times in ways.came.values():
+        for times in ways.arrivals.values():
             times.clear()
 
 
@@ -154,19 +154,19 @@ def _show(typed: list[tuple[str, float]], ways: Ways) -> None:
     texts = [text for text, _ in typed]
     rows: list[tuple[object, ...]] = []
     for way, budget in (("committed", "10"), ("PUBACK", "25"), ("subscriber", "")):
-        came = ways.came[way]
-        first = dict(reversed(came))
+        arrivals = ways.arrivals[way]
+        first = dict(reversed(arrivals))
         took = [(first[text] - when) * 1000 for text, when in typed if text in first]
         lost, wrong = len(set(texts) - set(first)), len(set(first) - set(texts))
         figures = [f"{percentile(took, p):.2f}" for p in (50, 99, 100)] if took else ["-"] * 3
-        rows.append((way, len(came), lost, wrong, len(came) - len(first), *figures, budget))
-    committed, acknowledged = (dict(reversed(ways.came[way])) for way in ("committed", "PUBACK"))
+        rows.append((way, len(arrivals), lost, wrong, len(arrivals) - len(first), *figures, budget))
+    committed, acknowledged = (dict(reversed(ways.arrivals[way])) for way in ("committed", "PUBACK"))
     between = [(acknowledged[t] - committed[t]) * 1000 for t in texts if t in acknowledged and t in committed]
     if between:
         rows.append(
             ("committed -> PUBACK", "", "", "", "", *(f"{percentile(between, p):.2f}" for p in (50, 99, 100)), "")
         )
-    print_table(("last byte -> (ms)", "came", "lost", "wrong", "twice", "p50", "p99", "most", "p99 wanted"), rows)
+    print_table(("last byte -> (ms)", "arrived", "lost", "wrong", "twice", "p50", "p99", "most", "p99 wanted"), rows)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""The same 1,000 scans read by the agent and by a model of the closest existing tool's approach, counted beside one another.
+"""The same 1,000 scans read by the agent and by a model of the closest existing tool's approach, and counted.
 
 The guns are three pipes that carry struct input_event, typed at --report-ms a report, to both at once. Ours is the daemon's path
 from the reader's thread to the committed row; the model (`scan_sides.py`, from a description, not the tool itself) decodes key
 names with one reader that all guns share and keeps a queue in memory. Afterwards both are killed (SIGKILL) in the middle of more
-scans. A pipe holds more than the kernel's ring: overflow is not what is tried here, but for the kind that says so.
+scans. A pipe holds more than the kernel's ring: overflow is not tested here, except by the kind of that name.
 
-Key event to committed is counted from the write of the Enter's report to the line that tells of the committed capture, over the
+Key event to committed is counted from the write of the Enter's report to the line that reports the committed capture, over the
 kinds that are typed one after the other and end with Enter; of the model: to the line out of its memory.
 
-  right     the text as it was printed        damaged   told, and marked as not whole
+  right     the text as it was printed        damaged   reported, and marked as incomplete
   wrong     a text that nobody printed        missing   neither
 """
 
@@ -35,14 +35,14 @@ from drivers.scan_gun.sources.reader import boottime_ms
 
 PAUSE_S = 0.02
 LINES_PAUSE_S = 0.4  # of the gun that reads labels of several lines
-SILENCE_S = 3.0  # then nothing more comes
+SILENCE_S = 3.0  # then nothing more arrives
 READY_S = 0.3  # between two tries whether both read
 ONE_BY_ONE = ("EAN-13", "GS1 with GS by Ctrl+]", "Chinese by Alt codes", "a held Shift", "left and right Shift at once")
 LAST = 60  # scans that are typed while both are killed
 
 
 class Side:
-    """One reader as a process, and what it told."""
+    """One reader as a process, and its reports."""
 
     def __init__(self, name: str, *arguments: str, masked: bool) -> None:
         pipes = [os.pipe() for _ in GUNS]
@@ -56,8 +56,8 @@ class Side:
         )  # fmt: skip
         for read in reads:
             os.close(read)
-        self.told: list[tuple[str, bool]] = []
-        self.told_s: dict[str, float] = {}
+        self.reported: list[tuple[str, bool]] = []
+        self.reported_s: dict[str, float] = {}
         self.last_s = time.monotonic()
         self._hearing = threading.Thread(target=self._hear, daemon=True)
         self._hearing.start()
@@ -80,9 +80,9 @@ class Side:
         assert self.process.stdout
         for line in self.process.stdout:
             self.last_s = time.monotonic()
-            told = json.loads(line)
-            self.told.append((told["text"], told["damaged"]))
-            self.told_s.setdefault(told["text"], self.last_s)
+            report = json.loads(line)
+            self.reported.append((report["text"], report["damaged"]))
+            self.reported_s.setdefault(report["text"], self.last_s)
 
 
 class Typing:
@@ -94,7 +94,7 @@ class Typing:
         self.entered_s: dict[str, float] = {}  # when the report was written that ends a scan
 
     def at_once(self, gun: str, scans: Sequence[Scan]) -> None:
-        """They wait in the ring, and one read gets them."""
+        """They wait in the ring, and one read returns them."""
         for side in self._sides:
             side.report(gun, [one[1:] for scan in scans for one in scan.events])
         self.pause(PAUSE_S)
@@ -148,11 +148,11 @@ def type_kind(kind: str, scans: list[Scan], typing: Typing, sides: Sequence[Side
         time.sleep(0.1)
 
 
-def counted(scans: list[Scan], told: list[tuple[str, bool]]) -> tuple[int, int, int, int]:
+def counted(scans: list[Scan], reported: list[tuple[str, bool]]) -> tuple[int, int, int, int]:
     """Right, wrong, marked damaged, missing."""
-    good = Counter(text for text, damaged in told if not damaged)
+    good = Counter(text for text, damaged in reported if not damaged)
     right = (good & Counter(scan.text for scan in scans)).total()
-    damaged = sum(damaged for _, damaged in told)
+    damaged = sum(damaged for _, damaged in reported)
     return right, good.total() - right, damaged, max(0, len(scans) - right - damaged)
 
 
@@ -177,16 +177,20 @@ def main() -> int:
 def _show_latency(typing: Typing, sides: list[Side], scans: list[Scan]) -> None:
     rows: list[tuple[object, ...]] = []
     for name, side in zip(("ours, committed", "model, in memory"), sides, strict=True):
-        took = [(side.told_s[one.text] - typing.entered_s[one.text]) * 1000 for one in scans if one.text in side.told_s]
+        took = [
+            (side.reported_s[one.text] - typing.entered_s[one.text]) * 1000
+            for one in scans
+            if one.text in side.reported_s
+        ]
         rows.append((name, len(took), *(f"{percentile(took, p):.2f}" if took else "-" for p in (50, 99, 100))))
     print_table(("key event -> (ms)", "scans", "p50", "p99", "most"), rows)
 
 
 def _wait_until_read(sides: list[Side], typing: Typing) -> None:
-    """Type with each gun until both sides told of it; that is forgotten."""
+    """Type with each gun until both sides report it; these scans are not counted."""
     for gun in GUNS:
-        seen = [len(side.told) for side in sides]
-        while any(len(side.told) == before for side, before in zip(sides, seen, strict=True)):
+        seen = [len(side.reported) for side in sides]
+        while any(len(side.reported) == before for side, before in zip(sides, seen, strict=True)):
             typing.scan(gun, typed(f"{gun} READY {time.monotonic_ns()}"))
             time.sleep(READY_S)
     time.sleep(SILENCE_S)
@@ -197,10 +201,10 @@ def _run(sides: list[Side], scans: dict[str, list[Scan]], report_s: float, folde
     _wait_until_read(sides, typing)
     rows: list[list[tuple[object, ...]]] = [[], []]
     for kind, ones in scans.items():
-        before = [len(side.told) for side in sides]
+        before = [len(side.reported) for side in sides]
         type_kind(kind, ones, typing, sides)
         for table, side, at in zip(rows, sides, before, strict=True):
-            table.append((kind, len(ones), *counted(ones, side.told[at:])))
+            table.append((kind, len(ones), *counted(ones, side.reported[at:])))
         print(f"  {kind}: {len(ones)} typed", flush=True)
     _show_latency(typing, sides, [one for kind in ONE_BY_ONE for one in scans[kind]])
     for name, table in zip(("ours", "model of the approach"), rows, strict=True):
@@ -214,8 +218,8 @@ def _run(sides: list[Side], scans: dict[str, list[Scan]], report_s: float, folde
     with read_only(folder / "outbox.db") as box:
         kept = sum(row.leaf == "scan" for row in box.waiting(0, 10**6))
     print_table(
-        ("after kill -9", "told before", "still there"),
-        [("ours", len(sides[0].told), kept), ("model", len(sides[1].told), 0)],
+        ("after kill -9", "reported before", "still there"),
+        [("ours", len(sides[0].reported), kept), ("model", len(sides[1].reported), 0)],
     )
 
 

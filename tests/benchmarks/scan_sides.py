@@ -1,11 +1,11 @@
-"""The two who read the same guns, each a process of its own: `ours FOLDER FD FD FD`, `model FD FD FD`.
+"""The two readers of the same guns, each a process of its own: `ours FOLDER FD FD FD`, `model FD FD FD`.
 
-Guns are pipes that carry struct input_event. Each scan that has been told is a line `{"text": …, "damaged": …}` on standard
-output; a line on standard input holds the consumer for two seconds.
+Guns are pipes that carry struct input_event. Each reported scan is a line `{"text": …, "damaged": …}` on standard
+output; a line on standard input blocks the consumer for two seconds.
 
 `model` is a model of the approach of the closest existing tool, written from a description of what it was seen to do, not that
-tool: characters by key names, one shift flag, one reader that all devices share, a line read to its Enter and what else the same
-read gave thrown away, a queue in memory.
+tool: characters by key names, one shift flag, one reader that all devices share, a line read to its Enter and the rest of the
+same read thrown away, a queue in memory.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ HELD_S = 2.0
 ONE_READ = 64  # events
 
 
-def tell(text: str, *, damaged: bool = False) -> None:
+def report(text: str, *, damaged: bool = False) -> None:
     print(json.dumps({"text": text, "damaged": damaged}), flush=True)
 
 
@@ -64,7 +64,7 @@ async def ours(folder: Path, fds: list[int]) -> None:
     async def show() -> None:
         async for one in captures.subscribe():
             if isinstance(one, Capture):
-                tell(one.text, damaged=one.damage is not None)
+                report(one.text, damaged=one.damage is not None)
 
     def hold(_: Outbox) -> None:
         time.sleep(HELD_S)
@@ -88,7 +88,7 @@ class SharedReader:
         self._alt: str | None = None
 
     def read_line(self, fd: int) -> str:
-        """A line; what else the read gave that its Enter stood in is thrown away."""
+        """A line; the rest of the read that contained its Enter is thrown away."""
         while True:
             data = os.read(fd, EVENT.size * ONE_READ)
             if not data:
@@ -120,7 +120,7 @@ class SharedReader:
             self._line += (shifted if self._shift else plain) or str(name).removeprefix("KEY_").lower()
 
     def _alt_text(self) -> str:
-        """The number's own bytes, taken for UTF-8."""
+        """The number's own bytes, read as UTF-8."""
         if not self._alt:
             return ""
         number = int(self._alt)
@@ -145,7 +145,7 @@ def model(fds: list[int]) -> None:
             hold.clear()
             time.sleep(HELD_S)
         if line:
-            tell(line)
+            report(line)
 
 
 def on_line(do: Callable[[], object]) -> None:

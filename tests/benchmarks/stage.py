@@ -30,7 +30,7 @@ SAMPLE_GUN = '[[device]]\nclass = "scan_gun"\nid = "gun"\nsource = "serial"\npor
 
 
 class Stage:
-    """A folder with a running broker; `recorder`, `agent` and `process` start more, for as long as the stage stands."""
+    """A folder with a running broker; `recorder`, `agent` and `process` start more, as long as the stage exists."""
 
     def __init__(self, folder: Path, broker: Broker, stack: contextlib.ExitStack) -> None:
         self.folder, self.broker = folder, broker
@@ -80,7 +80,7 @@ class Stage:
 
 @contextlib.contextmanager
 def staged() -> Generator[Stage]:
-    """A stage with a running broker; everything on it has ended afterwards."""
+    """A stage with a running broker; every process on it is ended afterwards."""
     for folder in ("common", "agent", "drivers"):  # as pip does when it installs: the first start compiles nothing
         compileall.compile_dir(ROOT / folder, quiet=2)
     with tempfile.TemporaryDirectory(prefix="yinong-bench-") as name, contextlib.ExitStack() as stack:
@@ -88,14 +88,14 @@ def staged() -> Generator[Stage]:
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _interrupted))
         try:
             yield Stage(Path(name), broker, stack)
-        except SystemExit:  # waited in vain: what the processes said of it
+        except SystemExit:  # a wait timed out: print the processes' logs
             for log in Path(name).glob("*.log"):
                 print(f"{log.name}: {log.read_text('utf-8', 'replace')[-1500:]}", file=sys.stderr)
             raise
 
 
 def end(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> None:
-    """Ask it to end; kill it where it does not within ten seconds."""
+    """Signal it to end; kill it if it does not within ten seconds."""
     if process.poll() is None:
         process.send_signal(how)
     try:
@@ -106,7 +106,7 @@ def end(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) 
 
 
 def environment() -> dict[str, str]:
-    """As at a station: compiled modules are used, Python has no other switches, and glibc what the unit says."""
+    """As at a station: compiled modules, no PYTHON variables, and glibc's setting of the unit."""
     return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {"MALLOC_ARENA_MAX": "1"}
 
 
@@ -114,7 +114,7 @@ def wait_for(what: str, ready: Callable[[], object], timeout_s: float = 30) -> N
     until = time.monotonic() + timeout_s
     while not ready():
         if time.monotonic() > until:
-            sys.exit(f"waited {timeout_s:.0f} s in vain for {what}")
+            sys.exit(f"{what}: not within {timeout_s:.0f} s")
         time.sleep(0.02)
 
 
@@ -123,7 +123,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def print_machine() -> None:
-    """What the figures were measured on, and how busy it was otherwise."""
+    """Print the machine of the figures, and its load."""
     commit = subprocess.run(
         ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
