@@ -45,9 +45,14 @@ class WriteBudget:
     """The meter and its budget. `watch` belongs into the daemon's task group; `state` is added to commits."""
 
     def __init__(
-        self, clock: Clock, budget_bytes: int, saved: BudgetState | None, *, root: Path = Path("/"),
+        self,
+        clock: Clock,
+        budget_bytes: int,
+        saved: BudgetState | None,
+        *,
+        root: Path = Path("/"),
         logged: Callable[[], int] = lambda: 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._clock, self._budget = clock, budget_bytes
         self._file, self._logged = root / "proc/self/io", logged
         self._began_mono_ms = _began(clock, saved)
@@ -111,9 +116,13 @@ class WriteBudget:
                 return {}
         self._last_saved = self._day_bytes, mono_ms
         state = BudgetState(
-            boot=self._clock.boot, began_mono_ms=self._began_mono_ms, passed_ms=mono_ms - self._began_mono_ms,
-            day_bytes=self._day_bytes, reported=self._reported, before=self._days_before,
-        )  # fmt: skip
+            boot=self._clock.boot,
+            began_mono_ms=self._began_mono_ms,
+            passed_ms=mono_ms - self._began_mono_ms,
+            day_bytes=self._day_bytes,
+            reported=self._reported,
+            before=self._days_before,
+        )
         return {STATE_KEY: msgspec.json.encode(state)}
 
     def _turn_days(self) -> None:

@@ -124,9 +124,10 @@ class CaptureReader:
 def forget_voids(box: Outbox) -> None:
     """Delete the states of voided captures that the archive no longer holds."""
     gone = [
-        key for key in box.states(VOIDED)
+        key
+        for key in box.states(VOIDED)
         if box.db.execute("SELECT 1 FROM entry WHERE id = ?", (int(key.removeprefix(VOIDED)),)).fetchone() is None
-    ]  # fmt: skip
+    ]
     if gone:
         box.append([], dict.fromkeys(gone))
 

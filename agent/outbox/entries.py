@@ -166,11 +166,18 @@ class EntryTable:
         if damaged and self._void_damaged(damaged):
             return self._read(epoch, low, high, limit)
         return [
-            Row(rowid, epoch.outbox, rowid - epoch.base, leaf, bytes(body), bool(retained),
-                voids.first_of(body) if kind == voids.VOID else 0)
+            Row(
+                rowid,
+                epoch.outbox,
+                rowid - epoch.base,
+                leaf,
+                bytes(body),
+                bool(retained),
+                voids.first_of(body) if kind == voids.VOID else 0,
+            )
             for rowid, kind, leaf, body, retained, _ in found
             if rowid not in damaged
-        ]  # fmt: skip
+        ]
 
     def _void_damaged(self, damaged: Iterable[int]) -> bool:
         """False if that cannot be written now (a full disk, a file opened read-only): the rows are left out for now."""
@@ -198,12 +205,9 @@ class EntryTable:
 
     def depth(self) -> Depth:
         """Counts for status and `yinong-agent outbox`."""
-        archived = sum(
-            int(self._db.execute(
-                "SELECT count(*) FROM entry WHERE id > ? AND id <= ?", (span.base, span.receipted)
-            ).fetchone()[0])
-            for span in self.spans()
-        )  # fmt: skip
+        count = "SELECT count(*) FROM entry WHERE id > ? AND id <= ?"
+        counts = [self._db.execute(count, (span.base, span.receipted)).fetchone() for span in self.spans()]
+        archived = sum(int(counted) for (counted,) in counts)
         epoch, backlog = self._epochs[-1], self.backlog()
         return Depth(
             epoch.outbox, backlog.last_seq, epoch.upto, backlog.waiting, archived, backlog.file_bytes, epoch.store
@@ -278,6 +282,11 @@ class EntryTable:
 def _stamp(message: Receipted) -> Journal:
     """A void is stamped like the message that needed its space."""
     return Journal(
-        boot=message.boot, at=message.at, mono_ms=message.mono_ms, clock=message.clock, outbox="0" * 12, seq=1,
+        boot=message.boot,
+        at=message.at,
+        mono_ms=message.mono_ms,
+        clock=message.clock,
+        outbox="0" * 12,
+        seq=1,
         event=voids.VOID,
-    )  # fmt: skip
+    )

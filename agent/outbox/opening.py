@@ -15,8 +15,13 @@ from drivers.reading import YinongError
 
 
 def open_outbox(
-    path: Path, fingerprint: str, new_id: str, stamp: str, max_bytes: int | None = None, parts: frozenset[str] | None = None,
-) -> Outbox:  # fmt: skip
+    path: Path,
+    fingerprint: str,
+    new_id: str,
+    stamp: str,
+    max_bytes: int | None = None,
+    parts: frozenset[str] | None = None,
+) -> Outbox:
     """Open the file, create it, or move a damaged one aside (never deleted) and create a new one: the agent starts anyway.
 
     `new_id` is used if a new epoch begins: no file, a damaged file, or a file that was written on other hardware (a cloned disk,

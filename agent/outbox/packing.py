@@ -52,10 +52,16 @@ def pieces(box: Outbox, terminal: Terminal, key: str, clock: Clock, part_bytes: 
     parts = yield from _planned(box, part_bytes)
     for part in parts:
         manifest = Manifest(
-            **stamped(clock), division=terminal.division, number=str(terminal.number), terminal=terminal.terminal,
-            fingerprint=box.fingerprint, version=VERSION, spans=tuple(part.spans), rows=part.rows,
+            **stamped(clock),
+            division=terminal.division,
+            number=str(terminal.number),
+            terminal=terminal.terminal,
+            fingerprint=box.fingerprint,
+            version=VERSION,
+            spans=tuple(part.spans),
+            rows=part.rows,
             content=part.content.hexdigest(),
-        )  # fmt: skip
+        )
         yield ParcelHeader(file_name(manifest, key), part.rows, part.scans, manifest.content)
         yield from _packed(box, part, manifest)
 
