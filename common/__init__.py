@@ -1,1 +1,1 @@
-"""What station and county share: both import it, and it imports nothing of theirs."""
+"""What station and county share: both import it, it imports neither."""

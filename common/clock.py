@@ -68,9 +68,12 @@ class SystemClock:
     """The terminal's own clock. Tests pass another wall clock and another kernel state."""
 
     def __init__(
-        self, root: Path = Path("/"), *, wall: Callable[[], datetime] = _system_wall,
+        self,
+        root: Path = Path("/"),
+        *,
+        wall: Callable[[], datetime] = _system_wall,
         sync: Callable[[], TimeSync | None] = kernel_time_sync,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._boot = (root / "proc/sys/kernel/random/boot_id").read_text("ascii").replace("-", "")[:8]
         self._wall, self._sync = wall, sync
         self._steps = StepDetector()

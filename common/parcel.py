@@ -121,9 +121,10 @@ class _RowLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def row_line(row: PackedRow) -> bytes:
     """The row as a line that decodes to exactly the committed bytes."""
     if b"\n" not in row.body:
-        line = msgspec.json.encode(
-            _RowLine(outbox=row.outbox, seq=row.seq, leaf=row.leaf, body=msgspec.Raw(row.body))
-        ) + b"\n"  # fmt: skip
+        line = (
+            msgspec.json.encode(_RowLine(outbox=row.outbox, seq=row.seq, leaf=row.leaf, body=msgspec.Raw(row.body)))
+            + b"\n"
+        )
         try:
             if _parse_row(line) == row:
                 return line

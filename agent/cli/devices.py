@@ -54,9 +54,13 @@ def _toml(value: str | int | float | bool | None) -> str:
 
 def _json(one: Found) -> dict[str, Any]:
     return {
-        "class": one.device_class, "identity": one.identity, "label": one.label, "options": dict(one.options),
-        "note": one.note, "toml": table_of(one, one.device_class),
-    }  # fmt: skip
+        "class": one.device_class,
+        "identity": one.identity,
+        "label": one.label,
+        "options": dict(one.options),
+        "note": one.note,
+        "toml": table_of(one, one.device_class),
+    }
 
 
 def _show(say: Terms, found: Sequence[Found], failed: dict[str, str]) -> None:

@@ -45,9 +45,15 @@ class Commands:
     """Reads `packets` (`agent.uplink.inbox`) and answers them over the link. `run` belongs in the daemon's task group."""
 
     def __init__(
-        self, name: str, handlers: Mapping[str, CommandHandler], clock: Clock, link: Link, packets: asyncio.Queue[Incoming], *,
+        self,
+        name: str,
+        handlers: Mapping[str, CommandHandler],
+        clock: Clock,
+        link: Link,
+        packets: asyncio.Queue[Incoming],
+        *,
         trusted_link: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._name, self._handlers, self._clock, self._trusted = name, handlers, clock, trusted_link
         self._link, self._packets = link, packets
         self._waiting: asyncio.Queue[_Request] = asyncio.Queue(MAX_WAITING)
@@ -138,9 +144,13 @@ class Commands:
 
     def _reply(self, request: _Request, answer: dict[str, Any] | None = None, error: str = "") -> Reply:
         return Reply(
-            **stamped(self._clock), id=request.command.id, command=request.name, ok=not error, answer=answer or {},
+            **stamped(self._clock),
+            id=request.command.id,
+            command=request.name,
+            ok=not error,
+            answer=answer or {},
             error=error,
-        )  # fmt: skip
+        )
 
 
 def county_commands(checks: Checks, status: Callable[[Lang], Awaitable[dict[str, Any]]]) -> dict[str, CommandHandler]:

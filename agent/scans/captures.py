@@ -54,9 +54,14 @@ class Captures:
     """
 
     def __init__(
-        self, guns: tuple[ScanGun, ...], root: Path, clock: Clock, writer: Writer,
-        cards: CardActions | None = None, feedback: Feedback | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        guns: tuple[ScanGun, ...],
+        root: Path,
+        clock: Clock,
+        writer: Writer,
+        cards: CardActions | None = None,
+        feedback: Feedback | None = None,
+    ) -> None:
         self._guns, self._root, self._clock, self._writer = guns, root, clock, writer
         self._cards, self._feedback = cards, feedback or NoFeedback()
         self._queue: asyncio.Queue[RawCapture] = asyncio.Queue()
@@ -215,8 +220,20 @@ class Captures:
     def _capture(self, raw: RawCapture, state: GunState, repeated: bool) -> Capture:
         flags = (*raw.flags, REPEATED) if repeated and REPEATED not in raw.flags else raw.flags
         return Capture(
-            **sequenced(self._clock), gun=raw.gun, identity=raw.identity, number=state.number, source=raw.source,
-            text=raw.text, raw=raw.raw, charset=raw.charset, charset_because=raw.charset_because,
-            symbology=raw.symbology, start_mono_ms=raw.start_mono_ms, end_mono_ms=raw.end_mono_ms, flags=flags,
-            seen=raw.seen, damage=raw.damage, context=state.context,
-        )  # fmt: skip
+            **sequenced(self._clock),
+            gun=raw.gun,
+            identity=raw.identity,
+            number=state.number,
+            source=raw.source,
+            text=raw.text,
+            raw=raw.raw,
+            charset=raw.charset,
+            charset_because=raw.charset_because,
+            symbology=raw.symbology,
+            start_mono_ms=raw.start_mono_ms,
+            end_mono_ms=raw.end_mono_ms,
+            flags=flags,
+            seen=raw.seen,
+            damage=raw.damage,
+            context=state.context,
+        )

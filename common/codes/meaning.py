@@ -42,9 +42,14 @@ def meaning(text: str, symbology: str | None = None, rules: Sequence[PlatformRul
         return Meaning(text=text, symbology=symbology)
     verdict = verdict_of(read.fields)
     return Meaning(
-        text=text, symbology=symbology, kind=read.kind, verdict=verdict, fields=read.fields, keys=read.keys,
+        text=text,
+        symbology=symbology,
+        kind=read.kind,
+        verdict=verdict,
+        fields=read.fields,
+        keys=read.keys,
         per_package=read.per_package,
-    )  # fmt: skip
+    )
 
 
 def split_symbology(text: str) -> tuple[str | None, str]:
