@@ -4,10 +4,10 @@
     with Broker(tmp_path, secured=True) as broker:
         broker.add_user("recorder", "…")          # the shipped ACL file holds
     with Broker(tmp_path, secured=True, tls=Tls(authority.file, cert, key)) as broker:
-        ...                                       # and the county's listener at broker.tls_port, as shipped
+        ...                                       # with the county's listener at broker.tls_port, as shipped
 
-`stop` ends it cleanly (it publishes every will), `kill` as a power cut does (no will, what was not saved is gone),
-`restart` comes back on the same port with the same files.
+`stop` ends it cleanly (it publishes every will), `kill` like a power cut (no will, unsaved data is lost), `restart` starts it
+again on the same port with the same files.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
 class Tls(NamedTuple):
-    """What the county's listener needs; `by_certificate`: terminals are known by theirs instead of by a password."""
+    """Files of the county's listener; `by_certificate`: terminals authenticate by certificate instead of a password."""
 
     ca: Path
     cert: Path
@@ -100,7 +100,7 @@ class Broker:
         self._end(signal.SIGTERM, timeout_s)
 
     def kill(self) -> None:
-        """As a power cut: no will, and what was not saved is gone."""
+        """Like a power cut: no will, and unsaved data is lost."""
         self._end(signal.SIGKILL, 10)
 
     def restart(self, *, kill: bool = False) -> None:
@@ -108,11 +108,11 @@ class Broker:
         self.start()
 
     def save(self) -> None:
-        """Have it write its database now (SIGUSR1), as autosave would."""
+        """Make it write its database now (SIGUSR1), like autosave."""
         os.kill(self.pid, signal.SIGUSR1)
 
     def add_user(self, name: str, password: str) -> None:
-        """Known from now on; a running broker reads the file again."""
+        """Add a user; a running broker reads the file again."""
         self.passwords[name] = password
         file = self.folder / "passwd"
         subprocess.run(["mosquitto_passwd", "-b", str(file), name, password], check=True, capture_output=True)
@@ -150,9 +150,9 @@ class Broker:
         return "\n".join((*user, "log_type information", *self._extra, text))
 
     def _with_countys_listener(self, text: str, tls: Tls) -> str:
-        """The lines that the county takes the `#` from (a directive follows it at once), and its files."""
+        """Remove the `#` of the listener's lines, as the county does (a directive follows it directly), and set its files."""
         before, listener, rest = text.partition("#listener 8883\n")
-        assert listener, "config/mosquitto.conf has no county's listener to take the # from"
+        assert listener, "config/mosquitto.conf has no commented-out listener of the county"
         lines = [line.removeprefix("#") if line[1:2].isalpha() else line for line in (listener + rest).splitlines()]
         if not tls.by_certificate:
             lines = [

@@ -1,4 +1,4 @@
-"""Certificates for tests, made when they are needed: a county's authority, brokers and terminals with any times."""
+"""Certificates for tests, made on demand: a county's authority, brokers and terminals, with any validity dates."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -18,14 +18,14 @@ Times = tuple[datetime, datetime]
 
 
 class Pair(NamedTuple):
-    """A certificate (with the intermediate ones that belong to it) and its key, as files."""
+    """A certificate (with its intermediate ones) and its key, as files."""
 
     cert: Path
     key: Path
 
 
 class Authority:
-    """One that signs. `under` makes one below it, whose certificate goes along with what it signs."""
+    """A certificate authority. `under` makes an intermediate one, whose certificate is added to those that it signs."""
 
     def __init__(
         self, folder: Path, name: str = "county", times: Times = USUAL, above: "Authority | None" = None

@@ -1,8 +1,8 @@
-"""A small broker that speaks real MQTT 5 on a real socket and says what mosquitto cannot be brought to say.
+"""A small broker with real MQTT 5 on a real socket, for answers that mosquitto cannot be made to send.
 
     async with FakeBroker(puback=lambda packet: 0x97) as broker: ...      # broker.host, broker.port; broker.published
 
-It answers CONNECT, SUBSCRIBE, PUBLISH (QoS 1) and PINGREQ as told, and never forwards anything. Reason codes: MQTT 5, 2.4.
+It answers CONNECT, SUBSCRIBE, PUBLISH (QoS 1) and PINGREQ as configured, and forwards nothing. Reason codes: MQTT 5, 2.4.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ SERVER_KEEP_ALIVE, SERVER_REFERENCE = 0x13, 0x1C
 
 
 class Published(NamedTuple):
-    """A PUBLISH as it came."""
+    """A received PUBLISH."""
 
     leaf: str
     payload: bytes
@@ -29,7 +29,7 @@ class Published(NamedTuple):
 
 
 class FakeBroker(LoopbackServer):
-    """`puback`: the reason code of each acknowledgement; None: never acknowledged. `puback_delay_s`: that it is late by."""
+    """`puback`: the reason code of each PUBACK; None: no PUBACK. `puback_delay_s`: its delay."""
 
     def __init__(
         self, *, connack: int = 0, properties: bytes = b"", suback: int = 1, puback_delay_s: float = 0,
@@ -40,7 +40,7 @@ class FakeBroker(LoopbackServer):
         self.puback_delay_s, self.puback = puback_delay_s, puback
         self.published: list[Published] = []
         self.max_in_flight = 0
-        self.acknowledging = asyncio.Event()  # cleared: acknowledgements wait until it is set again
+        self.acknowledging = asyncio.Event()  # cleared: PUBACKs wait until it is set again
         self.acknowledging.set()
         self._in_flight = 0
 
@@ -48,7 +48,7 @@ class FakeBroker(LoopbackServer):
         return [one for one in self.published if one.leaf.partition("/")[0] == kind]
 
     def disconnect(self, reason: int) -> None:
-        """DISCONNECT with a reason to whoever is there, and the end of the connection."""
+        """Send DISCONNECT with a reason to every client and close the connections."""
         for writer in self._open:
             writer.write(_packet(DISCONNECT, bytes([reason, 0])))
             writer.close()
@@ -71,7 +71,7 @@ class FakeBroker(LoopbackServer):
             self._open.discard(writer)
 
     def _answer(self, kind: int, body: bytes, writer: asyncio.StreamWriter) -> bool:
-        """False at the end."""
+        """Returns False if the connection is to end."""
         if kind == CONNECT:
             self.connects += 1
             self._in_flight = 0
@@ -115,7 +115,7 @@ def _packet(kind: int, body: bytes) -> bytes:
 
 
 def _varint(body: bytes, at: int) -> tuple[int, int]:
-    """The number (MQTT 5, 1.5.5) and where what follows it begins."""
+    """The number (MQTT 5, 1.5.5) and the offset of the byte after it."""
     number = shift = 0
     while True:
         byte = body[at]
@@ -126,7 +126,7 @@ def _varint(body: bytes, at: int) -> tuple[int, int]:
 
 
 def _filters(body: bytes) -> int:
-    """How many topic filters a SUBSCRIBE holds."""
+    """Number of topic filters in a SUBSCRIBE."""
     length, at = _varint(body, 2)
     at += length
     count = 0

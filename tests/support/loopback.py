@@ -1,4 +1,4 @@
-"""A TCP server of a test: on loopback, at a port of its own, gone with every connection when the test leaves it."""
+"""A TCP server for a test: on loopback, with its own port; it ends with all its connections when the test leaves it."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class LoopbackServer(ABC):
-    """`async with` it: then `host` and `port`. A connection that `_serve` puts into `_open` it takes out again at its end."""
+    """Use with `async with`; it then has `host` and `port`. `_serve` adds its connection to `_open` and removes it at the end."""
 
     host = "127.0.0.1"
 
@@ -29,7 +29,7 @@ class LoopbackServer(ABC):
             await asyncio.sleep(0.01)
 
     def cut(self) -> None:
-        """Every connection is gone at once, without a word."""
+        """Abort every connection, without a DISCONNECT."""
         for writer in self._open.copy():
             writer.transport.abort()
 

@@ -1,7 +1,7 @@
 """A line between a terminal and its broker that can be cut, black-holed and slowed: a TCP proxy on loopback.
 
 async with LossyLine(broker.port) as line:      # line.host, line.port
-    line.black_hole()                           # both ends stay connected, nothing comes through any more
+    line.black_hole()                           # both ends stay connected, nothing gets through
     line.cut()                                  # connection reset on both sides; the next one works
 """
 
@@ -15,7 +15,7 @@ from support.loopback import LoopbackServer
 
 
 class LossyLine(LoopbackServer):
-    """See the module. `drop_answers`: what the broker says is lost from now on, what the terminal says arrives."""
+    """See the module. `drop_answers`: from now on packets of the broker are lost, those of the terminal arrive."""
 
     def __init__(self, broker_port: int) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class LossyLine(LoopbackServer):
         self._answers.set()
 
     async def __aexit__(self, *error: Any) -> None:
-        self.heal()  # or what waits in a black hole would never end
+        self.heal()  # or pumps waiting in a black hole would never end
         await super().__aexit__(*error)
 
     def black_hole(self) -> None:
@@ -35,12 +35,12 @@ class LossyLine(LoopbackServer):
         self._answers.clear()
 
     def heal(self) -> None:
-        """For what comes from now on; what waits in a black hole comes through as well, as a line that recovers has it."""
+        """Let everything through again; data held in a black hole is delivered too, as when a line recovers."""
         self._through.set()
         self._answers.set()
 
     def cut(self) -> None:
-        """Both sides hear of it (RST), as of a router that was switched off and on."""
+        """Both sides get an RST, as from a router that was switched off and on."""
         for writer in self._open:
             with contextlib.suppress(OSError):
                 sock = writer.get_extra_info("socket")

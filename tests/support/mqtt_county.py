@@ -1,4 +1,4 @@
-"""A county for the agent's tests: a real MQTT client that keeps what arrives and publishes what it is told to."""
+"""A county for the agent's tests: a real MQTT client that keeps received messages and publishes receipts and commands."""
 
 import json
 import queue
@@ -28,7 +28,7 @@ class Received(NamedTuple):
 
 
 class County:
-    """Subscribes to everything; `heard` holds what came, in order."""
+    """Subscribes to everything; `received` has the messages in order."""
 
     def __init__(self, host: str, port: int, username: str | None = None, password: str | None = None) -> None:
         self.received: list[Received] = []
@@ -56,12 +56,14 @@ class County:
     def of(self, kind: str) -> list[Received]:
         return [one for one in self.received if one.leaf.partition("/")[0] == kind]
 
-    def wait_for(self, fits: Callable[["County"], object], timeout_s: float = 20) -> None:
-        """Until `fits(self)` is true; fails with what was heard."""
+    def wait_for(self, condition: Callable[["County"], object], timeout_s: float = 20) -> None:
+        """Wait until `condition(self)` is true; fails with the received messages."""
         until = time.monotonic() + timeout_s
-        while not fits(self):
+        while not condition(self):
             left = until - time.monotonic()
-            assert left > 0, f"not heard in {timeout_s} s; heard: {[(h.leaf, h.payload[:200]) for h in self.received]}"
+            assert left > 0, (
+                f"not received in {timeout_s} s; received: {[(m.leaf, m.payload[:200]) for m in self.received]}"
+            )
             try:
                 self._new.get(timeout=min(left, 0.2))
             except queue.Empty:

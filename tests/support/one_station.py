@@ -23,7 +23,7 @@ from common.mqtt.session import BrokerAddress, ConnectOptions, Will
 
 
 class Endpoint(Protocol):
-    """Where a broker, or a line to one, listens."""
+    """The address of a broker, or of a line to one."""
 
     @property
     def host(self) -> str: ...
@@ -88,8 +88,8 @@ class Station:
     def states(self) -> list[LinkState]:
         return self.link_state.states
 
-    async def _on_rejected(self, hold: Rejection) -> None:
-        self.rejections.append((hold.leaf, hold.problem.code))
+    async def _on_rejected(self, rejection: Rejection) -> None:
+        self.rejections.append((rejection.leaf, rejection.problem.code))
 
     async def record(self, *texts: str) -> None:
         await self.writer.commit([journal(self.clock, "x", n=text) for text in texts])
@@ -122,14 +122,14 @@ async def station(outbox: Outbox, broker: Endpoint, **options: object) -> AsyncI
         yield one
 
 
-async def until(fits: Callable[[], object], timeout_s: float = 20) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 20) -> None:
     async with asyncio.timeout(timeout_s):
-        while not fits():  # noqa: ASYNC110  what is waited for has no event of its own
+        while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
             await asyncio.sleep(0.01)
 
 
 def numbers(county: County) -> list[str]:
-    return [one.json["details"]["n"] for one in county.of("journal")]
+    return [message.json["details"]["n"] for message in county.of("journal")]
 
 
 def capture(clock: Clock, text: str, number: int = 1) -> Capture:

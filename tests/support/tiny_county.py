@@ -1,4 +1,4 @@
-"""A county that receipts what it hears and keeps nothing of it: for lives of months."""
+"""A county that receipts what it receives and stores nothing: for runs over months."""
 
 from datetime import datetime
 
@@ -15,14 +15,14 @@ NAME = "450225-GXBRS0001B-1"
 
 
 class TinyCounty:
-    """Receipts without a gap what it hears, by outbox; an ear on a wire of its own."""
+    """Receipts every outbox up to its first gap. It is the `Listener` of its own connection."""
 
     def __init__(self, port: int) -> None:
         self._address = BrokerAddress("127.0.0.1", port)
         self._connection: MqttConnection | None = None
         self.upto: dict[str, int] = {}
         self._out_of_order: dict[str, set[int]] = {}
-        self.scans = 0  # different ones
+        self.scans = 0  # without repeats
         self._pending: set[str] = set()
 
     async def connect(self) -> None:
@@ -41,7 +41,7 @@ class TinyCounty:
             self._connection.publish(topic(NAME, leaf), payload, 1, retain)
 
     def publish_receipts(self) -> None:
-        """What is owed."""
+        """Publish the receipts that are due."""
         for outbox in self._pending:
             body = Receipt(at=rfc3339(datetime.now().astimezone()), store="s", outbox=outbox, upto=self.upto[outbox])
             self.publish("receipt", msgspec.json.encode(body), retain=True)
@@ -61,12 +61,12 @@ class TinyCounty:
         body = msgspec.json.decode(message.payload)
         for one in body.get("captures", [body]):
             outbox, seq = one["outbox"], one["seq"]
-            ahead, upto = self._out_of_order.setdefault(outbox, set()), self.upto.get(outbox, 0)
-            if seq > upto and seq not in ahead:
-                ahead.add(seq)
+            later, upto = self._out_of_order.setdefault(outbox, set()), self.upto.get(outbox, 0)
+            if seq > upto and seq not in later:
+                later.add(seq)
                 self.scans += "captures" in body
-            while upto + 1 in ahead:
+            while upto + 1 in later:
                 upto += 1
-                ahead.discard(upto)
+                later.discard(upto)
             self.upto[outbox] = upto
             self._pending.add(outbox)

@@ -230,7 +230,7 @@ async def test_a_receipt_does_not_wait_for_a_command_that_is_executed(outbox: Ou
             assert not slow.finish.is_set()
 
 
-async def test_commands_are_executed_one_after_another_and_those_that_are_too_many_are_answered_at_once(
+async def test_commands_are_executed_one_after_another_and_those_beyond_the_queue_are_answered_at_once(
     outbox: Outbox, broker: Broker
 ) -> None:
     slow = Slow()

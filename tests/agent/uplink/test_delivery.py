@@ -1,4 +1,4 @@
-"""Outbox, link and delivery against a real mosquitto: live first, backlog late and in order, again where no receipt comes."""
+"""Outbox, link and delivery with a real mosquitto: live first, backlog late and in order, again if no receipt comes."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ async def test_what_is_committed_on_a_live_link_arrives_in_order_and_not_late(ou
                 await one.record(str(n))
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) >= 30)
     assert numbers(county) == [str(n) for n in range(30)]
-    assert not any(heard.late for heard in county.of("journal"))
+    assert not any(message.late for message in county.of("journal"))
 
 
 async def test_records_of_the_time_without_a_broker_arrive_late_in_order_and_complete(
@@ -41,7 +41,7 @@ async def test_records_of_the_time_without_a_broker_arrive_late_in_order_and_com
         with County(broker.host, broker.port) as county:
             await asyncio.to_thread(county.wait_for, lambda c: len(set(numbers(c))) == 120)
     assert numbers(county)[:120] == [str(n) for n in range(120)]
-    assert all(heard.late and not heard.retained for heard in county.of("journal"))
+    assert all(message.late and not message.retained for message in county.of("journal"))
 
 
 async def test_the_newest_late_row_of_a_retained_topic_is_retained_and_no_older_one(
@@ -54,7 +54,7 @@ async def test_the_newest_late_row_of_a_retained_topic_is_retained_and_no_older_
         broker.start()
         with County(broker.host, broker.port) as county:
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("standard")) == 3)
-    assert [(heard.json["profile"], heard.retained, heard.late) for heard in county.of("standard")] == [
+    assert [(message.json["profile"], message.retained, message.late) for message in county.of("standard")] == [
         ("B", False, True), ("Z", False, True), ("J", True, True),
     ]  # fmt: skip
 
@@ -70,10 +70,10 @@ async def test_a_live_row_overtakes_the_backlog(outbox: Outbox, broker: Broker) 
             await one.record("live")
             await asyncio.to_thread(county.wait_for, lambda c: "live" in numbers(c))
     assert len(numbers(county)) < 100
-    assert not next(heard for heard in county.of("journal") if heard.json["details"]["n"] == "live").late
+    assert not next(message for message in county.of("journal") if message.json["details"]["n"] == "live").late
 
 
-async def test_captures_of_the_backlog_travel_together_with_their_bytes_unchanged(
+async def test_captures_of_the_backlog_are_sent_together_with_their_bytes_unchanged(
     outbox: Outbox, broker: Broker
 ) -> None:
     from common.messages import Capture
@@ -95,7 +95,7 @@ async def test_captures_of_the_backlog_travel_together_with_their_bytes_unchange
             )
     assert len(county.of("scan")) == 3
     assert b"".join(row.body for row in rows[:1]) in county.of("scan")[0].payload
-    texts = [capture["text"] for heard in county.of("scan") for capture in heard.json["captures"]]
+    texts = [capture["text"] for message in county.of("scan") for capture in message.json["captures"]]
     assert texts == [capture.text for capture in captures]
 
 
@@ -110,7 +110,7 @@ async def test_a_puback_alone_removes_nothing_and_a_receipt_does(outbox: Outbox,
             await until(lambda: outbox.depth().waiting == 0)
 
 
-async def test_where_the_county_runs_no_recorder_the_brokers_puback_counts(outbox: Outbox, broker: Broker) -> None:
+async def test_if_the_county_runs_no_recorder_the_brokers_puback_suffices(outbox: Outbox, broker: Broker) -> None:
     with County(broker.host, broker.port):
         async with station(outbox, broker, puback_suffices=True) as one:
             await one.record("before", "the link")
@@ -141,7 +141,7 @@ async def test_a_killed_broker_loses_nothing_of_what_it_had_acknowledged(outbox:
         assert [up for up, _ in groupby(state.up for state in one.states)] == [True, False, True]
 
 
-async def test_a_denied_topic_is_said_and_the_row_stays(outbox: Outbox, secured_broker: Broker) -> None:
+async def test_a_denied_topic_is_shown_and_the_row_stays(outbox: Outbox, secured_broker: Broker) -> None:
     secured_broker.add_user(NAME, "secret")
     async with station(outbox, secured_broker, password="secret") as one:
         await until(one.link.up.is_set)
@@ -150,52 +150,52 @@ async def test_a_denied_topic_is_said_and_the_row_stays(outbox: Outbox, secured_
         assert outbox.depth().waiting == 1
 
 
-async def test_a_wrong_password_is_a_refusal_that_is_shown(outbox: Outbox, secured_broker: Broker) -> None:
+async def test_a_wrong_password_is_a_rejection_that_is_shown(outbox: Outbox, secured_broker: Broker) -> None:
     secured_broker.add_user(NAME, "secret")
     async with station(outbox, secured_broker, password="wrong") as one:
         await until(lambda: one.link.state.why == "not_admitted")
         assert not one.link.up.is_set()
 
 
-async def test_nobody_subscribed_is_said(outbox: Outbox, broker: Broker) -> None:
+async def test_no_subscribers_is_shown(outbox: Outbox, broker: Broker) -> None:
     async with station(outbox, broker) as one:
         await until(one.link.up.is_set)
         await one.record("a")
         await until(lambda: one.link.state.warning == "nobody_listens")
 
 
-async def test_a_clean_stop_says_closing_and_the_will_stays_unsaid(outbox: Outbox, broker: Broker) -> None:
+async def test_a_clean_stop_publishes_closing_and_no_will(outbox: Outbox, broker: Broker) -> None:
     with County(broker.host, broker.port) as county:
         async with station(outbox, broker) as one:
             await until(one.link.up.is_set)
         await asyncio.to_thread(county.wait_for, lambda c: c.of("state")[-1].json["state"] == "closing")
-        await asyncio.sleep(2.5)  # longer than the will delay: the absence of a message can only be waited for
-    assert [heard.json["state"] for heard in county.of("state")] == ["online", "closing"]
+        await asyncio.sleep(2.5)  # longer than the will delay: a message that does not come can only be waited for
+    assert [message.json["state"] for message in county.of("state")] == ["online", "closing"]
 
 
-def session(topic: str = "t", **options: float) -> ConnectOptions:
+def options(topic: str = "t", **more: float) -> ConnectOptions:
     return ConnectOptions("c", clean_start=False, expiry_s=300, will=Will(topic, b'{"state":"lost"}', 1))._replace(
-        **options
+        **more
     )
 
 
-async def connected(address: BrokerAddress, asked: ConnectOptions) -> Connection:
-    return await Connection.connect(address, asked, lambda _: None)
+async def connected(address: BrokerAddress, options: ConnectOptions) -> Connection:
+    return await Connection.connect(address, options, lambda _: None)
 
 
-async def test_a_station_that_vanishes_is_told_of_by_its_will(broker: Broker) -> None:
+async def test_a_station_that_vanishes_is_reported_by_its_will(broker: Broker) -> None:
     with County(broker.host, broker.port) as county:
-        connection = await connected(BrokerAddress(broker.host, broker.port), session(f"yinong/1/{NAME}/state"))
+        connection = await connected(BrokerAddress(broker.host, broker.port), options(f"yinong/1/{NAME}/state"))
         connection.drop()
         await asyncio.to_thread(county.wait_for, lambda c: [h.json["state"] for h in c.of("state")] == ["lost"])
 
 
 async def test_no_broker_at_all_is_a_clear_reason() -> None:
     with pytest.raises(LinkLost, match="server_not_running"):
-        await connected(BrokerAddress("127.0.0.1", 9), session())
+        await connected(BrokerAddress("127.0.0.1", 9), options())
 
 
-async def test_a_broker_that_takes_the_connection_and_says_nothing_is_given_up() -> None:
+async def test_a_broker_that_accepts_tcp_and_never_answers_is_a_timeout() -> None:
     gone = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -206,13 +206,13 @@ async def test_a_broker_that_takes_the_connection_and_says_nothing_is_given_up()
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     async with server:
         with pytest.raises(LinkLost, match="no_answer"):
-            await connected(BrokerAddress(*server.sockets[0].getsockname()), session(connect_timeout_s=0.3))
+            await connected(BrokerAddress(*server.sockets[0].getsockname()), options(connect_timeout_s=0.3))
         await gone.wait()
 
 
 async def test_a_half_open_connection_is_ended_by_the_missing_acknowledgement(broker: Broker) -> None:
-    """The broker is stopped (SIGSTOP): the TCP connection stands, nothing answers."""
-    connection = await connected(BrokerAddress(broker.host, broker.port), session(ack_timeout_s=0.5))
+    """The broker is stopped (SIGSTOP): the TCP connection stays open, nothing answers."""
+    connection = await connected(BrokerAddress(broker.host, broker.port), options(ack_timeout_s=0.5))
     os.kill(broker.pid, signal.SIGSTOP)
     try:
         with pytest.raises(LinkLost, match="no_acknowledgement"):
@@ -222,11 +222,11 @@ async def test_a_half_open_connection_is_ended_by_the_missing_acknowledgement(br
         os.kill(broker.pid, signal.SIGCONT)
 
 
-async def test_refused_and_lost_are_told_apart(secured_broker: Broker) -> None:
+async def test_rejected_and_lost_are_distinguished(secured_broker: Broker) -> None:
     secured_broker.add_user(NAME, "secret")
     address = BrokerAddress(secured_broker.host, secured_broker.port, NAME, "secret")
-    connection = await connected(address, session(f"yinong/1/{NAME}/state"))
-    with pytest.raises(Rejected) as refused:
+    connection = await connected(address, options(f"yinong/1/{NAME}/state"))
+    with pytest.raises(Rejected) as rejected:
         await connection.publish("yinong/1/450225-GXBRS0002B-1/scan", b"{}", qos=1)
-    assert refused.value.code == 0x87
+    assert rejected.value.code == 0x87
     connection.close()

@@ -1,4 +1,4 @@
-"""An idle delivery costs next to nothing, and patience begins with the row that waits: on a clock that the test advances."""
+"""An idle delivery causes next to no work, and the receipt timeout starts with the first waiting row: on a test clock."""
 
 import asyncio
 import random
@@ -24,29 +24,29 @@ from common.mqtt.session import BrokerAddress, ConnectOptions, Will
 NAME = "450225-GXBRS0001B-1"
 
 
-class Hand(Clock, Protocol):
+class SteppedClock(Clock, Protocol):
     async def advance(self, seconds: float) -> None: ...
 
 
-async def _born(_link: Link) -> None:
-    """No birth: nothing but what the delivery sends."""
+async def _on_birth(_link: Link) -> None:
+    """No birth: only the delivery publishes."""
 
 
-async def _refused(_hold: Rejection) -> None:
-    """Nobody writes a journal here."""
+async def _on_rejected(_hold: Rejection) -> None:
+    """No journal in these tests."""
 
 
 @asynccontextmanager
-async def delivering(writer: Writer, broker: Broker, clock: Hand) -> AsyncIterator[Delivery]:
-    """A link of real time, and a delivery on the hand's clock, one minute after it came up with nothing to send."""
-    session = ConnectOptions(f"{NAME}.f00d", clean_start=True, will=Will(f"yinong/1/{NAME}/state", b"{}", 2))
-    taken: list[Incoming] = []
+async def delivering(writer: Writer, broker: Broker, clock: SteppedClock) -> AsyncIterator[Delivery]:
+    """A link in real time, and a delivery on the test clock, one minute after it came up with nothing to send."""
+    options = ConnectOptions(f"{NAME}.f00d", clean_start=True, will=Will(f"yinong/1/{NAME}/state", b"{}", 2))
+    received: list[Incoming] = []
     link = Link(
-        NAME, SystemClock(), BrokerAddress(broker.host, broker.port), lambda _: session, _born, taken.append,
+        NAME, SystemClock(), BrokerAddress(broker.host, broker.port), lambda _: options, _on_birth, received.append,
         Observable(LinkState.at_start(clock)),
         rng=random.Random(1),
     )  # fmt: skip
-    delivery = Delivery(writer, link, clock, puback_suffices=False, pace=Pace(10_000_000), on_rejected=_refused)
+    delivery = Delivery(writer, link, clock, puback_suffices=False, pace=Pace(10_000_000), on_rejected=_on_rejected)
     writer.subscribe(delivery.on_commit)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop) for loop in (link.run(), delivery.run())]
@@ -57,27 +57,27 @@ async def delivering(writer: Writer, broker: Broker, clock: Hand) -> AsyncIterat
             task.cancel()
 
 
-async def pass_time(writer: Writer, clock: Hand, seconds: int) -> None:
-    """Second by second, each question to the outbox's thread answered in between."""
+async def pass_time(writer: Writer, clock: SteppedClock, seconds: int) -> None:
+    """Advance second by second; between them the outbox's thread finishes its work."""
     for _ in range(seconds):
         await clock.advance(1)
         await writer.run_in_thread(lambda box: box.id)
 
 
-async def test_an_idle_hour_asks_the_outbox_once_a_minute_at_most(
-    outbox: Outbox, writer: Writer, broker: Broker, clock: Hand
+async def test_an_idle_hour_queries_the_outbox_once_a_minute_at_most(
+    outbox: Outbox, writer: Writer, broker: Broker, clock: SteppedClock
 ) -> None:
     async with delivering(writer, broker, clock):
-        asked: list[str] = []
-        outbox.db.set_trace_callback(asked.append)
+        queries: list[str] = []
+        outbox.db.set_trace_callback(queries.append)
         await pass_time(writer, clock, 3600)
         outbox.db.set_trace_callback(None)
-    # each question reads where the outbox ends
-    assert 0 < len([sql for sql in asked if "sqlite_sequence" in sql]) <= 60
+    # each query reads the end of the outbox
+    assert 0 < len([sql for sql in queries if "sqlite_sequence" in sql]) <= 60
 
 
-async def test_patience_begins_with_the_row_that_waits_not_with_the_silence_before_it(
-    writer: Writer, broker: Broker, clock: Hand
+async def test_the_receipt_timeout_starts_with_the_first_waiting_row_not_before_it(
+    writer: Writer, broker: Broker, clock: SteppedClock
 ) -> None:
     with County(broker.host, broker.port) as county:
         async with delivering(writer, broker, clock):
@@ -85,13 +85,13 @@ async def test_patience_begins_with_the_row_that_waits_not_with_the_silence_befo
             await writer.commit([journal(clock, "x")])
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) == 1)
             await pass_time(writer, clock, 30)
-            assert not any(heard.late for heard in county.of("journal"))
+            assert not any(message.late for message in county.of("journal"))
             await pass_time(writer, clock, 35)
-            await asyncio.to_thread(county.wait_for, lambda c: any(heard.late for heard in c.of("journal")))
+            await asyncio.to_thread(county.wait_for, lambda c: any(message.late for message in c.of("journal")))
 
 
-async def test_a_receipt_that_empties_the_outbox_lets_patience_begin_anew(
-    outbox: Outbox, writer: Writer, broker: Broker, clock: Hand
+async def test_a_receipt_that_empties_the_outbox_restarts_the_receipt_timeout(
+    outbox: Outbox, writer: Writer, broker: Broker, clock: SteppedClock
 ) -> None:
     with County(broker.host, broker.port) as county:
         async with delivering(writer, broker, clock) as delivery:
@@ -103,4 +103,4 @@ async def test_a_receipt_that_empties_the_outbox_lets_patience_begin_anew(
             await writer.commit([journal(clock, "b")])
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("journal")) == 2)
             await pass_time(writer, clock, 30)
-    assert [(heard.json["event"], heard.late) for heard in county.of("journal")] == [("a", False), ("b", False)]
+    assert [(message.json["event"], message.late) for message in county.of("journal")] == [("a", False), ("b", False)]

@@ -1,4 +1,4 @@
-"""A backlog of stored captures drains behind what is live: paced, marked late, each row once."""
+"""A backlog of stored captures drains behind live rows: paced, marked late, each row once."""
 
 import asyncio
 
@@ -27,8 +27,8 @@ async def test_a_live_heartbeat_and_a_live_scan_overtake_a_thousand_stored_captu
             await asyncio.to_thread(
                 county.wait_for, lambda c: sum(len(h.json["captures"]) for h in c.of("scan")) == 1001
             )
-    order = [(heard.late, text["text"]) for heard in county.of("scan") for text in heard.json["captures"]]
+    order = [(message.late, text["text"]) for message in county.of("scan") for text in message.json["captures"]]
     assert order.index((False, "live")) < 500
     assert [text for late, text in order if late] == [f"stored-{n}" for n in range(1000)], "in order, each once, late"
-    beat = next(at for at, heard in enumerate(county.received) if heard.leaf == "heartbeat")
+    beat = next(at for at, message in enumerate(county.received) if message.leaf == "heartbeat")
     assert beat < len(county.received) // 2

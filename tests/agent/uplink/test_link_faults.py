@@ -1,4 +1,4 @@
-"""The link under faults: brokers that say no, lines that go dead, terminals with one identity. Real sockets throughout."""
+"""The link under faults: brokers that reject, lines that go dead, terminals with one identity. With real sockets."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ async def linked(broker: FakeBroker | LossyLine | Broker, outbox: Outbox, **opti
         yield one
 
 
-# --- refused at the door
+# --- rejected when connecting
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ async def linked(broker: FakeBroker | LossyLine | Broker, outbox: Outbox, **opti
         (0, bytes([MAXIMUM_QOS, 0]), "qos_not_supported"), (0, bytes([RETAIN_AVAILABLE, 0]), "retain_not_supported"),
     ],
 )  # fmt: skip
-async def test_a_broker_that_refuses_says_why_and_is_not_asked_in_a_hot_loop(
+async def test_a_rejection_is_shown_with_its_reason_and_not_retried_in_a_hot_loop(
     outbox: Outbox, connack: int, properties: bytes, code: str
 ) -> None:
     async with (
@@ -63,21 +63,21 @@ async def test_a_broker_that_refuses_says_why_and_is_not_asked_in_a_hot_loop(
         assert connack == 0 or f"0x{connack:02X}" in one.link.state.detail
         assert not one.link.up.is_set()
         tries = broker.connects
-        await until(lambda: broker.connects >= tries + 3)  # it goes on trying
-        assert [state.why for state in one.states] == [code], "the same reason is told once"
+        await until(lambda: broker.connects >= tries + 3)  # it keeps trying
+        assert [state.why for state in one.states] == [code], "the same reason is reported once"
 
 
-async def test_the_broker_that_we_are_sent_to_is_named_and_not_followed(outbox: Outbox) -> None:
-    async with FakeBroker() as elsewhere:
-        where = f"127.0.0.1:{elsewhere.port}".encode()
+async def test_a_server_reference_is_shown_and_not_followed(outbox: Outbox) -> None:
+    async with FakeBroker() as other:
+        where = f"127.0.0.1:{other.port}".encode()
         properties = bytes([SERVER_REFERENCE, 0, len(where)]) + where
         async with FakeBroker(connack=0x9D, properties=properties) as broker, station(outbox, broker) as one:
             await until(lambda: broker.connects >= 3)
             assert where.decode() in one.link.state.detail
-        assert elsewhere.connects == 0
+        assert other.connects == 0
 
 
-async def test_mosquitto_that_acknowledges_nothing_is_refused_with_words(outbox: Outbox) -> None:
+async def test_mosquitto_without_qos_1_is_rejected_with_a_reason(outbox: Outbox) -> None:
     broker = Broker(outbox.path.parent)
     conf = broker.folder / "mosquitto.conf"
     conf.write_text(conf.read_text("utf-8").replace("allow_anonymous true", "allow_anonymous true\nmax_qos 0"), "utf-8")
@@ -86,7 +86,7 @@ async def test_mosquitto_that_acknowledges_nothing_is_refused_with_words(outbox:
             await until(lambda: one.link.state.why == "qos_not_supported")
 
 
-async def test_a_subscription_that_is_refused_is_no_connection(outbox: Outbox) -> None:
+async def test_a_rejected_subscription_is_no_connection(outbox: Outbox) -> None:
     async with FakeBroker(suback=0x87) as broker, station(outbox, broker) as one:
         await until(lambda: one.link.state.why == "subscription_refused")
         assert not one.link.up.is_set()
@@ -104,14 +104,14 @@ async def test_a_receive_maximum_of_one_has_one_packet_in_flight_also_at_the_sto
         assert broker.max_in_flight == 1
 
 
-async def test_a_keep_alive_of_the_server_is_used_in_place_of_ours() -> None:
+async def test_a_keep_alive_of_the_server_replaces_ours() -> None:
     async with FakeBroker(properties=bytes([SERVER_KEEP_ALIVE, 0, 1])) as broker, LossyLine(broker.port) as line:
         connection = await connected(BrokerAddress(line.host, line.port), keepalive_s=1200, ack_timeout_s=1200)
         line.black_hole()
         assert (await asyncio.wait_for(asyncio.shield(connection.closed), 30)).code == "keepalive_timeout"
 
 
-async def test_a_packet_that_the_broker_cannot_take_is_refused_here_and_the_connection_stays(outbox: Outbox) -> None:
+async def test_a_packet_above_the_brokers_maximum_is_rejected_here_and_the_connection_stays(outbox: Outbox) -> None:
     async with FakeBroker(properties=bytes([MAXIMUM_PACKET_SIZE]) + (1000).to_bytes(4, "big")) as broker:
         connection = await connected(BrokerAddress(broker.host, broker.port))
         with pytest.raises(Rejected, match="row_too_large"):
@@ -126,14 +126,14 @@ async def test_a_packet_that_the_broker_cannot_take_is_refused_here_and_the_conn
 # --- lines that go dead
 
 
-async def test_a_half_open_idle_connection_is_noticed_by_the_keep_alive(broker: Broker) -> None:
+async def test_a_half_open_idle_connection_is_detected_by_the_keep_alive(broker: Broker) -> None:
     async with LossyLine(broker.port) as line:
         connection = await connected(BrokerAddress(line.host, line.port), keepalive_s=1)
         line.black_hole()
         assert (await asyncio.wait_for(asyncio.shield(connection.closed), 30)).code == "keepalive_timeout"
 
 
-async def test_a_half_open_connection_in_use_is_noticed_by_the_missing_acknowledgement(
+async def test_a_half_open_connection_in_use_is_detected_by_the_missing_acknowledgement(
     outbox: Outbox, broker: Broker
 ) -> None:
     with County(broker.host, broker.port) as county:
@@ -146,7 +146,7 @@ async def test_a_half_open_connection_in_use_is_noticed_by_the_missing_acknowled
 
 
 async def test_a_dead_line_also_ends_what_nobody_acknowledges(broker: Broker) -> None:
-    """TCP_USER_TIMEOUT: the kernel gives up data that never arrives, as with heartbeats of QoS 0."""
+    """TCP_USER_TIMEOUT: the kernel ends a connection whose data never arrives, as with heartbeats of QoS 0."""
     connection = await connected(BrokerAddress(broker.host, broker.port), ack_timeout_s=7)
     sock = connection._mqtt._client.socket()
     assert isinstance(sock, socket.socket)
@@ -159,12 +159,14 @@ async def test_a_line_cut_in_mid_window_sends_again_what_was_not_acknowledged(ou
         async with LossyLine(broker.port) as line, linked(line, outbox) as one:
             line.drop_answers()
             await one.record(*[str(n) for n in range(8)])
-            await asyncio.to_thread(county.wait_for, lambda c: len(set(numbers(c))) >= 4)  # there, and not acknowledged
+            await asyncio.to_thread(
+                county.wait_for, lambda c: len(set(numbers(c))) >= 4
+            )  # received, and not acknowledged
             line.cut()
             line.heal()
             await asyncio.to_thread(county.wait_for, lambda c: set(numbers(c)) == {str(n) for n in range(8)})
             assert [state.why for state in one.states if not state.up][-1:] == ["connection_cut"]
-        again = [heard.late for heard in county.of("journal") if heard.json["details"]["n"] == "0"]
+        again = [received.late for received in county.of("journal") if received.json["details"]["n"] == "0"]
         assert again[0] is False
         assert again[1:] == [True] * len(again[1:])
         assert len(again) >= 2
@@ -178,7 +180,7 @@ async def test_a_broker_that_acknowledges_after_seconds_loses_nothing_and_keeps_
         assert broker.connects == 1
 
 
-async def test_a_broker_that_stops_reading_is_given_up_and_found_again(outbox: Outbox, broker: Broker) -> None:
+async def test_a_broker_that_hangs_is_left_and_connected_to_again(outbox: Outbox, broker: Broker) -> None:
     async with linked(broker, outbox, ack_timeout_s=1) as one:
         os.kill(broker.pid, signal.SIGSTOP)
         try:
@@ -190,29 +192,29 @@ async def test_a_broker_that_stops_reading_is_given_up_and_found_again(outbox: O
             await asyncio.to_thread(county.wait_for, lambda c: "a" in numbers(c))
 
 
-async def test_a_message_that_comes_with_the_connack_is_heard(broker: Broker) -> None:
-    """A resumed session's messages may be read in one go with CONNACK (TLS hands out whole records)."""
-    heard: list[bytes] = []
-    address, asked = BrokerAddress(broker.host, broker.port), ConnectOptions("s", clean_start=False, expiry_s=300)
-    first = await Connection.connect(address, asked, lambda _: None)
+async def test_a_message_that_comes_with_the_connack_is_received(broker: Broker) -> None:
+    """Messages of a resumed session may be read together with CONNACK (TLS returns whole records)."""
+    received: list[bytes] = []
+    address, options = BrokerAddress(broker.host, broker.port), ConnectOptions("s", clean_start=False, expiry_s=300)
+    first = await Connection.connect(address, options, lambda _: None)
     await first.subscribe(("t",))
     first.drop()
     other = await connected(address)
     for n in range(20):
         await other.publish("t", str(n).encode(), qos=1)
     other.close()
-    again = Connection(address, asked, lambda packet: heard.append(packet.payload))
-    wire, read = again._mqtt, again._mqtt._client.loop_read
-    wire._client.loop_read = lambda: [read() for _ in range(50)][-1]  # type: ignore[method-assign]  # as with TLS
-    await wire.open()
-    await until(lambda: len(heard) == 20)
+    again = Connection(address, options, lambda packet: received.append(packet.payload))
+    mqtt, read = again._mqtt, again._mqtt._client.loop_read
+    mqtt._client.loop_read = lambda: [read() for _ in range(50)][-1]  # type: ignore[method-assign]  # as with TLS
+    await mqtt.open()
+    await until(lambda: len(received) == 20)
     again.close()
 
 
 # --- two terminals with one identity
 
 
-async def test_a_connection_that_is_kicked_says_by_whom(outbox: Outbox) -> None:
+async def test_a_connection_ended_by_the_broker_shows_the_reason(outbox: Outbox) -> None:
     for reason, code in (
         (0x8E, "taken_over"),
         (0x98, "disconnected_by_operator"),
@@ -224,33 +226,33 @@ async def test_a_connection_that_is_kicked_says_by_whom(outbox: Outbox) -> None:
             await until(lambda one=one, code=code: code in [state.why for state in one.states])
 
 
-async def test_a_terminal_that_is_taken_over_again_and_again_grows_quiet_and_says_so(outbox: Outbox) -> None:
+async def test_repeated_session_takeovers_are_counted_and_shown(outbox: Outbox) -> None:
     async with FakeBroker() as broker, linked(broker, outbox) as one:
         for n in range(1, 4):
             await until(one.link.up.is_set)
             broker.disconnect(0x8E)
             await until(lambda n=n: one.link.state.session_takeovers == n)
         await until(one.link.up.is_set)
-        assert [warning.code for warning in one.link.state.warnings] == ["twin"], "it is told also while the link is up"
+        assert [warning.code for warning in one.link.state.warnings] == ["twin"], "shown also while the link is up"
         downs = [state.why for state in one.states if not state.up]
         assert downs == ["taken_over"] * 3
 
 
-async def test_a_twin_that_a_broker_hides_is_caught_by_its_receipts(outbox: Outbox, broker: Broker) -> None:
-    """mosquitto 2.0.11 ends the older connection without a word; a receipt for a number never given tells."""
+async def test_a_clone_without_a_takeover_reason_is_detected_by_its_receipts(outbox: Outbox, broker: Broker) -> None:
+    """mosquitto 2.0.11 ends the older connection without a reason; the sign is a receipt for a row that was never sent."""
     async with linked(broker, outbox) as one:
         assert one.link.clone_seen(outbox.id, same_identity=True)
-        assert not one.link.clone_seen(outbox.id, same_identity=True), "told once"
-        kicker = await Connection.connect(
+        assert not one.link.clone_seen(outbox.id, same_identity=True), "reported once"
+        clone = await Connection.connect(
             BrokerAddress(broker.host, broker.port), ConnectOptions(f"{NAME}.f00d"), lambda _: None
         )
         await until(lambda: one.link.state.why == "connection_cut")
         assert [warning.code for warning in one.link.state.warnings][-1] == "twin"
         assert one.link._backoff.takeovers == 2
-        kicker.close()
+        clone.close()
 
 
-async def test_a_lost_connection_raises_in_whoever_waits_for_an_acknowledgement(broker: Broker) -> None:
+async def test_a_lost_connection_raises_in_a_publish_that_waits_for_its_puback(broker: Broker) -> None:
     async with LossyLine(broker.port) as line:
         connection = await connected(BrokerAddress(line.host, line.port))
         line.drop_answers()

@@ -1,4 +1,4 @@
-"""How the configuration reaches the broker; and that a link that cannot be made is a reason, never the end."""
+"""How the configuration becomes a connection; and that a link that cannot connect shows a reason and keeps running."""
 
 import asyncio
 import random
@@ -24,9 +24,9 @@ def settings(**broker: Any) -> Settings:
     return Settings(station=STATION, broker=Broker(**{"host": "192.0.2.1", **broker}))
 
 
-def address_of(given: Settings, password: str | None) -> BrokerAddress:
-    """With a good clock: certificates are held to their times."""
-    return broker_address(given, password, tls_factory(given, None, lambda: None))
+def address_of(settings: Settings, password: str | None) -> BrokerAddress:
+    """With a good clock: the dates of certificates are checked."""
+    return broker_address(settings, password, tls_factory(settings, None, lambda: None))
 
 
 def test_one_name_everywhere_and_a_client_id_that_clones_do_not_share() -> None:
@@ -52,7 +52,7 @@ def test_one_name_everywhere_and_a_client_id_that_clones_do_not_share() -> None:
         ({"tls": False, "host": "localhost.example.org"}, None, None, False),
     ],
 )
-def test_commands_are_taken_over_authenticated_tls_or_loopback_alone(
+def test_commands_are_accepted_over_authenticated_tls_or_loopback_only(
     broker: dict[str, Any], password: str | None, key: Path | None, yes: bool
 ) -> None:
     assert commands_allowed(settings(**broker), password, key) is yes
@@ -90,18 +90,18 @@ async def test_what_can_never_connect_is_a_reason(tmp_path: Path) -> None:
             await Connection.connect(address, SESSION, lambda _: None)
 
 
-async def test_the_link_says_why_and_goes_on_trying(tmp_path: Path, clock: Any, until: Any) -> None:
+async def test_the_link_shows_the_reason_and_keeps_trying(tmp_path: Path, clock: Any, until: Any) -> None:
     address = _impossible(tmp_path)[0][1]
     tries: list[int] = []
     state = RecordedState(LinkState.at_start(clock))
 
-    def asked(connection: int) -> ConnectOptions:
+    def options(connection: int) -> ConnectOptions:
         tries.append(connection)
         return SESSION
 
-    async def born(_link: Link) -> None: ...
+    async def on_birth(_link: Link) -> None: ...
 
-    link = Link(NAME, clock, address, asked, born, lambda _: None, state, rng=random.Random(1))
+    link = Link(NAME, clock, address, options, on_birth, lambda _: None, state, rng=random.Random(1))
     task = asyncio.create_task(link.run())
     for n in range(1, 4):
         await until(lambda n=n: len(tries) >= n and clock._sleepers)
@@ -109,4 +109,4 @@ async def test_the_link_says_why_and_goes_on_trying(tmp_path: Path, clock: Any, 
         await clock.advance(120)
     await until(lambda: len(tries) >= 4)
     task.cancel()
-    assert len(state.states) == 1, "the same reason is told once"
+    assert len(state.states) == 1, "the same reason is reported once"

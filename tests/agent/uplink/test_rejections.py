@@ -1,4 +1,4 @@
-"""What the broker refuses: shown, kept, tried again ever more rarely, and never in the way of what is behind it."""
+"""Rows that the broker rejects: shown, kept, retried at growing intervals, and never blocking the rows behind them."""
 
 import asyncio
 from pathlib import Path
@@ -12,7 +12,7 @@ from support.one_station import capture, numbers, station, until
 
 from agent.outbox.outbox import Outbox, Row
 from agent.outbox.stamps import draft, sequenced
-from agent.uplink import rejections as refusals
+from agent.uplink import rejections
 from agent.uplink.batches import MAX_BYTES, next_batch
 from agent.uplink.rejections import BLOCK_ALL_MS, DROP_AFTER, MAX_REJECTIONS, Rejections
 from common.messages import Device, Standard
@@ -20,46 +20,46 @@ from common.mqtt.errors import from_puback
 from drivers.reading import Condition
 
 
-def row(place: int, leaf: str = "journal", size: int = 10, outbox: str = "a" * 12) -> Row:
-    return Row(place, outbox, place, leaf, b"x" * size, False)
+def row(rowid: int, leaf: str = "journal", size: int = 10, outbox: str = "a" * 12) -> Row:
+    return Row(rowid, outbox, rowid, leaf, b"x" * size, False)
 
 
-def refused(one: Rejections, rows: list[Row], code: int, now_ms: int) -> Any:
+def reject(one: Rejections, rows: list[Row], code: int, now_ms: int) -> Any:
     return one.add(rows, code, from_puback(code, "", rows[0].leaf), now_ms)
 
 
 @pytest.fixture
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pauses of a test: a tenth of a second where a terminal waits ten."""
-    monkeypatch.setattr(refusals, "FIRST_MS", 100)
-    monkeypatch.setattr(refusals, "MAX_MS", 300)
-    monkeypatch.setattr(refusals, "BLOCK_ALL_MS", (50, 200))
+    """Delays of a test: 0.1 s instead of 10 s."""
+    monkeypatch.setattr(rejections, "FIRST_MS", 100)
+    monkeypatch.setattr(rejections, "MAX_MS", 300)
+    monkeypatch.setattr(rejections, "BLOCK_ALL_MS", (50, 200))
 
 
-# --- the rules, on given times
+# --- the rules, at times set by the test
 
 
-def test_a_topic_that_is_not_allowed_waits_as_a_topic_and_the_others_go_on() -> None:
+def test_a_topic_without_permission_waits_as_a_whole_and_the_others_go_on() -> None:
     one = Rejections()
-    refused(one, [row(1, "scan"), row(2, "scan")], 0x87, 0)
+    reject(one, [row(1, "scan"), row(2, "scan")], 0x87, 0)
     assert one.blocks(row(7, "scan"))
     assert not one.blocks(row(3, "journal"))
-    assert one.accepted([row(1, "scan")]), "the others of the topic had waited for this"
+    assert one.accepted([row(1, "scan")]), "the other rows of the topic were blocked until now"
     assert not one.blocks(row(7, "scan"))
 
 
-def test_a_row_that_is_refused_for_itself_waits_alone() -> None:
+def test_a_row_with_an_error_of_its_own_waits_alone() -> None:
     one = Rejections()
-    refused(one, [row(1)], 0x95, 0)
+    reject(one, [row(1)], 0x95, 0)
     assert one.blocks(row(1))
     assert not one.blocks(row(2))
-    assert refused(one, [row(2, "scan"), row(3, "scan")], 0x95, 0) is None, "which of them it is must be found first"
+    assert reject(one, [row(2, "scan"), row(3, "scan")], 0x95, 0) is None, "the faulty one must be found first"
 
 
-def test_pauses_grow_to_an_hour() -> None:
+def test_retry_delays_grow_to_an_hour() -> None:
     one, now_ms, waits = Rejections(), 0, []
     for _ in range(12):
-        refused(one, [row(1, "scan")], 0x87, now_ms)
+        reject(one, [row(1, "scan")], 0x87, now_ms)
         due_ms = one.next_due_ms()
         assert due_ms is not None
         waits.append(due_ms - now_ms)
@@ -69,48 +69,48 @@ def test_pauses_grow_to_an_hour() -> None:
     assert waits[-1] == 3_600_000
 
 
-def test_a_broker_over_its_quota_is_left_in_peace_for_all_and_forgiven_with_the_first_that_it_takes() -> None:
+def test_a_broker_over_its_quota_blocks_everything_until_it_accepts_a_row() -> None:
     one = Rejections()
-    refused(one, [row(1)], 0x97, 0)
+    reject(one, [row(1)], 0x97, 0)
     assert one.blocked_ms(0) == BLOCK_ALL_MS[0]
-    refused(one, [row(2)], 0x97, 5_000)
+    reject(one, [row(2)], 0x97, 5_000)
     assert one.blocked_ms(5_000) == 2 * BLOCK_ALL_MS[0]
     one.accepted([row(3)])
     assert one.blocked_ms(5_000) == 0
 
 
-def test_readings_are_given_up_and_what_is_told_once_is_not() -> None:
+def test_readings_are_dropped_and_records_sent_once_are_not() -> None:
     one = Rejections()
     for _ in range(DROP_AFTER):
-        holds = [
-            refused(one, [row(n, leaf)], 0x95, 0)
+        all_rejections = [
+            reject(one, [row(n, leaf)], 0x95, 0)
             for n, leaf in enumerate(("device/a/b", "standard", "journal", "scan"), 1)
         ]
-    assert [hold.droppable for hold in holds] == [True, True, False, False]
+    assert [rejection.droppable for rejection in all_rejections] == [True, True, False, False]
     for _ in range(20):
-        hold = refused(one, [row(9, "device/a/b")], 0x87, 0)
-    assert not hold.droppable, "a right that is missing comes back"
+        rejection = reject(one, [row(9, "device/a/b")], 0x87, 0)
+    assert not rejection.droppable, "a permission may be granted later"
 
 
-def test_holds_are_bounded_and_whoever_is_refused_beyond_that_makes_all_wait() -> None:
+def test_rejections_are_bounded_and_one_beyond_that_blocks_everything() -> None:
     one = Rejections()
-    for place in range(1, MAX_REJECTIONS + 1):
-        assert refused(one, [row(place)], 0x95, 0)
+    for rowid in range(1, MAX_REJECTIONS + 1):
+        assert reject(one, [row(rowid)], 0x95, 0)
     assert one.blocked_ms(0) == 0
-    assert refused(one, [row(MAX_REJECTIONS + 1)], 0x95, 0) is None
+    assert reject(one, [row(MAX_REJECTIONS + 1)], 0x95, 0) is None
     assert one.blocked_ms(0) == BLOCK_ALL_MS[1]
     assert len(one.all) == MAX_REJECTIONS
 
 
-def test_a_batch_fits_into_what_the_broker_takes_and_holds_one_outbox() -> None:
+def test_a_batch_fits_into_the_brokers_maximum_and_is_of_one_outbox() -> None:
     captures = [row(n, "scan", 300) for n in range(1, 80)]
-    over, batch = next_batch(captures, lambda r: r.rowid < 3, 2000)
-    assert [r.rowid for r in over] == [1, 2]
+    skipped, batch = next_batch(captures, lambda r: r.rowid < 3, 2000)
+    assert [r.rowid for r in skipped] == [1, 2]
     assert [r.rowid for r in batch] == [3, 4, 5, 6, 7]
     assert len(next_batch(captures, lambda _: False, None)[1]) == 50
     large = [row(n, "scan", 6000) for n in range(1, 50)]
     assert sum(len(r.body) for r in next_batch(large, lambda _: False, None)[1]) <= MAX_BYTES
-    assert len(next_batch(large, lambda _: False, 100)[1]) == 1, "one that is too large is tried alone, and refused"
+    assert len(next_batch(large, lambda _: False, 100)[1]) == 1, "one that is too large is sent alone, and rejected"
     mixed = [row(1, "scan"), row(2, "scan", outbox="b" * 12), row(3)]
     assert [r.rowid for r in next_batch(mixed, lambda _: False, None)[1]] == [1]
     assert next_batch(mixed, lambda _: True, None) == (mixed, [])
@@ -122,30 +122,30 @@ def test_a_batch_fits_into_what_the_broker_takes_and_holds_one_outbox() -> None:
 
 @pytest.mark.usefixtures("_soon")
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "expected"),
     [(0x87, "row_not_authorized"), (0x97, "row_quota_exceeded"), (0x99, "row_format_refused"),
      (0x90, "row_topic_refused"), (0x80, "row_refused"), (0x83, "row_refused")],
 )  # fmt: skip
-async def test_a_refused_capture_is_told_stays_and_goes_when_the_broker_takes_it(
-    outbox: Outbox, code: int, said: str
+async def test_a_rejected_capture_is_reported_stays_and_is_sent_when_the_broker_accepts_it(
+    outbox: Outbox, code: int, expected: str
 ) -> None:
-    takes = asyncio.Event()
+    accepts = asyncio.Event()
 
     def puback(packet: Published) -> int:
-        return code if packet.leaf == "scan" and b"bad" in packet.payload and not takes.is_set() else 0
+        return code if packet.leaf == "scan" and b"bad" in packet.payload and not accepts.is_set() else 0
 
     async with FakeBroker(puback=puback) as broker, station(outbox, broker) as one:
         await until(one.link.up.is_set)
         await one.scan("bad")
-        await until(lambda: one.rejections == [("scan", said)])
-        assert [hold.problem.code for hold in one.delivery.rejections] == [said]
+        await until(lambda: one.rejections == [("scan", expected)])
+        assert [rejection.problem.code for rejection in one.delivery.rejections] == [expected]
         await one.record("behind it")
         await until(lambda: broker.of("journal"))  # not blocked
-        await until(lambda: len(broker.of("scan")) >= 4)  # tried again
+        await until(lambda: len(broker.of("scan")) >= 4)  # retried
         assert outbox.depth().waiting == 2
-        takes.set()
+        accepts.set()
         await until(lambda: not one.delivery.rejections)
-        assert one.rejections == [("scan", said)], "told once"
+        assert one.rejections == [("scan", expected)], "reported once"
         assert one.link.state.warning == ""
 
 
@@ -158,20 +158,22 @@ async def test_one_bad_capture_among_hundred_is_found_and_the_others_arrive(outb
         await one.writer.commit(
             [draft(one.clock, "scan", capture(one.clock, "bad" if n == 33 else f"n{n:03d}")) for n in range(100)]
         )
-        taken: set[str] = set()
+        arrived: set[str] = set()
 
         def all_there() -> bool:
             for packet in broker.of("scan"):
                 if b"bad" not in packet.payload:
-                    taken.update(text for text in (f"n{n:03d}" for n in range(100)) if text.encode() in packet.payload)
-            return len(taken) == 99
+                    arrived.update(
+                        text for text in (f"n{n:03d}" for n in range(100)) if text.encode() in packet.payload
+                    )
+            return len(arrived) == 99
 
         await until(all_there)
-        assert [hold.rowid for hold in one.delivery.rejections] == [34]
+        assert [rejection.rowid for rejection in one.delivery.rejections] == [34]
 
 
 @pytest.mark.usefixtures("_soon")
-async def test_a_reading_that_the_broker_never_takes_is_given_up_as_a_void(outbox: Outbox) -> None:
+async def test_a_reading_that_the_broker_never_accepts_is_replaced_by_a_void(outbox: Outbox) -> None:
     def puback(packet: Published) -> int:
         return 0x90 if packet.leaf == "device/printer/main" else 0
 
@@ -190,24 +192,24 @@ async def test_a_reading_that_the_broker_never_takes_is_given_up_as_a_void(outbo
         assert not one.delivery.rejections
 
 
-async def test_captures_are_split_to_what_the_broker_takes(outbox: Outbox) -> None:
+async def test_captures_are_split_to_the_brokers_maximum(outbox: Outbox) -> None:
     async with FakeBroker(properties=bytes([MAXIMUM_PACKET_SIZE]) + (2000).to_bytes(4, "big")) as broker:
         async with station(outbox, broker) as one:
             await one.writer.commit([draft(one.clock, "scan", capture(one.clock, f"n{n:03d}")) for n in range(40)])
             await until(lambda: sum(packet.payload.count(b'"text"') for packet in broker.of("scan")) == 40)
         assert max(packet.size for packet in broker.published) <= 2000
-        assert len(broker.of("scan")) < 40, "as many together as fit"
+        assert len(broker.of("scan")) < 40, "as many in a message as fit"
         assert broker.connects == 1
 
 
 @pytest.mark.parametrize(
-    ("limit", "said", "connections"),
+    ("limit", "expected", "connections"),
     [("max_packet_size 3000", "row_too_large", 1), ("message_size_limit 3000", "row_refused", 4)],
 )
-async def test_mosquittos_own_limits_hold_up_nothing(
-    tmp_path: Path, outbox: Outbox, limit: str, said: str, connections: int
+async def test_mosquittos_own_limits_block_nothing(
+    tmp_path: Path, outbox: Outbox, limit: str, expected: str, connections: int
 ) -> None:
-    """The first is told in CONNACK; the second comes as a PUBACK with a code that ends the connection."""
+    """The first limit is in CONNACK; the second is a PUBACK with a code that ends the connection."""
     broker = Broker(tmp_path)
     conf = broker.folder / "mosquitto.conf"
     conf.write_text(conf.read_text("utf-8").replace("max_packet_size 262144", limit), "utf-8")
@@ -215,7 +217,7 @@ async def test_mosquittos_own_limits_hold_up_nothing(
         async with station(outbox, broker) as one:
             await until(one.link.up.is_set)
             await one.scan("x" * 5000)
-            await until(lambda: [hold.problem.code for hold in one.delivery.rejections] == [said])
+            await until(lambda: [rejection.problem.code for rejection in one.delivery.rejections] == [expected])
             await until(one.link.up.is_set)
             await one.scan(*[f"n{n:02d}" for n in range(20)])
             await one.record("behind it")
@@ -226,7 +228,7 @@ async def test_mosquittos_own_limits_hold_up_nothing(
             assert one.link.state.connections == connections
 
 
-async def test_a_row_that_ends_every_connection_is_found_and_set_aside(outbox: Outbox) -> None:
+async def test_a_row_that_ends_every_connection_is_found_and_blocked(outbox: Outbox) -> None:
     async with FakeBroker() as broker:
 
         def puback(packet: Published) -> int | None:
@@ -240,8 +242,8 @@ async def test_a_row_that_ends_every_connection_is_found_and_set_aside(outbox: O
             await one.writer.commit(
                 [draft(one.clock, "scan", capture(one.clock, "poison" if n == 5 else f"n{n}")) for n in range(10)]
             )
-            await until(lambda: [hold.rowid for hold in one.delivery.rejections] == [6])
-            assert [hold.problem.code for hold in one.delivery.rejections] == ["row_too_large"]
+            await until(lambda: [rejection.rowid for rejection in one.delivery.rejections] == [6])
+            assert [rejection.problem.code for rejection in one.delivery.rejections] == ["row_too_large"]
             await until(
                 lambda: all(any(f'"n{n}"'.encode() in p.payload for p in broker.of("scan")) for n in (0, 4, 6, 9))
             )
@@ -250,16 +252,15 @@ async def test_a_row_that_ends_every_connection_is_found_and_set_aside(outbox: O
 
 
 async def test_a_retained_reading_that_was_overtaken_while_it_waited_is_not_retained(outbox: Outbox) -> None:
-    """A window of one: the older row waits for it while the newer one is committed."""
+    """A window of one packet: the older row waits for it while the newer one is committed."""
     async with FakeBroker(properties=b"\x21\x00\x01") as broker, station(outbox, broker) as one:
         old, new = (Standard(**sequenced(one.clock), profile=profile, items=()) for profile in "BZ")
         await one.writer.commit([draft(one.clock, "standard", old, retained=True)])
         await until(one.link.up.is_set)
         broker.acknowledging.clear()
         await one.record("has the window")
-        await until(
-            lambda: one.link._connection and one.link._connection._window._waiters
-        )  # the backlog, a second after the connection
+        # the backlog, one second after the connection came up
+        await until(lambda: one.link._connection and one.link._connection._window._waiters)
         await one.writer.commit([draft(one.clock, "standard", new, retained=True)])
         broker.acknowledging.set()
         await until(lambda: len(broker.of("standard")) >= 2)

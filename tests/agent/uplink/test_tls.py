@@ -1,4 +1,4 @@
-"""TLS towards a real broker: the pinned authority, names, dates, and a terminal whose clock is dead."""
+"""TLS to a real broker: the pinned authority, names, dates, and a terminal whose clock is dead."""
 
 import asyncio
 import contextlib
@@ -23,10 +23,10 @@ from common.mqtt.errors import LinkLost, Rejected
 
 NAME = "450225-GXBRS0001B-1"
 SETTINGS = Settings(station=Station(division="450225", number="桂BRS0001B"), broker=BrokerSection(host="127.0.0.1"))
-FLOOR = NOW - 100 * DAY  # a terminal that was alive so long ago, and whose clock is dead now
+FLOOR = NOW - 100 * DAY  # when the terminal last ran; its clock is dead now
 EXPIRED = (NOW - 90 * DAY, NOW - 10 * DAY)  # after the floor
 LONG_EXPIRED = (NOW - 800 * DAY, NOW - 110 * DAY)  # before it
-NOT_YET = (NOW + 10 * DAY, NOW + 800 * DAY)  # a clock that is behind sees it so
+NOT_YET = (NOW + 10 * DAY, NOW + 800 * DAY)  # as seen by a clock that is behind
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def attempt(
     broker: Broker, ca: Path, *, after: datetime | None = None, host: str = "127.0.0.1", password: str | None = "geheim",
     own: Pair | None = None,
 ) -> str:  # fmt: skip
-    """One connection as the daemon makes it, to its first publication; "" where it works, else why not."""
+    """One connection as the daemon makes it, to its first publication; "" if it works, else the reason."""
     given: dict[str, Any] = {"host": host, "port": broker.tls_port, "ca_file": str(ca), "connect_timeout_s": 5}
     if own:
         given |= {"cert_file": str(own.cert), "key_file": str(own.key)}
@@ -74,7 +74,7 @@ async def test_a_certificate_of_the_terminals_own(tmp_path: Path, authority: Aut
         assert await attempt(broker, authority.file, password=None, own=authority.terminal(NAME)) == ""
 
 
-async def test_a_terminals_own_certificate_that_the_broker_does_not_take_is_said(
+async def test_a_terminals_own_certificate_that_the_broker_rejects_is_shown(
     tmp_path: Path, authority: Authority
 ) -> None:
     (tmp_path / "other").mkdir()
@@ -91,10 +91,10 @@ async def test_a_terminals_own_certificate_that_the_broker_does_not_take_is_said
 
 
 @pytest.mark.parametrize("after", [None, FLOOR], ids=["clock good", "clock dead"])
-async def test_another_authority_and_another_name_are_refused_whatever_the_clock(
+async def test_another_authority_and_another_name_are_rejected_whatever_the_clock(
     tmp_path: Path, authority: Authority, after: datetime | None
 ) -> None:
-    """Also where the other authority calls itself the same and the certificate is in its time."""
+    """Also if the other authority has the same name and the certificate is within its dates."""
     (tmp_path / "other").mkdir()
     other = Authority(tmp_path / "other", "county")
     with listening(tmp_path, authority, authority.server()) as broker:
@@ -128,7 +128,7 @@ async def test_times_of_the_brokers_certificate_with_a_good_clock_and_with_a_dea
 
 
 @pytest.mark.parametrize("which", ["authority", "intermediate"])
-async def test_the_floor_holds_for_the_whole_chain(tmp_path: Path, which: str) -> None:
+async def test_the_floor_applies_to_the_whole_chain(tmp_path: Path, which: str) -> None:
     root = Authority(tmp_path, "root", LONG_EXPIRED if which == "authority" else (NOW - DAY, NOW + DAY))
     between = root.under("between", LONG_EXPIRED if which == "intermediate" else (NOW - DAY, NOW + DAY))
     with listening(tmp_path, root, between.server()) as broker:
@@ -143,14 +143,14 @@ async def test_below_the_floor_nothing_is_sent_to_the_broker(tmp_path: Path, aut
     server = authority.server(times=LONG_EXPIRED)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server.cert, server.key)
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
-    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            heard.append(await reader.read(4096))
+            received.append(await reader.read(4096))
         writer.close()
 
-    listening = await asyncio.start_server(hear, "127.0.0.1", 0, ssl=context)
+    listening = await asyncio.start_server(receive, "127.0.0.1", 0, ssl=context)
     async with listening:
         port = listening.sockets[0].getsockname()[1]
         for after in (FLOOR, NOW - 200 * DAY):
@@ -159,11 +159,11 @@ async def test_below_the_floor_nothing_is_sent_to_the_broker(tmp_path: Path, aut
             address = broker_address(settings, "geheim", tls_factory(settings, None, lambda after=after: after))
             with pytest.raises((LinkLost, Rejected)):
                 await Connection.connect(address, connect_options(settings, "0123456789ab", b"{}"), lambda _: None)
-        await until(lambda: any(b"geheim" in said for said in heard))
-    assert [said for said in heard if said] == [said for said in heard if b"geheim" in said][-1:]
+        await until(lambda: any(b"geheim" in data for data in received))
+    assert [data for data in received if data] == [data for data in received if b"geheim" in data][-1:]
 
 
-async def test_a_connection_that_was_taken_without_a_time_is_held_to_it_once_the_time_is_known(
+async def test_a_connection_accepted_without_a_date_check_is_checked_once_the_time_is_known(
     tmp_path: Path,
 ) -> None:
     authority = Authority(tmp_path, times=(NOW - 800 * DAY, NOW + 800 * DAY))

@@ -1,4 +1,4 @@
-"""The link's words: every code that can come about has them, in Chinese for the officer and in English."""
+"""Texts of link problems: every code has them, in Chinese for the officer and in English."""
 
 import errno
 import socket
@@ -24,20 +24,20 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("code", "error"), ERRORS.items())
-def test_what_keeps_us_from_the_broker_has_a_code_and_keeps_what_was_said(code: str, error: OSError) -> None:
-    trouble = from_connect(error)
-    assert trouble.code == code
-    assert str(error) in trouble.detail
+def test_what_prevents_a_connection_has_a_code_and_its_original_text(code: str, error: OSError) -> None:
+    problem = from_connect(error)
+    assert problem.code == code
+    assert str(error) in problem.detail
 
 
-def test_a_certificate_that_does_not_hold_says_in_which_way() -> None:
+def test_an_invalid_certificate_has_a_code_for_the_kind_of_error() -> None:
     for number, code in ((9, "not_yet_valid"), (10, "expired"), (62, "of_another"), (18, "not_trusted")):
         error = ssl.SSLCertVerificationError(1, "certificate verify failed")
         error.verify_code = number
         assert from_connect(error).code == f"certificate_{code}"
 
 
-def test_every_code_has_words_with_what_is_wrong_in_both_languages() -> None:
+def test_every_code_has_texts_in_both_languages() -> None:
     codes = {
         from_connack(code, "", connecting=connecting).code
         for code in range(0x80, 0x100)
@@ -61,13 +61,13 @@ def test_a_code_of_a_newer_version_is_shown_as_it_is() -> None:
     assert link_sentence(LinkProblem("moon_in_the_way", "full")).says == "moon_in_the_way (full)"
 
 
-def test_systemds_line_says_it_twice() -> None:
+def test_systemds_line_has_both_languages() -> None:
     assert link_line(LinkProblem("server_busy")) == "县中心的服务器忙,请求被推迟 / The county's server is busy"
 
 
-def test_a_state_tells_its_trouble_and_all_else_that_a_person_should_know() -> None:
-    well = LinkState(True, 1, 0, "")
-    assert well.problem is None
-    assert well.warnings == ()
-    ill = LinkState(True, 1, 0, "", "row_not_authorized", "", "scan: Not authorized, 0x87", 2, "a" * 12)
-    assert [trouble.code for trouble in ill.warnings] == ["row_not_authorized", "twin", "namesake"]
+def test_a_state_has_its_problem_and_all_warnings() -> None:
+    up = LinkState(True, 1, 0, "")
+    assert up.problem is None
+    assert up.warnings == ()
+    down = LinkState(True, 1, 0, "", "row_not_authorized", "", "scan: Not authorized, 0x87", 2, "a" * 12)
+    assert [problem.code for problem in down.warnings] == ["row_not_authorized", "twin", "namesake"]
