@@ -25,7 +25,7 @@ def county(secured_broker: Broker) -> Iterator[Broker]:
 async def test_a_terminal_may_write_all_of_its_own_leaves(county: Broker) -> None:
     async with Probe(county, NAME).on() as terminal:
         for leaf in MINE:
-            assert await terminal.say(leaf, b"{}") in ("Success", "No matching subscribers"), leaf
+            assert await terminal.send(leaf, b"{}") in ("Success", "No matching subscribers"), leaf
 
 
 def test_those_leaves_are_the_contracts() -> None:
@@ -37,13 +37,13 @@ async def test_a_terminal_cannot_write_a_receipt_or_a_command_not_even_its_own(c
     async with Probe(county, NAME).on() as terminal:
         for name in (NAME, OTHER):
             for leaf in ("receipt", "command/check", "command/run/x", "anything", ""):
-                assert await terminal.say(leaf, b"{}", name=name) == DENIED, (name, leaf)
+                assert await terminal.send(leaf, b"{}", name=name) == DENIED, (name, leaf)
 
 
 async def test_a_terminal_cannot_write_into_another_branch(county: Broker) -> None:
     async with Probe(county, NAME).on() as terminal:
         for leaf in MINE:
-            assert await terminal.say(leaf, b"{}", name=OTHER) == DENIED, leaf
+            assert await terminal.send(leaf, b"{}", name=OTHER) == DENIED, leaf
         for where in ("yinong/1/state", "yinong/2/x/state", "$SYS/x", "other", f"yinong/1/{NAME}x/state"):
             assert await terminal.publish(where, b"{}") == DENIED, where
 
@@ -53,13 +53,13 @@ async def test_a_terminal_receives_only_its_own_commands_and_receipts(county: Br
     own = topic(NAME, "receipt")
     greedy = ("#", "yinong/#", f"yinong/1/{OTHER}/#", own, topic(NAME, "command/+"))
     async with eager.on(*greedy), recorder.on(), console.on(), other.on():
-        await other.say("journal", journal(1), name=OTHER)
-        await recorder.say("receipt", b"{}", name=OTHER)
-        await console.say("command/check", b"{}", name=OTHER)
-        await console.say("command/check", b"{}")
-        await recorder.say("receipt", b"{}")
-        await eager.until(lambda: own in [where for where, _, _ in eager.heard_all])
-    assert {where for where, _, _ in eager.heard_all} == {topic(NAME, "command/check"), topic(NAME, "receipt")}
+        await other.send("journal", journal(1), name=OTHER)
+        await recorder.send("receipt", b"{}", name=OTHER)
+        await console.send("command/check", b"{}", name=OTHER)
+        await console.send("command/check", b"{}")
+        await recorder.send("receipt", b"{}")
+        await eager.until(lambda: own in [where for where, _, _ in eager.received_all])
+    assert {where for where, _, _ in eager.received_all} == {topic(NAME, "command/check"), topic(NAME, "receipt")}
 
 
 async def test_only_the_recorder_writes_receipts_and_only_the_console_commands(county: Broker) -> None:
@@ -68,7 +68,7 @@ async def test_only_the_recorder_writes_receipts_and_only_the_console_commands(c
     ):  # fmt: skip
         async with Probe(county, user).on() as probe:
             for leaf, allowed in (("receipt", receipt), ("command/check", command), ("state", own), ("journal", own)):
-                reason = await probe.say(leaf, b"{}")
+                reason = await probe.send(leaf, b"{}")
                 assert (reason != DENIED) is allowed, (user, leaf, reason)
 
 
@@ -76,10 +76,10 @@ async def test_the_recorder_and_watch_receive_every_terminal(county: Broker) -> 
     listeners = [Probe(county, user) for user in ("recorder", "watch", "console")]
     async with listeners[0].on("yinong/1/+/device/#"), listeners[1].on("yinong/1/#"), listeners[2].on("yinong/1/#"):
         async with Probe(county, NAME).on() as one, Probe(county, OTHER).on() as other:
-            await one.say("device/printer/main", device(1))
-            await other.say("device/printer/main", device(1), name=OTHER)
+            await one.send("device/printer/main", device(1))
+            await other.send("device/printer/main", device(1), name=OTHER)
         for listener in listeners:
-            await listener.until(lambda listener=listener: len(listener.heard_all) == 2)
+            await listener.until(lambda listener=listener: len(listener.received_all) == 2)
 
 
 async def test_a_will_into_another_branch_is_never_published(county: Broker) -> None:
@@ -92,9 +92,9 @@ async def test_a_will_into_another_branch_is_never_published(county: Broker) -> 
                     thief.wire.drop()
             except Rejected as refused:
                 assert name == OTHER, refused  # a broker may also reject such a connection at once
-        await watch.until(lambda: bool(watch.heard_all))
+        await watch.until(lambda: bool(watch.received_all))
         await asyncio.sleep(0.3)
-    assert [where for where, _, _ in watch.heard_all] == [topic(NAME, "state")]
+    assert [where for where, _, _ in watch.received_all] == [topic(NAME, "state")]
 
 
 async def test_nobody_connects_without_a_password_or_with_a_wrong_one(county: Broker) -> None:

@@ -71,7 +71,7 @@ class Probe:
 
     def __init__(self, broker: Broker, username: str | None = None) -> None:
         self._address = BrokerAddress(broker.host, broker.port, username, broker.passwords.get(username or ""))
-        self.heard_all: list[tuple[str, dict[str, Any], bool]] = []
+        self.received_all: list[tuple[str, dict[str, Any], bool]] = []
         self.reasons: dict[int, str] = {}
         self._news = asyncio.Event()
 
@@ -94,13 +94,13 @@ class Probe:
         await self.until(lambda: mid in self.reasons)
         return self.reasons[mid]
 
-    async def say(
+    async def send(
         self, leaf: str, payload: bytes, name: str = NAME, user: UserProperties = (), retain: bool = False
     ) -> str:
         return await self.publish(topic(name, leaf), payload, user=user, retain=retain)
 
     def receipts(self, name: str = NAME, outbox: str = OUTBOX) -> list[int]:
-        return [m["upto"] for t, m, _ in self.heard_all if t == topic(name, "receipt") and m["outbox"] == outbox]
+        return [m["upto"] for t, m, _ in self.received_all if t == topic(name, "receipt") and m["outbox"] == outbox]
 
     async def receipted(self, upto: int, name: str = NAME, outbox: str = OUTBOX) -> None:
         await self.until(lambda: upto in self.receipts(name, outbox))
@@ -121,7 +121,7 @@ class Probe:
             body = json.loads(message.payload)
         except ValueError:
             body = {}
-        self.heard_all.append((message.topic, body, message.retain))
+        self.received_all.append((message.topic, body, message.retain))
         self._news.set()
 
     def acknowledged(self, mid: int, reason: ReasonCode) -> None:

@@ -141,11 +141,11 @@ def test_a_station_is_shown_in_the_catalogues_words(lang: Lang, words: tuple[str
 async def test_once_prints_a_snapshot_of_the_brokers_retained_messages(broker: Broker) -> None:
     probe = Probe(broker)
     async with probe.on():
-        await probe.say(
+        await probe.send(
             "state", state(at=datetime.now(UTC).isoformat(timespec="milliseconds")), retain=True, user=(SIMULATED,)
         )
-        await probe.say("device/printer/main", device(1, "faulty", reason="paper_out"), retain=True)
-        await probe.say("journal", journal(2))
+        await probe.send("device/printer/main", device(1, "faulty", reason="paper_out"), retain=True)
+        await probe.send("journal", journal(2))
         run = await asyncio.to_thread(
             subprocess.run, command("--lang", "zh", "watch", "--once", "1", "--broker", broker.address),
             capture_output=True, timeout=30, env={"COLUMNS": "200", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"},
@@ -164,6 +164,6 @@ async def test_watch_only_subscribes(secured_broker: Broker) -> None:
     async with asyncio.TaskGroup() as group, probe.on():
         run = group.create_task(view.run(Probe(secured_broker, "watch")._address, 2))
         await probe.until(lambda: not view._link_error)
-        await probe.say("state", state())
+        await probe.send("state", state())
         await run
     assert [view.terminal.name for view in view.stations.views.values()] == [NAME]

@@ -244,7 +244,7 @@ async def test_mqtt_and_import_at_the_same_time_lose_nothing(
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as importing:  # noqa: ASYNC220
             while importing.poll() is None:
                 seq += 1
-                await probe.say("journal", journal(seq), OTHER)
+                await probe.send("journal", journal(seq), OTHER)
             assert importing.stdout and "stored 3005," in importing.stdout.read() and importing.returncode == 0
         await probe.receipted(seq, OTHER)
         await probe.receipted(3005)
