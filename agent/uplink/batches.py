@@ -47,7 +47,11 @@ def payload_of(rows: Sequence[Row], clock: Clock) -> bytes:
         return rows[0].body
     return msgspec.json.encode(
         _ScanBatch(
-            boot=clock.boot, at=rfc3339(clock.now()), mono_ms=clock.mono_ms(), clock=clock.quality(),
-            outbox=rows[0].outbox, captures=tuple(msgspec.Raw(row.body) for row in rows),
+            boot=clock.boot,
+            at=rfc3339(clock.now()),
+            mono_ms=clock.mono_ms(),
+            clock=clock.quality(),
+            outbox=rows[0].outbox,
+            captures=tuple(msgspec.Raw(row.body) for row in rows),
         )
-    )  # fmt: skip
+    )

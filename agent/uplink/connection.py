@@ -63,9 +63,15 @@ class Connection:
         return self._mqtt.max_packet_size
 
     async def publish(
-        self, topic: str, payload: bytes, *, qos: int, retain: bool | Callable[[], bool] = False,
-        user: UserProperties = (), correlation: bytes | None = None,
-    ) -> int:  # fmt: skip
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool | Callable[[], bool] = False,
+        user: UserProperties = (),
+        correlation: bytes | None = None,
+    ) -> int:
         """Send; with QoS 1, wait for the PUBACK and return its reason code (0 or NO_SUBSCRIBERS).
 
         A callable `retain` is evaluated at the moment of sending: the row may have been overtaken while it waited for a place in
@@ -126,10 +132,14 @@ class Connection:
         properties = message.properties
         self._on_message(
             Incoming(
-                message.topic, bytes(message.payload), message.retain, getattr(properties, "ResponseTopic", None),
-                getattr(properties, "CorrelationData", None), getattr(properties, "MessageExpiryInterval", None),
+                message.topic,
+                bytes(message.payload),
+                message.retain,
+                getattr(properties, "ResponseTopic", None),
+                getattr(properties, "CorrelationData", None),
+                getattr(properties, "MessageExpiryInterval", None),
             )
-        )  # fmt: skip
+        )
 
     def acknowledged(self, mid: int, reason: ReasonCode) -> None:
         ack = self._acks.pop(mid, None)

@@ -46,9 +46,15 @@ class Delivery:
     """
 
     def __init__(
-        self, writer: Writer, link: Link, clock: Clock, *, puback_suffices: bool, pace: Pace,
+        self,
+        writer: Writer,
+        link: Link,
+        clock: Clock,
+        *,
+        puback_suffices: bool,
+        pace: Pace,
         on_rejected: Callable[[Rejection], Awaitable[None]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._writer, self._link, self._clock, self._pace = writer, link, clock, pace
         self._publisher = Publisher(writer, link, clock, puback_suffices, on_rejected)
         self._rejections = self._publisher.rejections

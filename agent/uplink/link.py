@@ -61,11 +61,19 @@ class Link:
     """`run` belongs into the daemon's task group; `publish` may be called from any loop while the link is up."""
 
     def __init__(
-        self, name: str, clock: Clock, broker: BrokerAddress, connect_options: Callable[[int], ConnectOptions],
-        on_birth: Callable[["Link"], Awaitable[None]], on_message: Callable[[Incoming], None],
-        state: Observable[LinkState], *,
-        backoff_cap_s: float = 120, backoff_first_s: float = 2, rng: random.Random | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        clock: Clock,
+        broker: BrokerAddress,
+        connect_options: Callable[[int], ConnectOptions],
+        on_birth: Callable[["Link"], Awaitable[None]],
+        on_message: Callable[[Incoming], None],
+        state: Observable[LinkState],
+        *,
+        backoff_cap_s: float = 120,
+        backoff_first_s: float = 2,
+        rng: random.Random | None = None,
+    ) -> None:
         self._name, self._clock, self._on_birth = name, clock, on_birth
         self._broker, self._connect_options = broker, connect_options
         self._on_message, self._state = on_message, state
@@ -126,9 +134,16 @@ class Link:
         return None if max_size is None else max(0, max_size - OVERHEAD - len(topic(self._name, leaf)))
 
     async def publish(
-        self, leaf: str, payload: bytes, *, qos: int = 1, retain: bool | Callable[[], bool] = False, late: bool = False,
-        user: tuple[tuple[str, str], ...] = (), correlation: bytes | None = None,
-    ) -> int:  # fmt: skip
+        self,
+        leaf: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool | Callable[[], bool] = False,
+        late: bool = False,
+        user: tuple[tuple[str, str], ...] = (),
+        correlation: bytes | None = None,
+    ) -> int:
         """Publish below the own branch; returns the PUBACK's reason code. Raises LinkLost, Rejected.
 
         As `Connection.publish`, but with QoS 0 a rejection is shown in the state and returned as the code.

@@ -26,9 +26,15 @@ class Presence:
     """The link calls `connect_options` and `publish_birth`. `outbox` is the outbox id of this run's rows: it may change."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, run_id: str, version: str, fingerprint: str, outbox: str,
+        self,
+        settings: Settings,
+        clock: Clock,
+        run_id: str,
+        version: str,
+        fingerprint: str,
+        outbox: str,
         export_key: Observed[str | None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._settings, self._clock, self._run_id, self._version = settings, clock, run_id, version
         self._fingerprint, self._export_key = fingerprint, export_key
         self.outbox = outbox
@@ -47,10 +53,18 @@ class Presence:
     def _state(self, state: Literal["online", "closing", "lost"], connection: int) -> bytes:
         terminal = self._settings.terminal
         state_message = State(
-            **stamped(self._clock), state=state, run=self._run_id, outbox=self.outbox, fingerprint=self._fingerprint,
-            connection=connection, version=self._version, division=terminal.division, number=str(terminal.number),
-            terminal=terminal.terminal, export_key=self._export_key.value,
-        )  # fmt: skip
+            **stamped(self._clock),
+            state=state,
+            run=self._run_id,
+            outbox=self.outbox,
+            fingerprint=self._fingerprint,
+            connection=connection,
+            version=self._version,
+            division=terminal.division,
+            number=str(terminal.number),
+            terminal=terminal.terminal,
+            export_key=self._export_key.value,
+        )
         return msgspec.json.encode(state_message)
 
 
@@ -73,10 +87,15 @@ def connect_options(settings: Settings, fingerprint: str, will: bytes) -> Connec
     the will."""
     broker, name = settings.broker, settings.terminal.name
     return ConnectOptions(
-        client_id=f"{name}.{fingerprint[:8]}", keepalive_s=broker.keepalive_s, clean_start=False,
-        expiry_s=broker.session_expiry_s, max_packet_size=MAX_PACKET_SIZE, connect_timeout_s=broker.connect_timeout_s,
-        ack_timeout_s=broker.acknowledge_timeout_s, will=Will(topic(name, "state"), will, broker.will_delay_s),
-    )  # fmt: skip
+        client_id=f"{name}.{fingerprint[:8]}",
+        keepalive_s=broker.keepalive_s,
+        clean_start=False,
+        expiry_s=broker.session_expiry_s,
+        max_packet_size=MAX_PACKET_SIZE,
+        connect_timeout_s=broker.connect_timeout_s,
+        ack_timeout_s=broker.acknowledge_timeout_s,
+        will=Will(topic(name, "state"), will, broker.will_delay_s),
+    )
 
 
 def commands_allowed(settings: Settings, password: str | None, key_file: Path | None) -> bool:

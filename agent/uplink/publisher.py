@@ -34,9 +34,13 @@ class Publisher:
     """`rejections` decides what may be published now; `rejection_added` is set by each rejection."""
 
     def __init__(
-        self, writer: Writer, link: Link, clock: Clock, puback_suffices: bool,
+        self,
+        writer: Writer,
+        link: Link,
+        clock: Clock,
+        puback_suffices: bool,
         on_rejected: Callable[[Rejection], Awaitable[None]] = _ignore,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._writer, self._link, self._clock = writer, link, clock
         self._puback_suffices, self._on_rejected = puback_suffices, on_rejected
         self._accepted: dict[int, str] = {}  # rowid -> outbox id of rows with a PUBACK, if that suffices
@@ -71,9 +75,11 @@ class Publisher:
         newest = first.retained and (not late or await self._writer.run_in_thread(lambda box: box.is_newest(first)))
         try:
             code = await self._link.publish(
-                first.leaf, payload_of(rows, self._clock), late=late,
+                first.leaf,
+                payload_of(rows, self._clock),
+                late=late,
                 retain=lambda: newest and self._newest.get(first.leaf, 0) <= first.rowid,
-            )  # fmt: skip
+            )
         except Rejected as error:
             return await self._note_rejected(rows, error)
         except LinkLost as error:

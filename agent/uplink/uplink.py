@@ -39,9 +39,15 @@ class Uplink:
             settings, clock, context.run_id, context.version, storage.fingerprint, storage.outbox_id, export_key
         )
         self.link = Link(
-            name, clock, broker_address(settings, secrets.password, self._tls), self._presence.connect_options,
-            self._presence.publish_birth, self.received.put, link_state, backoff_cap_s=settings.broker.reconnect_cap_s,
-        )  # fmt: skip
+            name,
+            clock,
+            broker_address(settings, secrets.password, self._tls),
+            self._presence.connect_options,
+            self._presence.publish_birth,
+            self.received.put,
+            link_state,
+            backoff_cap_s=settings.broker.reconnect_cap_s,
+        )
         self.delivery = Delivery(
             storage.writer,
             self.link,

@@ -116,9 +116,14 @@ class MqttConnection:
             self._listener.received(self, self._queued.pop(0))
 
     def publish(
-        self, topic: str, payload: bytes, qos: int = 1, retain: bool = False, user: UserProperties = (),
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int = 1,
+        retain: bool = False,
+        user: UserProperties = (),
         correlation: bytes | None = None,
-    ) -> int | None:  # fmt: skip
+    ) -> int | None:
         """The message id, acknowledged later by `Listener.acknowledged` (QoS 1); None if the connection is down.
 
         Raises Rejected, and sends nothing, if the packet is larger than the broker accepts (MQTT 5, 3.2.2.3.6): the broker
@@ -187,9 +192,12 @@ class MqttConnection:
             error: BaseException | None = None
             try:
                 self._client.connect(
-                    self._broker.host, self._broker.port, self._options.keepalive_s,
-                    clean_start=self._options.clean_start, properties=properties,
-                )  # fmt: skip
+                    self._broker.host,
+                    self._broker.port,
+                    self._options.keepalive_s,
+                    clean_start=self._options.clean_start,
+                    properties=properties,
+                )
             except (OSError, ValueError) as caught:
                 error = caught if isinstance(caught, OSError) else socket.gaierror(str(caught))
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits

@@ -48,9 +48,12 @@ class ConnectOptions(NamedTuple):
 def new_client(broker: BrokerAddress, options: ConnectOptions, tls: ssl.SSLContext | None) -> paho.Client:
     """A paho client for one connection: it does not reconnect, and has no inflight window."""
     client = paho.Client(
-        CallbackAPIVersion.VERSION2, options.client_id, protocol=paho.MQTTv5,
-        reconnect_on_failure=False, manual_ack=options.manual_ack,
-    )  # fmt: skip
+        CallbackAPIVersion.VERSION2,
+        options.client_id,
+        protocol=paho.MQTTv5,
+        reconnect_on_failure=False,
+        manual_ack=options.manual_ack,
+    )
     if broker.username:
         client.username_pw_set(broker.username, broker.password)
     if tls:

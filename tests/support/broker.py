@@ -40,9 +40,14 @@ class Broker:
     host = "127.0.0.1"
 
     def __init__(
-        self, folder: Path, *, secured: bool = False, extra: tuple[str, ...] = (), tls: Tls | None = None,
+        self,
+        folder: Path,
+        *,
+        secured: bool = False,
+        extra: tuple[str, ...] = (),
+        tls: Tls | None = None,
         starter: tuple[str, ...] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.folder = folder / "mosquitto"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port, self.tls_port, self._tls = _free_port(), _free_port(), tls
@@ -164,11 +169,13 @@ class Broker:
             lines = [line for line in lines if line.split()[:1] != ["password_file"]]
         text = before + "\n".join(lines) + "\n"
         for shipped, ours in (
-            ("listener 8883", f"listener {self.tls_port} 127.0.0.1"), ("/etc/mosquitto/yinong/ca.crt", tls.ca),
-            ("/etc/mosquitto/yinong/broker.crt", tls.cert), ("/etc/mosquitto/yinong/broker.key", tls.key),
+            ("listener 8883", f"listener {self.tls_port} 127.0.0.1"),
+            ("/etc/mosquitto/yinong/ca.crt", tls.ca),
+            ("/etc/mosquitto/yinong/broker.crt", tls.cert),
+            ("/etc/mosquitto/yinong/broker.key", tls.key),
             ("/etc/mosquitto/yinong/passwd", self.folder / "passwd"),
             ("/etc/mosquitto/yinong/mosquitto.acl", self.folder / "mosquitto.acl"),
-        ):  # fmt: skip
+        ):
             text = text.replace(shipped, str(ours))
         return text
 

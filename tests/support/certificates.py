@@ -34,9 +34,12 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         self._cert = self._signed(
-            name, self._key, times, above or self,
+            name,
+            self._key,
+            times,
+            above or self,
             [(x509.BasicConstraints(ca=True, path_length=None), True), (usage, True)],
-        )  # fmt: skip
+        )
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(self._cert.public_bytes(Encoding.PEM))
 
@@ -67,16 +70,24 @@ class Authority:
         return pair
 
     def _signed(
-        self, name: str, key: ec.EllipticCurvePrivateKey, times: Times, by: "Authority",
+        self,
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        times: Times,
+        by: "Authority",
         extensions: list[tuple[x509.ExtensionType, bool]],
-    ) -> x509.Certificate:  # fmt: skip
+    ) -> x509.Certificate:
         builder = (
-            x509.CertificateBuilder().subject_name(_named(name)).issuer_name(_named(by._name))
-            .public_key(key.public_key()).serial_number(x509.random_serial_number())
-            .not_valid_before(times[0]).not_valid_after(times[1])
+            x509.CertificateBuilder()
+            .subject_name(_named(name))
+            .issuer_name(_named(by._name))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(times[0])
+            .not_valid_after(times[1])
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(by._key.public_key()), False)
-        )  # fmt: skip
+        )
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical)
         return builder.sign(by._key, hashes.SHA256())

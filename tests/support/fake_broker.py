@@ -32,9 +32,14 @@ class FakeBroker(LoopbackServer):
     """`puback`: the reason code of each PUBACK; None: no PUBACK. `puback_delay_s`: its delay."""
 
     def __init__(
-        self, *, connack: int = 0, properties: bytes = b"", suback: int = 1, puback_delay_s: float = 0,
+        self,
+        *,
+        connack: int = 0,
+        properties: bytes = b"",
+        suback: int = 1,
+        puback_delay_s: float = 0,
         puback: Callable[[Published], int | None] = lambda _packet: 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.connack, self.properties, self.suback = connack, properties, suback
         self.puback_delay_s, self.puback = puback_delay_s, puback

@@ -55,9 +55,20 @@ class InMemoryCounty:
     def birth(self, outbox: str) -> None:
         terminal = Terminal.parse(NAME)
         state = State(
-            boot="b0070001", at=AT, mono_ms=1, clock="synced", state="online", connection=1, run="r", outbox=outbox,
-            fingerprint="f", version="0", division=terminal.division, number=str(terminal.number), terminal="1",
-        )  # fmt: skip
+            boot="b0070001",
+            at=AT,
+            mono_ms=1,
+            clock="synced",
+            state="online",
+            connection=1,
+            run="r",
+            outbox=outbox,
+            fingerprint="f",
+            version="0",
+            division=terminal.division,
+            number=str(terminal.number),
+            terminal="1",
+        )
         self.queue.append(Published("state", msgspec.json.encode(state), False))
 
     def back_up(self) -> None:

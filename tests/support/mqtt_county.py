@@ -73,8 +73,16 @@ class County:
         body = {"at": "2026-03-02T09:00:00.000+08:00", "store": store, "outbox": outbox, "upto": upto}
         self.client.publish(f"yinong/1/{name}/receipt", json.dumps(body), qos=1, retain=True).wait_for_publish(10)
 
-    def command(self, name: str, command: str, payload: bytes, *, expiry_s: int | None = 30, retain: bool = False,
-                response: str | None = None) -> None:  # fmt: skip
+    def command(
+        self,
+        name: str,
+        command: str,
+        payload: bytes,
+        *,
+        expiry_s: int | None = 30,
+        retain: bool = False,
+        response: str | None = None,
+    ) -> None:
         properties = Properties(PacketTypes.PUBLISH)
         properties.ResponseTopic = response or f"yinong/1/{name}/reply"
         properties.CorrelationData = b"c-1"
@@ -85,8 +93,11 @@ class County:
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         user = dict(getattr(message.properties, "UserProperty", []))
         one = Received(
-            message.topic.split("/", 3)[3], bytes(message.payload), message.retain, user.get("late") == "1",
+            message.topic.split("/", 3)[3],
+            bytes(message.payload),
+            message.retain,
+            user.get("late") == "1",
             getattr(message.properties, "CorrelationData", None),
-        )  # fmt: skip
+        )
         self.received.append(one)
         self._new.put(one)

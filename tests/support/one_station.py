@@ -51,9 +51,19 @@ class RecordedState(Observable[LinkState]):
 class Station:
     """Outbox, writer, link and delivery, as the daemon puts them together."""
 
-    def __init__(self, outbox: Outbox, broker: Endpoint, *, password: str | None = None, pace: Pace | None = None,
-                 puback_suffices: bool = False, ack_timeout_s: float = 5, keepalive_s: int = 30,
-                 client_id: str = f"{NAME}.f00d", clock: Clock | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        outbox: Outbox,
+        broker: Endpoint,
+        *,
+        password: str | None = None,
+        pace: Pace | None = None,
+        puback_suffices: bool = False,
+        ack_timeout_s: float = 5,
+        keepalive_s: int = 30,
+        client_id: str = f"{NAME}.f00d",
+        clock: Clock | None = None,
+    ) -> None:
         self.clock = clock or SystemClock()
         self.outbox = outbox
         self.writer = Writer(outbox)
@@ -63,14 +73,27 @@ class Station:
 
         will = Will(f"yinong/1/{NAME}/state", b'{"state":"lost"}', 2)
         session = ConnectOptions(
-            client_id, clean_start=False, expiry_s=300, connect_timeout_s=5, ack_timeout_s=ack_timeout_s, will=will,
+            client_id,
+            clean_start=False,
+            expiry_s=300,
+            connect_timeout_s=5,
+            ack_timeout_s=ack_timeout_s,
+            will=will,
             keepalive_s=keepalive_s,
-        )  # fmt: skip
+        )
         address = BrokerAddress(broker.host, broker.port, NAME if password else None, password)
         self.link = Link(
-            NAME, SystemClock(), address, lambda _: session, self._publish_birth, self.incoming.put_nowait, self.link_state,
-            backoff_first_s=0.05, backoff_cap_s=0.2, rng=random.Random(1),
-        )  # fmt: skip
+            NAME,
+            SystemClock(),
+            address,
+            lambda _: session,
+            self._publish_birth,
+            self.incoming.put_nowait,
+            self.link_state,
+            backoff_first_s=0.05,
+            backoff_cap_s=0.2,
+            rng=random.Random(1),
+        )
         self.delivery = Delivery(
             self.writer,
             self.link,
@@ -134,6 +157,16 @@ def numbers(county: County) -> list[str]:
 
 def capture(clock: Clock, text: str, number: int = 1) -> Capture:
     return Capture(
-        **sequenced(clock), gun="g", identity="i", number=number, source="serial", text=text, raw="", charset="ascii",
-        charset_because="ascii", symbology=None, start_mono_ms=1, end_mono_ms=2,
-    )  # fmt: skip
+        **sequenced(clock),
+        gun="g",
+        identity="i",
+        number=number,
+        source="serial",
+        text=text,
+        raw="",
+        charset="ascii",
+        charset_because="ascii",
+        symbology=None,
+        start_mono_ms=1,
+        end_mono_ms=2,
+    )

@@ -55,8 +55,10 @@ async def test_the_newest_late_row_of_a_retained_topic_is_retained_and_no_older_
         with County(broker.host, broker.port) as county:
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("standard")) == 3)
     assert [(message.json["profile"], message.retained, message.late) for message in county.of("standard")] == [
-        ("B", False, True), ("Z", False, True), ("J", True, True),
-    ]  # fmt: skip
+        ("B", False, True),
+        ("Z", False, True),
+        ("J", True, True),
+    ]
 
 
 async def test_a_live_row_overtakes_the_backlog(outbox: Outbox, broker: Broker) -> None:
@@ -82,11 +84,21 @@ async def test_captures_of_the_backlog_are_sent_together_with_their_bytes_unchan
     async with station(outbox, broker) as one:
         captures = [
             Capture(
-                **sequenced(one.clock), gun="g", identity="i", number=n, source="serial", text=f"6901234{n:06d}", raw="",
-                charset="ascii", charset_because="ascii", symbology=None, start_mono_ms=1, end_mono_ms=2,
+                **sequenced(one.clock),
+                gun="g",
+                identity="i",
+                number=n,
+                source="serial",
+                text=f"6901234{n:06d}",
+                raw="",
+                charset="ascii",
+                charset_because="ascii",
+                symbology=None,
+                start_mono_ms=1,
+                end_mono_ms=2,
             )
             for n in range(1, 121)
-        ]  # fmt: skip
+        ]
         rows = await one.writer.commit([draft(one.clock, "scan", capture) for capture in captures])
         broker.start()
         with County(broker.host, broker.port) as county:

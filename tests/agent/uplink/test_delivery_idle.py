@@ -42,10 +42,15 @@ async def delivering(writer: Writer, broker: Broker, clock: SteppedClock) -> Asy
     options = ConnectOptions(f"{NAME}.f00d", clean_start=True, will=Will(f"yinong/1/{NAME}/state", b"{}", 2))
     received: list[Incoming] = []
     link = Link(
-        NAME, SystemClock(), BrokerAddress(broker.host, broker.port), lambda _: options, _on_birth, received.append,
+        NAME,
+        SystemClock(),
+        BrokerAddress(broker.host, broker.port),
+        lambda _: options,
+        _on_birth,
+        received.append,
         Observable(LinkState.at_start(clock)),
         rng=random.Random(1),
-    )  # fmt: skip
+    )
     delivery = Delivery(writer, link, clock, puback_suffices=False, pace=Pace(10_000_000), on_rejected=_on_rejected)
     writer.subscribe(delivery.on_commit)
     async with asyncio.TaskGroup() as group:

@@ -179,9 +179,15 @@ async def test_a_reading_that_the_broker_never_accepts_is_replaced_by_a_void(out
 
     async with FakeBroker(puback=puback) as broker, station(outbox, broker) as one:
         reading = Device(
-            **sequenced(one.clock), device_class="printer", id="main", condition=Condition.WORKING, reason="ok", params={},
-            measures={}, evidence=(),
-        )  # fmt: skip
+            **sequenced(one.clock),
+            device_class="printer",
+            id="main",
+            condition=Condition.WORKING,
+            reason="ok",
+            params={},
+            measures={},
+            evidence=(),
+        )
         await one.writer.commit([draft(one.clock, "device/printer/main", reading, retained=True)])
         await until(lambda: any(b'"void"' in packet.payload for packet in broker.of("journal")))
         void = next(packet for packet in broker.of("journal") if b'"void"' in packet.payload)

@@ -44,9 +44,14 @@ def listening(folder: Path, authority: Authority, server: Pair, *, by_certificat
 
 
 async def attempt(
-    broker: Broker, ca: Path, *, after: datetime | None = None, host: str = "127.0.0.1", password: str | None = "geheim",
+    broker: Broker,
+    ca: Path,
+    *,
+    after: datetime | None = None,
+    host: str = "127.0.0.1",
+    password: str | None = "geheim",
     own: Pair | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """One connection as the daemon makes it, to its first publication; "" if it works, else the reason."""
     given: dict[str, Any] = {"host": host, "port": broker.tls_port, "ca_file": str(ca), "connect_timeout_s": 5}
     if own:
