@@ -155,7 +155,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.exempt |= before - self.terminal.held()
 
     @rule()
-    def give_way(self) -> None:
+    def evict(self) -> None:
         box = self.terminal.box
         waiting = {text_of(row.body) for row in box.waiting(0, 10_000) if row.leaf == "scan"}
         before = self.terminal.held()
