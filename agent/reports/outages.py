@@ -51,7 +51,7 @@ _FROM_NEAR: tuple[Layer, ...] = ("unknown", "lan", "gateway", "access_line", "in
 
 
 class OutageLog:
-    """`link_changed` is called by the link; `run` belongs into the daemon's task group.
+    """Follows the link's state; `run` belongs into the daemon's task group.
 
     `line_states` returns the states of the line's devices; None if the broker is on this machine, so that no line is
     involved. `poll_line` polls them once. `budget_spent`: whether the day's flash budget is spent.
@@ -66,7 +66,7 @@ class OutageLog:
         line_states: Callable[[], Sequence[DeviceState]] | None,
         budget_spent: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._link_changes = link_state.changes()
+        self._link_changes, self._known = link_state.changes(), _up_and_why(link_state.value)
         self._clock, self._record, self._poll_line = clock, record, poll_line
         self._line_states, self._budget_spent = line_states, budget_spent
         self._rate_limit = RateLimit(OUTAGES_PER_HOUR)
@@ -87,6 +87,9 @@ class OutageLog:
     async def _follow_link(self) -> None:
         """Only ups and downs are entries; a new reason while the link is down goes into the next entry."""
         async for state in self._link_changes:
+            before, self._known = self._known, _up_and_why(state)
+            if self._known == before:  # a connection that is not up yet, a warning, a takeover
+                continue
             self._why = state.why
             if state.up:
                 await self._up(state)
@@ -134,14 +137,14 @@ class OutageLog:
         self._was_up = True
         self._is_down.clear()
         log.info("link_up")
-        now_ms = self._clock.mono_ms()
+        up_ms = state.since_mono_ms  # not now: a slow disk may have delayed the entry before this one
         if not self._recorded:
-            self._suppressed_ms += now_ms - self._down_ms
+            self._suppressed_ms += up_ms - self._down_ms
             return
         up = LinkUp(
             connection=state.connections,
-            down_ms=now_ms - self._down_ms,
-            cause=longest_layer(self._layers, now_ms),
+            down_ms=up_ms - self._down_ms,
+            cause=longest_layer(self._layers, up_ms),
             layers=tuple(self._layers),
         )
         await self._record(up)
@@ -168,6 +171,10 @@ class OutageLog:
                 event, condition=reading.condition.value, reason=reading.reason.code, probes=probes
             )
         await self._record(event)
+
+
+def _up_and_why(state: LinkState) -> tuple[bool, str]:
+    return state.up, state.why
 
 
 def outage_layer(reading: Reading, why: str) -> Layer:

@@ -30,10 +30,12 @@ class Line:
         self.polls = 0
         self.connection = 0
         self.budget_spent = False
+        self.entry_s = 0.0  # how long an entry takes
         self.link = Observable(LinkState(False, 0, clock.mono_ms(), "connecting"))
         self.outages = OutageLog(clock, self.link, self._record, self.poll, self._states, lambda: self.budget_spent)
 
     async def _record(self, event: Event) -> None:
+        await self.clock.sleep(self.entry_s)
         self.recorded.append(event)
 
     async def poll(self) -> None:
@@ -132,6 +134,29 @@ async def test_a_station_that_starts_without_a_line_records_the_layer(line: Line
     assert isinstance(layer, LinkLayer) and layer.layer == "access_line"
     await line.up()
     assert isinstance(line.recorded[-1], LinkUp) and line.recorded[-1].cause == "access_line"
+
+
+async def test_a_start_without_an_outage_neither_polls_the_line_nor_records_a_layer(line: Line) -> None:
+    """What the link does on its way up: it counts the connection, and nobody subscribes to its birth."""
+    connecting = line.link.value
+    for state in (connecting._replace(connections=1), connecting._replace(connections=1, warning="nobody_listens")):
+        line.link.set(state)
+        await line.clock.advance(10)
+    await line.up()
+    (up,) = line.recorded
+    assert isinstance(up, LinkUp) and (up.cause, up.layers) == (None, ())
+    assert line.polls == 0
+
+
+async def test_the_duration_is_the_links_own_if_the_disk_delays_the_entries(line: Line) -> None:
+    await line.up()
+    line.entry_s = 3
+    await line.down()
+    await line.clock.advance(1)
+    await line.up()
+    await line.clock.advance(30)
+    up = line.recorded[-1]
+    assert isinstance(up, LinkUp) and up.down_ms == 1000
 
 
 async def test_a_new_reason_while_the_link_is_down_makes_no_entry(line: Line) -> None:
