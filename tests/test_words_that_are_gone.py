@@ -1,7 +1,7 @@
 """Identifiers of the private English that decision 26 ended: none comes back, in code, tests or the documents beside them.
 
-`words_that_are_gone.txt` lists them, each with what it is called now: whole identifiers only, and none that is an English word of the field, or a name on the
-wire, in SQL or in a file.
+`words_that_are_gone.txt` lists them, each with what it is called now: whole identifiers only, and none that is an English word
+of the field, or a name on the wire, in SQL or in a file.
 """
 
 import re
