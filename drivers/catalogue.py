@@ -1,24 +1,65 @@
-"""Reason codes to sentences: what is wrong and what to do, in Chinese and English.
+"""Reason codes to sentences: what is wrong, what to do and who does it, in Chinese and English.
 
 The texts are next to the code that returns the reasons, in `drivers/<class>/reasons.toml`; reasons that any driver may return
-(timed out, not polled yet) are in `drivers/reasons.toml`. Officer, operator and center read the same texts. Only data
-is read here: no driver is imported.
+(timed out, not polled yet) are in `drivers/reasons.toml`, and a class may have a better text for them. Officer, operator and
+center read the same texts. Only data is read here: no driver is imported.
 
     [paper_out]
-    zh = { says = "打印机缺纸({tray})", do = "请在纸盒里放入 A4 纸" }
-    en = { says = "The printer is out of paper ({tray})", do = "Load A4 paper into the tray" }
+    who = "officer"
+    zh = { says = "打印机没有纸了", do = "请在纸盒里放入 A4 纸" }
+    en = { says = "The printer is out of paper", do = "Load A4 paper into the tray" }
+
+Who may be told what: an officer power, cable, paper, replugging, waiting, a call; an operator the configuration, registration,
+certificates and addresses; the county its server, permissions and receipts. A remedy without one is an error of the catalogue.
 """
 
+import errno
+import os
+import re
 import tomllib
+from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal, NamedTuple, TypeAlias
+
+import msgspec
 
 from drivers.reading import Reason
 
 Lang: TypeAlias = Literal["zh", "en"]
+Who: TypeAlias = Literal["officer", "operator", "county"]
+
+PASSED_ON = "{remedy}"  # a remedy that is another catalogue's; so is its `who`
 
 _HERE = Path(__file__).parent
+_CAUSES = ("error", "cause", "detail")  # parameters that hold what a kernel or a library said
+
+
+class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One language of a reason."""
+
+    says: str  # what is wrong
+    do: str = ""  # what to do; empty if nothing is to be done
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One reason of a catalogue. Errors: ValueError for a remedy that nobody does, or that one language lacks."""
+
+    zh: Words
+    en: Words
+    who: Who | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.zh.do) != bool(self.en.do):
+            raise ValueError("`do` stands in both languages or in none")
+        own = self.zh.do not in ("", PASSED_ON)
+        if own and self.who is None:
+            raise ValueError("a remedy needs `who`: officer, operator or county")
+        if self.who is not None and not own:
+            raise ValueError("`who` stands only where there is a remedy of its own")
+
+    def words(self, lang: Lang) -> Words:
+        return self.zh if lang == "zh" else self.en
 
 
 class Sentence(NamedTuple):
@@ -26,14 +67,20 @@ class Sentence(NamedTuple):
 
     says: str  # what is wrong
     remedy: str  # what to do; empty if no action is needed
+    who: Who | None = None  # who acts; None if no action is needed
+
+
+def read_catalogue(file: Path) -> dict[str, Entry]:
+    """The entries of a catalogue by their codes. Errors: msgspec.ValidationError (a ValueError) names the entry."""
+    return msgspec.convert(tomllib.loads(file.read_text("utf-8")), dict[str, Entry])
 
 
 @cache
-def _catalogue(device_class: str) -> dict[str, dict[str, dict[str, str]]]:
-    words = tomllib.loads((_HERE / "reasons.toml").read_text("utf-8"))
+def _catalogue(device_class: str) -> dict[str, Entry]:
+    words = read_catalogue(_HERE / "reasons.toml")
     own = _HERE / device_class / "reasons.toml"
     if device_class.isidentifier() and own.is_file():
-        words |= tomllib.loads(own.read_text("utf-8"))
+        words |= read_catalogue(own)
     return words
 
 
@@ -44,14 +91,42 @@ def reason_codes(device_class: str) -> frozenset[str]:
 
 def sentence(device_class: str, reason: Reason, lang: Lang = "zh") -> Sentence:
     """The reason as text; an unknown code (from a newer agent) is shown unchanged and is never an error."""
-    entry = _catalogue(device_class).get(reason.code, {}).get(lang)
+    entry = _catalogue(device_class).get(reason.code)
     if entry is None:
         shown = ", ".join(f"{k}={v}" for k, v in reason.params.items())
         return Sentence(f"{reason.code} {shown}".rstrip(), "")
-    return Sentence(_filled(entry["says"], reason), _filled(entry.get("do", ""), reason))
+    words = entry.words(lang)
+    return Sentence(filled(words.says, reason.params, lang), filled(words.do, reason.params, lang), entry.who)
 
 
-def _filled(text: str, reason: Reason) -> str:
-    for name, value in reason.params.items():
-        text = text.replace("{" + name + "}", f"{value:g}" if isinstance(value, float) else str(value))
+def filled(text: str, params: Mapping[str, str | int | float], lang: Lang) -> str:
+    """The text with its parameters in it; a cause without words of its own takes its brackets or its colon with it."""
+    for name, value in params.items():
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        if name in _CAUSES:
+            shown = cause(shown, lang)
+        elif lang == "zh" and shown.startswith("/"):
+            shown = PurePath(shown).name  # an officer is shown no path
+        hole = "{" + name + "}"
+        if not shown:
+            text = text.replace(f"\uff08{hole}\uff09", "").replace(f"\uff1a{hole}", "")
+        text = text.replace(hole, shown)
     return text
+
+
+def cause(said: str, lang: Lang) -> str:
+    """What was said as a cause: its half in that language; in Chinese an errno by its name, and "" for what is foreign there."""
+    zh, between, en = said.partition(" / ")
+    if between and not zh.isascii():
+        return zh if lang == "zh" else en
+    if lang == "en" or not said.isascii() or re.fullmatch("[0-9a-f]*", said):  # a count, an id
+        return said
+    return next((words for sign, words in _causes().items() if sign in said), "")
+
+
+@cache
+def _causes() -> dict[str, str]:
+    """By what is looked for in the words: the errno's name, its usual text, or a part of what was said."""
+    named = tomllib.loads((_HERE / "causes.toml").read_text("utf-8"))
+    texts = {os.strerror(getattr(errno, sign)): words for sign, words in named.items() if hasattr(errno, sign)}
+    return named | texts

@@ -78,7 +78,7 @@ def standard_table(items: Sequence[Item], say: Terms) -> Table:
     for title in (say("依据", "because"), say("怎么办", "what to do")):
         table.add_column(title, overflow="fold", ratio=1)
     for item in items:
-        says, remedy = item_sentence(item, say.lang)
+        says, remedy, _ = item_sentence(item, say.lang)
         shown = f"{MARKS.get(item.verdict, '?')} {verdict_name(item.verdict, say.lang)}"
         table.add_row(
             item_name(item.item, say.lang), f"[{STYLES.get(item.verdict, '')}]{shown}[/]", escape(says), escape(remedy)

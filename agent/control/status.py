@@ -81,9 +81,9 @@ class StatusRequests:
         yield {"answer": device_json(await self._checks.measure(), _lang(request))}
 
 
-def _texts(trouble: LinkProblem, lang: Lang) -> dict[str, str]:
+def _texts(trouble: LinkProblem, lang: Lang) -> dict[str, str | None]:
     sentence = link_sentence(trouble, lang)
-    return {"says": sentence.says, "remedy": sentence.remedy}
+    return {"says": sentence.says, "remedy": sentence.remedy, "who": sentence.who}
 
 
 def _lang(request: Line) -> Lang:

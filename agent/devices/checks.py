@@ -86,8 +86,8 @@ def station_json(terminal: Terminal | None) -> dict[str, Any] | None:
 
 
 def item_json(item: Item, lang: Lang) -> dict[str, Any]:
-    """One item of the standard; `because` is its code, `says` and `remedy` are its texts."""
-    says, remedy = item_sentence(item, lang)
+    """One item of the standard; `because` is its code, `says` and `remedy` are its texts, `who` does it."""
+    says, remedy, who = item_sentence(item, lang)
     return {
         "item": item.item,
         "verdict": item.verdict,
@@ -95,4 +95,5 @@ def item_json(item: Item, lang: Lang) -> dict[str, Any]:
         "params": item.params,
         "says": says,
         "remedy": remedy,
+        "who": who,
     }

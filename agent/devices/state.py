@@ -64,7 +64,7 @@ def not_polled_yet() -> Reading:
 def device_json(state: DeviceState, lang: Lang) -> dict[str, Any]:
     """One device in the documented form of `--json`, of the socket and of `inspect`."""
     reading = state.reading
-    says, remedy = sentence(state.device_class, reading.reason, lang)
+    says, remedy, who = sentence(state.device_class, reading.reason, lang)
     return {
         "class": state.device_class,
         "id": state.id,
@@ -73,6 +73,7 @@ def device_json(state: DeviceState, lang: Lang) -> dict[str, Any]:
         "params": reading.reason.params,
         "says": says,
         "remedy": remedy,
+        "who": who,
         "measures": reading.measures,
         "evidence": reading.evidence,
         "at": state.at,

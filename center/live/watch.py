@@ -164,7 +164,7 @@ class WatchScreen:
 
     def _device(self, device: Device) -> Text:
         name = label(CLASSES.get(device.device_class), self._lang, device.device_class)
-        says, remedy = sentence(device.device_class, Reason(device.reason, device.params), self._lang)
+        says, remedy, _ = sentence(device.device_class, Reason(device.reason, device.params), self._lang)
         condition = label(CONDITIONS[device.condition], self._lang)
         line = Text(f"{name} ") + Text(condition, COLOURS.get(device.condition, "")) + Text(f": {_printable(says)}")
         return line + Text(f" → {_printable(remedy)}", "bright_black") if remedy else line

@@ -61,7 +61,7 @@ def test_two_terminals_from_one_disk_are_both_stored_warned_and_stay_connected(t
     assert {row["outbox"] for row in stored} == ids
     expected = ["before the copy", *(f"{who}-{n}" for who in ("first", "second") for n in range(20))]
     assert sorted(row["text"] for row in stored) == sorted(expected)
-    assert all("还有另一台终端用着同一个终端编号" in words for words in warnings)
+    assert all("有两台电脑使用同一个终端编号" in words for words in warnings)
     assert {row["outbox"] for row in journal if row["event"] == "twin"} == ids, "both report it to the county"
 
 

@@ -101,7 +101,7 @@ def test_without_a_clock_an_absent_device_is_unproven_and_the_reason_is_shown(tm
             terminal.set_clock(dead + timedelta(hours=1), synced=False)
             item = gun()
             assert (item["verdict"], item["because"]) == ("unproven", "hours_unknown")
-            assert "时钟没有校准" in item["says"]
+            assert "时间未校准" in item["says"]
         monday = datetime(2026, 11, 30, 2, tzinfo=UTC)  # ten o'clock in Beijing
         terminal.set_clock(monday, synced=True)
         assert (gun()["verdict"], gun()["because"]) == ("not_met", "device_absent")

@@ -90,7 +90,7 @@ def test_systemds_status_shows_a_problem_in_both_languages_as_long_as_it_lasts(t
         with Daemon(tmp_path, broker.port, environment=environment) as daemon:
             until(lambda: "已连接县中心 / connected" in _last_status(systemd), lambda: f"{systemd.received}")
             broker.stop()
-            problem = "县中心的消息服务没有开 / The county's broker is not running"
+            problem = "县中心服务器的接收服务没有启动 / The county's broker is not running"
             until(lambda: problem in _last_status(systemd), lambda: f"{systemd.received}\n{daemon.process.log}")
             assert "已连接" not in _last_status(systemd)
             broker.start()

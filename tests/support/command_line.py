@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from support.daemon import ALWAYS_OPEN, COMMANDS
 
 DEVICE = {
-    "class", "id", "condition", "reason", "params", "says", "remedy", "measures", "evidence", "at", "clock",
+    "class", "id", "condition", "reason", "params", "says", "remedy", "who", "measures", "evidence", "at", "clock",
 }  # fmt: skip
 ABSENT_GUN = '[[device]]\nclass = "scan_gun"\nid = "main"\nport = "/dev/none"\n'
 

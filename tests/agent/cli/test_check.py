@@ -6,7 +6,7 @@ import pytest
 from support.command_line import ABSENT_GUN, DEVICE, Files, one_line, run
 from support.daemon import TERMINAL, Daemon
 
-ITEM = {"item", "verdict", "because", "params", "says", "remedy"}
+ITEM = {"item", "verdict", "because", "params", "says", "remedy", "who"}
 NO_PAGE = '[[device]]\nclass = "web_page"\nid = "main"\n'
 
 

@@ -62,7 +62,7 @@ def test_a_code_of_a_newer_version_is_shown_as_it_is() -> None:
 
 
 def test_systemds_line_has_both_languages() -> None:
-    assert link_line(LinkProblem("server_busy")) == "县中心的服务器忙,请求被推迟 / The county's server is busy"
+    assert link_line(LinkProblem("server_busy")) == "县中心服务器忙，请求被推迟 / The county's server is busy"
 
 
 def test_a_state_has_its_problem_and_all_warnings() -> None:

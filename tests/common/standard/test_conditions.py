@@ -44,7 +44,7 @@ def test_without_a_clock_an_observed_fault_still_counts():
 def test_why_nothing_is_concluded_without_a_clock_is_stated_in_both_languages():
     item = of("printer", seen("unreachable", "no_answer"), opening=None)
     zh, en = item_sentence(item), item_sentence(item, "en")
-    assert "时钟没有校准" in zh.says
+    assert "时间未校准" in zh.says
     assert "日期和时间" in zh.remedy
     assert "clock" in en.says
     assert "date and time" in en.remedy

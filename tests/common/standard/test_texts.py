@@ -22,15 +22,17 @@ from drivers.reading import Condition
 def test_a_text_contains_the_devices_own_reason_and_remedy():
     reading = seen("unknown", "no_permission", {"path": "/dev/video0"})
     words = item_sentence(of("video", reading))
-    assert words.says == "无法检测视频设备:没有权限读取 /dev/video0"
-    assert words.remedy == "请运营服务商检查 udev 规则与用户组"
+    assert words.says == "监测程序没有权限读取该设备（暂不能检测）"
+    assert (words.remedy, words.who) == ("请运营服务商检查 udev 规则与用户组", "operator")
     assert item_sentence(of("video", reading), "en").says == "Could not be looked at: No permission to read /dev/video0"
 
 
 def test_the_text_of_a_refused_camera_is_the_cameras():
     readings = {"scan_gun": [("g", seen("absent"))], "video": [("c", seen("unknown", "no_permission", {"path": "/p"}))]}
     says = item_sentence(of("scan_gun", readings, waivers=[waive("scan_gun")])).says
-    assert says == "韦某某 于 2026-03-02 确认智能终端能视频通话,但摄像头未能证实,免配不成立:没有权限读取 /p"
+    assert says == (
+        "韦某某于 2026-03-02 登记智能终端能视频通话，但没有检测到可用的摄像头，不能免配：监测程序没有权限读取该设备"
+    )
 
 
 @pytest.mark.parametrize(

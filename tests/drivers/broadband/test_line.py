@@ -30,6 +30,5 @@ def test_every_reason_of_the_code_is_in_the_catalogue_in_both_languages_and_none
     for code, words in catalogue.items():
         for lang in ("zh", "en"):
             assert words[lang]["says"], code
-        assert set(re.findall(r"{(\w+)}", words["zh"]["says"])) == set(re.findall(r"{(\w+)}", words["en"]["says"])), (
-            code
-        )
+        chinese, english = (set(re.findall(r"{(\w+)}", words[lang]["says"])) for lang in ("zh", "en"))
+        assert chinese <= english, code  # a file's name and a byte count are nothing for an officer

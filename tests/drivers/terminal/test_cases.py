@@ -54,6 +54,6 @@ def test_every_code_is_in_the_catalogue_and_every_entry_is_used() -> None:
 @pytest.mark.parametrize("lang", ["zh", "en"])
 async def test_every_sentence_is_filled(case: Path, lang: Any) -> None:
     reading = await Terminal(id="main", disk_full_mb=0, disk_nearly_full_mb=0).look(case / "root", previous(case))
-    says, remedy = sentence("terminal", reading.reason, lang)
+    says, remedy, _ = sentence("terminal", reading.reason, lang)
     assert "{" not in says + remedy
     assert says
