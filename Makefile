@@ -16,7 +16,7 @@ run: $(STAMP) apt-run
 	@$(BIN)/python -m center.demo --folder .cache/run
 
 test: check apt-test
-	@echo "== 测试(约 6 分钟)/ tests (about 6 minutes)"
+	@echo "== 测试（约 6 分钟）/ tests (about 6 minutes)"
 	$(BIN)/pytest -n 2 --dist worksteal
 
 check: $(STAMP)
@@ -30,10 +30,10 @@ check: $(STAMP)
 # pace of its own comes last, with nothing beside it.
 LAB := $(BIN)/python -m pytest -c tests/lab/pytest.ini tests/lab
 lab: $(STAMP) apt-run apt-lab
-	@echo "== 虚拟站点实验室(14 到 30 分钟)/ the lab of virtual stations (14 to 30 minutes)"
+	@echo "== 虚拟站点实验室（14 到 30 分钟）/ the lab of virtual stations (14 to 30 minutes)"
 	$(BIN)/python tests/lab build
 	@if $(BIN)/python tests/lab is-settled; then \
-	echo "== 实验室和安装没有变过,不再试 / lab and installation are as they were when they were tried: not again"; \
+	echo "== 实验室和安装没有变过，不再试 / lab and installation are as they were when they were tried: not again"; \
 	$(call once_more,-n 3 -v -m 'not alone and not settled'); \
 	else $(call once_more,-n 3 -v -m 'not alone') && $(BIN)/python tests/lab settle; fi
 	$(call once_more,-m alone)

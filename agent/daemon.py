@@ -50,7 +50,7 @@ def main(arguments: Sequence[str], clock: Clock | None = None) -> int:
     for mistake in loaded.mistakes:
         print(f"{options.config}: {mistake.text('zh')}\n    {mistake.text('en')}", file=sys.stderr)
     if loaded.settings is None:
-        print("配置有错,没有启动 / not started: the configuration is wrong", file=sys.stderr)
+        print("配置有错，没有启动 / not started: the configuration is wrong", file=sys.stderr)
         notify(f"STATUS=配置有错 / configuration is wrong: {options.config}", "ERRNO=22")
         return EX_CONFIG
     clock = clock or SystemClock()
@@ -64,11 +64,11 @@ def main(arguments: Sequence[str], clock: Clock | None = None) -> int:
                 loaded.settings.outbox.max_bytes, parts(),
             )  # fmt: skip
         except BlockingIOError:
-            print(f"{path}: 程序已在运行 / a daemon already runs on it", file=sys.stderr)
+            print(f"{path}：监测程序已在运行 / a daemon already runs on it", file=sys.stderr)
             return EX_TEMPFAIL
         except (OSError, sqlite3.Error) as error:
-            print(f"{path}: 打不开记录文件 / the outbox cannot be opened: {error}", file=sys.stderr)
-            notify(f"STATUS=打不开记录文件 / the outbox cannot be opened: {path}", "ERRNO=5")
+            print(f"{path}：打不开记录库 / the outbox cannot be opened: {error}", file=sys.stderr)
+            notify(f"STATUS=打不开记录库 / the outbox cannot be opened: {path}", "ERRNO=5")
             return EX_IOERR
         context = Context.of_run(loaded.settings, loaded.secrets, clock)
         asyncio.run(run(context, loaded, outbox, options.socket))

@@ -98,17 +98,13 @@ class Runtime:
         link = "; ".join([*up, *(link_line(one) for one in (state.problem, *state.warnings) if one)])
         counts = ", ".join(f"{verdict} {count}" for verdict, count in self.devices.states.verdict_counts().items())
         number = self._context.settings.terminal.number
-        return f"{number} {link}; {counts}{self._disk_words()}"
+        return "; ".join([f"{number} {link}", counts, *self._disk_words()])
 
-    def _disk_words(self) -> str:
-        words = {
-            "ok": "",
-            "nearly_full": "; 磁盘将满 / the disk is nearly full",
-            "full": "; 磁盘已满 / the disk is full",
-        }
+    def _disk_words(self) -> list[str]:
+        words = {"nearly_full": ["硬盘快满了 / the disk is nearly full"], "full": ["硬盘满了 / the disk is full"]}
         queued = self.scans.captures.queued
-        waits = f"; {queued} 条扫码等待保存 / {queued} scans wait to be saved" if queued else ""
-        return words[self.storage.disk.level] + waits
+        waits = [f"{queued} 条扫码等待保存 / {queued} scans wait to be saved"] if queued else []
+        return words.get(self.storage.disk.level, []) + waits
 
     async def _watchdog(self) -> None:
         """READY once the daemon keeps records, then a sign of life for systemd, from the loop that does the work."""

@@ -40,11 +40,11 @@ def main() -> int:
 
 def _demo(folder: Path, running: contextlib.ExitStack, *, once: bool) -> int:
     port, control = _free_port(1883), folder / "agent.sock"
-    _announce(f"1/4 启动服务器 mosquitto,127.0.0.1:{port}", f"starting mosquitto on 127.0.0.1:{port}")
+    _announce(f"1/4 启动服务器 mosquitto（127.0.0.1:{port}）", f"starting mosquitto on 127.0.0.1:{port}")
     _broker_files(folder, port)
     running.enter_context(_process("mosquitto", [_mosquitto(), "-c", str(folder / "mosquitto.conf")], folder))
     _wait("mosquitto", lambda: _is_listening(port))
-    _announce("2/4 启动县中心记录程序", "starting the county's recorder")
+    _announce("2/4 启动县中心接收程序", "starting the county's recorder")
     recorder = [
         str(BIN / "yinong-center"),
         "record",
@@ -55,7 +55,7 @@ def _demo(folder: Path, running: contextlib.ExitStack, *, once: bool) -> int:
     ]
     running.enter_context(_process("record", [*recorder, "--simulated"], folder))
     _wait("yinong-center record", lambda: b"connected" in (folder / "record.log").read_bytes())
-    _announce("3/4 启动本机的终端程序,检查本机设备", "starting the agent for this machine and checking its devices")
+    _announce("3/4 启动本机的监测程序，检查本机设备", "starting the agent for this machine and checking its devices")
     (folder / "agent.toml").write_text(_agent_toml(folder, port), "utf-8")
     agent = [str(BIN / "yinong-agent"), "run", "--config", str(folder / "agent.toml"), "--socket", str(control)]
     running.enter_context(_process("agent", agent, folder))
@@ -91,11 +91,11 @@ def _agent_toml(folder: Path, port: int) -> str:
 
 def _print_commands(port: int, folder: Path, control: Path) -> None:
     agent, center = BIN / "yinong-agent", BIN / "yinong-center"
-    _announce("已经运行。另开一个窗口可以:", "it runs. In another window:")
+    _announce("已经运行。另开一个窗口可以：", "it runs. In another window:")
     for command, zh, en in (
         (f"mosquitto_sub -p {port} -t 'yinong/1/#' -v", "看全部消息", "every message"),
-        (f"{center} watch --broker 127.0.0.1:{port} --all", "县中心看各站", "the county's view"),
-        (f"{agent} status --socket {control}", "终端在做什么", "what the agent is doing"),
+        (f"{center} watch --broker 127.0.0.1:{port} --all", "从县中心看各站", "the county's view"),
+        (f"{agent} status --socket {control}", "监测程序在做什么", "what the agent is doing"),
         (f"{agent} check --socket {control} --json", "再检查一遍", "look again"),
         (
             f"{center} simulate --stations 618 --broker 127.0.0.1:{port}",
@@ -124,7 +124,7 @@ def _wait_for_receipts(control: Path) -> bool:
             return True
         time.sleep(0.3)  # noqa: TID251
     _announce(
-        f"{START_S:.0f} 秒内没有全部签收:{answer}", f"not everything was receipted within {START_S:.0f} s: {answer}"
+        f"{START_S:.0f} 秒内没有全部签收：{answer}", f"not everything was receipted within {START_S:.0f} s: {answer}"
     )
     return False
 

@@ -15,7 +15,7 @@ from drivers.reading import YinongError
 
 Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535, description="1 到 65535 的整数 / a whole number from 1 to 65535")]
 Seconds: TypeAlias = Annotated[
-    int, Meta(ge=60, le=31_536_000, description="60 到 31536000 的整数(秒) / 60 to 31536000 s")
+    int, Meta(ge=60, le=31_536_000, description="60 到 31536000 的整数（秒） / 60 to 31536000 s")
 ]
 Text: TypeAlias = Annotated[str, Meta(description="文字 / a text")]
 Name: TypeAlias = Annotated[
@@ -72,9 +72,9 @@ def load(path: Path) -> Settings:
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise SettingsError([f"{path}: 读不了 / cannot be read: {error.strerror}"]) from error
+        raise SettingsError([f"{path}：无法读取 / cannot be read: {error.strerror}"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{path}: 不是有效的 TOML / is not TOML: {error}"]) from error
+        raise SettingsError([f"{path}：不是有效的 TOML / is not TOML: {error}"]) from error
     return checked(tables)
 
 
@@ -87,7 +87,7 @@ def checked(tables: dict[str, Any]) -> Settings:
         if name not in sections:
             mistakes.append(_unknown(f"[{name}]", sections))
         elif not isinstance(given, dict):
-            mistakes.append(f"{name} = {given!r}: 应为一节 [{name}] / must be a section [{name}]")
+            mistakes.append(f"{name} = {given!r}：应写成一节 [{name}] / must be a section [{name}]")
         else:
             valid[name] = _section(name, sections[name], cast(dict[str, Any], given), mistakes)
     if mistakes:
@@ -106,12 +106,12 @@ def _section(name: str, kind: type[Any], given: dict[str, Any], mistakes: list[s
             valid[key] = msgspec.convert(value, fields[key])
         except msgspec.ValidationError:
             expected = next(meta.description for meta in fields[key].__metadata__ if meta.description)
-            mistakes.append(f"{name}.{key} = {value!r}: 应为 / must be: {expected}")
+            mistakes.append(f"{name}.{key} = {value!r}：应为 / must be: {expected}")
     return kind(**valid)
 
 
 def _unknown(path: str, known: dict[str, Any]) -> str:
-    return f"{path}: 没有这一项 / no such option; 可用 / known: {', '.join(known)}"
+    return f"{path}：没有这一项，可用的有：{'、'.join(known)} / no such option; known: {', '.join(known)}"
 
 
 def broker_address(settings: BrokerSettings) -> BrokerAddress:
@@ -119,7 +119,7 @@ def broker_address(settings: BrokerSettings) -> BrokerAddress:
     mistakes: list[str] = []
     password = _secret(settings.password_file, mistakes)
     if settings.tls_ca and not Path(settings.tls_ca).is_file():
-        mistakes.append(f"broker.tls_ca = {settings.tls_ca!r}: 没有这个文件 / no such file")
+        mistakes.append(f"broker.tls_ca = {settings.tls_ca!r}：文件不存在 / no such file")
     if mistakes:
         raise SettingsError(mistakes)
     authority = settings.tls_ca
@@ -135,9 +135,9 @@ def _secret(password_file: str, mistakes: list[str]) -> str | None:
         return None
     try:
         if path != credential and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            mistakes.append(f"broker.password_file = {password_file!r}: 权限应为 0600 / its mode must be 0600")
+            mistakes.append(f"broker.password_file = {password_file!r}：权限应为 0600 / its mode must be 0600")
             return None
         return path.read_text("utf-8").removesuffix("\n")
     except OSError as error:
-        mistakes.append(f"broker.password_file = {password_file!r}: 读不了 / cannot be read: {error.strerror}")
+        mistakes.append(f"broker.password_file = {password_file!r}：无法读取 / cannot be read: {error.strerror}")
         return None

@@ -14,15 +14,15 @@ CONDITIONS: Mapping[Condition, tuple[str, str]] = {
     Condition.ATTENTION: ("需留意", "needs attention"),
     Condition.FAULTY: ("故障", "faulty"),
     Condition.IN_USE: ("使用中", "in use"),
-    Condition.UNREACHABLE: ("无应答", "unreachable"),
-    Condition.ABSENT: ("未连接", "absent"),
+    Condition.UNREACHABLE: ("无回应", "unreachable"),
+    Condition.ABSENT: ("未检测到", "absent"),
     Condition.UNKNOWN: ("未知", "unknown"),
 }
 
 CLASSES: Mapping[str, tuple[str, str]] = {
     "terminal": ("电脑或智能终端", "terminal"),
     "broadband": ("宽带", "broadband"),
-    "led_screen": ("LED屏幕", "LED screen"),
+    "led_screen": ("LED 屏幕", "LED screen"),
     "printer": ("打印复印一体机", "printer-copier"),
     "scan_gun": ("扫码枪", "scan gun"),
     "video": ("视频设备", "video device"),

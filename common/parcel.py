@@ -151,14 +151,16 @@ def verify_seal(file: BinaryIO) -> Seal:
     found = _SEAL_LINE.search(end)
     seal = Seal(found[1].decode(), found[2].decode(), found[3].decode()) if found else None
     if seal is None or seal.encoded() != end:
-        raise BadParcel("文件不完整,或不是数据包:末尾没有封签 / the file is cut short or no parcel: no seal at its end")
+        raise BadParcel(
+            "文件不完整，或不是数据包：末尾没有封签 / the file is cut short or no parcel: no seal at its end"
+        )
     digest, left = sha256(), size - SEAL_BYTES
     file.seek(0)
     while left and (chunk := file.read(min(_CHUNK, left))):
         digest.update(chunk)
         left -= len(chunk)
     if left or digest.hexdigest() != seal.digest:
-        raise BadParcel("文件已损坏:内容与封签不符 / the file is damaged: its content is not what was sealed")
+        raise BadParcel("文件已损坏：内容与封签不符 / the file is damaged: its content is not what was sealed")
     _verify_signature(seal)
     return seal
 
@@ -171,7 +173,7 @@ def _verify_signature(seal: Seal) -> None:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(seal.key))
         key.verify(bytes.fromhex(seal.signature), signed_text(seal.digest))
     except (InvalidSignature, ValueError) as error:
-        raise BadParcel("签名不对:文件被改动过 / the signature is wrong: the file was tampered with") from error
+        raise BadParcel("签名不对：文件被改动过 / the signature is wrong: the file was tampered with") from error
 
 
 class ParcelReader:
@@ -184,7 +186,7 @@ class ParcelReader:
             self.manifest = msgspec.json.decode(self._line(), type=Manifest)
             self.terminal = self.manifest.sender
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BadStation) as error:
-            raise BadParcel(f"看不懂的数据包 / a parcel of an unknown form: {error}") from error
+            raise BadParcel(f"无法识别的数据包 / a parcel of an unknown form: {error}") from error
 
     def rows(self) -> Iterator[PackedRow]:
         """All rows in order; the parcel was complete if this ends without an error."""
@@ -193,7 +195,7 @@ class ParcelReader:
             try:
                 row = _parse_row(line)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                raise BadParcel(f"第 {count + 1} 条记录看不懂 / row {count + 1} makes no sense: {error}") from error
+                raise BadParcel(f"第 {count + 1} 条记录无法识别 / row {count + 1} makes no sense: {error}") from error
             content.update(line)
             count += 1
             left -= any(

@@ -58,7 +58,7 @@ class StationNumber(NamedTuple):
         if (match := _ASCII.fullmatch(text)) and match[1] in _CHARACTERS:
             return cls(_CHARACTERS[match[1]], match[2], match[3], match[4], StationType(match[5]))
         raise BadStation(
-            f"站点编号应如 桂BRS0001B(省简称 + 车牌字母 + 县拼音首字母 + 四位数字 + B/Z/J),而不是 {text!r} / "
+            f"站点编号应如 桂BRS0001B（省简称 + 车牌字母 + 县拼音首字母 + 四位数字 + B/Z/J），而不是 {text!r} / "
             f"a station number looks like 桂BRS0001B or GXBRS0001B, not {text!r}"
         )
 
@@ -89,7 +89,7 @@ class Terminal(NamedTuple):
         match = _NAME.fullmatch(name)
         if not match:
             raise BadStation(
-                f"终端名应如 450225-GXBRS0001B-1(六位行政区划代码-站点编号-终端号),而不是 {name!r} / "
+                f"本机全名应如 450225-GXBRS0001B-1（六位行政区划代码-站点编号-电脑序号），而不是 {name!r} / "
                 f"a terminal's name looks like 450225-GXBRS0001B-1, not {name!r}"
             )
         return cls(match[1], StationNumber.parse(match[2]), match[3])

@@ -30,7 +30,7 @@ def main(report_file: str, picture_file: str) -> None:
     console = Console(width=WIDTH, record=True, force_terminal=True, file=io.StringIO())
     console.print("[bold]$ yinong-agent check[/]")
     if report["station"]:
-        console.print(f"站点 {report['station']['number']}({report['station']['name']})")
+        console.print(f"站点 {report['station']['number']}（{report['station']['name']}）")
     console.print(device_table(report["devices"], say))
     items = [
         msgspec.convert({k: row[k] for k in ("item", "verdict", "because", "params")}, Item)

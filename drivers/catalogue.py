@@ -116,12 +116,22 @@ def filled(text: str, params: Mapping[str, str | int | float], lang: Lang) -> st
 
 def cause(said: str, lang: Lang) -> str:
     """What was said as a cause: its half in that language; in Chinese an errno by its name, and "" for what is foreign there."""
-    zh, between, en = said.partition(" / ")
-    if between and not zh.isascii():
-        return zh if lang == "zh" else en
+    if (spoken := half(said, lang)) != said:
+        return spoken
     if lang == "en" or not said.isascii() or re.fullmatch("[0-9a-f]*", said):  # a count, an id
         return said
     return next((words for sign, words in _causes().items() if sign in said), "")
+
+
+def half(text: str, lang: Lang) -> str:
+    """Of "中文 / English" the half that is asked for; any other text as it is."""
+    zh, between, en = text.partition(" / ")
+    return text if zh.isascii() or not between else zh if lang == "zh" else en
+
+
+def refused_by_system(error: OSError, lang: Lang = "zh") -> str:
+    """Why the system did not do what was asked, in words; its number if there are none."""
+    return cause(error.strerror or str(error), lang) or f"系统错误 {error.errno}"
 
 
 @cache

@@ -9,6 +9,7 @@ import typer
 from agent.cli.output import Terms
 from agent.configuration.settings import DEFAULT_PATH, DEFAULT_SOCKET
 from common.labels import chosen_lang, without_lang
+from drivers.catalogue import half
 from drivers.reading import YinongError
 
 say = Terms(chosen_lang(sys.argv[1:]))
@@ -19,12 +20,12 @@ Config = Annotated[
 Socket = Annotated[
     Path,
     typer.Option(
-        "--socket", help=say("运行中程序的套接字", "socket of the running daemon"), envvar="YINONG_AGENT_SOCKET"
+        "--socket", help=say("监测程序的通信文件", "socket of the running daemon"), envvar="YINONG_AGENT_SOCKET"
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help=say("输出 JSON", "print JSON"))]
 OneDevice = Annotated[
-    str | None, typer.Argument(help=say("只检查这个设备(类别或编号)", "only this device (class or id)"))
+    str | None, typer.Argument(help=say("只检查这个设备（类别或编号）", "only this device (class or id)"))
 ]
 
 app = typer.Typer(
@@ -33,20 +34,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help=say(
-        "益农信息社终端代理:检查设备、采集扫码、上报县级运营中心。",
+        "益农信息社监测程序：检查设备、采集扫码、上报县中心。",
         "Agent on a village service station's terminal: checks equipment, captures scans, reports to the county.",
     ),
 )
-Gun = Annotated[str | None, typer.Option("--gun", help=say("只要这把枪(编号)", "only this gun (id)"))]
+Gun = Annotated[str | None, typer.Option("--gun", help=say("只看这把枪（编号）", "only this gun (id)"))]
 Since = Annotated[
     str | None,
-    typer.Option("--since", help=say("从何时起:2026-03-02、12h、7d", "start time: 2026-03-02, 12h, 7d")),
+    typer.Option("--since", help=say("从何时起：2026-03-02、12h、7d", "start time: 2026-03-02, 12h, 7d")),
 ]
 
 config_app = typer.Typer(help=say("配置文件", "the configuration file"), no_args_is_help=True)
 app.add_typer(config_app, name="config")
 scans_app = typer.Typer(
-    help=say("已保存的扫码记录:列出、重发、导出", "stored captures: list, send again, export"), no_args_is_help=True
+    help=say("已保存的扫码记录：列出、重发、导出", "stored captures: list, send again, export"), no_args_is_help=True
 )
 app.add_typer(scans_app, name="scans")
 
@@ -56,7 +57,7 @@ def run_app() -> None:
     try:
         app(args=without_lang(sys.argv[1:]))
     except YinongError as error:
-        print(error, file=sys.stderr)
+        print(half(str(error), say.lang), file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(0)
@@ -67,14 +68,14 @@ def lang_option(_lang: Annotated[str, typer.Option("--lang", help="zh | en")] = 
     """`--lang` may stand anywhere and is read before the texts are created; here it is only declared."""
 
 
-@app.command(help=say("运行(由 systemd 启动)", "run the daemon (systemd starts it)"))
+@app.command(help=say("运行（由 systemd 启动）", "run the daemon (systemd starts it)"))
 def run(config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET) -> None:
     from agent.daemon import main
 
     raise typer.Exit(main(["--config", str(config), "--socket", str(socket)]))
 
 
-@app.command(help=say("检查一遍所有设备,对照建设标准", "check all devices once, against the standard"))
+@app.command(help=say("检查一遍所有设备，对照建设标准", "check all devices once, against the standard"))
 def check(
     device: OneDevice = None, config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET, json: Json = False
 ) -> None:
@@ -83,21 +84,21 @@ def check(
     raise typer.Exit(do(say, config, socket, device, as_json=json))
 
 
-@app.command(help=say("测一次宽带速率", "measure the line once"))
+@app.command(help=say("宽带测速（一次）", "measure the line once"))
 def measure(config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET, json: Json = False) -> None:
     from agent.cli.check import measure as do
 
     raise typer.Exit(do(say, config, socket, as_json=json))
 
 
-@app.command(help=say("列出本机找到的设备,以及可粘贴的配置", "list the devices found here, with the TOML to paste"))
+@app.command(help=say("列出本机设备，并给出可直接粘贴的配置", "list the devices found here, with the TOML to paste"))
 def devices(socket: Socket = DEFAULT_SOCKET, json: Json = False) -> None:
     from agent.cli.devices import devices as do
 
     raise typer.Exit(do(say, socket, as_json=json))
 
 
-@app.command(help=say("实时查看扫码(不上报)", "live view of captures (publishes nothing)"))
+@app.command(help=say("实时查看扫码（不上报）", "live view of captures (publishes nothing)"))
 def scan(
     config: Config = DEFAULT_PATH,
     socket: Socket = DEFAULT_SOCKET,
@@ -105,11 +106,13 @@ def scan(
     count: Annotated[int | None, typer.Option(help=say("收到几条后结束", "end after N captures"))] = None,
     record: Annotated[
         Path | None,
-        typer.Option("--record", help=say("录到这个文件,可用 replay 重放", "record into this file, for replay")),
+        typer.Option("--record", help=say("录到这个文件，可用 replay 重放", "record into this file, for replay")),
     ] = None,
     gun: Gun = None,
     camera: Annotated[bool, typer.Option("--camera", help=say("用摄像头读码", "read codes with the camera"))] = False,
-    seconds: Annotated[float, typer.Option(min=1, max=120, help=say("摄像头读多少秒", "camera time in seconds"))] = 20,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=120, help=say("摄像头读码时间（秒）", "camera time in seconds"))
+    ] = 20,
 ) -> None:
     if camera:
         from agent.cli.scan import camera as read_with_camera
@@ -125,7 +128,7 @@ def scan(
 
 
 @app.command(
-    help=say("识别一把新的扫码枪:扫屏幕上的三个码", "identify a gun by three codes that it scans from the screen")
+    help=say("识别一把新的扫码枪：扫屏幕上的三个码", "identify a gun by three codes that it scans from the screen")
 )
 def learn(
     config: Config = DEFAULT_PATH,
@@ -147,7 +150,7 @@ def replay(
     raise typer.Exit(do(say, file, source))
 
 
-@app.command(help=say("运行中的程序在做什么", "what the running daemon is doing"))
+@app.command(help=say("监测程序在做什么", "what the running daemon is doing"))
 def status(socket: Socket = DEFAULT_SOCKET, json: Json = False) -> None:
     from agent.cli.status import status as do
 
@@ -163,7 +166,7 @@ def outbox(config: Config = DEFAULT_PATH, socket: Socket = DEFAULT_SOCKET, json:
 
 @app.command(
     help=say(
-        "断网太久时,把县里还没签收的记录写到U盘,交给县里(导出扫码给自己用:scans export)",
+        "断网太久时，把县运营中心还没签收的记录写到 U 盘送交（导出扫码自用：scans export）",
         "onto a USB stick for the county: what it has not receipted (captures for your own use: scans export)",
     )
 )
@@ -171,19 +174,20 @@ def export(
     to: Annotated[
         Path | None,
         typer.Option(
-            "--to", help=say("U盘的文件夹,缺省为插着的U盘", "the stick's folder; by default the stick plugged in")
+            "--to", help=say("U 盘的文件夹，默认为插着的 U 盘", "the stick's folder; by default the stick plugged in")
         ),
     ] = None,
     outbox: Annotated[
         Path | None,
         typer.Option(
-            "--outbox", help=say("从坏掉的终端拷出来的记录文件", "an outbox file copied from a dead terminal")
+            "--outbox", help=say("从坏掉的电脑拷出来的记录库文件", "an outbox file copied from a dead terminal")
         ),
     ] = None,
     terminal: Annotated[
         str | None,
         typer.Option(
-            "--terminal", help=say("它是哪个终端的,文件没写明时用", "its terminal, if the file does not state it")
+            "--terminal",
+            help=say("是哪台电脑的（全名），文件没有写明时用", "its terminal, if the file does not state it"),
         ),
     ] = None,
     config: Config = DEFAULT_PATH,
@@ -196,13 +200,11 @@ def export(
 
 
 @app.command(
-    help=say(
-        "解读记录下来的原始数据:screen、printer 或 scan", "interpret a recorded raw answer: screen, printer or scan"
-    )
+    help=say("解读原始数据：screen、printer 或 scan", "interpret a recorded raw answer: screen, printer or scan")
 )
 def inspect(
     what: Literal["screen", "printer", "scan"],
-    source: Annotated[str, typer.Argument(help=say("文件,或扫码文本", "a file, or the text of a scan"))],
+    source: Annotated[str, typer.Argument(help=say("文件，或扫码文本", "a file, or the text of a scan"))],
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
@@ -211,14 +213,14 @@ def inspect(
     raise typer.Exit(do(say, what, source, config, as_json=json))
 
 
-@app.command(help=say("打印控制卡:用扫码枪切换环节、作废、自检", "print control cards: the gun is the keyboard"))
+@app.command(help=say("打印控制卡：用扫码枪切换环节、作废、自检", "print control cards: the gun is the keyboard"))
 def cards(
     out: Annotated[Path, typer.Option("--out", help=say("写到这个 HTML 文件", "the HTML file to write"))],
     product: Annotated[
-        list[str] | None, typer.Option("--product", help=say("产品名,可多次", "a product's name; may be repeated"))
+        list[str] | None, typer.Option("--product", help=say("产品名，可多次", "a product's name; may be repeated"))
     ] = None,
     batch: Annotated[
-        list[str] | None, typer.Option("--batch", help=say("批次号,可多次", "a batch; may be repeated"))
+        list[str] | None, typer.Option("--batch", help=say("批次号，可多次", "a batch; may be repeated"))
     ] = None,
     config: Config = DEFAULT_PATH,
     socket: Socket = DEFAULT_SOCKET,
@@ -228,7 +230,7 @@ def cards(
     raise typer.Exit(do(say, config, socket, out, product or (), batch or ()))
 
 
-@scans_app.command("list", help=say("列出扫码记录,最新的在最后", "list captures, the newest last"))
+@scans_app.command("list", help=say("列出扫码记录，最新的在最后", "list captures, the newest last"))
 def scans_list(
     gun: Gun = None,
     since: Since = None,
@@ -247,7 +249,8 @@ def scans_resend(
     first: Annotated[int, typer.Argument(metavar="FROM", min=1, help=say("第一条的编号", "number of the first"))],
     last: Annotated[int, typer.Argument(metavar="TO", min=1, help=say("最后一条的编号", "number of the last"))],
     outbox: Annotated[
-        str, typer.Option(help=say("记录编号所属的文件号,缺省为当前", "id of their outbox; the current one by default"))
+        str,
+        typer.Option(help=say("这些记录所属的记录库，默认为当前", "id of their outbox; the current one by default")),
     ] = "",
     socket: Socket = DEFAULT_SOCKET,
 ) -> None:
@@ -259,12 +262,12 @@ def scans_resend(
 @scans_app.command(
     "export",
     help=say(
-        "把扫码导出为 JSON、CSV 或 EPCIS 2.0,给自己用(用U盘交给县里:export)",
+        "把扫码导出为 JSON、CSV 或 EPCIS 2.0，自用（用 U 盘送交县运营中心：export）",
         "captures as JSON, CSV or EPCIS 2.0, for your own use (to the county by stick: export)",
     ),
 )
 def scans_export(
-    file: Annotated[Path, typer.Argument(help=say("文件,- 为标准输出", "a file; - is standard output"))],
+    file: Annotated[Path, typer.Argument(help=say("文件，- 为标准输出", "a file; - is standard output"))],
     format: Annotated[Literal["json", "csv", "epcis"], typer.Option("--format", help=say("格式", "the form"))] = "json",
     gun: Gun = None,
     since: Since = None,

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import segno
 
+from agent.cli.config import settings_of
 from agent.cli.output import Terms
-from agent.configuration.settings import Settings, load
+from agent.configuration.settings import Settings
 from agent.control.socket import NoDaemon, send_request
 from agent.host.keys import card_key
 from common.clock import SystemClock
 from common.codes.control_cards import ACTIONS, WITH_VALUE, Card, card_text
+from drivers.catalogue import refused_by_system
 from drivers.reading import YinongError
 
 QUIET = 4  # modules around a QR code (ISO/IEC 18004)
@@ -38,9 +40,7 @@ main { display: grid; grid-template-columns: repeat(3, 1fr); gap: 4mm }
 
 def cards(say: Terms, config: Path, socket: Path, out: Path, products: Sequence[str], batches: Sequence[str]) -> int:
     """Write the sheet. A running daemon signs (only it may read its key); without one, the key next to the outbox does."""
-    settings = load(config).settings
-    if settings is None:
-        raise YinongError(say(f"{config} 不可用", f"{config} cannot be used"))
+    settings = settings_of(say, config)
     requested = [Card(code) for code in ACTIONS if code not in WITH_VALUE]
     requested += [Card("PRODUCT", name) for name in products] + [Card("BATCH", number) for number in batches]
     texts = _signed(say, settings, socket, requested)
@@ -51,10 +51,12 @@ def cards(say: Terms, config: Path, socket: Path, out: Path, products: Sequence[
     try:
         out.write_text(text, "utf-8")
     except OSError as error:
-        raise YinongError(say(f"无法写入 {out}:{error.strerror}", f"cannot write {out}: {error.strerror}")) from error
+        raise YinongError(
+            say(f"无法写入 {out}：{refused_by_system(error)}", f"cannot write {out}: {error.strerror}")
+        ) from error
     print(
         say(
-            f"已写入 {out}:{len(requested)} 张卡。用浏览器打开并按 A4 原大打印。",
+            f"已写入 {out}：{len(requested)} 张卡。请用浏览器打开，按 A4 原大打印。",
             f"{out}: {len(requested)} cards. Open it in a browser and print it on A4 at its own size.",
         ),
         file=sys.stderr,
@@ -72,7 +74,7 @@ def _signed(say: Terms, settings: Settings, socket: Path, requested: Sequence[Ca
                 if line["answer"]["station"] != station:
                     raise YinongError(
                         say(
-                            f"运行中的程序是 {line['answer']['station']},配置文件是 {station}:请重启程序",
+                            f"监测程序的站点是 {line['answer']['station']}，配置文件的是 {station}：请重启监测程序",
                             f"the daemon runs as {line['answer']['station']}, the file says {station}: restart it",
                         )
                     )
@@ -80,7 +82,7 @@ def _signed(say: Terms, settings: Settings, socket: Path, requested: Sequence[Ca
     except NoDaemon:
         key = card_key(Path(settings.outbox.path))
         return [card_text(key, station, card) for card in requested]
-    raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
+    raise YinongError(say("监测程序中断了回应", "the running daemon broke off its answer"))
 
 
 def sheet(station: str, place: str, cards: Sequence[tuple[Card, str]], printed_on: str) -> str:
@@ -92,8 +94,8 @@ def sheet(station: str, place: str, cards: Sequence[tuple[Card, str]], printed_o
 <body>
 <header>
 <h1>扫码枪控制卡 {escape(place)}</h1>
-<p>{escape(station)},打印于 {escape(printed_on)}。用本站的扫码枪扫一下卡,即执行卡上所写的事;卡只在本站有效,不算商品。</p>
-<p>环节、产品、批次一直有效,直到扫了别的卡或“清除”,关机后仍有效。请妥善保管,勿外传。</p>
+<p>{escape(station)}，{escape(printed_on)} 打印。用本站扫码枪扫一下卡片，即执行卡上的操作；卡片仅限本站使用，不计入商品。</p>
+<p>环节、产品、批次一直有效（关机后也有效），直到扫了别的卡或“清除”。请妥善保管，勿外传。</p>
 </header>
 <main>
 {boxes}
@@ -105,7 +107,7 @@ def sheet(station: str, place: str, cards: Sequence[tuple[Card, str]], printed_o
 
 def _box(card: Card, text: str) -> str:
     action = ACTIONS[card.action]
-    title = f"{action.zh}:{card.value}" if card.value else action.zh
+    title = f"{action.zh}：{card.value}" if card.value else action.zh
     return f'<section class="card">{qr_svg(text)}<h2>{escape(title)}</h2><p>{escape(action.does_zh)}</p></section>'
 
 

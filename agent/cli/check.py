@@ -21,6 +21,10 @@ from drivers.reading import Condition, Reading, YinongError
 from drivers.table import CLASSES as TABLE
 
 CHECKED, FAILED, COULD_NOT_CHECK = 0, 1, 2  # exit codes: nothing is not_met; something is; could not check
+RATES = (
+    ("down_mbps", "下行", "down", "Mbit/s"), ("up_mbps", "上行", "up", "Mbit/s"),
+    ("line_mbps", "线路", "line", "Mbit/s"), ("rtt_ms", "往返时间", "round trip", "ms"),
+)  # fmt: skip
 DAEMON_TIMEOUT_S = 40  # the slowest class's budget, a measurement of the line, and a commit
 
 
@@ -49,8 +53,10 @@ def measure(say: Terms, config: Path, socket: Path, *, as_json: bool) -> int:
         print_json(device)
     else:
         console().print(device_table([device], say))
-        for name in ("down_mbps", "up_mbps", "line_mbps", "rtt_ms"):
-            print(f"{name}: {device['measures'].get(name)}")
+        for name, zh, en, unit in RATES:
+            value = device["measures"].get(name)
+            shown = say("未测出", "not measured") if value is None else f"{value:g} {unit}"
+            print(say(f"{zh}：{shown}", f"{en}: {shown}"))
     return COULD_NOT_CHECK if device["condition"] == Condition.UNKNOWN else CHECKED
 
 
@@ -64,7 +70,7 @@ def _from_daemon(say: Terms, socket: Path, request: dict[str, Any]) -> dict[str,
                 return line["answer"]
     except NoDaemon:
         return None
-    raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
+    raise YinongError(say("监测程序中断了回应", "the running daemon broke off its answer"))
 
 
 def _own_check(say: Terms, config: Path, device: str | None) -> dict[str, Any]:
@@ -106,7 +112,7 @@ def _own_measurement(say: Terms, config: Path) -> dict[str, Any]:
             reading = asyncio.run(driver.measure(Path("/")))
             seen = DeviceState(kind.name, driver.id, reading, rfc3339(clock.now()), clock.quality())
             return msgspec.to_builtins(device_json(seen, say.lang))
-    raise YinongError(say("没有配置宽带", "no broadband is configured"))
+    raise YinongError(say("没有设置宽带", "no broadband is configured"))
 
 
 def _loaded(say: Terms, config: Path) -> Loaded:
@@ -114,7 +120,7 @@ def _loaded(say: Terms, config: Path) -> Loaded:
     if not config.exists():
         print(
             say(
-                f"没有配置文件 {config}:按缺省方式查看本机,站点未知",
+                f"没有配置文件 {config}：按默认方式检查本机，站点未知",
                 f"no {config}: this machine by default, station unknown",
             ),
             file=sys.stderr,
@@ -135,7 +141,7 @@ def _show(say: Terms, report: dict[str, Any], *, everything: bool) -> None:
     station = report["station"]
     if station:
         screen.print(
-            say(f"站点 {station['number']}({station['name']})", f"Station {station['number']} ({station['name']})")
+            say(f"站点 {station['number']}（{station['name']}）", f"Station {station['number']} ({station['name']})")
         )
     screen.print(device_table(report["devices"], say))
     if report["standard"]:
@@ -148,7 +154,7 @@ def _show(say: Terms, report: dict[str, Any], *, everything: bool) -> None:
         counts = {v: sum(row["verdict"] == v for row in report["standard"]) for v in ("not_met", "unproven")}
         screen.print(
             say(
-                f"不达标 {counts['not_met']} 项,待证实 {counts['unproven']} 项。",
+                f"不达标 {counts['not_met']} 项，待核实 {counts['unproven']} 项。",
                 f"{counts['not_met']} not met, {counts['unproven']} unproven.",
             )
         )

@@ -1,4 +1,4 @@
-"""`config check`: all mistakes at once; and a `[[device]]` table appended to agent.toml, as `learn --write` does."""
+"""`config check`: all mistakes at once; the settings of commands that need them; a `[[device]]` table appended to agent.toml."""
 
 import contextlib
 import os
@@ -9,7 +9,9 @@ from typing import cast
 
 from agent.cli.output import Terms, print_json
 from agent.configuration.device_tables import EVERY_CLASS_ID
-from agent.configuration.settings import load
+from agent.configuration.mistakes import Mistake
+from agent.configuration.settings import Settings, load
+from drivers.catalogue import refused_by_system
 from drivers.reading import YinongError
 from drivers.table import CLASSES
 
@@ -22,10 +24,29 @@ def config_check(say: Terms, config: Path, *, as_json: bool) -> int:
     elif not mistakes:
         print(say(f"{config} 没有错误", f"{config}: no mistakes"))
     else:
-        print(say(f"{config} 有 {len(mistakes)} 处错误:", f"{config}: {len(mistakes)} mistakes:"))
+        print(say(f"{config} 有 {len(mistakes)} 处错误：", f"{config}: {len(mistakes)} mistakes:"))
         for number, mistake in enumerate(mistakes, 1):
             print(f"{number}. {mistake.text('zh')}\n   {mistake.text('en')}")
     return 2 if any(m.stops_start for m in mistakes) else 1 if mistakes else 0
+
+
+def settings_of(say: Terms, config: Path) -> Settings:
+    """The settings in the file. Raises YinongError with the first mistake that stops the start."""
+    loaded = load(config)
+    if loaded.settings is None:
+        raise YinongError(unusable(say, config, loaded.mistakes))
+    return loaded.settings
+
+
+def unusable(say: Terms, config: Path, mistakes: tuple[Mistake, ...]) -> str:
+    """The message for a file that cannot be used, with the first mistake that stops the start."""
+    first = next(mistake for mistake in mistakes if mistake.stops_start)
+    whole = first.path == str(config)  # it cannot be read at all
+    zh, en = (first.zh, first.en) if whole else (first.text("zh"), first.text("en"))
+    return say(
+        f"{config} 有错，程序不能使用：{zh.rstrip('。')}。请运行 yinong-agent config check",
+        f"{config} cannot be used: {en}. Run yinong-agent config check",
+    )
 
 
 def free_id(config: Path, device_class: str, preferred: str) -> str:
@@ -52,7 +73,7 @@ def append_table(say: Terms, config: Path, table: str, device_class: str) -> Non
         _replace(say, config, new, known)
     except OSError as error:
         raise YinongError(
-            say(f"写不了 {config}:{error.strerror}", f"cannot write {config}: {error.strerror}")
+            say(f"无法写入 {config}：{refused_by_system(error)}", f"cannot write {config}: {error.strerror}")
         ) from error
 
 
@@ -73,7 +94,9 @@ def _replace(say: Terms, config: Path, new: bytes, known: set[tuple[str, str]]) 
         unreadable = [m for m in load(temporary).mistakes if m.path.startswith(name)]
         if worse or unreadable:
             wrong = (unreadable or worse)[0]
-            raise YinongError(say(f"没有写入,否则配置会出错:{wrong.zh}", f"not written, it would be wrong: {wrong.en}"))
+            raise YinongError(
+                say(f"没有写入，否则配置会出错：{wrong.zh}", f"not written, it would be wrong: {wrong.en}")
+            )
         temporary.replace(config)
         folder = os.open(config.parent, os.O_RDONLY)
         try:

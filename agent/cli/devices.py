@@ -77,6 +77,4 @@ def _show(say: Terms, found: Sequence[Found], failed: dict[str, str]) -> None:
         if kind in failed:
             print(f"# {label(CLASSES.get(kind), say.lang, kind)}: {failed[kind]}")
         elif not numbers.get(kind):
-            print(
-                "# " + label(CLASSES.get(kind), say.lang, kind) + say(":本机没有找到", ": none found on this machine")
-            )
+            print("# " + label(CLASSES.get(kind), say.lang, kind) + say("：没有检测到", ": none found on this machine"))

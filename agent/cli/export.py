@@ -12,8 +12,8 @@ from typing import NamedTuple, cast
 import msgspec
 
 from agent.cli import stick
+from agent.cli.config import settings_of
 from agent.cli.output import Terms, print_json
-from agent.configuration.settings import load
 from agent.control.export import TERMINAL
 from agent.control.socket import Line, NoDaemon, send_request
 from agent.host.keys import PRIVATE, public_key, sign
@@ -27,10 +27,10 @@ from drivers.reading import YinongError
 ANSWER_S = 120  # timeout between two pieces, for the daemon of a slow terminal
 
 NEXT = (
-    """下一步:
-  1. 安全弹出U盘,再拔下来。
-  2. 把U盘交给乡镇或县运营中心的工作人员。
-  3. 记录还留在本机,县里签收后才算送到;在那之前可以随时再导出。""",
+    """下一步：
+  1. 安全弹出 U 盘，再拔下来。
+  2. 把 U 盘交给乡镇或县运营中心的工作人员。
+  3. 记录还留在本机，县运营中心签收后才算送到；在此之前可以随时再导出。""",
     """next:
   1. eject the stick, then pull it out.
   2. hand it to the township or the county's operations center.
@@ -70,7 +70,7 @@ def export(
     else:
         _report(say, folder, written, source.key)
         if new_key:
-            zh = f"注意:{PRIVATE} 没有一起拷来,已另做一把密钥:县里导入时要用 --trust 加上面的指纹。"
+            zh = f"注意：{PRIVATE} 没有一起拷来，已另做一把密钥：县运营中心导入时要用 --trust 加上面的核对码。"
             en = f"note: its key was not beside it ({PRIVATE}), another was made: the county has to --trust the fingerprint."
             print(say(zh, en))
     return 0
@@ -84,17 +84,17 @@ def _find_stick(say: Terms) -> Path:
     if folders:
         names = " ".join(map(str, folders))
         raise YinongError(
-            say(f"插着不止一个U盘,请用 --to 指定一个:{names}", f"more than one stick, name one by --to: {names}")
+            say(f"插着不止一个 U 盘，请用 --to 指定：{names}", f"more than one stick, name one by --to: {names}")
         )
     if found:
         names = " ".join(drive.device for drive in found)
         raise YinongError(
             say(
-                f"U盘已插上({names})但还没有打开:请先在文件管理器里点开它,或用 --to 指定文件夹",
+                f"U 盘已插上（{names}）但还没有打开：请先在文件管理器里点开，或用 --to 指定文件夹",
                 f"the stick is plugged in ({names}) but not mounted: open it in the file manager first, or give --to FOLDER",
             )
         )
-    zh = "没有找到U盘:请插上U盘再做一次,或用 --to 指定文件夹"
+    zh = "没有检测到 U 盘：请插上 U 盘再做一次，或用 --to 指定文件夹"
     raise YinongError(say(zh, "no stick found: plug one in and try again, or give --to FOLDER"))
 
 
@@ -152,13 +152,11 @@ def _checked(line: Line) -> Line:
 
 
 def _broke_off(say: Terms) -> str:
-    return say("运行中的程序中断了回答,请再做一次", "the running daemon broke off its answer: do it again")
+    return say("监测程序中断了回应，请再做一次", "the running daemon broke off its answer: do it again")
 
 
 def _from_configured(say: Terms, config: Path) -> Source:
-    settings = load(config).settings
-    if settings is None:
-        raise YinongError(say(f"{config} 不可用", f"{config} cannot be used"))
+    settings = settings_of(say, config)
     return _from_file(Path(settings.outbox.path), settings.terminal)
 
 
@@ -168,7 +166,7 @@ def _from_file(outbox: Path, terminal: Terminal | None) -> Source:
         stored = box.state(TERMINAL)
     if terminal is None and stored is None:
         raise YinongError(
-            f"{outbox} 没有写明是哪个终端的:请加 --terminal 450225-GXBRS0001B-1 / "
+            f"{outbox} 没有写明是哪台电脑的：请加 --terminal 450225-GXBRS0001B-1 / "
             "the file does not say whose it is: add --terminal, like 450225-GXBRS0001B-1"
         )
     who = terminal or Terminal.parse((stored or b"").decode("ascii", "replace"))
@@ -189,20 +187,31 @@ def _from_file(outbox: Path, terminal: Terminal | None) -> Source:
 
 def _report(say: Terms, folder: Path, written: list[WrittenParcel], key: str) -> None:
     if not written:
-        print(say("没有要送交的记录:县里都已签收。", "nothing to hand over: the county has receipted everything."))
+        print(
+            say(
+                "没有需要送交的记录，县运营中心已全部签收。",
+                "nothing to hand over: the county has receipted everything.",
+            )
+        )
     for one in written:
-        rows = say(f"{one.rows} 条记录,其中扫码 {one.scans} 条", f"{one.rows} records, {one.scans} of them scans")
+        rows = say(f"{one.rows} 条记录，其中扫码 {one.scans} 条", f"{one.rows} records, {one.scans} of them scans")
         if one.was_there:
-            print(say(f"U盘上已有,没有重复写:{one.path}({rows})", f"already on the stick: {one.path} ({rows})"))
+            print(say(f"U 盘上已有，没有重复写：{one.path}（{rows}）", f"already on the stick: {one.path} ({rows})"))
         else:
-            print(say(f"已写入U盘并核对:{one.path}({rows})", f"written to the stick and checked: {one.path} ({rows})"))
+            print(
+                say(
+                    f"已写入 U 盘并核对：{one.path}（{rows}）", f"written to the stick and checked: {one.path} ({rows})"
+                )
+            )
     if written and stick.is_on_this_disk(folder):
-        print(say(f"注意:{folder} 在本机硬盘上,不是U盘!", f"note: {folder} is on this terminal's disk, on no stick!"))
+        print(
+            say(f"注意：{folder} 在本机硬盘上，不是 U 盘！", f"note: {folder} is on this terminal's disk, on no stick!")
+        )
     if written:
         print(say(*NEXT))
     print(
         say(
-            f"本机签名指纹(县里核对时念给他们):{key_digits(key)}",
+            f"本机核对码（县运营中心核对时，请逐位念出）：{key_digits(key)}",
             f"this terminal's fingerprint (read it out when the county asks): {key_digits(key)}",
         )
     )

@@ -4,14 +4,25 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from agent.cli.output import Terms, console, device_table, print_json
+from agent.cli.config import unusable
+from agent.cli.output import ShownAs, Terms, console, device_table, print_json
 from agent.configuration.settings import load
 from agent.devices.state import DeviceState, device_json
 from common.clock import SystemClock, rfc3339
 from common.codes.platforms import PlatformRule
-from drivers.reading import Reading, YinongError
+from drivers.catalogue import refused_by_system
+from drivers.reading import Condition, Reading, YinongError
 
 MOST_BYTES = 4 << 20
+SHOWN_AS: dict[str, ShownAs] = {
+    "screen": ShownAs(("屏幕参数", "screen data")),
+    "printer": ShownAs(("打印机数据", "printer data")),
+    "scan": ShownAs(
+        ("条码内容", "scanned text"),
+        {Condition.WORKING: ("格式正确", "of the right form"), Condition.ATTENTION: ("有问题", "something is wrong"),
+         Condition.UNKNOWN: ("未识别", "not understood")},
+    ),
+}  # fmt: skip
 
 
 def inspect(say: Terms, what: Literal["screen", "printer", "scan"], source: str, config: Path, *, as_json: bool) -> int:
@@ -20,7 +31,7 @@ def inspect(say: Terms, what: Literal["screen", "printer", "scan"], source: str,
     if as_json:
         print_json(device_json(seen, say.lang))
     else:
-        console().print(device_table([device_json(seen, say.lang)], say))
+        console().print(device_table([device_json(seen, say.lang)], say, SHOWN_AS[what]))
         for name, value in seen.reading.measures.items():
             print(f"{name}: {'—' if value is None else value}")
     return 0
@@ -46,13 +57,12 @@ def _platforms(say: Terms, config: Path) -> tuple[PlatformRule, ...]:
     """The platform rules; none, with a warning, if the file cannot be used: the scan can be read without them."""
     if not config.exists():
         return ()
-    settings = load(config).settings
-    if settings is None:
-        print(
-            say(f"{config} 不可用,平台规则未采用", f"{config} cannot be used: read without rules for platforms"),
-            file=sys.stderr,
-        )
-    return settings.platform if settings else ()
+    loaded = load(config)
+    if loaded.settings is None:
+        print(unusable(say, config, loaded.mistakes), file=sys.stderr)
+        print(say("平台规则未采用", "read without rules for platforms"), file=sys.stderr)
+        return ()
+    return loaded.settings.platform
 
 
 def _stamped(device_class: str, reading: Reading) -> DeviceState:
@@ -66,7 +76,7 @@ def _bytes(say: Terms, source: str) -> bytes:
             return file.read(MOST_BYTES)
     except OSError as error:
         raise YinongError(
-            say(f"无法读取 {source}:{error.strerror}", f"cannot read {source}: {error.strerror}")
+            say(f"无法读取 {source}：{refused_by_system(error)}", f"cannot read {source}: {error.strerror}")
         ) from error
 
 

@@ -34,9 +34,7 @@ def learn(say: Terms, config: Path, baud: int, *, write: bool) -> int:
     speed = _speed(say, baud)
     devices = candidates(Path("/"))
     if not devices:
-        raise YinongError(
-            say("没有找到可能是扫码枪的设备,请先插好扫码枪", "nothing here could be a scan gun: plug it in first")
-        )
+        raise YinongError(say("没有检测到扫码枪，请先插好", "nothing here could be a scan gun: plug it in first"))
     try:
         with _echo_off():
             gun, learned = asyncio.run(learn_gun(say, devices, speed))
@@ -59,12 +57,12 @@ def learn(say: Terms, config: Path, baud: int, *, write: bool) -> int:
     print(f"\n{table}\n")
     print(
         say(
-            f"已写入 {config};重启后生效:sudo systemctl restart yinong-agent",
+            f"已写入 {config}；重启后生效：sudo systemctl restart yinong-agent",
             f"written to {config}; it counts after: sudo systemctl restart yinong-agent",
         )
     )
     for name in (driver.id for driver in _guns(config) if not driver.configured):
-        print(say(f"表 {name} 没有指定扫码枪,可以删去", f"the table {name} names no gun: it can go"))
+        print(say(f"表 {name} 没有指定扫码枪，可以删去", f"the table {name} names no gun: it can go"))
     return config_check(say, config, as_json=False)
 
 
@@ -72,7 +70,7 @@ def _speed(say: Terms, baud: int) -> Speed:
     try:
         return msgspec.convert(baud, Speed)
     except msgspec.ValidationError:
-        raise YinongError(say(f"没有 {baud} 这种串口速率", f"{baud} is no speed of a serial line")) from None
+        raise YinongError(say(f"串口没有 {baud} 这种速率", f"{baud} is no speed of a serial line")) from None
 
 
 def _guns(config: Path) -> list[ScanGun]:
@@ -85,7 +83,7 @@ def _refuse_duplicate(say: Terms, config: Path, gun: Candidate) -> None:
         if fits or table.port == str(gun.node):
             raise YinongError(
                 say(
-                    f"{config} 里的 {table.id} 已经是这把扫码枪;要重新识别,请先删去那个表",
+                    f"{config} 中的 {table.id} 已经是这把扫码枪。要重新识别，请先删去那个表",
                     f"{table.id} in {config} is this gun already: to learn it again remove that table first",
                 )
             )
@@ -152,7 +150,7 @@ class _Listeners:
         names = "; ".join(f"{name}: {error.strerror or error}" for name, error in self._failed.items())
         stop = "sudo systemctl stop yinong-agent"
         zh, en = (
-            f"没有收到扫码。如果后台程序正在使用扫码枪,请先停止它:{stop}",
+            f"没有收到扫码。如果监测程序正在使用扫码枪，请先停止：{stop}",
             f"Nothing was scanned. Is the daemon using the gun? {stop}",
         )
         return YinongError(self._say(zh, en) + (f" ({names})" if names else ""))
@@ -163,7 +161,7 @@ async def _three_scans(say: Terms, table: _Listeners) -> tuple[Candidate, Learne
     _show(say, 1, two_rows_a_line(qr(CODES.ascii)))
     entries = await table.scan()
     while (name := typed_by(entries, sources)) is None:
-        print(say("没有读对,请再扫一次", "not read right: scan it again"), file=sys.stderr, flush=True)
+        print(say("读得不对，请再扫一次", "not read right: scan it again"), file=sys.stderr, flush=True)
         entries = await table.scan()
     listener, first = table.listeners[name], entries[name]
     listener.set_caps_led(True)
@@ -178,7 +176,9 @@ async def _three_scans(say: Terms, table: _Listeners) -> tuple[Candidate, Learne
 
 
 def _show(say: Terms, number: int, lines: list[str]) -> None:
-    print("\n" + say(f"第 {number} 个码(共 3 个),请用扫码枪扫屏幕:", f"Code {number} of 3: scan it from the screen:"))
+    print(
+        "\n" + say(f"第 {number} 个码（共 3 个），请用扫码枪扫屏幕：", f"Code {number} of 3: scan it from the screen:")
+    )
     print("\n".join(lines), flush=True)
 
 

@@ -1,8 +1,8 @@
 """What the command line prints: in the chosen language, as JSON, and the tables of devices and of the standard."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from rich.box import SIMPLE_HEAD
@@ -49,7 +49,14 @@ def console() -> Console:
     return wide if wide.is_terminal else Console(width=140)
 
 
-def device_table(devices: Sequence[dict[str, Any]], say: Terms) -> Table:
+class ShownAs(NamedTuple):
+    """What is shown instead of a device's name and of the labels of its condition, in Chinese and English."""
+
+    name: tuple[str, str]
+    conditions: Mapping[Condition, tuple[str, str]] = {}  # never changed
+
+
+def device_table(devices: Sequence[dict[str, Any]], say: Terms, shown_as: ShownAs | None = None) -> Table:
     """A table of devices, from their form in `--json`."""
     table = Table(title=say("设备", "Devices"), title_justify="left", header_style="bold", expand=True, box=SIMPLE_HEAD)
     for title in (say("设备", "device"), say("状况", "condition"), say("说明", "what"), say("怎么办", "what to do")):
@@ -57,8 +64,10 @@ def device_table(devices: Sequence[dict[str, Any]], say: Terms) -> Table:
     for device in devices:
         kind = label(CLASSES.get(device["class"]), say.lang, device["class"])
         name = kind if device["id"] == EVERY_CLASS_ID else f"{kind} {device['id']}"
-        condition = device["condition"]
-        shown = label(CONDITIONS.get(Condition(condition)), say.lang, condition)
+        condition, labels = device["condition"], CONDITIONS
+        if shown_as is not None:
+            name, labels = say(*shown_as.name), {**CONDITIONS, **shown_as.conditions}
+        shown = label(labels.get(Condition(condition)), say.lang, condition)
         table.add_row(
             name,
             f"[{STYLES[condition]}]{MARKS[condition]} {shown}[/]",

@@ -10,6 +10,7 @@ from agent.cli.output import Terms
 from agent.cli.scan import capture_json, show_capture
 from agent.configuration.settings import load
 from agent.control.socket import NoDaemon, send_request
+from drivers.catalogue import refused_by_system
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.driver import ScanGun
@@ -30,13 +31,14 @@ def record(
                 lines.write(line(entry) + "\n")
                 lines.flush()
 
-            print(say("请扫码(Ctrl+C 结束)……", "Scan something (Ctrl+C ends) …"), file=sys.stderr)
+            print(say("请扫码（Ctrl+C 结束）……", "Scan something (Ctrl+C ends) …"), file=sys.stderr)
             asyncio.run(show_captures(table, Path("/"), write_entry, count, as_json=as_json))
     except OSError as error:
-        raise YinongError(say(f"写不了 {file}:{error.strerror}", f"cannot write {file}: {error.strerror}")) from error
+        zh, en = f"无法写入 {file}：{refused_by_system(error)}", f"cannot write {file}: {error.strerror}"
+        raise YinongError(say(zh, en)) from error
     print(
         say(
-            f"已录到 {file};重放:yinong-agent replay --source … {file}",
+            f"已录制到 {file}。重放：yinong-agent replay --source … {file}",
             f"recorded in {file}; yinong-agent replay --source … {file} reads it",
         ),
         file=sys.stderr,
@@ -65,7 +67,7 @@ def _refuse_while_daemon_runs(say: Terms, socket: Path) -> None:
         return
     raise YinongError(
         say(
-            "扫码枪正由后台程序使用。请先停止它:sudo systemctl stop yinong-agent;录完再启动:sudo systemctl start yinong-agent",
+            "监测程序正在使用扫码枪。请先停止：sudo systemctl stop yinong-agent；录完再启动：sudo systemctl start yinong-agent",
             "The running daemon has the gun. Stop it first: sudo systemctl stop yinong-agent; and afterwards: "
             "sudo systemctl start yinong-agent",
         )
@@ -81,11 +83,11 @@ def _one_gun(say: Terms, config: Path, id: str | None) -> ScanGun:
     names = ", ".join(gun.id for gun in guns)
     if chosen:
         raise YinongError(
-            say(f"有几把扫码枪,请用 --gun 指定一把:{names}", f"several guns: name one with --gun: {names}")
+            say(f"有几把扫码枪，请用 --gun 指定一把：{names}", f"several guns: name one with --gun: {names}")
         )
     raise YinongError(
         say(
-            f"{config} 里没有这样的扫码枪({names or '一把也没有'});运行 yinong-agent learn 来添加",
+            f"{config} 里没有这样的扫码枪（{names or '一把也没有'}）。请运行 yinong-agent learn 添加",
             f"no such scan gun in {config} ({names or 'none at all'}); yinong-agent learn adds one",
         )
     )

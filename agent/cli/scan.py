@@ -12,6 +12,7 @@ import msgspec
 from agent.cli.output import Terms
 from agent.configuration.settings import load
 from agent.control.socket import NoDaemon, send_request
+from drivers.catalogue import refused_by_system
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import RawCapture
 from drivers.scan_gun.driver import ScanGun
@@ -23,7 +24,7 @@ from drivers.scan_gun.replay.replay import replay as replayed
 def camera(say: Terms, socket: Path, seconds: float, *, as_json: bool) -> int:
     """Let the daemon read codes with the camera; they are captures like those of a gun. Exit code 0 if something was read."""
     print(
-        say(f"请把码对准摄像头({seconds:g} 秒)……", f"Hold the code before the camera ({seconds:g} s) …"),
+        say(f"请把码对准摄像头（{seconds:g} 秒）……", f"Hold the code before the camera ({seconds:g} s) …"),
         file=sys.stderr,
     )
     read = 0
@@ -41,7 +42,7 @@ def camera(say: Terms, socket: Path, seconds: float, *, as_json: bool) -> int:
     except NoDaemon as error:
         raise YinongError(
             say(
-                "后台程序没有运行,请先启动:sudo systemctl start yinong-agent",
+                "监测程序没有运行，请先启动：sudo systemctl start yinong-agent",
                 "the daemon does not run: sudo systemctl start yinong-agent",
             )
         ) from error
@@ -50,7 +51,7 @@ def camera(say: Terms, socket: Path, seconds: float, *, as_json: bool) -> int:
 
 def scan(say: Terms, config: Path, socket: Path, count: int | None, *, as_json: bool) -> int:
     """Show captures until Ctrl+C or `count`; publishes nothing. Through the daemon if one runs."""
-    print(say("请扫码(Ctrl+C 结束)……", "Scan something (Ctrl+C ends) …"), file=sys.stderr)
+    print(say("请扫码（Ctrl+C 结束）……", "Scan something (Ctrl+C ends) …"), file=sys.stderr)
     with contextlib.suppress(KeyboardInterrupt):
         try:
             seen = 0
@@ -74,13 +75,15 @@ def replay(say: Terms, file: Path, source: Source) -> int:
             for capture in replayed(lines, source):
                 print(msgspec.json.encode(capture_json(capture)).decode())
     except OSError as error:
-        raise YinongError(say(f"无法读取 {file}:{error.strerror}", f"cannot read {file}: {error.strerror}")) from error
+        raise YinongError(
+            say(f"无法读取 {file}：{refused_by_system(error)}", f"cannot read {file}: {error.strerror}")
+        ) from error
     except BadRecording as error:
         raise YinongError(say(f"{file} {error.zh}", f"{file}, {error.en}")) from error
     except UnicodeDecodeError as error:
         raise YinongError(
             say(
-                f"{file} 不是 UTF-8 文字(第 {error.start} 字节):请用 UTF-8 另存,并检查是不是录制文件",
+                f"{file} 不是 UTF-8 文字（第 {error.start} 字节）：请用 UTF-8 另存，并检查是不是录制文件",
                 f"{file} is no text in UTF-8 (byte {error.start}): save it as UTF-8, and see whether it is a recording",
             )
         ) from error
@@ -107,7 +110,7 @@ async def _own_view(say: Terms, config: Path, count: int | None, *, as_json: boo
     if not guns:
         raise YinongError(
             say(
-                f"{config} 里没有扫码枪;运行 yinong-agent devices 查看本机的扫码枪",
+                f"{config} 里没有扫码枪。运行 yinong-agent devices 可查看本机的扫码枪",
                 f"no scan gun in {config}; yinong-agent devices lists those of this machine",
             )
         )
@@ -128,7 +131,7 @@ def _show_card(say: Terms, card: dict[str, Any], *, as_json: bool) -> None:
         print(msgspec.json.encode({"card": card}).decode(), flush=True)
     else:
         print(
-            f"{card['gun']}  {say('控制卡', 'card')}: {'✔' if card['ok'] else '✖'} {say(card['zh'], card['en'])}",
+            f"{card['gun']}  {say('控制卡：', 'card: ')}{'✔' if card['ok'] else '✖'} {say(card['zh'], card['en'])}",
             flush=True,
         )
 

@@ -13,13 +13,15 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from agent.cli.config import settings_of
 from agent.cli.output import Terms, print_json
-from agent.configuration.settings import Settings, load
+from agent.configuration.settings import Settings
 from agent.control.socket import NoDaemon, send_request
 from agent.outbox.archive import CaptureQuery, CaptureReader, StoredCapture
 from agent.outbox.opening import read_only
 from common.clock import SystemClock
 from common.codes.control_cards import STEPS
+from drivers.catalogue import refused_by_system
 from drivers.reading import YinongError
 
 Format: TypeAlias = Literal["json", "csv", "epcis"]
@@ -60,23 +62,24 @@ def resend(say: Terms, socket: Path, first: int, last: int, outbox: str) -> int:
                 answer = line["answer"]
                 print(
                     say(
-                        f"{answer['outbox']} 编号 {first} 到 {last}:{answer['captures']} 条扫码将再次上报",
+                        f"记录库 {answer['outbox']} 第 {first} 到 {last} 条：{answer['captures']} 条扫码将再次上报",
                         f"{answer['outbox']} {first} to {last}: {answer['captures']} captures go again",
                     )
                 )
                 return 0 if answer["captures"] else 1
     except NoDaemon as error:
         raise YinongError(
-            say(f"没有运行中的程序({socket}):重发要由它来做", f"no daemon runs ({socket}): it is what sends again")
+            say(
+                "监测程序没有运行，不能重发。启动：sudo systemctl start yinong-agent",
+                f"no daemon runs ({socket}): it is what sends again",
+            )
         ) from error
-    raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
+    raise YinongError(say("监测程序中断了回应", "the running daemon broke off its answer"))
 
 
 def export(say: Terms, config: Path, socket: Path, query: CaptureQuery, form: Format, file: Path) -> int:
     """Write captures to a file (`-`: standard output), oldest first; what is left out is reported on stderr."""
-    settings = load(config).settings
-    if settings is None:
-        raise YinongError(say(f"{config} 不可用", f"{config} cannot be used"))
+    settings = settings_of(say, config)
     stored = _stored(say, config, socket, query)
     if form == "epcis":
         text = _epcis(say, settings, stored)
@@ -106,9 +109,7 @@ def _stored(say: Terms, config: Path, socket: Path, query: CaptureQuery) -> list
     try:
         stored = list(_from_daemon(say, socket, query))
     except NoDaemon:
-        settings = load(config).settings
-        if settings is None:
-            raise YinongError(say(f"{config} 不可用", f"{config} cannot be used")) from None
+        settings = settings_of(say, config)
         reader = CaptureReader(query)
         with read_only(Path(settings.outbox.path)) as box:
             stored = list(reader.all(box))
@@ -125,12 +126,12 @@ def _from_daemon(say: Terms, socket: Path, query: CaptureQuery) -> Iterator[Stor
         if "answer" in line:
             _report_unreadable(say, line["answer"]["unreadable"])
             return
-    raise YinongError(say("运行中的程序中断了回答", "the running daemon broke off its answer"))
+    raise YinongError(say("监测程序中断了回应", "the running daemon broke off its answer"))
 
 
 def _report_unreadable(say: Terms, number: int) -> None:
     if number:
-        print(say(f"{number} 条记录读不出", f"{number} records cannot be read"), file=sys.stderr)
+        print(say(f"有 {number} 条记录读不出", f"{number} records cannot be read"), file=sys.stderr)
 
 
 def _line(say: Terms, stored: StoredCapture) -> str:
@@ -156,7 +157,7 @@ def _epcis(say: Terms, settings: Settings, stored: list[StoredCapture]) -> str:
     result = exported(scans, settings.terminal, SystemClock().now(), settings.platform)
     print(
         say(
-            f"已导出 {result.events} 个事件;未列入:损坏 {result.damaged} 条,作废 {result.voided} 条,时间未知 {result.untimed} 条",
+            f"已导出 {result.events} 个事件；未列入：损坏 {result.damaged}，作废 {result.voided}，时间未知 {result.untimed}",
             f"{result.events} events; left out: {result.damaged} damaged, {result.voided} voided, {result.untimed} without time",
         ),
         file=sys.stderr,
@@ -201,7 +202,8 @@ def _write(say: Terms, file: Path, text: str) -> None:
         new.replace(file)
     except OSError as error:
         new.unlink(missing_ok=True)
-        raise YinongError(say(f"无法写入 {file}:{error.strerror}", f"cannot write {file}: {error.strerror}")) from error
+        zh, en = f"无法写入 {file}：{refused_by_system(error)}", f"cannot write {file}: {error.strerror}"
+        raise YinongError(say(zh, en)) from error
 
 
 def _since(say: Terms, text: str) -> datetime:
@@ -213,7 +215,7 @@ def _since(say: Terms, text: str) -> datetime:
     except ValueError as error:
         raise YinongError(
             say(
-                f"--since 应如 2026-03-02、2026-03-02T08:00 或 12h、7d,而不是 {text}",
+                f"--since 应如 2026-03-02、2026-03-02T08:00 或 12h、7d，而不是 {text}",
                 f"--since is like 2026-03-02, 2026-03-02T08:00, 12h or 7d, not {text}",
             )
         ) from error

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from agent.cli.output import Terms
 from common.parcel import ParcelReader, verify_seal
+from drivers.catalogue import refused_by_system
 from drivers.reading import YinongError
 
 
@@ -94,25 +95,27 @@ def _sync_folder(folder: Path) -> None:
 def _why(say: Terms, folder: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return say(
-            f"U盘空间不够({folder}):请删掉些东西或换一个,再做一次。没有写入任何东西",
+            f"U 盘空间不够（{folder}）：请删掉些东西或换一个，再做一次。没有写入任何东西",
             f"no room on the stick ({folder}): make some or take another one, and do it again. Nothing was written",
         )
     if error.errno == errno.EROFS:
         return say(
-            f"U盘是写保护的({folder}):请拨开写保护开关或换一个,再做一次",
+            f"U 盘是写保护的（{folder}）：请拨开写保护开关或换一个，再做一次",
             f"the stick is write-protected ({folder}): release its switch or take another one, and do it again",
         )
     if error.errno in (errno.EIO, errno.ENODEV, errno.ENXIO, errno.ENOTCONN):
         return say(
-            f"U盘被拔出,或已损坏({folder}):请重新插好或换一个,再做一次。U盘上没有可用的数据包",
+            f"U 盘被拔出，或已损坏（{folder}）：请重新插好或换一个，再做一次。U 盘上没有可用的数据包",
             f"the stick was pulled out or is broken ({folder}): plug it in again or take another one, and do it again; "
             "there is no usable parcel on it",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
-        return say(f"没有权限写 {folder}:请用 sudo", f"no permission to write to {folder}: use sudo")
+        return say(f"没有权限写 {folder}：请用 sudo", f"no permission to write to {folder}: use sudo")
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return say(f"没有这个文件夹:{folder}。U盘插好了吗?", f"there is no folder {folder}: is the stick plugged in?")
-    return say(f"无法写入 {folder}:{error.strerror}", f"cannot write to {folder}: {error.strerror}")
+        return say(
+            f"没有这个文件夹：{folder}。U 盘插好了吗？", f"there is no folder {folder}: is the stick plugged in?"
+        )
+    return say(f"无法写入 {folder}：{refused_by_system(error)}", f"cannot write to {folder}: {error.strerror}")
 
 
 def _mounts(root: Path) -> dict[str, Path]:

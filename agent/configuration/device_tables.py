@@ -13,7 +13,7 @@ DeviceId: TypeAlias = Annotated[
     str,
     Meta(
         pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z",
-        description='设备名:小写字母、数字、- 和 _,如 "main" / a name of a-z, 0-9, - and _ like "main"',
+        description='设备名：小写字母、数字、- 和 _，如 "main" / a name of a-z, 0-9, - and _ like "main"',
     ),
 ]
 EVERY_CLASS_ID = "main"  # id of the device of each class if the file has no `[[device]]` table
@@ -67,7 +67,7 @@ class _Reader:
         wrong: list[str] = []
 
         def report(where: str, value: str, zh: str, en: str) -> None:
-            wrong.append(f"{where}: {zh} / {en}")
+            wrong.append(f"{where}：{zh} / {en}")
             self._report(where, value, zh, en)
 
         kind, device_id = self._class_of(table, path, report), _id_of(table, path, report)
@@ -86,19 +86,21 @@ class _Reader:
         name = table.get("class")
         if isinstance(name, str) and name in self._classes:
             return self._classes[name]
-        listed = ", ".join(self._classes)
+        listed, listed_zh = ", ".join(self._classes), "、".join(self._classes)
         if name is None:
-            report(f"{path}.class", "", f"缺少这一项,应为其中之一:{listed}", f"is missing; it must be one of {listed}")
+            report(
+                f"{path}.class", "", f"缺少这一项，应为其中之一：{listed_zh}", f"is missing; it must be one of {listed}"
+            )
         elif isinstance(name, str):
             report_unknown(name, f"{path}.class", name, self._classes, report, "这个设备类别", "device class")
         else:
-            report(f"{path}.class", shown(name), f"应为其中之一:{listed}", f"must be one of {listed}")
+            report(f"{path}.class", shown(name), f"应为其中之一：{listed_zh}", f"must be one of {listed}")
         return None
 
 
 def _id_of(table: dict[str, object], path: str, report: Report) -> str | None:
     if "id" not in table:
-        report(f"{path}.id", "", '缺少这一项,应为设备名,如 "main"', 'is missing; it must be a name like "main"')
+        report(f"{path}.id", "", '缺少这一项，应为设备名，如 "main"', 'is missing; it must be a name like "main"')
         return None
     made = converted(table["id"], DeviceId, f"{path}.id", report)
     return None if made is INVALID else cast(str, made)
@@ -108,7 +110,7 @@ def _driver(kind: DeviceClass, table: dict[str, object], path: str, report: Repo
     try:
         driver_type = kind.driver_type()
     except (ImportError, AttributeError) as error:
-        zh = f"驱动程序加载不了({error}),请重新安装 yinong-agent"
+        zh = "驱动程序无法加载，请重新安装 yinong-agent"
         report(
             f"{path}.class", shown(kind.name), zh, f"its driver cannot be loaded ({error}); install yinong-agent again"
         )

@@ -31,11 +31,11 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
     stops_start: bool = False
 
     def text(self, lang: Lang = "zh") -> str:
-        """`第 12 行 broker.port = 99999:应为 1 到 65535 的整数`."""
+        """`第 12 行 broker.port = 99999：应为 1 到 65535 的整数`."""
         where = f"{self.path} = {self.value}" if self.value else self.path
         line = "" if self.line is None else (f"第 {self.line} 行" if lang == "zh" else f"line {self.line}")
         lead = " ".join(filter(None, (line, where)))
-        return f"{lead}:{self.zh}" if lang == "zh" else f"{lead}: {self.en}"
+        return f"{lead}：{self.zh}" if lang == "zh" else f"{lead}: {self.en}"
 
 
 Report: TypeAlias = Callable[[str, str, str, str], None]  # path, value, zh, en
@@ -53,7 +53,7 @@ def converted(value: object, kind: Any, path: str, report: Report, *, lenient: b
     bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         if not isinstance(value, dict):
-            report(path, shown(value), f"应为一节 [{path}]", f"must be a section [{path}]")
+            report(path, shown(value), f"应写成一节 [{path}]", f"must be a section [{path}]")
             return INVALID
         return _struct(cast(dict[str, object], value), bare, path, report, lenient)
     if isinstance(value, list) and (item := _item_kind(bare)) is not None:
@@ -65,7 +65,7 @@ def converted(value: object, kind: Any, path: str, report: Report, *, lenient: b
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         zh, en = expected(kind, str(error))
-        report(path, shown(cast(object, value)), f"应为{zh}", f"must be {en}")
+        report(path, shown(cast(object, value)), f"应为{_spaced(zh)}", f"must be {en}")
         return INVALID
 
 
@@ -80,9 +80,9 @@ def report_unknown(
     """Report an unknown key (or name), with the nearest known one, or with all of them."""
     known = list(known)
     if near := get_close_matches(key, known, n=1, cutoff=0.6):
-        meant_zh, meant_en = f",是不是 {near[0]}?", f"; did you mean {near[0]}?"
+        meant_zh, meant_en = f"，是不是 {near[0]}？", f"; did you mean {near[0]}?"
     else:
-        meant_zh, meant_en = f";可用的有:{', '.join(known)}", f"; there are: {', '.join(known)}"
+        meant_zh, meant_en = f"；可用的有：{'、'.join(known)}", f"; there are: {', '.join(known)}"
     report(path, shown(value), f"没有{zh}{meant_zh}", f"there is no such {en}{meant_en}")
 
 
@@ -91,7 +91,7 @@ def report_secret(path: str, report: Report) -> None:
     report(
         path,
         "***",
-        "密码不能写在这里:请放进权限为 0600 的文件(如 broker.password_file),或 systemd 凭据",
+        "密码不能写在这里：请放进权限为 0600 的文件（如 broker.password_file），或 systemd 凭据",
         "no secret may stand here: put it into a file of mode 0600 (like broker.password_file) or a systemd credential",
     )
 
@@ -115,7 +115,7 @@ def _struct(table: dict[str, object], kind: type[msgspec.Struct], path: str, rep
     for key, field in fields.items():
         if key not in table and field.required:
             zh, en = expected(field.type)
-            report(f"{path}.{key}", "", f"缺少这一项,应为{zh}", f"is missing; it must be {en}")
+            report(f"{path}.{key}", "", f"缺少这一项，应为{_spaced(zh)}", f"is missing; it must be {en}")
             whole = False
     if not whole and (not lenient or any(field.required and field.name not in right for field in fields.values())):
         return INVALID
@@ -186,18 +186,23 @@ def expected(kind: Any, error: str = "") -> tuple[str, str]:
             return _text(info)
         case types.LiteralType() | types.EnumType():
             values = info.values if isinstance(info, types.LiteralType) else [one.value for one in info.cls]
-            listed = ", ".join(shown(one) for one in values)
-            return f"其中之一:{listed}", f"one of {listed}"
+            listed = [shown(one) for one in values]
+            return f"其中之一：{'、'.join(listed)}", f"one of {', '.join(listed)}"
         case types.DateType():
-            return "日期,如 2026-03-02", "a date like 2026-03-02"
+            return "日期，如 2026-03-02", "a date like 2026-03-02"
         case types.ListType() | types.VarTupleType():
             zh, en = expected(_item_kind(kind), error)
-            return f"列表 […],每一项为{zh}", f"a list […], each of it {en}"
+            return f"列表 […]，每一项为{_spaced(zh)}", f"a list […], each of it {en}"
         case types.UnionType():
             words = [expected(one, error) for one in get_args(kind) if one is not type(None)]
             return " 或 ".join(zh for zh, _ in words), " or ".join(en for _, en in words)
         case _:
-            return f"另一种值({error})", f"something else ({error})"
+            return "其他写法的值", f"something else ({error})"
+
+
+def _spaced(zh: str) -> str:
+    """With the blank that Chinese puts before a digit or a Latin letter."""
+    return f" {zh}" if zh[:1].isascii() else zh
 
 
 def _number(info: types.IntType | types.FloatType) -> tuple[str, str]:
@@ -206,16 +211,16 @@ def _number(info: types.IntType | types.FloatType) -> tuple[str, str]:
         (info.ge, "不小于", "at least"), (info.gt, "大于", "above"), (info.le, "不大于", "at most"), (info.lt, "小于", "below"),
     ):  # fmt: skip
         if bound is not None:
-            zh, en = f"{zh},{zh_word} {bound:g}", f"{en}, {en_word} {bound:g}"
+            zh, en = f"{zh}，{zh_word} {bound:g}", f"{en}, {en_word} {bound:g}"
     return zh, en
 
 
 def _text(info: types.StrType) -> tuple[str, str]:
     zh, en = '带引号的文字 "…"', 'a text in quotes "…"'
     if info.min_length:
-        zh, en = f"{zh},至少 {info.min_length} 个字", f"{en}, at least {info.min_length} characters"
+        zh, en = f"{zh}，至少 {info.min_length} 个字", f"{en}, at least {info.min_length} characters"
     if info.max_length is not None:
-        zh, en = f"{zh},最多 {info.max_length} 个字", f"{en}, at most {info.max_length} characters"
+        zh, en = f"{zh}，最多 {info.max_length} 个字", f"{en}, at most {info.max_length} characters"
     if info.pattern:
-        zh, en = f"{zh},格式 {info.pattern}", f"{en}, of the form {info.pattern}"
+        zh, en = f"{zh}，格式 {info.pattern}", f"{en}, of the form {info.pattern}"
     return zh, en

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.configuration.mistakes import Report, shown
+from drivers.catalogue import refused_by_system
 
 PASSWORD_CREDENTIAL = "broker-password"  # LoadCredential=broker-password:… in the unit
 KEY_CREDENTIAL = "broker-key"
@@ -60,16 +61,20 @@ def _password(named: str, credentials: Path | None, root: Path, report: Report) 
     try:
         password = path.read_text("utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
-        report("broker.password_file", value, f"读不了:{error}", f"cannot be read: {error}")
+        report("broker.password_file", value, f"无法读取：{_why(error)}", f"cannot be read: {error}")
         return None
     if not password:
         report(
             "broker.password_file",
             value,
-            "文件是空的,应只有密码一行",
+            "文件是空的，应有一行密码",
             "is empty; it must hold the password, on one line",
         )
     return password or None
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return refused_by_system(error) if isinstance(error, OSError) else "不是 UTF-8 文字"
 
 
 def _key(broker: _Broker, credentials: Path | None, root: Path, report: Report) -> Path | None:
@@ -77,7 +82,7 @@ def _key(broker: _Broker, credentials: Path | None, root: Path, report: Report) 
     credential = credentials / KEY_CREDENTIAL if credentials else None
     has_credential = credential is not None and credential.is_file()
     if bool(broker.cert_file) != bool(broker.key_file or has_credential):
-        zh = "cert_file 与 key_file(或凭据 broker-key)要么都有,要么都没有"
+        zh = "cert_file 与 key_file（或凭据 broker-key）要么都有，要么都没有"
         report(
             "broker.cert_file",
             shown(broker.cert_file),
@@ -102,7 +107,7 @@ def under_root(root: Path, absolute: str) -> Path:
 def _is_readable(path: Path, option: str, value: str, report: Report) -> bool:
     if path.is_file() and os.access(path, os.R_OK):
         return True
-    report(option, value, "没有这个文件,或读不了", "there is no such file, or it cannot be read")
+    report(option, value, "文件不存在，或无法读取", "there is no such file, or it cannot be read")
     return False
 
 
@@ -111,7 +116,7 @@ def _is_private(path: Path, option: str, value: str, report: Report) -> bool:
         return False
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        zh = f"别人也能读(权限 {mode:04o}),请执行 chmod 600 {path}"
+        zh = f"别人也能读（权限 {mode:04o}），请执行 chmod 600 {path}"
         report(option, value, zh, f"can be read by others (mode {mode:04o}); run chmod 600 {path}")
         return False
     return True

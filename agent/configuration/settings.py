@@ -34,6 +34,7 @@ from common.codes.platforms import PlatformRule
 from common.standard.opening_hours import OpeningHours
 from common.standard.rules import Attestation, Rules, Waiver
 from common.station import PROVINCES, StationNumber, StationType, Terminal
+from drivers.catalogue import refused_by_system
 from drivers.reading import Driver
 from drivers.table import CLASSES, DeviceClass
 
@@ -46,31 +47,31 @@ Division: TypeAlias = Annotated[
     str,
     Meta(
         pattern=r"^[1-9][0-9]{5}\Z",
-        description='六位行政区划代码(加引号),如 "450225" / six digits in quotes like "450225"',
+        description='六位行政区划代码（加引号），如 "450225" / six digits in quotes like "450225"',
     ),
 ]
 Number: TypeAlias = Annotated[
     str,
     Meta(
         pattern=rf"^{_FIRST}[A-Z][A-Z]{{2,6}}[0-9]{{4}}[BZJ]\Z",
-        description='站点编号,如 "桂BRS0001B" 或 "GXBRS0001B" / a station number like "桂BRS0001B" or "GXBRS0001B"',
+        description='站点编号，如 "桂BRS0001B" 或 "GXBRS0001B" / a station number like "桂BRS0001B" or "GXBRS0001B"',
     ),
 ]
 TerminalId: TypeAlias = Annotated[
     str,
     Meta(
         pattern=r"^[a-z0-9]{1,8}\Z",
-        description='1 到 8 个小写字母或数字(加引号),如 "1" / 1 to 8 of a-z and 0-9 in quotes, like "1"',
+        description='1 到 8 个小写字母或数字（加引号），如 "1" / 1 to 8 of a-z and 0-9 in quotes, like "1"',
     ),
 ]
 Host: TypeAlias = Annotated[
     str, Meta(pattern=r"^[^\s/@:]+\Z|^[0-9a-fA-F:]+\Z", description="主机名或 IP 地址 / a host name or an IP address")
 ]
 AbsolutePath: TypeAlias = Annotated[
-    str, Meta(pattern=r"^/", description='绝对路径,如 "/etc/…" / an absolute path like "/etc/…"')
+    str, Meta(pattern=r"^/", description='绝对路径，如 "/etc/…" / an absolute path like "/etc/…"')
 ]
 PathOrNone: TypeAlias = Annotated[
-    str, Meta(pattern=r"^(/.*)?\Z", description='绝对路径,或 "" 表示没有 / an absolute path, or "" for none')
+    str, Meta(pattern=r"^(/.*)?\Z", description='绝对路径，或 "" 表示没有 / an absolute path, or "" for none')
 ]
 
 
@@ -109,7 +110,7 @@ class Broker(Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.session_expiry_s < self.will_delay_s:
             raise ValueError(
-                "session_expiry_s 不能小于 will_delay_s,否则遗嘱会丢失或提前发出 / "
+                "session_expiry_s 不能小于 will_delay_s，否则县中心会漏报或误报离线 / "
                 "session_expiry_s must not be below will_delay_s, or the will is lost or comes early"
             )
 
@@ -266,17 +267,17 @@ def _unreadable(path: Path, error: OSError | ValueError) -> Mistake:
     """The only mistake of a file that cannot be read at all."""
     line = None
     if isinstance(error, FileNotFoundError):
-        zh = f"没有配置文件。请把随程序提供的样例 config/agent.toml 复制到 {path},填好 [station] 和 [broker]"
+        zh = f"没有配置文件。请把安装包里的样例 config/agent.toml 复制到 {path}，填好 [station] 和 [broker]"
         en = f"there is no such file. Copy the sample config/agent.toml to {path} and fill in [station] and [broker]"
     elif isinstance(error, OSError):
-        zh, en = f"配置文件读不了:{error.strerror}", f"cannot be read: {error.strerror}"
+        zh, en = f"无法读取配置文件：{refused_by_system(error)}", f"cannot be read: {error.strerror}"
     elif isinstance(error, UnicodeDecodeError):
-        zh = "文件不是 UTF-8 编码,请用 UTF-8 另存(记事本:另存为,编码选 UTF-8)"
+        zh = "文件不是 UTF-8 编码，请用 UTF-8 另存（记事本：另存为，编码选 UTF-8）"
         en = f"is not UTF-8 (byte {error.start}); save it as UTF-8"
     else:
         position = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
         line = int(position[1]) if position else None
         where = f"第 {position[1]} 行第 {position[2]} 列" if position else "文件末尾"
-        zh = f"TOML 语法错误({where}):{error}。常见原因:引号或括号没有成对,文字没有加引号,同一节写了两次"
+        zh = f"TOML 语法错误（{where}）。常见原因：引号或括号没有成对，用了中文的引号或逗号，文字没有加引号，同一节写了两次"
         en = f"is not TOML: {error}. Often a quote or bracket is missing, a text has no quotes, or a section stands twice"
     return Mistake(path=str(path), zh=zh, en=en, line=line, stops_start=True)

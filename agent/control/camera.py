@@ -63,7 +63,7 @@ class CameraRequests:
         try:
             self._requests.put_nowait(request)
         except asyncio.QueueFull:
-            yield {"error": "已有人在等摄像头,请稍后再试 / others wait for the camera: try again later"}
+            yield {"error": "已有人在等摄像头，请稍后再试 / others wait for the camera: try again later"}
             return
         try:
             while True:
@@ -106,7 +106,7 @@ class CameraRequests:
             return
         except Exception as error:  # a bug with one camera must not stop the daemon
             log.exception("camera")
-            request.lines.put_nowait({"error": f"程序出错 / the daemon failed: {error}"})
+            request.lines.put_nowait({"error": f"监测程序出错 / the daemon failed: {error}"})
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(COMMIT_S):

@@ -82,7 +82,7 @@ class ScanRequests:
         cards = _converted(request.get("cards"), list[Card])
         if self._key is None:
             raise YinongError(
-                "控制卡密钥不可用,见运行日志 / the key of the control cards cannot be read: see the daemon's log"
+                "控制卡密钥不可用，见运行日志 / the key of the control cards cannot be read: see the daemon's log"
             )
         key = self._key
         texts = [card_text(key, self._station, card) for card in cards]

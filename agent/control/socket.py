@@ -87,7 +87,7 @@ async def _responses(request: bytes, handlers: Mapping[str, RequestHandler]) -> 
         yield {"error": str(error)}
     except Exception as error:
         log.exception("ask %s failed", line.get("ask"))
-        yield {"error": f"程序出错 / the daemon failed: {type(error).__name__}: {error}"[:300]}
+        yield {"error": f"监测程序出错 / the daemon failed: {type(error).__name__}: {error}"[:300]}
 
 
 def send_request(path: Path, request: Line, timeout_s: float | None = None) -> Iterator[Line]:
@@ -100,7 +100,7 @@ def send_request(path: Path, request: Line, timeout_s: float | None = None) -> I
             raise NoDaemon(str(path)) from error
         except PermissionError as error:
             raise YinongError(
-                f"没有权限访问 {path}:请用 sudo,或加入 yinong 组 / no permission for {path}: use sudo, or join the group yinong"
+                f"没有权限访问 {path}：请用 sudo，或加入 yinong 组 / no permission for {path}: use sudo, or join the group yinong"
             ) from error
         except OSError as error:
             raise YinongError(f"{path}: {error}") from error
@@ -110,6 +110,6 @@ def send_request(path: Path, request: Line, timeout_s: float | None = None) -> I
                 for line in lines:
                     yield cast(Line, json.loads(line))
         except TimeoutError as error:
-            raise YinongError("运行中的程序没有回答 / the running daemon does not answer") from error
+            raise YinongError("监测程序没有回应 / the running daemon does not answer") from error
         except (OSError, ValueError) as error:  # it ended within its answer
-            raise YinongError(f"运行中的程序中断了回答 / the running daemon broke off its answer: {error}") from error
+            raise YinongError(f"监测程序中断了回应 / the running daemon broke off its answer: {error}") from error

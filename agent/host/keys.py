@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from drivers.catalogue import refused_by_system
 from drivers.reading import YinongError
 
 CARD_KEY, PRIVATE, PUBLIC = "cards.key", "export.key", "export.pub"
@@ -48,16 +49,17 @@ def card_key(outbox: Path) -> bytes:
         key = path.read_bytes()
     except OSError as error:
         raise CardKeyError(
-            f"控制卡密钥 {path} 读不了:{error.strerror} / the key of the control cards cannot be read: {error.strerror}"
+            f"控制卡密钥 {path} 读不了：{refused_by_system(error)} / "
+            f"the key of the control cards cannot be read: {error.strerror}"
         ) from error
     if mode & 0o077:
         raise CardKeyError(
-            f"别人也能读 {path}(权限 {mode:04o}):请删除它,再重新打印控制卡 / "
+            f"别人也能读 {path}（权限 {mode:04o}）：请删除后重新打印控制卡 / "
             f"others can read {path} (mode {mode:04o}): remove it and print the cards anew"
         )
     if len(key) != KEY_BYTES:
         raise CardKeyError(
-            f"{path} 已损坏:请删除它,再重新打印控制卡 / {path} is damaged: remove it and print the cards anew"
+            f"{path} 已损坏：请删除后重新打印控制卡 / {path} is damaged: remove it and print the cards anew"
         )
     return key
 
@@ -87,12 +89,12 @@ def sign(outbox: Path, digest: str | None) -> Signed:
         mode, secret = stat.S_IMODE(path.stat().st_mode), path.read_bytes()
         if mode & 0o077:
             raise ExportKeyError(
-                f"别人也能读 {path}(权限 {mode:04o}):请删除它,会另做一把 / "
+                f"别人也能读 {path}（权限 {mode:04o}）：请删除，会另做一把 / "
                 f"others can read {path} (mode {mode:04o}): remove it, another one will be made"
             )
         if len(secret) != KEY_BYTES:
             raise ExportKeyError(
-                f"{path} 已损坏:请删除它,会另做一把 / {path} is damaged: remove it, another will be made"
+                f"{path} 已损坏：请删除，会另做一把 / {path} is damaged: remove it, another will be made"
             )
         private = Ed25519PrivateKey.from_private_bytes(secret)
         key = private.public_key().public_bytes_raw().hex()
@@ -101,7 +103,7 @@ def sign(outbox: Path, digest: str | None) -> Signed:
             write_private(outbox.with_name(PUBLIC), f"{key}\n".encode(), 0o644)
     except OSError as error:
         raise ExportKeyError(
-            f"数据包密钥 {path} 不可用:{error.strerror} / the key of parcels cannot be used: {error.strerror}"
+            f"数据包密钥 {path} 不可用：{refused_by_system(error)} / the key of parcels cannot be used: {error.strerror}"
         ) from error
     return Signed(key, private.sign(signed_text(digest)).hex() if digest else "")
 

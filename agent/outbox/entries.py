@@ -81,7 +81,7 @@ class EntryTable:
                 if not self.evict(stamp, for_captures=any(draft.leaf == "scan" for draft in drafts)):
                     self.is_full = True
                     self.full_count += 1
-                    raise OutboxFull(f"磁盘已满,无法保存 / the disk is full: {self.path}") from error
+                    raise OutboxFull(f"硬盘已满，无法保存 / the disk is full: {self.path}") from error
             else:
                 self.is_full = False
                 return rows

@@ -103,7 +103,7 @@ def read_only(path: Path) -> Generator[Outbox]:
     try:
         exists = path.is_file()
     except OSError as error:  # a folder that only the daemon's user may enter
-        raise YinongError(f"没有权限读 {path}:请用 sudo / no permission for {path}: use sudo") from error
+        raise YinongError(f"没有权限读 {path}：请用 sudo / no permission for {path}: use sudo") from error
     if not exists:
         raise YinongError(f"没有 {path} / there is no {path}")
     db = None

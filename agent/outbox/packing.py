@@ -145,7 +145,7 @@ def _packed(box: Outbox, part: _Part, manifest: Manifest) -> Iterator[Piece]:
         yield piece
         piece = b""
     if content.digest() != part.content.digest():
-        raise YinongError("打包时记录有变动,请再做一次 / rows changed while they were packed: do it again")
+        raise YinongError("打包时记录有变动，请再做一次 / rows changed while they were packed: do it again")
     piece += pack.flush()
     digest.update(piece)
     yield piece

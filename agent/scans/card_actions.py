@@ -24,7 +24,7 @@ from common.clock import Clock
 from common.codes.control_cards import ACTIONS, STEPS, Card, CardRefusal, looks_like_card, parse_card
 from common.messages import Capture
 from common.standard.texts import item_name
-from drivers.catalogue import Lang, sentence
+from drivers.catalogue import Lang, half, sentence
 from drivers.reading import Reading, YinongError
 from drivers.scan_gun.capture import RawCapture
 
@@ -38,13 +38,13 @@ MAX_TEXT = 300  # of a refused card in the journal: no valid card is longer
 CHINA = timezone(timedelta(hours=8))
 
 REFUSED: dict[str, Texts] = {
-    "form": ("这张卡不完整,没有执行", "the card is not whole: nothing done"),
-    "signature": ("这张卡不是本站的,没有执行", "not a card of this station: nothing done"),
-    "no_key": ("控制卡密钥不可用,没有执行", "the key of the cards cannot be read: nothing done"),
-    "unknown_action": ("不认识这张卡,没有执行", "an unknown card: nothing done"),
+    "form": ("这张卡不完整，没有执行", "the card is not whole: nothing done"),
+    "signature": ("这张卡不是本站的，没有执行", "not a card of this station: nothing done"),
+    "no_key": ("控制卡密钥不可用，没有执行", "the key of the cards cannot be read: nothing done"),
+    "unknown_action": ("不认识这张卡，没有执行", "an unknown card: nothing done"),
     "nothing_to_void": ("没有可作废的记录", "there is no scan to void"),
-    "already_voided": ("刚扫的一条已经作废,没有再作废别的", "the last scan is void already: nothing else was voided"),
-    "busy": ("上一项还没有完成,请稍后再扫", "still at work: scan the card again later"),
+    "already_voided": ("刚扫的一条已经作废，没有再作废别的", "the last scan is void already: nothing else was voided"),
+    "busy": ("上一项还没有完成，请稍后再扫", "still at work: scan the card again later"),
 }
 
 
@@ -113,7 +113,7 @@ class CardActions:
                 return self._refused(scan, state, "busy", card.action)
             title = ACTIONS[card.action]
             return self._done(
-                scan, state, card, (f"{title.zh}:正在进行……", f"{title.en}: under way …"), starts=card.action
+                scan, state, card, (f"{title.zh}：正在进行……", f"{title.en}: under way …"), starts=card.action
             )
         return self._context(scan, state, card)
 
@@ -130,10 +130,12 @@ class CardActions:
                 zh, en = await self._works[action]()
                 self.answers.put_nowait(CardAnswer(gun=gun, action=action, ok=True, zh=zh, en=en))
             except YinongError as error:
-                self.answers.put_nowait(CardAnswer(gun=gun, action=action, ok=False, zh=str(error), en=str(error)))
+                self.answers.put_nowait(
+                    CardAnswer(gun=gun, action=action, ok=False, zh=half(str(error), "zh"), en=half(str(error), "en"))
+                )
             except Exception as error:  # a bug in one kind of work must not stop the scanning
                 log.exception("card %s", action)
-                zh, en = f"没有完成:{error}", f"failed: {error}"
+                zh, en = "没有完成，请稍后再试", f"failed: {error}"
                 self.answers.put_nowait(CardAnswer(gun=gun, action=action, ok=False, zh=zh, en=en))
 
     def _context(self, scan: RawCapture, state: GunState, card: Card) -> CardEffect:
@@ -143,10 +145,10 @@ class CardActions:
             context["step"] = action.step
         elif card.action == "PRODUCT":
             context = {k: v for k, v in context.items() if k != "batch"} | {"product": card.value}
-            texts = (f"产品:{card.value}", f"product: {card.value}")
+            texts = (f"产品：{card.value}", f"product: {card.value}")
         elif card.action == "BATCH":
             context["batch"] = card.value
-            texts = (f"批次:{card.value}", f"batch: {card.value}")
+            texts = (f"批次：{card.value}", f"batch: {card.value}")
         else:
             context = {}
         changed = context != state.context
@@ -165,9 +167,9 @@ class CardActions:
             self._clock, "capture_voided", gun=last.gun, number=last.number, outbox=last.outbox, seq=last.seq
         )
         after = msgspec.structs.replace(state, voided=state.number, text=None)
-        text = last.text or "(损坏的一条 / a damaged one)"
+        zh, en = last.text or "（损坏的一条）", last.text or "(a damaged one)"
         effect = self._done(
-            scan, after, Card("VOID"), (f"已作废第 {last.number} 条:{text}", f"voided number {last.number}: {text}")
+            scan, after, Card("VOID"), (f"已作废第 {last.number} 条：{zh}", f"voided number {last.number}: {en}")
         )
         voided: dict[str, bytes | None] = {f"{VOIDED}{rowid}": str(last.number).encode()}
         return effect._replace(drafts=[*effect.drafts, entry], state_values=voided)
@@ -219,10 +221,10 @@ def _counts(stored: list[StoredCapture]) -> Texts:
         steps[step] = steps.get(step, 0) + 1
     damaged = sum(k.capture.damage is not None for k in stored)
     voided = sum(k.voided and k.capture.damage is None for k in stored)
-    zh = ",".join(f"{STEPS[step].zh if step in STEPS else '未分环节'} {n}" for step, n in steps.items())
+    zh = "，".join(f"{STEPS[step].zh if step in STEPS else '未分环节'} {n}" for step, n in steps.items())
     en = ", ".join(f"{STEPS[step].en if step in STEPS else 'no step'} {n}" for step, n in steps.items())
     return (
-        f"今天 {len(good)} 条" + (f"({zh})" if zh else "") + f";损坏 {damaged} 条,作废 {voided} 条",
+        f"今天 {len(good)} 条" + (f"（{zh}）" if zh else "") + f"；损坏 {damaged} 条，作废 {voided} 条",
         f"today {len(good)}" + (f" ({en})" if en else "") + f"; damaged {damaged}, voided {voided}",
     )
 
@@ -235,9 +237,9 @@ def device_works(checks: Checks) -> dict[str, Work]:
         wrong = [str(row["item"]) for row in report["standard"] if row["verdict"] == "not_met"]
         unproven = sum(row["verdict"] == "unproven" for row in report["standard"])
         named = [(item_name(item, "zh"), item_name(item, "en")) for item in wrong]
-        zh = f"不达标 {len(named)} 项" + (f"({'、'.join(zh for zh, _ in named)})" if named else "")
+        zh = f"不达标 {len(named)} 项" + (f"（{'、'.join(zh for zh, _ in named)}）" if named else "")
         en = f"{len(named)} not met" + (f" ({', '.join(en for _, en in named)})" if named else "")
-        return f"自检完毕:{zh},待证实 {unproven} 项", f"checked: {en}, {unproven} unproven"
+        return f"自检完毕：{zh}，待核实 {unproven} 项", f"checked: {en}, {unproven} unproven"
 
     async def measure() -> Texts:
         device = await checks.measure()

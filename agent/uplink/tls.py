@@ -15,18 +15,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from drivers.catalogue import refused_by_system
 from drivers.reading import YinongError
 
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, X509_VERIFY_PARAM_set_flags(3)
 
 # X509_V_ERR_*, X509_STORE_CTX_get_error(3)
 _VERIFY_ERRORS = {
-    9: ("服务器证书还没有生效", "the broker's certificate is not valid yet"),
+    9: ("服务器证书尚未生效", "the broker's certificate is not valid yet"),
     10: ("服务器证书已过期", "the broker's certificate has expired"),
-    18: ("服务器证书是自签名的,不是本县签发的", "the broker's certificate is self-signed, not the county's"),
+    18: ("服务器证书是自签名的，不是本县签发的", "the broker's certificate is self-signed, not the county's"),
     19: ("服务器证书不是本县签发的", "the broker's certificate is not from the county's authority"),
     20: ("服务器证书不是本县签发的", "the broker's certificate is not from the county's authority"),
-    26: ("服务器证书不能用于服务器", "the broker's certificate is not for a server"),
+    26: ("服务器证书的用途不对", "the broker's certificate is not for a server"),
     62: ("服务器证书是发给别的名字的", "the broker's certificate is for another name"),
     64: ("服务器证书是发给别的地址的", "the broker's certificate is for another address"),
 }
@@ -34,17 +35,17 @@ _VERIFY_ERRORS = {
 
 # Alerts by which the broker ends the connection: the reason of an ssl.SSLError without its version (RFC 8446, 6.2)
 _ALERTS = {
-    "CERTIFICATE_REQUIRED": ("服务器要求本站出示证书", "the broker wants a certificate of this terminal"),
-    "CERTIFICATE_EXPIRED": ("本站证书已过期", "this terminal's certificate has expired"),
-    "CERTIFICATE_REVOKED": ("本站证书已被吊销", "this terminal's certificate was revoked"),
-    "CERTIFICATE_UNKNOWN": ("服务器不接受本站证书", "the broker does not take this terminal's certificate"),
-    "BAD_CERTIFICATE": ("服务器不接受本站证书", "the broker does not take this terminal's certificate"),
+    "CERTIFICATE_REQUIRED": ("服务器要求本机出示证书", "the broker wants a certificate of this terminal"),
+    "CERTIFICATE_EXPIRED": ("本机证书已过期", "this terminal's certificate has expired"),
+    "CERTIFICATE_REVOKED": ("本机证书已被吊销", "this terminal's certificate was revoked"),
+    "CERTIFICATE_UNKNOWN": ("服务器不接受本机证书", "the broker does not take this terminal's certificate"),
+    "BAD_CERTIFICATE": ("服务器不接受本机证书", "the broker does not take this terminal's certificate"),
     "UNKNOWN_CA": (
-        "服务器不认识签发本站证书的机构",
+        "服务器不认识签发本机证书的机构",
         "the broker does not know the authority of this terminal's certificate",
     ),
     "HANDSHAKE_FAILURE": (
-        "双方没有共同的加密方式,或缺少本站证书",
+        "双方没有共同的加密方式，或缺少本机证书",
         "no cipher in common, or no certificate of this terminal",
     ),
 }
@@ -87,7 +88,9 @@ class CountyTls:
             if self._cert_file:
                 context.load_cert_chain(self._cert_file, str(self._key_file) if self._key_file else None)
         except (OSError, ssl.SSLError) as error:
-            raise TlsFileError(f"证书文件不可用 / a certificate file cannot be used: {error}") from error
+            broken = isinstance(error, ssl.SSLError)
+            why = "内容不是有效的证书或私钥" if broken else refused_by_system(error)
+            raise TlsFileError(f"{why} / {error}") from error
         context.sslsocket_class = _Socket
         context.floor = self._certificates_after()
         if context.floor is not None:

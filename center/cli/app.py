@@ -21,7 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help=say("益农信息社县级运营中心:记录、导入、查看、模拟。", "The county's side: record, import, watch, simulate."),
+    help=say("益农信息社县运营中心：接收、导入、查看、模拟。", "The county's side: record, import, watch, simulate."),
 )
 for name, module in COMMANDS:
     app.command(name, help=module.HELP)(module.command)

@@ -8,16 +8,16 @@ import typer
 from center.cli.options import LANG, Config, StoreUrl, say, settings_of
 from common.clock import SystemClock
 
-HELP = say("导入U盘送来的数据包(yinong-agent export)", "import parcels that came by USB stick")
+HELP = say("导入 U 盘送来的数据包（yinong-agent export）", "import parcels that came by USB stick")
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(help=say("文件,或U盘的文件夹", "files, or the stick's folder"))],
+    paths: Annotated[list[Path], typer.Argument(help=say("文件，或 U 盘的文件夹", "files, or the stick's folder"))],
     config: Config = None,
     store: StoreUrl = None,
     trust: Annotated[
         list[str] | None,
-        typer.Option(help=say("站点念出的签名指纹,可多次", "a fingerprint that the station read out; may be repeated")),
+        typer.Option(help=say("站点念出的核对码，可多次", "a fingerprint that the station read out; may be repeated")),
     ] = None,
 ) -> None:
     raise typer.Exit(_import(store or settings_of(config).store.url, paths, trust or []))

@@ -24,10 +24,10 @@ def say(zh: str, en: str) -> str:
 
 
 Config: TypeAlias = Annotated[
-    Path | None, typer.Option("--config", help=say("配置文件,缺省为", "settings, by default") + f" {DEFAULT_CONFIG}")
+    Path | None, typer.Option("--config", help=say("配置文件，默认为", "settings, by default") + f" {DEFAULT_CONFIG}")
 ]
 Broker: TypeAlias = Annotated[
-    str | None, typer.Option("--broker", help=say("服务器 主机:端口", "the broker, host:port"))
+    str | None, typer.Option("--broker", help=say("服务器的主机名和端口", "the broker, host:port"))
 ]
 StoreUrl: TypeAlias = Annotated[str | None, typer.Option("--store", help=say("数据库地址", "URL of the database"))]
 
@@ -42,7 +42,7 @@ def settings_of(config: Path | None, broker: str | None = None) -> Settings:
         return settings
     host, _, port = broker.rpartition(":")
     if not host or not port.isdigit():
-        raise SettingsError([f"--broker {broker}: 应如 / like 127.0.0.1:1883"])
+        raise SettingsError([f"--broker {broker}：应如 127.0.0.1:1883 / it looks like 127.0.0.1:1883"])
     address: BrokerSettings = msgspec.structs.replace(settings.broker, host=host, port=int(port))
     return msgspec.structs.replace(settings, broker=address)
 

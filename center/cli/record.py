@@ -11,7 +11,7 @@ from center.cli.options import Broker, Config, StoreUrl, run, say, settings_of, 
 from center.settings import Settings, broker_address
 from common.clock import SystemClock
 
-HELP = say("接收各站上报,入库后回执", "store what the stations send, then receipt it")
+HELP = say("接收各站上报，入库后签收", "store what the stations send, then receipt it")
 
 
 def command(

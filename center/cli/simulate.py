@@ -10,7 +10,7 @@ from center.cli.options import Broker, Config, run, say, settings_of
 from center.settings import SettingsError, broker_address
 from common.clock import SystemClock
 
-HELP = say("模拟许多站点(处处标明是模拟)", "simulate stations (marked as simulated everywhere)")
+HELP = say("模拟许多站点（处处标明是模拟）", "simulate stations (marked as simulated everywhere)")
 REGISTERS = (Path(__file__).parents[2] / "config/counties", Path("/etc/yinong-center/counties"))
 
 
@@ -22,7 +22,7 @@ def command(
     seed: Annotated[int, typer.Option(help=say("随机种子", "seed of the random events"))] = 1,
     pace: Annotated[float, typer.Option(min=0.01, help=say("事件快慢倍数", "events come N times as often"))] = 1,
     drain: Annotated[
-        float, typer.Option(help=say("最后等回执最多几秒", "seconds to wait for the last receipts, at most"))
+        float, typer.Option(help=say("最后等待签收最多几秒", "seconds to wait for the last receipts, at most"))
     ] = 60,
     register: Annotated[Path | None, typer.Option(help=say("县名册", "register of the county"))] = None,
 ) -> None:
@@ -41,6 +41,6 @@ def _register() -> Path:
     found = next((path for folder in REGISTERS for path in sorted(folder.glob("*.toml"))), None)
     if found is None:
         raise SettingsError(
-            ["没有找到县名册,请用 --register 指定 / no register of the county found, name it by --register"]
+            ["缺少县名册，请用 --register 指定 / no register of the county found, name it by --register"]
         )
     return found

@@ -9,7 +9,7 @@ from center.cli.options import LANG, Broker, Config, run, say, settings_of
 from center.settings import broker_address
 from common.clock import SystemClock
 
-HELP = say("在终端里实时查看各站", "the stations live in the terminal")
+HELP = say("在命令行窗口实时查看各站", "the stations live in the terminal")
 ONCE_S = 5.0  # for how long states are collected if the output is no terminal
 
 

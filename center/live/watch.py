@@ -32,10 +32,10 @@ from drivers.reading import Condition, Reason
 
 PRESENCES = {
     Presence.ONLINE: ("在线", "online", "green"),
-    Presence.CLAIMED: ("在线(待证实)", "online (unproved)", "cyan"),
+    Presence.CLAIMED: ("在线（待核实）", "online (unproved)", "cyan"),
     Presence.SILENT: ("无心跳", "silent", "yellow"),
     Presence.LOST: ("离线", "lost", "red"),
-    Presence.CLOSED: ("已关机", "closed", "bright_black"),
+    Presence.CLOSED: ("程序已停", "closed", "bright_black"),
     Presence.UNKNOWN: ("未知", "unknown", "bright_black"),
 }
 COLOURS = {
@@ -104,8 +104,8 @@ class WatchScreen:
         views = self.stations.by_urgency(now)
         table = Table(expand=True)
         for zh, en in (
-            ("站点", "station"), ("状态", "state"), ("自", "since"), ("设备", "devices"),
-            ("建设标准", "standard"), ("待回执", "waiting"), ("最近扫码", "last scan"),
+            ("站点", "station"), ("状态", "state"), ("起始", "since"), ("设备", "devices"),
+            ("建设标准", "standard"), ("待签收", "waiting"), ("最近扫码", "last scan"),
         ):  # fmt: skip
             table.add_column(label((zh, en), self._lang), overflow="fold", ratio=3 if en == "devices" else 1)
         for view in views[:rows]:
@@ -128,7 +128,7 @@ class WatchScreen:
         line.append(label((f"设备需处理 {troubled}  ", f"with device trouble {troubled}  "), self._lang))
         if self._link_error:
             line.append(
-                label((f"与服务器断开:{self._link_error}", f"no broker: {self._link_error}"), self._lang), "bold red"
+                label((f"未连接服务器：{self._link_error}", f"no broker: {self._link_error}"), self._lang), "bold red"
             )
         return line
 
@@ -143,7 +143,7 @@ class WatchScreen:
         if twins := view.clones(now):
             who = "、".join(twins) if self._lang == "zh" else ", ".join(twins)
             name.append(
-                label((f"\n两台终端用同一编号:{who}", f"\ntwo terminals with one id: {who}"), self._lang), "bold red"
+                label((f"\n两台电脑用同一编号：{who}", f"\ntwo terminals with one id: {who}"), self._lang), "bold red"
             )
         waiting = str(view.heartbeat.waiting) if view.heartbeat else ""
         return (

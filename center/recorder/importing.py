@@ -69,7 +69,7 @@ def import_parcels(
         except BadParcel as error:
             yield RejectedParcel(path, str(error))
         except OSError as error:
-            yield RejectedParcel(path, f"读不了 / cannot be read: {error.strerror}")
+            yield RejectedParcel(path, f"无法读取 / cannot be read: {error.strerror}")
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -115,10 +115,10 @@ def _known_keys(store: Store, terminal: Terminal, seal: Seal, trusted: set[str])
         return tuple(known)
     digits = key_digits(seal.key)
     told = ", ".join(key_digits(one.key) for one in known)
-    zh = f"终端告知过的指纹是 {told},与此不同" if known else "这个终端从未告知过密钥"
+    zh = f"该电脑以前的核对码是 {told}，与此不同" if known else "该电脑从未上报过密钥"
     en = f"the terminal told {told}, which is another" if known else "the terminal never told a key"
     raise BadParcel(
-        f"{terminal.name} 的签名密钥未经确认,指纹 {digits}:{zh}。请打电话让站点念出 yinong-agent export 显示的指纹,"
+        f"{terminal.name} 的密钥尚未核对，核对码 {digits}：{zh}。请打电话让站点念出 yinong-agent export 显示的核对码，"
         f'完全一致再加 --trust "{digits}" / the key of {terminal.name} is not known, its fingerprint is {digits}: {en}. '
         f'Have the station read out what `yinong-agent export` shows; where it is the same, add --trust "{digits}"'
     )

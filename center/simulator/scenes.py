@@ -99,7 +99,7 @@ CODES = (
 )
 
 _ATTESTATIONS = tuple(
-    Attestation(item=line.code, by="模拟 (simulated)", on=date(2026, 1, 1))
+    Attestation(item=line.code, by="模拟（simulated）", on=date(2026, 1, 1))
     for line in ANNEX_2
     if line.code in ATTESTABLE
 )

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from center.store import schema
 from drivers.reading import YinongError
 
-_NO_STORE = "{} 不是数据库,请检查 [store] url / is no store of ours: check [store] url"
+_NO_STORE = "{} 不是数据库，请检查 [store] url / is no store of ours: check [store] url"
 
 
 class StoreError(YinongError):

@@ -49,7 +49,7 @@ ACTIONS = {
         Action("INSPECT", "检测", "inspect", "之后扫的码记为检测", "what follows is inspected", "inspecting"),
         Action("SELL", "销售", "sell", "之后扫的码记为销售", "what follows is sold", "retail_selling"),
         Action(
-            "PRODUCT", "产品", "product", "之后扫的码属于该产品(批次要重新扫)",
+            "PRODUCT", "产品", "product", "之后扫的码属于该产品（批次要重新扫）",
             "what follows belongs to this product; its batch is to be scanned anew",
         ),
         Action("BATCH", "批次", "batch", "之后扫的码属于该批次", "what follows belongs to this batch"),
@@ -57,9 +57,9 @@ ACTIONS = {
             "CLEAR", "清除", "clear", "之后扫的码不再带环节、产品和批次",
             "what follows has no step, product or batch any more",
         ),
-        Action("VOID", "作废", "void", "作废这把枪刚扫的一条(记录仍保留)", "void this gun's last scan; both stay recorded"),
+        Action("VOID", "作废", "void", "作废刚才扫的一条（原记录保留）", "void this gun's last scan; both stay recorded"),
         Action("CHECK", "自检", "check", "马上检查全部设备", "look at all devices now"),
-        Action("MEASURE", "测速", "measure", "马上测一次宽带速率", "measure the line now"),
+        Action("MEASURE", "测速", "measure", "马上进行宽带测速", "measure the line now"),
         Action("LIST", "清单", "list", "显示今天扫了多少条", "today's counts"),
     )
 }  # fmt: skip
@@ -84,10 +84,10 @@ def card_text(key: bytes, station: str, card: Card) -> str:
         raise BadCard(f"没有 {card.action} 这种卡 / there is no card {card.action}")
     value = card.value.encode()
     if (card.action in WITH_VALUE) != bool(value):
-        raise BadCard(f"{ACTIONS[card.action].zh}:内容为空或多余 / {card.action}: a value is missing or out of place")
+        raise BadCard(f"{ACTIONS[card.action].zh}：内容为空或多余 / {card.action}: a value is missing or out of place")
     if len(value) > MAX_VALUE_BYTES or not card.value.isprintable():
         raise BadCard(
-            f"“{card.value}”太长(最多 {MAX_VALUE_BYTES // 3} 个汉字)或含有不可打印字符 / "
+            f"“{card.value}”太长（最多 {MAX_VALUE_BYTES // 3} 个汉字）或含有不可打印字符 / "
             f"{card.value!r} is longer than {MAX_VALUE_BYTES} bytes or not printable"
         )
     head = PREFIX + card.action + (f".{_base32(value)}" if value else "")

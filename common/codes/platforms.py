@@ -62,13 +62,13 @@ def template_of(like: str) -> Template:
     if _ADDRESS.match(like) is None:
         pattern = _compiled(like, parts)
         if not parts:
-            raise ValueError("like 里至少要有一个 {…},如 {code:d20} / like needs at least one part such as {code:d20}")
+            raise ValueError("like 里至少要有一个 {…}，如 {code:d20} / like needs at least one part such as {code:d20}")
         return Template(tuple(parts), "", None, {}, pattern)
     address = _split(like)
     host = (address.hostname or "").lower()
     if _HOST.fullmatch(host) is None:
         raise ValueError(
-            f"主机名 {host or '(空)'} 不对,应如 t.example.org 或 *.example.org / "
+            f"主机名 {host or '（空）'} 不对，应如 t.example.org 或 *.example.org / "
             f"the host is {host or 'empty'}; it must be like t.example.org or *.example.org"
         )
     path, query = address.path, address.query
@@ -84,7 +84,7 @@ def _split(like: str) -> SplitResult:
     try:
         return urlsplit(like)
     except ValueError as error:
-        raise ValueError(f"不是网址({error}) / is no address ({error})") from error
+        raise ValueError(f"不是网址 / is no address ({error})") from error
 
 
 def _compiled(text: str, parts: list[str]) -> re.Pattern[str]:
@@ -110,8 +110,10 @@ def _literal(text: str) -> str:
 def _part(mark: re.Match[str], parts: list[str]) -> str:
     name = mark["name"]
     if name not in PART_NAMES:
-        listed = ", ".join(PART_NAMES)
-        raise ValueError(f"没有名为 {name} 的部分,可用的有:{listed} / there is no part {name}; there are: {listed}")
+        listed, listed_zh = ", ".join(PART_NAMES), "、".join(PART_NAMES)
+        raise ValueError(
+            f"没有名为 {name} 的部分，可用的有：{listed_zh} / there is no part {name}; there are: {listed}"
+        )
     if name in parts:
         raise ValueError(f"{{{name}}} 写了两次 / {{{name}}} stands twice")
     parts.append(name)
@@ -135,6 +137,6 @@ def _refuse_ambiguous(mark: re.Match[str], following: str) -> None:
     taken = following and re.fullmatch(f"[{_CLASSES[mark['kind'] or '']}]", following)
     if least != most and (taken or following == "{"):
         raise ValueError(
-            f"{mark[0]} 的长度不定,后面须跟一个它不能包含的字符,或写明长度 / "
+            f"{mark[0]} 的长度不定，后面须跟一个它不能包含的字符，或写明长度 / "
             f"{mark[0]} has no fixed length: a character that it cannot hold must follow, or its length must be given"
         )

@@ -18,7 +18,7 @@ Span: TypeAlias = Annotated[
     str,
     Meta(
         pattern=f"^{_CLOCK}-(?:{_CLOCK}|24:00)$",
-        description='时间段,如 "08:00-18:00" / a span of time like "08:00-18:00"',
+        description='时间段，如 "08:00-18:00" / a span of time like "08:00-18:00"',
     ),
 ]
 
@@ -40,7 +40,7 @@ class OpeningHours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             for span in self.of_weekday(weekday):
                 begin, end = minutes(span)
                 if begin >= end:
-                    raise ValueError(f"{span} 的结束早于开始(过午夜请分成两天写) / {span} ends before it begins")
+                    raise ValueError(f"{span} 的结束早于开始（过午夜请分成两天写） / {span} ends before it begins")
 
     def of_weekday(self, weekday: int) -> tuple[Span, ...]:
         """`weekday` as in datetime: 0 is Monday."""

@@ -25,8 +25,8 @@ class BadRegister(YinongError):  # noqa: N818
 class Township(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One township (乡镇). `demonstration` stations (示范社) are included in the other counts."""
 
-    name: str  # as the plan writes it: 同练乡
-    official: str  # in full: 同练瑶族乡
+    name: str  # as the plan writes it (同练乡)
+    official: str  # in full (同练瑶族乡)
     code: Annotated[str, Meta(pattern="^[1-9][0-9]{8}$")]  # nine-digit statistical code
     standard: Count
     professional: Count

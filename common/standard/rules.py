@@ -10,7 +10,7 @@ from common.standard.annex2 import ANNEX_2, EVERY_ITEM, SIMPLE_ITEMS, Capability
 from common.station import StationType
 
 Person: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=60, description='何人,如 "韦某某" / who, a person\'s name like "Wei Moumou"')
+    str, Meta(min_length=1, max_length=60, description='查验人，如 "韦某某" / who, a person\'s name like "Wei Moumou"')
 ]
 Ratio: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
 
@@ -51,7 +51,7 @@ class Attestation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         if self.item not in ATTESTABLE:
             raise ValueError(
-                f"{self.item} 由设备检测,不能登记;可登记的有 {', '.join(ATTESTABLE)} / "
+                f"{self.item} 由设备检测，不能登记；可登记的有 {'、'.join(ATTESTABLE)} / "
                 f"{self.item} is measured and cannot be attested; these can: {', '.join(ATTESTABLE)}"
             )
 
@@ -69,6 +69,6 @@ class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if WAIVERS.get(self.item) != self.capability:
             right = ", ".join(f"{item}: {capability}" for item, capability in WAIVERS.items())
             raise ValueError(
-                f"{self.item} 不能因 {self.capability} 免配;可以的有 {right} / "
+                f"{self.item} 不能因 {self.capability} 免配；可以的有 {right} / "
                 f"{self.item} is not waived by {self.capability}; these are: {right}"
             )

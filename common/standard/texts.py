@@ -24,7 +24,7 @@ VERDICT_NAMES: dict[str, tuple[str, str]] = {
 
 
 def item_name(item: str, lang: Lang = "zh") -> str:
-    """`LED屏幕`; an item that this version does not know is shown as it is."""
+    """`LED 屏幕`; an item that this version does not know is shown as it is."""
     line = BY_CODE.get(item)
     if line is None:
         return item

@@ -230,7 +230,7 @@ def find(root: Path) -> list[Found]:
             continue
         speed = f", {nic.speed_mbps} Mbit/s" if nic.speed_mbps else ""
         kind = "Wi-Fi" if nic.wifi else "wired"
-        note = "测速请用网线,不要用无线 / Measure by cable, not by Wi-Fi" if nic.wifi else ""
+        note = "测速请用网线，不要用无线 / Measure by cable, not by Wi-Fi" if nic.wifi else ""
         mac = text(root / "sys/class/net" / name / "address") or ""
         label = f"{name} ({kind}{speed})"
         options: dict[str, Scalar] = {"interface": name}

@@ -32,7 +32,9 @@ class Target(NamedTuple):
         match = _TARGET.fullmatch(words)
         port = int(match[3]) if match and match[3] else None
         if not match or (port is not None and not 1 <= port <= 65535):
-            raise ValueError(f"应为 主机:端口 / host:port expected, as in 223.5.5.5:53, not {words!r}")
+            raise ValueError(
+                f"应写明主机和端口，如 223.5.5.5:53 / host:port expected, as in 223.5.5.5:53, not {words!r}"
+            )
         return cls(match[1] or match[2], port)
 
 

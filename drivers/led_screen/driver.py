@@ -40,13 +40,13 @@ class LedScreen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         by_tape = (self.width_mm, self.height_mm)
         for group, names in ((by_pitch, "width_px, height_px, pitch_mm"), (by_tape, "width_mm, height_mm")):
             if any(group) and not all(group):
-                raise ValueError(f"{names} 要么都写,要么都不写 / give all of {names}, or none")
+                raise ValueError(f"{names} 要么都写，要么都不写 / give all of {names}, or none")
         if all(by_pitch) and all(by_tape):
             raise ValueError("像素和点间距、毫米尺寸只能选一种 / give pixels and pitch, or millimetres, not both")
         sized, signed = any(by_pitch) or any(by_tape), (self.surveyed_by, self.surveyed_on)
         if sized != all(signed) or any(signed) != all(signed):
             raise ValueError(
-                "实测尺寸须同时写明 surveyed_by(何人)和 surveyed_on(何日) / "
+                "实测尺寸须同时写明 surveyed_by（测量人）和 surveyed_on（日期） / "
                 "a surveyed size needs surveyed_by and surveyed_on, and they need a size"
             )
 
@@ -114,7 +114,9 @@ def find(root: Path) -> list[Found]:
         label = " ".join(filter(None, (edid.manufacturer, edid.name))) or "?"
         size = f"{edid.diagonal_in}″, {edid.area_m2} m²" if edid.area_m2 else "尺寸未知 / size unknown"
         identity = "-".join(filter(None, (edid.manufacturer, f"{edid.product or 0:04X}", edid.serial)))
-        note = "终端自带屏,不是 LED 屏 / the terminal's own panel, not the LED screen; " if connector.built_in else ""
+        note = (
+            "电脑自带的屏，不是 LED 屏 / the terminal's own panel, not the LED screen; " if connector.built_in else ""
+        )
         found.append(
             Found(
                 device_class="led_screen",

@@ -52,7 +52,10 @@ class Printer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.address != "auto":
             wire.Address.parse(self.address)
             if self.usb != "auto":
-                raise ValueError("`address` and `usb` name two devices: one `[[device]]` table each")
+                raise ValueError(
+                    "address 和 usb 指的是两台打印机，请各写一个 [[device]] / "
+                    "`address` and `usb` name two devices: one `[[device]]` table each"
+                )
         if self.copy not in ("auto", "off"):
             wire.Address.parse(self.copy, "/eSCL")
 
@@ -137,7 +140,9 @@ def find(root: Path) -> list[Found]:
             identity=printer.identity,
             label=printer.label,
             options={"usb": printer.identity.removeprefix("usb:")},
-            note="" if printer.serial else "没有序列号,按插口识别,请勿换插口 / no serial number: known by its port",
+            note=""
+            if printer.serial
+            else "没有序列号，按 USB 接口识别，请勿换接口 / no serial number: known by its port",
         )
         for printer in usb_printers(root)
     ]
@@ -148,7 +153,7 @@ def find(root: Path) -> list[Found]:
             continue
         seen.add(address.uri)
         note = (
-            "地址取自 CUPS 打印队列,请给打印机设固定地址 / address from a CUPS queue: give the printer a fixed address"
+            "地址取自 CUPS 打印队列，请给打印机设固定地址 / address from a CUPS queue: give the printer a fixed address"
         )
         found.append(
             Found(

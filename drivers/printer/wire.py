@@ -44,7 +44,10 @@ class Address(NamedTuple):
         """From `ipp://192.168.1.50/ipp/print`; ports 631 (ipp, ipps), 80 (http), 443 (https). Raises ValueError."""
         parts = urlsplit(text)
         if parts.scheme not in _PORTS or not parts.hostname or re.search(r"[\x00-\x20\x7f]", text):
-            raise ValueError(f"should look like ipp://192.168.1.50/ipp/print, not {text!r}")
+            raise ValueError(
+                f"应如 ipp://192.168.1.50/ipp/print，而不是 {text!r} / "
+                f"should look like ipp://192.168.1.50/ipp/print, not {text!r}"
+            )
         port = parts.port or _PORTS[parts.scheme]  # a port that is no number raises ValueError too
         return cls(parts.hostname, port, parts.path if parts.path not in ("", "/") else path, parts.scheme[-1] == "s")
 

@@ -38,7 +38,7 @@ class ScanGunOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         try:
             "".encode("ascii" if self.charset == "auto" else self.charset)
         except LookupError as error:
-            raise ValueError(f"charset: {error}") from error
+            raise ValueError(f"没有 {self.charset} 这种编码 / charset: {error}") from error
 
     @property
     def framing(self) -> Framing:

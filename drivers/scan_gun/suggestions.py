@@ -4,13 +4,13 @@ from drivers.reading import Found, Scalar
 from drivers.scan_gun.identity import MAKERS, Candidate
 
 _MODE = {
-    "evdev": "键盘模式;请把扫码枪切换到 USB 串口(CDC)或 HID POS 模式,中文和特殊字符才不会丢失"
+    "evdev": "键盘模式；请把扫码枪切换到 USB 串口（CDC）或 HID POS 模式，中文和特殊字符才不会丢失"
     " / keyboard mode: switch this gun to CDC or HID POS for lossless Chinese",
     "serial": "串口模式 / serial mode",
     "hidpos": "HID POS 模式 / HID POS mode",
 }
-_MAYBE = "不确定是不是扫码枪,请先确认再写入配置 / perhaps no scan gun: make sure before you configure it"
-_NO_SERIAL = "没有序列号,按 USB 插口识别,请不要换插口 / no serial number: known by its USB socket, leave it there"
+_MAYBE = "不确定是不是扫码枪，请先确认再写入配置 / perhaps no scan gun: make sure before you configure it"
+_NO_SERIAL = "没有序列号，按 USB 接口识别，请勿换接口 / no serial number: known by its USB socket, leave it there"
 
 
 def suggest(c: Candidate) -> Found:

@@ -32,7 +32,7 @@ def parse_url(address: str) -> Url:
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(
-            "网址以 http:// 或 https:// 开头,后面是主机名 / an address begins with http:// or https:// and names a host"
+            "网址以 http:// 或 https:// 开头，后面是主机名 / an address begins with http:// or https:// and names a host"
         )
     if parts.username is not None or parts.password is not None:
         raise ValueError("网址里不能写用户名和密码 / an address holds no user name or password")

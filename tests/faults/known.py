@@ -160,14 +160,14 @@ def _outbox_damaged(folder: Path, scans: int) -> Counts:
 
 FAULTS = (
     Fault("agent_killed", "程序被强制结束 / the agent is killed, three times", _agent_killed),
-    Fault("broker_killed", "消息服务器崩溃 / the broker dies and forgets", _broker_killed),
-    Fault("broker_away", "消息服务器停机 / the broker is away", _broker_away),
+    Fault("broker_killed", "县中心服务器崩溃 / the broker dies and forgets", _broker_killed),
+    Fault("broker_away", "县中心服务器停机 / the broker is away", _broker_away),
     Fault("line_hangs", "线路挂起 / the line hangs with the connection open", _line_hangs),
-    Fault("recorder_killed", "记录器崩溃 / the recorder dies", _recorder_killed),
+    Fault("recorder_killed", "接收程序崩溃 / the recorder dies", _recorder_killed),
     Fault("recorder_restored", "记录库恢复备份 / the store is an old backup", _recorder_restored),
-    Fault("disk_full", "磁盘写满 / the disk is full for a while", _disk_full),
-    Fault("slow_disk", "闪存很慢 / every fsync takes 500 ms more", _slow_disk),
-    Fault("outbox_damaged", "记录文件损坏 / the outbox file is damaged", _outbox_damaged),
+    Fault("disk_full", "硬盘写满 / the disk is full for a while", _disk_full),
+    Fault("slow_disk", "硬盘很慢 / every fsync takes 500 ms more", _slow_disk),
+    Fault("outbox_damaged", "记录库文件损坏 / the outbox file is damaged", _outbox_damaged),
 )
 
 

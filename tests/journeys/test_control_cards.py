@@ -42,7 +42,15 @@ def test_a_card_changes_the_step_of_the_next_captures_and_is_no_capture_itself(t
     ):
         sheet = cards(daemon, "--product", "沃柑", "--batch", "2026-03")
         gun.wait_until_opened()
-        for text in ("A1", sheet["收货"], sheet["产品:沃柑"], sheet["批次:2026-03"], "A2", sheet["出库"].lower(), "A3"):
+        for text in (
+            "A1",
+            sheet["收货"],
+            sheet["产品：沃柑"],
+            sheet["批次：2026-03"],
+            "A2",
+            sheet["出库"].lower(),
+            "A3",
+        ):
             gun.scan(text)
         until(lambda: recorder.texts() == ["A1", "A2", "A3"], lambda: daemon.process.log)
         daemon.stop()
@@ -130,7 +138,7 @@ def test_a_card_of_another_station_does_nothing_and_is_reported(tmp_path: Path, 
             assert not viewer.next()["card"]["ok"]
         gun.scan(sheet["清单"])
         assert viewer.next()["card"] == {
-            "gun": "main", "action": "LIST", "ok": True, "zh": "清单:正在进行……", "en": "list: under way …"
+            "gun": "main", "action": "LIST", "ok": True, "zh": "清单：正在进行……", "en": "list: under way …"
         }  # fmt: skip
         assert viewer.next()["card"]["en"] == "today 1 (no step 1); damaged 0, voided 0"
         gun.scan("A2")

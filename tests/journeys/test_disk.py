@@ -120,7 +120,7 @@ def test_a_disk_that_became_read_only_does_not_end_the_daemon_and_loses_nothing_
         daemon.stop()
         process = daemon.launch()
         assert process.wait() == 74
-        assert "打不开记录文件" in process.log
+        assert "打不开记录库" in process.log
         disk.mend()
         gun.reset()
         daemon.start()

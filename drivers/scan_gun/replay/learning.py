@@ -113,25 +113,25 @@ def _fault(letters: TypedInput, digits: TypedInput, codes: Codes) -> Bilingual |
         text = letters.text
         if codes.ascii.casefold() in text.casefold():
             return (
-                "扫码枪改动了字母大小写,请按说明书关闭“大小写转换”后再试",
+                "扫码枪改动了字母大小写，请按说明书关闭“大小写转换”后再试",
                 "the gun changes upper and lower case: switch its case conversion off and try again",
             )
         return (
-            f"第一个码读出来不对({text[:60]!r}):请检查扫码枪的键盘布局(应为美式英语)",
+            f"第一个码读得不对（{text[:60]!r}）：请检查扫码枪的键盘布局（应为美式英语）",
             f"the first code was read as {text[:60]!r}: set the gun's keyboard layout to US English",
         )
     if not _affixes(digits, codes.ean):
         if codes.ean[:-1] in digits.text:
             return (
-                "扫码枪不送出条码的校验位,请按说明书打开“EAN-13 送出校验位”后再试",
+                "扫码枪不送出条码的校验位，请按说明书打开“EAN-13 送出校验位”后再试",
                 "the gun keeps the check digit of EAN-13 to itself: let it send the check digit and try again",
             )
         return (
-            f"第三个码读出来不对({digits.text[:60]!r})",
+            f"第三个码读得不对（{digits.text[:60]!r}）",
             f"the third code was read as {digits.text[:60]!r}",
         )
     if letters.lost or digits.lost:
-        return ("扫码时丢失了按键,请再试一次", "keys were lost while it was read: try again")
+        return ("扫码时丢失了按键，请再试一次", "keys were lost while it was read: try again")
     return None
 
 
@@ -181,39 +181,39 @@ def _charset_option(source: Source, chinese: RawCapture) -> dict[str, Scalar]:
 def _varying(first: _Affixes, last: _Affixes) -> Bilingual:
     if first.tail != last.tail:
         return (
-            f"扫码结尾不固定({first.tail!r} 与 {last.tail!r}),请再试一次",
+            f"扫码结尾不固定（{first.tail!r} 与 {last.tail!r}），请再试一次",
             f"the scans end differently ({first.tail!r} and {last.tail!r}): try again",
         )
     return (
-        f"扫码枪按码制加了不同的前缀({first.prefix!r} 与 {last.prefix!r}):请关闭“Code ID”,或改为发送 AIM 标识",
+        f"扫码枪按码制加了不同的前缀（{first.prefix!r} 与 {last.prefix!r}）：请关闭“Code ID”，或改为发送 AIM 标识",
         f"each kind of code has other letters before it ({first.prefix!r}, {last.prefix!r}): switch code ids off, or to AIM",
     )
 
 
 _NAMES: dict[str, Bilingual] = {
-    "": ("没有(靠停顿判断)", "nothing (silence ends a scan)"), "\n": ("回车", "Enter"), "\r": ("CR", "CR"),
+    "": ("没有（靠停顿判断）", "nothing (silence ends a scan)"), "\n": ("回车", "Enter"), "\r": ("CR", "CR"),
     "\r\n": ("CR LF", "CR LF"), "\t": ("Tab", "Tab"),
 }  # fmt: skip
 
 
 def _affix_note(around: _Affixes, aim: bool) -> Bilingual:
     zh, en = _NAMES.get(around.tail, (repr(around.tail), repr(around.tail)))
-    zh, en = f"结尾:{zh}", f"ends with {en}"
+    zh, en = f"结尾：{zh}", f"ends with {en}"
     if around.prefix:
-        zh, en = f"{zh};前缀:{around.prefix!r}", f"{en}; prefix {around.prefix!r}"
+        zh, en = f"{zh}；前缀：{around.prefix!r}", f"{en}; prefix {around.prefix!r}"
     if aim:
-        zh, en = f"{zh};发送 AIM 码制标识", f"{en}; sends AIM identifiers"
+        zh, en = f"{zh}；发送 AIM 码制标识", f"{en}; sends AIM identifiers"
     elif around.aim:
-        zh, en = f"{zh};只有部分码带 AIM 标识", f"{en}; sends AIM identifiers with some codes only"
+        zh, en = f"{zh}；只有部分码带 AIM 标识", f"{en}; sends AIM identifiers with some codes only"
     return zh, en
 
 
 def _speed_note(source: Source, gaps: list[int]) -> Bilingual:
     if source != "evdev" or not gaps:
-        return "速度:整段送出", "speed: in whole pieces"
+        return "速度：整段送出", "speed: in whole pieces"
     usual, longest = round(median(gaps)), max(gaps)
     return (
-        f"速度:每个字符约 {usual} 毫秒,最长间隔 {longest} 毫秒",
+        f"速度：每个字符约 {usual} 毫秒，最长间隔 {longest} 毫秒",
         f"speed: a character in about {usual} ms, the longest gap {longest} ms",
     )
 
@@ -223,19 +223,19 @@ _CHINESE: dict[str, Bilingual] = {
     "unicode_hex": ("十六进制 Unicode 码", "Unicode numbers in hex"),
     "alt_bytes": ("Alt+逐字节", "Alt codes, byte by byte"), "not_utf8": ("GBK 字节", "GBK bytes"),
     "utf8_without_chinese": ("GBK 字节", "GBK bytes"), "utf8_with_chinese": ("UTF-8 字节", "UTF-8 bytes"),
-    "eci_000026": ("UTF-8,带 ECI 标识", "UTF-8 declared by ECI"),
-    "eci_000029": ("GB18030,带 ECI 标识", "GB18030 declared by ECI"),
+    "eci_000026": ("UTF-8，带 ECI 标识", "UTF-8 declared by ECI"),
+    "eci_000029": ("GB18030，带 ECI 标识", "GB18030 declared by ECI"),
 }  # fmt: skip
 _NO_CHINESE: Bilingual = (
-    "中文:读不出来。请把扫码枪切换到 USB 串口(CDC)或 HID POS 模式,再运行 yinong-agent learn",
+    "中文：读不出。请把扫码枪切换到 USB 串口（CDC）或 HID POS 模式，再运行 yinong-agent learn",
     "Chinese: lost. Switch the gun to CDC or HID POS mode and run yinong-agent learn again",
 )
 _CASE_SWAPPED: Bilingual = (
-    "字母大小写是颠倒的:请按说明书关闭扫码枪的“大写锁定”或“大小写反转”后再试",
+    "字母大小写被颠倒：请按说明书关闭扫码枪的“大写锁定”或“大小写反转”后再试",
     "upper and lower case are turned round: switch the gun's own CapsLock or case inversion off and try again",
 )
 _UNREADABLE: Bilingual = (
-    "没有一组设置能把三个码都读对,请再试一次;仍不行请联系运营服务商",
+    "三个码没有全部读对，请再试一次；还是不行请联系运营服务商",
     "no options read all three codes right: try again, and call the operator if it stays so",
 )
 
@@ -244,8 +244,8 @@ def _chinese_note(source: Source, capture: RawCapture) -> Bilingual:
     because = capture.charset_because
     zh, en = _CHINESE.get(because, (because, because))
     if source == "evdev":
-        return f"中文:{zh},可以读出", f"Chinese: {en}, read right"
-    return f"中文:{zh}", f"Chinese: {en}"
+        return f"中文：{zh}，可以读出", f"Chinese: {en}, read right"
+    return f"中文：{zh}", f"Chinese: {en}"
 
 
 def _caps_note(source: Source, scans: Sequence[Sequence[Entry]], options: Mapping[str, Any]) -> tuple[Bilingual, ...]:
@@ -254,10 +254,10 @@ def _caps_note(source: Source, scans: Sequence[Sequence[Entry]], options: Mappin
     if options.get("caps") == "host":
         return (
             (
-                "大写锁定:亮灯时字母大小写颠倒,已按主机状态还原",
+                "大写锁定：亮灯时字母大小写颠倒，已按主机状态还原",
                 "CapsLock: letters turn round while it is on; put right",
             ),
         )
     if any(entry.get("code") == "LED_CAPSL" and entry.get("value") for entries in scans for entry in entries):
-        return (("大写锁定:不受影响", "CapsLock: no effect"),)
-    return (("大写锁定:没有试(指示灯不能点亮)", "CapsLock: not tried, its lamp could not be lit"),)
+        return (("大写锁定：不受影响", "CapsLock: no effect"),)
+    return (("大写锁定：没有试（指示灯不能点亮）", "CapsLock: not tried, its lamp could not be lit"),)

@@ -78,10 +78,10 @@ def test_without_a_configuration_the_station_is_unknown_and_its_devices_are_chec
     ran = run("check", "terminal", "--json", "--config", missing, "--socket", files.socket)
     assert ran.json["station"] is None
     assert [one["class"] for one in ran.json["devices"]] == ["terminal"]
-    assert "按缺省方式" in ran.err
+    assert "按默认方式" in ran.err
 
 
 def test_measure_without_broadband_is_one_line(files: Files) -> None:
     ran = run("measure", "--config", files.config(TERMINAL), "--socket", files.socket)
-    assert ran.err.splitlines()[-1] == "没有配置宽带"
+    assert ran.err.splitlines()[-1] == "没有设置宽带"
     assert ran.code == 2

@@ -14,7 +14,7 @@ def test_help_is_in_chinese_and_english() -> None:
 def test_the_language_may_stand_before_or_after_the_command(files: Files) -> None:
     for arguments in (("--lang", "en", "status"), ("status", "--lang=en")):
         assert "no daemon runs" in run(*arguments, "--socket", files.socket).out
-    assert "没有运行中的程序" in run("status", "--socket", files.socket).out
+    assert "监测程序没有运行" in run("status", "--socket", files.socket).out
 
 
 def test_an_unknown_command_is_an_error_without_a_traceback() -> None:

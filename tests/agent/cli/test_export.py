@@ -73,7 +73,7 @@ def test_the_officer_reads_what_was_written_and_what_to_do_next(place: Place) ->
     said = place.run("--to", str(place.stick), lang="zh")
     key = public_key(place.outbox)
     assert key and [file.suffix for file in place.files] == [".yinong"]
-    for word in ("3 条记录,其中扫码 3 条", "安全弹出U盘", "交给乡镇或县", "记录还留在本机", key_digits(key)):
+    for word in ("3 条记录，其中扫码 3 条", "安全弹出 U 盘", "交给乡镇或县", "记录还留在本机", key_digits(key)):
         assert word in said, said
     assert stick.content_of(place.files[0])[0] == key
     assert place.box.depth().waiting == 3
@@ -217,6 +217,6 @@ def test_sticks_are_found_mounted_ones_first_and_own_disks_never(tmp_path: Path)
 
 
 def test_the_help_of_both_exports_distinguishes_them() -> None:
-    for command, other in (("export", "scans export"), ("scans export", "U盘")):
+    for command, other in (("export", "scans export"), ("scans export", "U 盘")):
         said = subprocess.run([COMMAND, *command.split(), "--help"], capture_output=True, text=True, timeout=60)
         assert other in " ".join(said.stdout.split()), said.stdout

@@ -133,14 +133,15 @@ def test_the_sheet_is_printed_without_a_daemon_and_its_key_stays_for_it(place: P
     sheet = out.read_text("utf-8")
     texts = texts_of(sheet)
     assert list(texts) == [
-        "收货", "出库", "检测", "销售", "清除", "作废", "自检", "测速", "清单", "产品:沃柑 <A&B>", "产品:砂糖橘", "批次:2026-03"
+        "收货", "出库", "检测", "销售", "清除", "作废", "自检", "测速", "清单",
+        "产品：沃柑 <A&B>", "产品：砂糖橘", "批次：2026-03",
     ]  # fmt: skip
     key = card_key(place.outbox)
     assert (place.folder / CARD_KEY).stat().st_mode & 0o777 == 0o600
     cards = {
         title: parse_card(text, key, "450225/GXBRS0001B") for title, text in texts.items() if looks_like_card(text)
     }
-    assert cards["产品:沃柑 <A&B>"] == Card("PRODUCT", "沃柑 <A&B>") and cards["出库"] == Card("SHIP")
+    assert cards["产品：沃柑 <A&B>"] == Card("PRODUCT", "沃柑 <A&B>") and cards["出库"] == Card("SHIP")
     assert all(isinstance(card, Card) for card in cards.values()) and len(cards) == len(texts)
     assert "size: A4" in sheet and "&lt;安太&gt;" in sheet and "<安太>" not in sheet
     assert not any(word in sheet for word in ("http:", "https:", "<script", "src="))

@@ -8,7 +8,8 @@ from support.daemon import TERMINAL, Daemon
 def test_status_without_a_daemon_has_exit_code_2(files: Files) -> None:
     ran = run("status", "--socket", files.socket)
     assert (ran.code, ran.err) == (2, "")
-    assert str(files.socket) in ran.out
+    assert "sudo systemctl start yinong-agent" in ran.out
+    assert str(files.socket) in run("status", "--lang", "en", "--socket", files.socket).out  # no path for an officer
 
 
 def test_status_of_a_daemon_without_a_link_has_exit_code_1(daemon: Daemon) -> None:
@@ -26,7 +27,7 @@ def test_status_shows_what_was_written_to_flash_and_when_the_budget_is_spent(dae
         pytest.skip("this kernel keeps no account of I/O")
     assert flash["budget_bytes"] == 30_000_000
     assert not flash["met"]
-    assert "写入闪存" in run("status", "--socket", daemon.socket).out
+    assert "已写入硬盘" in run("status", "--socket", daemon.socket).out
     assert "of 30 MB" in run("--lang", "en", "status", "--socket", daemon.socket).out
 
 

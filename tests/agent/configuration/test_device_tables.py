@@ -68,7 +68,7 @@ def test_a_mistake_in_one_devices_table_disables_that_device_alone():
         lamp('id = "good"') + lamp('id = "bright"', "watts = 100") + lamp("watts = 101", "colours = [1, 2]")
     )
     assert drivers == [Lamp(id="good")]
-    assert disabled[0] == ("bright", "device[2]: 超过 60 瓦须写明 address / above 60 W give an address")
+    assert disabled[0] == ("bright", "device[2]：超过 60 瓦须写明 address / above 60 W give an address")
     assert disabled[1][0] == "lamp-3"
     assert list(mistakes) == [
         "device[2]", "device[3].id", "device[3].watts", "device[3].colours[1]", "device[3].colours[2]",

@@ -99,15 +99,15 @@ def test_a_broken_file_with_six_mistakes_gets_six_messages(toml):
 def test_a_message_states_where_what_and_what_would_be_right_in_both_languages(toml):
     texts = {m.path: (m.text("zh"), m.text("en")) for m in toml(SIX).mistakes}
     assert texts["station.division"] == (
-        '第 2 行 station.division = 450225:应为六位行政区划代码(加引号),如 "450225"',
+        '第 2 行 station.division = 450225：应为六位行政区划代码（加引号），如 "450225"',
         'line 2 station.division = 450225: must be six digits in quotes like "450225"',
     )
     assert texts["broker.port"] == (
-        "第 6 行 broker.port = 99999:应为整数,不小于 1,不大于 65535",
+        "第 6 行 broker.port = 99999：应为整数，不小于 1，不大于 65535",
         "line 6 broker.port = 99999: must be a whole number, at least 1, at most 65535",
     )
     assert texts["device[1].hotc"] == (
-        "第 12 行 device[1].hotc = 90:没有这个选项,是不是 hot_c?",
+        "第 12 行 device[1].hotc = 90：没有这个选项，是不是 hot_c？",
         "line 12 device[1].hotc = 90: there is no such option; did you mean hot_c?",
     )
 

@@ -95,7 +95,7 @@ async def test_one_bad_row_does_not_fail_the_others(writer: Writer, outbox: Outb
 
 async def test_a_full_disk_is_raised_to_the_callers_whose_row_it_was(writer: Writer, room: Any, clock: Any) -> None:
     room.none()
-    with pytest.raises(OutboxFull, match="磁盘已满"):
+    with pytest.raises(OutboxFull, match="硬盘已满"):
         await writer.commit([big(clock)])
     room.plenty()
     assert await writer.commit([big(clock)])

@@ -262,7 +262,7 @@ async def test_work_is_done_while_scans_go_on_and_its_answer_is_shown(
                 await asyncio.sleep(0.005)
     assert [c.text for c in counter.goods] == ["A"]
     assert CardAnswer(gun="main", action="CHECK", ok=True, zh="好", en="fine") in counter.answers
-    assert counter.answers[-1].en == "没有宽带 / no line"
+    assert (counter.answers[-1].zh, counter.answers[-1].en) == ("没有宽带", "no line")
 
 
 async def test_the_list_counts_today_by_step_without_what_was_voided(counter: Counter, clock: Any) -> None:
@@ -279,7 +279,7 @@ async def test_the_list_counts_today_by_step_without_what_was_voided(counter: Co
             while counter.answers[-1].en.endswith("…"):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
     assert counter.answers[-1].en == "today 3 (ship 2, no step 1); damaged 1, voided 1"
-    assert counter.answers[-1].zh == "今天 3 条(出库 2,未分环节 1);损坏 1 条,作废 1 条"
+    assert counter.answers[-1].zh == "今天 3 条（出库 2，未分环节 1）；损坏 1 条，作废 1 条"
 
 
 async def test_a_card_waits_for_room_like_a_scan_and_acts_in_order(

@@ -272,7 +272,7 @@ def test_the_command_prints_what_it_did_in_both_languages(store: Store, box: Out
 def test_rejected_parcels_and_empty_folders_have_exit_code_1(store: Store, tmp_path: Path) -> None:
     (tmp_path / "stick").mkdir()
     url = ("--store", url_of(tmp_path))
-    assert "没有找到数据包" in run(tmp_path, str(tmp_path / "stick"), *url, code=1)
+    assert "这里没有数据包" in run(tmp_path, str(tmp_path / "stick"), *url, code=1)
     (tmp_path / "stick/x.yinong").write_bytes(b"x" * 2000)
     assert "拒收" in run(tmp_path, str(tmp_path / "stick"), *url, code=1)
 

@@ -177,7 +177,7 @@ def test_found_displays_carry_their_connector_and_identity(tmp_path: Path, tv: b
     found = {f.options["connector"]: f for f in find(tmp_path)}
     assert set(found) == {"HDMI-A-1", "eDP-1"}
     assert (found["HDMI-A-1"].identity, found["HDMI-A-1"].label) == ("XYZ-0102-A1", "XYZ TV 65")
-    assert "终端自带屏" in found["eDP-1"].note
+    assert "电脑自带的屏" in found["eDP-1"].note
 
 
 def test_every_reason_has_its_sentence_in_both_languages() -> None:
