@@ -10,9 +10,9 @@ from common.codes.links import is_address, link_of
 from common.codes.types import Field, Kind, Parsed, is_date, is_digits
 
 _RUN = {digits: re.compile(f"(?<![0-9]){'[0-9]' * digits}(?![0-9])") for digits in (24, 32)}
-_ADDRESS = re.compile(r"(?:https?://|www\.)[^\s,,;;、]+", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:https?://|www\.)[^\s,;\uff0c\uff1b\u3001]+", re.IGNORECASE)
 _UNIT_CODE = re.compile("[0-9A-Za-z]{1,20}")
-_LABELLED = re.compile(r"[\u4e00-\u9fff]{2,12}[::] *")
+_LABELLED = re.compile(r"[\u4e00-\u9fff]{2,12}[:\uff1a][ \u3000]*")
 _LINE_END = re.compile("\r\n|\n|\r")
 
 
@@ -99,6 +99,6 @@ def _text_field(name: str, value: str) -> Field:
 
 
 def _unlabelled(line: str) -> str:
-    """The line's value: some producers write 品种名称: before it."""
+    """The line's value: some producers write the name of the line and a colon before it, of either width."""
     label = _LABELLED.match(line)
     return line[label.end() :] if label else line

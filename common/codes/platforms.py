@@ -20,7 +20,7 @@ PartName: TypeAlias = Literal["code", "product", "batch", "gtin", "serial", "dat
 PART_NAMES = ("code", "product", "batch", "gtin", "serial", "date", "company")
 MAX_PART = 64
 
-_CLASSES = {"d": "0-9", "w": "0-9A-Za-z", "": r"^/?&=#;,|<>\x00-\x20\x7f-\xa0\u3000"}
+_CLASSES = {"d": "[0-9]", "w": "[0-9A-Za-z]", "": r"[^/?&=#;,|<>\uff0c\uff1b\u3001\x00-\x20\x7f-\xa0\u3000]"}
 _PART = re.compile(r"\{(?P<name>[a-z]+)(:(?P<kind>[dw]?)((?P<least>[0-9]{1,3})(-(?P<most>[0-9]{1,3}))?)?)?\}")
 _ADDRESS = re.compile("https?://", re.IGNORECASE)
 _HOST = re.compile(r"(\*\.)?([\w-]+\.)+[\w-]{2,}")
@@ -122,7 +122,7 @@ def _part(mark: re.Match[str], parts: list[str]) -> str:
         raise ValueError(
             f"{{{name}}} 的长度应在 1 到 {MAX_PART} 之间 / the length of {{{name}}} must be within 1 and {MAX_PART}"
         )
-    return f"(?P<{name}>[{_CLASSES[mark['kind'] or '']}]{{{least},{most}}})"
+    return f"(?P<{name}>{_CLASSES[mark['kind'] or '']}{{{least},{most}}})"
 
 
 def _lengths(mark: re.Match[str]) -> tuple[int, int]:
@@ -134,7 +134,7 @@ def _lengths(mark: re.Match[str]) -> tuple[int, int]:
 def _refuse_ambiguous(mark: re.Match[str], following: str) -> None:
     """Refuse a part that could match the text after it, which would allow two ways to match."""
     least, most = _lengths(mark)
-    taken = following and re.fullmatch(f"[{_CLASSES[mark['kind'] or '']}]", following)
+    taken = following and re.fullmatch(_CLASSES[mark["kind"] or ""], following)
     if least != most and (taken or following == "{"):
         raise ValueError(
             f"{mark[0]} 的长度不定，后面须跟一个它不能包含的字符，或写明长度 / "

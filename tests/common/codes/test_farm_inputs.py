@@ -39,10 +39,28 @@ def test_a_seed_label_has_four_lines(end: str):
     }  # fmt: skip
 
 
-def test_a_seed_label_may_name_its_lines():
-    text = "品种名称:登海605\n生产经营者名称:某某种业\n单元识别代码:A17\n追溯网址:www.seed.example.cn"
-    assert meaning(text).keys["variety"] == "登海605"
-    assert meaning(text).keys["code"] == "A17"
+@pytest.mark.parametrize(
+    "sign", ["\uff1a", ":", "\uff1a\u3000", ": "], ids=["full width", "ASCII", "wide blank", "blank"]
+)
+def test_a_seed_label_may_name_its_lines(sign: str):
+    lines = (
+        ("品种名称", "登海605"),
+        ("生产经营者名称", "某某种业"),
+        ("单元识别代码", "A17"),
+        ("追溯网址", "www.seed.example.cn"),
+    )
+    meant = meaning("\n".join(f"{label}{sign}{value}" for label, value in lines))
+    assert (meant.kind, meant.verdict) == ("seed_label", "ok")
+    assert meant.keys == {"variety": "登海605", "producer": "某某种业", "code": "A17", "host": "www.seed.example.cn"}
+
+
+@pytest.mark.parametrize("sign", ["\uff0c", "\uff1b", "\u3001", ",", ";"])
+def test_an_address_ends_before_a_sign_of_either_width(sign: str):
+    meant = meaning(f"http://t.example.cn/q{sign}{PESTICIDE}")
+    assert (meant.kind, meant.keys["host"]) == ("pesticide", "t.example.cn")
+    assert meant.fields[-1].value == "http://t.example.cn/q"
+    wrong = PESTICIDE[:7] + "7" + PESTICIDE[8:]
+    assert meaning(f"http://t.example.cn{sign}{wrong}").verdict == "wrong"
 
 
 def test_a_seed_label_with_a_code_too_long_or_a_line_missing_is_not_right():

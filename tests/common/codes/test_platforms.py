@@ -97,6 +97,16 @@ def test_what_can_be_checked_is_and_what_is_wrong_becomes_no_key(like: str, chec
     assert not wrong & {{"gtin14": "gtin", "lot": "batch"}.get(key, key) for key in meant.keys}
 
 
+@pytest.mark.parametrize("sign", ["\uff0c", "\uff1b", "\u3001", ",", ";"])
+def test_a_part_ends_before_a_sign_of_either_width_as_labels_have_them(sign: str):
+    rule = PlatformRule(name="平台", like=f"产品\uff1a{{product}}{sign}批次\uff1a{{batch}}")
+    assert by(rule, f"产品\uff1a沃柑{sign}批次\uff1a2026-03").keys == {
+        "platform": "平台",
+        "product": "沃柑",
+        "lot": "2026-03",
+    }
+
+
 @pytest.mark.parametrize(("like", "said"), [
     ("nothing", "at least one part"),
     ("{code:d20", "not written as"),
