@@ -60,9 +60,13 @@ def main(arguments: Sequence[str], clock: Clock | None = None) -> int:
         try:
             held.enter_context(_alone(path))
             outbox = open_outbox(
-                path, fingerprint(), os.urandom(6).hex(), clock.now().strftime("%Y%m%dT%H%M%S"),
-                loaded.settings.outbox.max_bytes, parts(),
-            )  # fmt: skip
+                path,
+                fingerprint(),
+                os.urandom(6).hex(),
+                clock.now().strftime("%Y%m%dT%H%M%S"),
+                loaded.settings.outbox.max_bytes,
+                parts(),
+            )
         except BlockingIOError:
             print(f"{path}：监测程序已在运行 / a daemon already runs on it", file=sys.stderr)
             return EX_TEMPFAIL

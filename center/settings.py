@@ -19,8 +19,14 @@ Seconds: TypeAlias = Annotated[
 ]
 Text: TypeAlias = Annotated[str, Meta(description="文字 / a text")]
 Name: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=60, pattern="^[0-9A-Za-z_.-]+$", description="字母、数字、_ . - / letters, digits, _ . -")
-]  # fmt: skip
+    str,
+    Meta(
+        min_length=1,
+        max_length=60,
+        pattern="^[0-9A-Za-z_.-]+$",
+        description="字母、数字、_ . - / letters, digits, _ . -",
+    ),
+]
 Url: TypeAlias = Annotated[
     str, Meta(pattern="^(sqlite|postgresql)(\\+[a-z]+)?://", description="sqlite:///文件 / postgresql+psycopg://…")
 ]

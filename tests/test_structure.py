@@ -44,9 +44,12 @@ finally:
 
 def test_importing_the_daemon_loads_nothing_of_the_command_line_or_the_center() -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", "import agent.daemon"], capture_output=True, check=True, text=True,
+        [sys.executable, "-X", "importtime", "-c", "import agent.daemon"],
+        capture_output=True,
+        check=True,
+        text=True,
         timeout=60,
-    )  # fmt: skip
+    )
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "agent" in loaded
     assert not NEVER & loaded

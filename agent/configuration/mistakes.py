@@ -208,8 +208,11 @@ def _spaced(zh: str) -> str:
 def _number(info: types.IntType | types.FloatType) -> tuple[str, str]:
     zh, en = ("整数", "a whole number") if isinstance(info, types.IntType) else ("数", "a number")
     for bound, zh_word, en_word in (
-        (info.ge, "不小于", "at least"), (info.gt, "大于", "above"), (info.le, "不大于", "at most"), (info.lt, "小于", "below"),
-    ):  # fmt: skip
+        (info.ge, "不小于", "at least"),
+        (info.gt, "大于", "above"),
+        (info.le, "不大于", "at most"),
+        (info.lt, "小于", "below"),
+    ):
         if bound is not None:
             zh, en = f"{zh}，{zh_word} {bound:g}", f"{en}, {en_word} {bound:g}"
     return zh, en

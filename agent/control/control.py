@@ -48,9 +48,13 @@ class Control:
             **self._export.handlers(),
         }
         self.commands = Commands(
-            terminal.name, county_commands(devices.checks, status.status_now), clock, uplink.link,
-            uplink.received.commands, trusted_link=uplink.commands_allowed,
-        )  # fmt: skip
+            terminal.name,
+            county_commands(devices.checks, status.status_now),
+            clock,
+            uplink.link,
+            uplink.received.commands,
+            trusted_link=uplink.commands_allowed,
+        )
 
     async def serve(self) -> None:
         """Answer at the socket until cancelled."""

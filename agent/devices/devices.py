@@ -34,9 +34,15 @@ class Devices:
             storage.forget_states(STATE_PREFIX)  # every device is reported again
         self.states = DeviceStates()
         self._poller = Poller(
-            _watched(loaded, storage), context.root, clock, storage.writer, self.states,
-            partial(verdicts_now, settings, clock=clock), settings.profile.value, budget_spent=storage.budget.is_spent,
-        )  # fmt: skip
+            _watched(loaded, storage),
+            context.root,
+            clock,
+            storage.writer,
+            self.states,
+            partial(verdicts_now, settings, clock=clock),
+            settings.profile.value,
+            budget_spent=storage.budget.is_spent,
+        )
         self.checks = Checks(settings, clock, self.states, self._poller)
         self._clock_changes = clock_quality.changes()
         hotplug.subscribe(self._poller.on_hotplug)

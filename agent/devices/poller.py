@@ -47,10 +47,17 @@ class Poller:
     the day's flash budget is spent (docs/decisions/0022)."""
 
     def __init__(
-        self, devices: Iterable[WatchedDevice], root: Path, clock: Clock, writer: Writer, states: DeviceStates,
-        verdicts: Callable[[ConfirmedReadings], tuple[Item, ...]], profile: str,
-        rng: random.Random | None = None, budget_spent: Callable[[], bool] = lambda: False,
-    ) -> None:  # fmt: skip
+        self,
+        devices: Iterable[WatchedDevice],
+        root: Path,
+        clock: Clock,
+        writer: Writer,
+        states: DeviceStates,
+        verdicts: Callable[[ConfirmedReadings], tuple[Item, ...]],
+        profile: str,
+        rng: random.Random | None = None,
+        budget_spent: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._devices = {device.key: device for device in devices}
         self._root, self._clock, self._writer, self._states = root, clock, writer, states
         self._verdicts, self._profile = verdicts, profile

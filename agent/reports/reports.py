@@ -24,9 +24,15 @@ class Reports:
     ) -> None:
         settings = context.settings
         self.periodic = PeriodicReports(
-            devices.states, storage.writer, link, context.clock, context.run_id,
-            settings.outbox.telemetry_max_bytes, storage.budget, context.root,
-        )  # fmt: skip
+            devices.states,
+            storage.writer,
+            link,
+            context.clock,
+            context.run_id,
+            settings.outbox.telemetry_max_bytes,
+            storage.budget,
+            context.root,
+        )
         line_states = None if settings.broker.loopback else devices.line_states
         self._outages = OutageLog(
             context.clock, link_state, journal.record, devices.poll_line, line_states, storage.budget.is_spent

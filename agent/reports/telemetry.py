@@ -39,9 +39,16 @@ class PeriodicReports:
     """Two loops for the daemon's task group."""
 
     def __init__(
-        self, states: DeviceStates, writer: Writer, link: Link, clock: Clock, run_id: str, spool_bytes: int,
-        budget: WriteBudget, root: Path = Path("/"),
-    ) -> None:  # fmt: skip
+        self,
+        states: DeviceStates,
+        writer: Writer,
+        link: Link,
+        clock: Clock,
+        run_id: str,
+        spool_bytes: int,
+        budget: WriteBudget,
+        root: Path = Path("/"),
+    ) -> None:
         self._states, self._writer, self._link, self._clock = states, writer, link, clock
         self._run_id, self._spool_bytes, self._budget, self._root = run_id, spool_bytes, budget, root
         self._start_mono_ms = clock.mono_ms()

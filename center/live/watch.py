@@ -104,9 +104,14 @@ class WatchScreen:
         views = self.stations.by_urgency(now)
         table = Table(expand=True)
         for zh, en in (
-            ("站点", "station"), ("状态", "state"), ("起始", "since"), ("设备", "devices"),
-            ("建设标准", "standard"), ("待签收", "waiting"), ("最近扫码", "last scan"),
-        ):  # fmt: skip
+            ("站点", "station"),
+            ("状态", "state"),
+            ("起始", "since"),
+            ("设备", "devices"),
+            ("建设标准", "standard"),
+            ("待签收", "waiting"),
+            ("最近扫码", "last scan"),
+        ):
             table.add_column(label((zh, en), self._lang), overflow="fold", ratio=3 if en == "devices" else 1)
         for view in views[:rows]:
             table.add_row(*self._row(view, now))

@@ -151,9 +151,11 @@ def _ingest(store: Store, batch: list[Parsed]) -> Ingested:
 
 def _sum(one: Ingested, other: Ingested) -> Ingested:
     return Ingested(
-        one.stored + other.stored, one.duplicates + other.duplicates, one.conflicts + other.conflicts,
+        one.stored + other.stored,
+        one.duplicates + other.duplicates,
+        one.conflicts + other.conflicts,
         one.set_aside + other.set_aside,
-    )  # fmt: skip
+    )
 
 
 def _record_parcel(store: Store, reading: ParcelReader, seal: Seal) -> str | None:

@@ -97,9 +97,14 @@ class Fleet:
     def total(self) -> Total:
         counts = self.counts
         return Total(
-            len(self._lives), counts["connects"], counts["line cuts"] + counts["power cuts"], counts["reconnects"],
-            counts["sent"], counts["receipted"], sum(life.station.outbox.waiting for life, _ in self._lives),
-        )  # fmt: skip
+            len(self._lives),
+            counts["connects"],
+            counts["line cuts"] + counts["power cuts"],
+            counts["reconnects"],
+            counts["sent"],
+            counts["receipted"],
+            sum(life.station.outbox.waiting for life, _ in self._lives),
+        )
 
     async def _drain(self) -> None:
         for life, _ in self._lives:

@@ -23,9 +23,11 @@ class Pace(NamedTuple):
 
     def times(self, factor: float) -> "Pace":
         return self._replace(
-            scans=self.scans * factor, troubles=self.troubles * factor,
-            line_cuts=self.line_cuts * factor, power_cuts=self.power_cuts * factor,
-        )  # fmt: skip
+            scans=self.scans * factor,
+            troubles=self.troubles * factor,
+            line_cuts=self.line_cuts * factor,
+            power_cuts=self.power_cuts * factor,
+        )
 
 
 class StationLife:

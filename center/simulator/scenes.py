@@ -20,9 +20,11 @@ def _reading(
     condition: Condition, code: str, measures: dict[str, Scalar] | None = None, **params: str | int | float
 ) -> Reading:
     return Reading(
-        condition=condition, reason=Reason(code, params), measures=measures or {},
+        condition=condition,
+        reason=Reason(code, params),
+        measures=measures or {},
         evidence=(Evidence("simulated", "yinong-center simulate"),),
-    )  # fmt: skip
+    )
 
 
 class Scene(NamedTuple):

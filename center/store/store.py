@@ -146,9 +146,11 @@ class Store:
         if conflicts:
             connection.execute(
                 self._insert(schema.conflict).on_conflict_do_nothing(),
-                [_columns(place) | {"digest": row.digest, "leaf": row.leaf, "body": row.body, "received_at": now}
-                 for place, row in conflicts],
-            )  # fmt: skip
+                [
+                    _columns(place) | {"digest": row.digest, "leaf": row.leaf, "body": row.body, "received_at": now}
+                    for place, row in conflicts
+                ],
+            )
         heads = self._advance(connection, first, inserted)
         return Ingested(len(inserted), len(repeated) - len(conflicts), len(conflicts), 0, heads)
 
@@ -162,12 +164,18 @@ class Store:
             .returning(*(columns[name] for name in _PLACE))
         )
         values = [
-            _columns(place) | {
-                "kind": row.kind, "leaf": row.leaf, "body": b"" if row.rejected else row.body, "digest": row.digest,
-                "received_at": now, "late": row.late, "simulated": row.simulated,
+            _columns(place)
+            | {
+                "kind": row.kind,
+                "leaf": row.leaf,
+                "body": b"" if row.rejected else row.body,
+                "digest": row.digest,
+                "received_at": now,
+                "late": row.late,
+                "simulated": row.simulated,
             }
             for place, row in rows.items()
-        ]  # fmt: skip
+        ]
         return {tuple(found) for found in connection.execute(statement, values)}  # type: ignore[misc]
 
     def _advance(self, connection: Connection, rows: dict[Place, Row], inserted: set[Place]) -> tuple[Head, ...]:

@@ -6,9 +6,19 @@ Source: annex 2 of 融政办发〔2019〕14号. What a station of another type m
 from typing import Literal, NamedTuple, TypeAlias
 
 ItemCode: TypeAlias = Literal[
-    "signboard", "led_screen", "plate", "information_wall", "terminal", "printer",
-    "broadband", "telephone", "video", "scan_gun", "shelves", "web_page",
-]  # fmt: skip
+    "signboard",
+    "led_screen",
+    "plate",
+    "information_wall",
+    "terminal",
+    "printer",
+    "broadband",
+    "telephone",
+    "video",
+    "scan_gun",
+    "shelves",
+    "web_page",
+]
 Capability: TypeAlias = Literal["promotion", "video_calls"]
 
 

@@ -23,9 +23,14 @@ _RATIOS = frozenset(((160, 90), (160, 100), (16, 9), (16, 10), (4, 3), (40, 30))
 _RATIO_OR_SIZE = frozenset(((1600, 900), (1600, 1000)))
 
 Doubt = Literal[
-    "edid_short", "edid_no_header", "edid_checksum",
-    "size_variable", "size_is_ratio", "size_disagrees", "size_too_large",
-]  # fmt: skip
+    "edid_short",
+    "edid_no_header",
+    "edid_checksum",
+    "size_variable",
+    "size_is_ratio",
+    "size_disagrees",
+    "size_too_large",
+]
 DAMAGE: frozenset[Doubt] = frozenset(("edid_short", "edid_no_header", "edid_checksum"))
 
 

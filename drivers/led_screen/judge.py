@@ -98,9 +98,12 @@ def _unsized(edid: Edid, mode: tuple[int, int] | None) -> dict[str, Scalar]:
 
 def _sized(edid: Edid, mode: tuple[int, int] | None) -> dict[str, Scalar]:
     return _unsized(edid, mode) | {
-        "width_mm": edid.width_mm, "height_mm": edid.height_mm,
-        "area_m2": edid.area_m2, "diagonal_in": edid.diagonal_in, "size_from": edid.size_from,
-    }  # fmt: skip
+        "width_mm": edid.width_mm,
+        "height_mm": edid.height_mm,
+        "area_m2": edid.area_m2,
+        "diagonal_in": edid.diagonal_in,
+        "size_from": edid.size_from,
+    }
 
 
 def _surveyed(survey: Survey, edid: Edid, mode: tuple[int, int] | None) -> dict[str, Scalar]:

@@ -26,7 +26,7 @@ from common.messages import (
     Standard,
     State,
     Telemetry,
-)  # fmt: skip
+)
 from drivers.reading import Condition, Evidence
 
 STAMP: dict[str, Any] = {

@@ -34,12 +34,21 @@ def fill(file: Path, captures: int) -> int:
     for start in range(0, captures, 500):
         made = [
             Capture(
-                **sequenced(clock), gun="gun", identity="bench", number=n + 1, source="serial", text=f"69{n:011d}",
-                raw=f"69{n:011d}".encode().hex(), charset="ascii", charset_because="ascii", symbology=None,
-                start_mono_ms=1, end_mono_ms=2,
+                **sequenced(clock),
+                gun="gun",
+                identity="bench",
+                number=n + 1,
+                source="serial",
+                text=f"69{n:011d}",
+                raw=f"69{n:011d}".encode().hex(),
+                charset="ascii",
+                charset_because="ascii",
+                symbology=None,
+                start_mono_ms=1,
+                end_mono_ms=2,
             )
             for n in range(start, min(start + 500, captures))
-        ]  # fmt: skip
+        ]
         size += sum(len(row.body) for row in box.append([draft(clock, "scan", one) for one in made]))
     box.close()
     return size
@@ -104,14 +113,28 @@ def main() -> int:
         twice = sum(count - 1 for count in stored(store).values())
     print_table(
         ("drain", "captures", "MB", "took s", "kbit/s", "RSS MB before", "peak", "CPU s", "twice"),
-        [("agent", options.captures, f"{size / 1e6:.1f}", f"{took_s:.0f}", f"{size * 8 / took_s / 1000:.0f}", f"{before_mb:.1f}",
-          f"{peak_mb:.1f}", f"{cpu_s:.1f}", twice)],
-    )  # fmt: skip
+        [
+            (
+                "agent",
+                options.captures,
+                f"{size / 1e6:.1f}",
+                f"{took_s:.0f}",
+                f"{size * 8 / took_s / 1000:.0f}",
+                f"{before_mb:.1f}",
+                f"{peak_mb:.1f}",
+                f"{cpu_s:.1f}",
+                twice,
+            )
+        ],
+    )
     print_table(
         ("received during the drain", "number", "p50 ms", "most ms"),
-        [(what, len(ages_s), f"{percentile(ages_s, 50) * 1000:.0f}", f"{max(ages_s) * 1000:.0f}")
-         for what, ages_s in (("live scans", live_s), ("heartbeats", beats.age_s)) if ages_s],
-    )  # fmt: skip
+        [
+            (what, len(ages_s), f"{percentile(ages_s, 50) * 1000:.0f}", f"{max(ages_s) * 1000:.0f}")
+            for what, ages_s in (("live scans", live_s), ("heartbeats", beats.age_s))
+            if ages_s
+        ],
+    )
     print("a heartbeat's age is from its stamp to its arrival at a subscriber beside the recorder;")
     print("the live latency is from the last byte typed to the recorder's commit; the pace configured is 320 kbit/s")
     return 0

@@ -35,10 +35,20 @@ def main() -> int:
         with recorder(broker.address, url, Path(folder) / "recorder.log") as record:
             # The command and its line of figures; in its own process, so that the three costs are separate.
             fleet = subprocess.Popen(
-                command("simulate", "--stations", str(options.stations), "--minutes", str(options.minutes),
-                        "--pace", str(options.pace), "--broker", broker.address),
-                stdout=subprocess.PIPE, text=True,
-            )  # fmt: skip
+                command(
+                    "simulate",
+                    "--stations",
+                    str(options.stations),
+                    "--minutes",
+                    str(options.minutes),
+                    "--pace",
+                    str(options.pace),
+                    "--broker",
+                    broker.address,
+                ),
+                stdout=subprocess.PIPE,
+                text=True,
+            )
             watched = {"mosquitto": broker.pid, "recorder": record.pid, "fleet": fleet.pid}
             last, costs = follow(fleet, {name: psutil.Process(pid) for name, pid in watched.items()})
             code = fleet.wait()

@@ -76,17 +76,18 @@ class Measured:
         by_message = list(_by_message(before.tally, after.tally.minus(before.tally), window_s, self._periods_s))
         assert after.tally.first_publish is not None
         return Cost(
-            rss_mb=_kb(status, "VmRSS") / 1024, highest_rss_mb=_kb(status, "VmHWM") / 1024,
+            rss_mb=_kb(status, "VmRSS") / 1024,
+            highest_rss_mb=_kb(status, "VmHWM") / 1024,
             pss_mb=_kb(rollup, "Pss") / 1024,
             own_cpu_s_hour=(after.own_cpu_s - before.own_cpu_s) / hours,
             children_cpu_s_hour=(after.children_cpu_s - before.children_cpu_s) / hours,
             first_publish_s=after.tally.first_publish - self._started,
             mqtt_mb_day=sum(kb for *_, kb in by_message) / 1000,
-            disk_mb_day=(
-                2 * before.written_bytes + (after.written_bytes - before.written_bytes) * DAY_S / window_s
-            ) / BYTES_A_MB,
-            threads=int(_field(status, "Threads")), by_message=by_message,
-        )  # fmt: skip
+            disk_mb_day=(2 * before.written_bytes + (after.written_bytes - before.written_bytes) * DAY_S / window_s)
+            / BYTES_A_MB,
+            threads=int(_field(status, "Threads")),
+            by_message=by_message,
+        )
 
 
 def main() -> int:

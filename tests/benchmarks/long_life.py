@@ -62,9 +62,13 @@ async def _live(folder: Path, broker: Broker, options: argparse.Namespace) -> li
     lines = _Lines()
     every = int(options.days * MINUTES / (options.marks or options.days))
     async with CompressedStation(
-        folder, broker, archive_days=options.archive_days, max_mb=options.max_mb, flash_budget_mb=options.flash_budget,
+        folder,
+        broker,
+        archive_days=options.archive_days,
+        max_mb=options.max_mb,
+        flash_budget_mb=options.flash_budget,
         quality="unsynced" if options.unsynced else "synced",
-    ) as life:  # fmt: skip
+    ) as life:
         logging.basicConfig(level="INFO", handlers=[RateLimitedHandler(life.clock.mono_ms, lines)], force=True)
         if options.dead:
             broker.kill()

@@ -184,9 +184,12 @@ def _missing(sent: Mapping[str, float], arrivals: Sequence[Arrival]) -> set[str]
 
 
 def _show(
-    scanned: Mapping[str, float], agent: Sequence[Arrival],
-    sent_by_bare: Mapping[str, float], bare: Sequence[Arrival], back: float,
-) -> None:  # fmt: skip
+    scanned: Mapping[str, float],
+    agent: Sequence[Arrival],
+    sent_by_bare: Mapping[str, float],
+    bare: Sequence[Arrival],
+    back: float,
+) -> None:
     head = (
         "broker away",
         "sent",

@@ -51,9 +51,12 @@ class Side:
         reads = [read for read, _ in pipes]
         script = str(Path(__file__).with_name("scan_sides.py"))
         self.process = subprocess.Popen(
-            [sys.executable, script, name, *arguments, *map(str, reads)], pass_fds=reads, env=environment(),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+            [sys.executable, script, name, *arguments, *map(str, reads)],
+            pass_fds=reads,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         for read in reads:
             os.close(read)
         self.reported: list[tuple[str, bool]] = []

@@ -71,8 +71,10 @@ class Stage:
     def _settings(self, port: int, devices: str | None) -> str:
         text = (ROOT / "config/agent.toml").read_text("utf-8").replace("/var/lib/yinong-agent", str(self.folder))
         for shipped, here in (
-            ('host = "mqtt.example.org"', 'host = "127.0.0.1"'), ("port = 8883", f"port = {port}"), ("tls = true", "tls = false"),
-        ):  # fmt: skip
+            ('host = "mqtt.example.org"', 'host = "127.0.0.1"'),
+            ("port = 8883", f"port = {port}"),
+            ("tls = true", "tls = false"),
+        ):
             assert text.count(shipped) == 1, f"config/agent.toml has no single line {shipped!r}"
             text = text.replace(shipped, here)
         return text if devices is None else text[: text.index("\n[[device]]")] + "\n" + devices

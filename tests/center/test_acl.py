@@ -64,8 +64,10 @@ async def test_a_terminal_receives_only_its_own_commands_and_receipts(county: Br
 
 async def test_only_the_recorder_writes_receipts_and_only_the_console_commands(county: Broker) -> None:
     for user, receipt, command, own in (
-        ("recorder", True, False, False), ("console", False, True, False), ("watch", False, False, False),
-    ):  # fmt: skip
+        ("recorder", True, False, False),
+        ("console", False, True, False),
+        ("watch", False, False, False),
+    ):
         async with Probe(county, user).on() as probe:
             for leaf, allowed in (("receipt", receipt), ("command/check", command), ("state", own), ("journal", own)):
                 reason = await probe.send(leaf, b"{}")

@@ -21,10 +21,15 @@ def test_the_shipped_file_loads_and_has_every_option_with_its_default() -> None:
 
 def test_six_mistakes_get_six_messages_each_with_its_path() -> None:
     with pytest.raises(SettingsError) as error:
-        checked({
-            "broker": {"port": 70000, "hots": "x"}, "store": {"url": "oracle://x"}, "log": {"level": "loud"},
-            "recorder": {"simulated": "yes"}, "brokr": {},
-        })  # fmt: skip
+        checked(
+            {
+                "broker": {"port": 70000, "hots": "x"},
+                "store": {"url": "oracle://x"},
+                "log": {"level": "loud"},
+                "recorder": {"simulated": "yes"},
+                "brokr": {},
+            }
+        )
     paths = ("broker.port = 70000", "broker.hots", "store.url", "log.level", "recorder.simulated", "[brokr]")
     assert len(error.value.mistakes) == 6
     for path in paths:

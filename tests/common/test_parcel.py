@@ -35,8 +35,9 @@ PUBLIC = KEY.public_key().public_bytes_raw().hex()
 OUTBOX = "0123456789ab"
 
 json_bodies = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
-).map(msgspec.json.encode)  # fmt: skip
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+).map(msgspec.json.encode)
 bodies = json_bodies | st.binary(max_size=200)  # the second: a row damaged by the disk
 
 
@@ -45,10 +46,19 @@ def made(rows: list[tuple[str, bytes]], key: Ed25519PrivateKey = KEY) -> bytes:
     lines = b"".join(row_line(PackedRow(OUTBOX, seq, leaf, body)) for seq, (leaf, body) in enumerate(rows, 1))
     spans = (Span(outbox=OUTBOX, first=1, last=len(rows)),) if rows else ()
     manifest = Manifest(
-        division="450225", number="桂BRS0001B", terminal="1", fingerprint="f", version="0", boot="01234567", mono_ms=1,
-        at="2026-03-02T09:00:00.000+08:00", clock="synced", spans=spans, rows=len(rows),
+        division="450225",
+        number="桂BRS0001B",
+        terminal="1",
+        fingerprint="f",
+        version="0",
+        boot="01234567",
+        mono_ms=1,
+        at="2026-03-02T09:00:00.000+08:00",
+        clock="synced",
+        spans=spans,
+        rows=len(rows),
         content=sha256(lines).hexdigest(),
-    )  # fmt: skip
+    )
     pack = zlib.compressobj(6, zlib.DEFLATED, 31)
     body = pack.compress(msgspec.json.encode(manifest) + b"\n" + lines) + pack.flush()
     digest = sha256(body).hexdigest()

@@ -60,9 +60,12 @@ def run(command: str, *arguments: str | Path, code: int = 0, **environment: str)
     module, _, name = SCRIPTS[command].partition(":")
     script = f"from {module} import {name}; {name}()"
     done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
         env={**os.environ, **environment},
-    )  # fmt: skip
+    )
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return done.stdout
 
@@ -75,8 +78,11 @@ def lacks(old: Any, new: Any, where: str = "") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         gone = [f"{where}.{key} is gone" for key in old if key not in new]
         return gone + [
-            word for key in old.keys() & new.keys() if key not in OPEN for word in lacks(old[key], new[key], f"{where}.{key}")
-        ]  # fmt: skip
+            word
+            for key in old.keys() & new.keys()
+            if key not in OPEN
+            for word in lacks(old[key], new[key], f"{where}.{key}")
+        ]
     if isinstance(old, list) and isinstance(new, list):
         return [word for one in new[:20] for word in lacks(old[0], one, f"{where}[]")] if old and new else []
     if old is None or new is None or (isinstance(old, int | float) and isinstance(new, int | float)):

@@ -292,9 +292,14 @@ class Listener:
         if hasattr(given, "CorrelationData"):
             properties["correlation"] = given.CorrelationData.hex()
         self.heard.append(
-            {"topic": message.topic, "qos": message.qos, "retain": message.retain, "properties": properties,
-             "payload": bytes(message.payload).decode("utf-8")}
-        )  # fmt: skip
+            {
+                "topic": message.topic,
+                "qos": message.qos,
+                "retain": message.retain,
+                "properties": properties,
+                "payload": bytes(message.payload).decode("utf-8"),
+            }
+        )
 
     def of(self, leaf: str) -> list[dict[str, Any]]:
         return [one for one in self.heard if one["topic"] == f"yinong/1/{NAME}/{leaf}"]
@@ -644,10 +649,15 @@ def life(work: Path) -> None:
 
     def config(note: str = "") -> str:
         return RUN_TOML.format(
-            port=broker.port, outbox=state / "outbox.db", answers=f"127.0.0.1:{probed.getsockname()[1]}", note=note,
-            mini_url=servers.mini.url, printer=f"ipp://127.0.0.1:{servers.printer_port}/ipp/print",
-            gun=gun.port, page=f"http://127.0.0.1:{servers.page_port}/",
-        )  # fmt: skip
+            port=broker.port,
+            outbox=state / "outbox.db",
+            answers=f"127.0.0.1:{probed.getsockname()[1]}",
+            note=note,
+            mini_url=servers.mini.url,
+            printer=f"ipp://127.0.0.1:{servers.printer_port}/ipp/print",
+            gun=gun.port,
+            page=f"http://127.0.0.1:{servers.page_port}/",
+        )
 
     events_that_did_not_happen(state / "outbox.db", work / "root-1")
     RUNNING.append(broker)
@@ -779,15 +789,17 @@ def events_that_did_not_happen(path: Path, root: Path) -> None:
     }
     box.append(
         [
-            journal(clock, "disk_nearly_full", **room), journal(clock, "disk_full", **room),
-            journal(clock, "disk_has_room", **room), journal(clock, "scans_turned_away", number=3),
+            journal(clock, "disk_nearly_full", **room),
+            journal(clock, "disk_full", **room),
+            journal(clock, "disk_has_room", **room),
+            journal(clock, "scans_turned_away", number=3),
             journal(clock, "flash_budget_met", day_bytes=31_000_000, budget_bytes=30_000_000),
             journal(clock, "refused", leaf="device/printer/main", why="not_authorized", said="Not authorized"),
             journal(clock, "sent_again", store="0011223344556677", upto=3),
             journal(clock, "twin", outbox="aaaaaaaaaaaa", upto=9),
             journal(clock, "outbox_went_back", outbox_before="aaaaaaaaaaaa", receipted=9, store="0011223344556677"),
         ]
-    )  # fmt: skip
+    )
     alive = LastAlive(boot="b006ffff", mono_ms=9_000_000, at=AT, clock="synced", run="0badcafe", link=True)
     events = (
         Start(
@@ -810,9 +822,14 @@ def events_that_did_not_happen(path: Path, root: Path) -> None:
 
 def scans_and_cards(one: Daemon, gun: Any) -> None:
     for data in (
-        "6901234567892", "6901234567892", b"\x1d0106901234567892" + b"10A7\x1d17270301", "沙田柚 A级",
-        "桂AB1234".encode("gbk"), "https://trace.example.org/t/pomelo?c=01234567890123456789&b=A7", b"\x8a\xff\xff",
-    ):  # fmt: skip
+        "6901234567892",
+        "6901234567892",
+        b"\x1d0106901234567892" + b"10A7\x1d17270301",
+        "沙田柚 A级",
+        "桂AB1234".encode("gbk"),
+        "https://trace.example.org/t/pomelo?c=01234567890123456789&b=A7",
+        b"\x8a\xff\xff",
+    ):
         one.scan(gun, data)
     cards = [["SHIP", ""], ["PRODUCT", "沙田柚"], ["BATCH", "A7"], ["LIST", ""], ["CHECK", ""]]
     texts = one.asked(ask="cards", cards=cards)["texts"]
@@ -830,13 +847,21 @@ def requests(work: Path, one: Daemon, gun: Any) -> None:
     proxy = Proxy(work / "proxy.sock", one.socket)
     sock = proxy.path
     for arguments in (
-        ["status", "--lang", "zh"], ["outbox"], ["devices", "--json"],
-        ["check", "--json"], ["check", "printer"], ["check", "--lang", "en", "nothing"],
-        ["measure", "--json"], ["scan", "--camera", "--seconds", "1"], ["scans", "list", "--json"],
+        ["status", "--lang", "zh"],
+        ["outbox"],
+        ["devices", "--json"],
+        ["check", "--json"],
+        ["check", "printer"],
+        ["check", "--lang", "en", "nothing"],
+        ["measure", "--json"],
+        ["scan", "--camera", "--seconds", "1"],
+        ["scans", "list", "--json"],
         ["scans", "list", "--gun", "counter", "--limit", "2", "--since", "2026-03-01T00:00:00+08:00"],
-        ["scans", "resend", "5", "12"], ["scans", "resend", "1", "99999"],
-        ["cards", "--out", str(work / "cards.html"), "--product", "沙田柚", "--batch", "A7"], ["scan", "--record", "none"],
-    ):  # fmt: skip
+        ["scans", "resend", "5", "12"],
+        ["scans", "resend", "1", "99999"],
+        ["cards", "--out", str(work / "cards.html"), "--product", "沙田柚", "--batch", "A7"],
+        ["scan", "--record", "none"],
+    ):
         _agent(work, sock, *arguments, code=None)
     one.scan(gun, "for the stick")
     (work / "stick-x").mkdir()
@@ -864,8 +889,18 @@ def requests(work: Path, one: Daemon, gun: Any) -> None:
     ]
     asks = {json.loads(talk["request"]).get("ask") for talk in talks if talk["request"].startswith('{"')}
     assert asks >= {
-        "status", "outbox", "devices", "check", "measure", "camera", "scans", "resend", "cards", "export", "scan"
-    }, asks  # fmt: skip
+        "status",
+        "outbox",
+        "devices",
+        "check",
+        "measure",
+        "camera",
+        "scans",
+        "resend",
+        "cards",
+        "export",
+        "scan",
+    }, asks
     _save("socket", talks)
 
 
@@ -918,8 +953,10 @@ def _import(work: Path, stick: Path) -> str:
     store = f"sqlite:///{work}/center.db"
     done = subprocess.run(
         [*CENTER, "import", str(stick), "--store", store, "--lang", "en"],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done
     return done.stdout
 
@@ -1151,20 +1188,29 @@ def expected_outbox(work: Path) -> None:
     _save(
         "outbox",
         {
-            "id": box.id, "fingerprint": box.fingerprint, "depth": box.depth()._asdict(),
+            "id": box.id,
+            "fingerprint": box.fingerprint,
+            "depth": box.depth()._asdict(),
             "hardware": [[fingerprint(root), sorted(parts(root))] for root in (root.with_name("root-1"), root)],
-            "spans": [span._asdict() for span in box.spans()], "waiting": waiting, "archived": archived,
+            "spans": [span._asdict() for span in box.spans()],
+            "waiting": waiting,
+            "archived": archived,
             "marks": {key: sha256(value).hexdigest() for key, value in marks.items()},
-            "believed": {key.removeprefix("judged:"): [one["condition"], one["reason"]["code"]] for key, one in believed.items()},
-            "gun": json.loads(marks["gun:counter"]), "flash": json.loads(marks["flash"]),
+            "believed": {
+                key.removeprefix("judged:"): [one["condition"], one["reason"]["code"]] for key, one in believed.items()
+            },
+            "gun": json.loads(marks["gun:counter"]),
+            "flash": json.loads(marks["flash"]),
             "measured": json.loads(marks["measured:broadband/line"])["reading"]["measures"],
             "configuration": json.loads(marks["configuration"]),
-            "spill": [body.decode() for _, body in spill.oldest(box, 1000)], "resent": [shown(row) for row in resent],
-            "last_alive": msgspec.to_builtins(alive.before.alive), "good_s": alive.before.good_s,
+            "spill": [body.decode() for _, body in spill.oldest(box, 1000)],
+            "resent": [shown(row) for row in resent],
+            "last_alive": msgspec.to_builtins(alive.before.alive),
+            "good_s": alive.before.good_s,
             "last_run": msgspec.to_builtins(msgspec.json.decode(marks["life"], type=Run)),
             "export_key": (work / "export.pub").read_text().strip(),
         },
-    )  # fmt: skip
+    )
     _save("scans", scans)
     alive.close()
     box.close()
@@ -1182,8 +1228,17 @@ def expected_store() -> None:
     with contextlib.closing(sqlite3.connect(file)) as db:
         db.row_factory = sqlite3.Row
         for table in (
-            "store", "terminal", "entry", "conflict", "set_aside", "head", "latest", "export_key", "parcel", "brought",
-        ):  # fmt: skip
+            "store",
+            "terminal",
+            "entry",
+            "conflict",
+            "set_aside",
+            "head",
+            "latest",
+            "export_key",
+            "parcel",
+            "brought",
+        ):
             found = [dict(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY rowid")]
             tables[table] = [
                 {k: (v.hex() if k == "digest" else v.decode()) if isinstance(v, bytes) else v for k, v in row.items()}
@@ -1249,9 +1304,17 @@ def expected_parcel() -> None:
 
     _save(
         "parcel",
-        {"file": path.name, "key": seal.key, "digits": key_digits(seal.key), "digest": seal.digest,
-         "manifest": msgspec.to_builtins(reading.manifest), "rows": rows, "imported": kept(imported), "again": kept(again)},
-    )  # fmt: skip
+        {
+            "file": path.name,
+            "key": seal.key,
+            "digits": key_digits(seal.key),
+            "digest": seal.digest,
+            "manifest": msgspec.to_builtins(reading.manifest),
+            "rows": rows,
+            "imported": kept(imported),
+            "again": kept(again),
+        },
+    )
 
 
 def expected_settings() -> None:
@@ -1270,11 +1333,13 @@ def expected_settings() -> None:
     _save(
         "settings",
         {
-            "settings": msgspec.to_builtins(loaded.settings), "password": loaded.secrets.password,
+            "settings": msgspec.to_builtins(loaded.settings),
+            "password": loaded.secrets.password,
             "devices": [[kind.name, msgspec.to_builtins(driver)] for kind, driver in loaded.devices],
-            "hashes": hashes_of(loaded), "center": msgspec.to_builtins(load_center(OUT / "config/center.toml")),
+            "hashes": hashes_of(loaded),
+            "center": msgspec.to_builtins(load_center(OUT / "config/center.toml")),
         },
-    )  # fmt: skip
+    )
 
 
 def files_of_the_configuration(root: Path) -> None:

@@ -54,11 +54,16 @@ class Station:
         text = (FILES / "config/run.toml").read_text("utf-8")
         self.config.write_text(
             text.format(
-                port=broker.port, outbox=self.outbox, answers=NOWHERE, mini_url=f"http://{NOWHERE}",
-                printer=f"ipp://{NOWHERE}/ipp/print", gun=port, page=f"http://{NOWHERE}/",
+                port=broker.port,
+                outbox=self.outbox,
+                answers=NOWHERE,
+                mini_url=f"http://{NOWHERE}",
+                printer=f"ipp://{NOWHERE}/ipp/print",
+                gun=port,
+                page=f"http://{NOWHERE}/",
             ),
             "utf-8",
-        )  # fmt: skip
+        )
         command = [sys.executable, str(QUICK), str(faster), "--config", str(self.config), "--socket", str(self.socket)]
         self.process = Process(command, folder / "log", {"STATE_DIRECTORY": str(self.state)})
         until(self._answers, lambda: self.process.log)

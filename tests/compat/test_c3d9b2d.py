@@ -299,16 +299,44 @@ def test_there_is_a_message_of_every_topic_and_an_entry_of_every_event() -> None
     """So that the tests above are of all of them."""
     leaves = {one["topic"].split("/")[3] for one in MESSAGES}
     assert leaves == {
-        "state", "heartbeat", "device", "standard", "journal", "scan", "telemetry", "command", "reply", "receipt"
-    }  # fmt: skip
+        "state",
+        "heartbeat",
+        "device",
+        "standard",
+        "journal",
+        "scan",
+        "telemetry",
+        "command",
+        "reply",
+        "receipt",
+    }
     contents = [json.loads(one["payload"]) for one in MESSAGES]
     assert {one["state"] for one in contents if "state" in one} == {"online", "lost", "closing"}
     assert {one["event"] for one in contents if "event" in one} >= {
-        "start", "stop", "link_down", "link_layer", "link_up", "resumed", "clock_synced", "clock_stepped",
-        "configuration_changed", "void", "card", "card_refused", "capture_voided", "scan_damaged", "scans_turned_away",
-        "disk_nearly_full", "disk_full", "disk_has_room", "flash_budget_met", "refused", "sent_again", "twin",
+        "start",
+        "stop",
+        "link_down",
+        "link_layer",
+        "link_up",
+        "resumed",
+        "clock_synced",
+        "clock_stepped",
+        "configuration_changed",
+        "void",
+        "card",
+        "card_refused",
+        "capture_voided",
+        "scan_damaged",
+        "scans_turned_away",
+        "disk_nearly_full",
+        "disk_full",
+        "disk_has_room",
+        "flash_budget_met",
+        "refused",
+        "sent_again",
+        "twin",
         "outbox_went_back",
-    }  # fmt: skip
+    }
 
 
 def test_the_folder_is_small() -> None:

@@ -56,8 +56,10 @@ def test_the_start_entry_reports_how_the_old_run_ended(station: Drained) -> None
     assert start["outbox"] == "kept"
     assert (start["previous_end"], start["new_boot"]) == ("clean", True)
     assert (start["previous_run"], start["previous_boot"], start["previous_version"]) == (
-        run["run"], run["boot"], run["version"]
-    )  # fmt: skip
+        run["run"],
+        run["boot"],
+        run["version"],
+    )
     assert start["last_alive"] == OLD["last_alive"]
     assert start["previous_exit"] == {"result": "success", "code": "exited", "status": "0"}
 
@@ -89,8 +91,10 @@ def test_the_guns_number_and_context_continue(station: Drained) -> None:
 def test_the_birth_names_the_same_outbox_fingerprint_and_export_key(station: Drained) -> None:
     state = next(one.json for one in station.received if one.leaf == "state")
     assert (state["outbox"], state["fingerprint"], state["export_key"]) == (
-        OLD["id"], OLD["fingerprint"], OLD["export_key"]
-    )  # fmt: skip
+        OLD["id"],
+        OLD["fingerprint"],
+        OLD["export_key"],
+    )
     assert (
         min(one.place for one in station.sent if one.place > (OLD["id"], OLD["depth"]["last_seq"]))[1]
         == OLD["depth"]["last_seq"] + 1

@@ -160,11 +160,14 @@ class Scene:
         self.acknowledged()
         stored = Counter(self.recorder.texts())
         return Counts(
-            scanned=len(self._texts), acknowledged=len(self._acknowledged), arrived=len(stored),
+            scanned=len(self._texts),
+            acknowledged=len(self._acknowledged),
+            arrived=len(stored),
             lost=len([text for text in self._acknowledged if text not in stored]),
-            twice=sum(times - 1 for times in stored.values()), wrong=len(stored.keys() - set(self._texts)),
+            twice=sum(times - 1 for times in stored.values()),
+            wrong=len(stored.keys() - set(self._texts)),
             back_s=back_s,
-        )  # fmt: skip
+        )
 
     def _logs(self) -> str:
         return f"agent:\n{self.daemon.process.log[-2000:]}\nrecorder:\n{self.recorder.process.log[-1000:]}"

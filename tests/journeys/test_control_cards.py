@@ -65,12 +65,19 @@ def test_a_card_changes_the_step_of_the_next_captures_and_is_no_capture_itself(t
         daemon.stop()
     goods = {"product": "沃柑", "batch": "2026-03"}
     assert [(c["number"], c["text"], c["context"]) for c in stored] == [
-        (1, "A1", {}), (2, "A2", {"step": "receiving", **goods}), (3, "A3", {"step": "shipping", **goods}),
-        (4, "A4", {"step": "shipping", **goods}), (5, "A5", {}),
-    ]  # fmt: skip
+        (1, "A1", {}),
+        (2, "A2", {"step": "receiving", **goods}),
+        (3, "A3", {"step": "shipping", **goods}),
+        (4, "A4", {"step": "shipping", **goods}),
+        (5, "A5", {}),
+    ]
     assert [e["details"]["action"] for e in journal if e["event"] == "card"] == [
-        "RECEIVE", "PRODUCT", "BATCH", "SHIP", "CLEAR",
-    ]  # fmt: skip
+        "RECEIVE",
+        "PRODUCT",
+        "BATCH",
+        "SHIP",
+        "CLEAR",
+    ]
     keeps_the_contract(county)
 
 
@@ -105,11 +112,16 @@ def test_void_voids_the_last_scan_once_and_both_stay_recorded(tmp_path: Path, br
     assert voids == [{"gun": "left", "number": 2, "outbox": second["outbox"], "seq": second["seq"]}]
     assert [e["details"]["why"] for e in journal if e["event"] == "card_refused"] == ["already_voided"]
     assert [(c["number"], c["text"], c["flags"]) for c in stored if c["gun"] == "left"] == [
-        (1, "A1", []), (2, "A2", []), (3, "A2", []),
-    ]  # fmt: skip
+        (1, "A1", []),
+        (2, "A2", []),
+        (3, "A2", []),
+    ]
     assert {(c["gun"], c["number"]): c["voided"] for c in listed} == {
-        ("left", 1): False, ("left", 2): True, ("left", 3): False, ("right", 1): False,
-    }  # fmt: skip
+        ("left", 1): False,
+        ("left", 2): True,
+        ("left", 3): False,
+        ("right", 1): False,
+    }
     assert without_daemon == listed
     assert csv_file.read_text("utf-8-sig").count("\n") == 5
     if "0 without time" in output:  # this machine's clock is synchronised
@@ -138,8 +150,12 @@ def test_a_card_of_another_station_does_nothing_and_is_reported(tmp_path: Path, 
             assert not viewer.next()["card"]["ok"]
         gun.scan(sheet["清单"])
         assert viewer.next()["card"] == {
-            "gun": "main", "action": "LIST", "ok": True, "zh": "清单：正在进行……", "en": "list: under way …"
-        }  # fmt: skip
+            "gun": "main",
+            "action": "LIST",
+            "ok": True,
+            "zh": "清单：正在进行……",
+            "en": "list: under way …",
+        }
         assert viewer.next()["card"]["en"] == "today 1 (no step 1); damaged 0, voided 0"
         gun.scan("A2")
         until(lambda: recorder.texts() == ["A1", "A2"], lambda: daemon.process.log)
@@ -147,8 +163,9 @@ def test_a_card_of_another_station_does_nothing_and_is_reported(tmp_path: Path, 
     assert [(c["number"], c["context"]) for c in stored] == [(1, {}), (2, {})]
     entries = [e["details"] for e in journal if e["event"] == "card_refused"]
     assert [(e["text"], e["why"]) for e in entries] == [
-        ("YNC1.VOID", "form"), *((text, "signature") for text in refused[1:])
-    ]  # fmt: skip
+        ("YNC1.VOID", "form"),
+        *((text, "signature") for text in refused[1:]),
+    ]
     assert not [e for e in journal if e["event"] == "capture_voided"]
 
 
@@ -189,7 +206,7 @@ def test_receipted_captures_are_sent_again_late_on_demand_and_stored_once(tmp_pa
     assert "3 captures go again" in output
     assert [(h.late, h.retained, [c["text"] for c in h.json["captures"]]) for h in again] == [
         (True, False, ["A1", "A2", "A3"])
-    ]  # fmt: skip
+    ]
     assert stored == [f"A{n}" for n in range(5)]
     assert "has no range" in refused
 

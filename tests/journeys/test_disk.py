@@ -30,10 +30,13 @@ def test_scans_wait_for_a_full_disk_in_memory_and_are_all_stored_when_it_has_spa
         SystemdSocket(tmp_path) as systemd,
         Gun() as gun,
         Daemon(
-            tmp_path, CLOSED_PORT, tables=gun.table, outbox_folder=disk.path,
+            tmp_path,
+            CLOSED_PORT,
+            tables=gun.table,
+            outbox_folder=disk.path,
             environment={"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "2000000"},
         ) as daemon,
-    ):  # fmt: skip
+    ):
         gun.wait_until_opened()
 
         def scan(count: int) -> None:

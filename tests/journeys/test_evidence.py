@@ -45,8 +45,10 @@ def test_a_crash_is_reported_at_the_next_start_with_what_systemd_recorded(
     assert "previous_exit" not in first
     assert (second["previous_end"], second["previous_run"]) == ("crashed", first["run"])
     assert second["previous_exit"] == {
-        "result": systemd["SERVICE_RESULT"], "code": systemd["EXIT_CODE"], "status": systemd["EXIT_STATUS"],
-    }  # fmt: skip
+        "result": systemd["SERVICE_RESULT"],
+        "code": systemd["EXIT_CODE"],
+        "status": systemd["EXIT_STATUS"],
+    }
 
 
 def test_the_next_start_reports_until_when_the_previous_run_was_alive(tmp_path: Path, broker: Broker) -> None:

@@ -20,9 +20,12 @@ WAL_AND_BALLAST_KB = 6 * 1024  # the WAL is checkpointed at 4 MB; 1 MB is ballas
 def run_life(*options: str, timeout_s: float) -> list[SimpleNamespace]:
     """Run a life with these options; its marks."""
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--json", *options], capture_output=True, text=True, timeout=timeout_s,
+        [sys.executable, str(SCRIPT), "--json", *options],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
         env={**os.environ, "MALLOC_ARENA_MAX": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     marks = [SimpleNamespace(**json.loads(line)) for line in done.stdout.splitlines()]
     assert len(marks) >= 3, done.stdout

@@ -52,10 +52,12 @@ def test_everything_continues_while_a_page_hangs_and_then_it_is_unreachable(
         County(broker.host, broker.port) as county,
         Gun() as gun,
         Daemon(
-            tmp_path, broker.port, tables=page + gun.table + TERMINAL,
+            tmp_path,
+            broker.port,
+            tables=page + gun.table + TERMINAL,
             environment={"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "400000"},
         ) as daemon,
-    ):  # fmt: skip
+    ):
         until(lambda: silent.connections, lambda: daemon.process.log)
         hangs_since = time.monotonic()
         gun.wait_until_opened()

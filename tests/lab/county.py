@@ -52,8 +52,11 @@ class County:
         with (self.folder / "recorder.log").open("ab") as log:
             self._recorder = subprocess.Popen(
                 [*command, "record", "--config", self.folder / "center.toml"],
-                cwd=CHECKOUT, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+                cwd=CHECKOUT,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
         self._until(self._has_a_store, "the recorder's store", 60)
 
     def stop_recorder(self) -> None:

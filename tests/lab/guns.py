@@ -160,9 +160,13 @@ class FtdiGun:
 
     def plug(self) -> None:
         self.station.machine.qmp(
-            "device_add", driver="usb-serial", id=self.name, chardev=self.name, bus="xhci.0",
+            "device_add",
+            driver="usb-serial",
+            id=self.name,
+            chardev=self.name,
+            bus="xhci.0",
             serial=self.identity.serialnumber,
-        )  # fmt: skip
+        )
         self.station.hand("udev.arrived", pattern="/sys/bus/usb-serial/devices/*")
 
     def unplug(self) -> None:

@@ -111,8 +111,10 @@ def _keep_what_boots(root: Path, folder: Path) -> None:
     for module in _EARLY_MODULES:
         shown = subprocess.run(
             ["chroot", root, "modprobe", "--set-version", version, "--show-depends", module],
-            check=True, capture_output=True, text=True,
-        ).stdout  # fmt: skip
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
         for file in re.findall(r"^insmod (\S+)", shown, re.MULTILINE):
             if Path(file).name not in order:
                 order.append(Path(file).name)

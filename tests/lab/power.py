@@ -43,10 +43,13 @@ class Fall(NamedTuple):
     def by(cls, seed: str) -> "Fall":
         chance = random.Random(seed)
         return cls(
-            line=chance.choice(("up", "down", "comes", "goes")), in_start=chance.random() < 1 / 8,
-            after=chance.random(), turn=chance.random(), in_request=chance.choice((None, chance.randrange(1, 30))),
+            line=chance.choice(("up", "down", "comes", "goes")),
+            in_start=chance.random() < 1 / 8,
+            after=chance.random(),
+            turn=chance.random(),
+            in_request=chance.choice((None, chance.randrange(1, 30))),
             keep=chance.choice((0.0, 0.5, 0.5)),
-        )  # fmt: skip
+        )
 
 
 class Cut(NamedTuple):

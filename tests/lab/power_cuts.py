@@ -119,8 +119,10 @@ def _commit() -> str:
 def _table(results: Path) -> int:
     """Print the results as Markdown; return the exit code."""
     records = _read(results)
-    print("| synchronous | ground | cuts, of these in the start | scans shown | lost | twice | wrong | needed help"
-          " | ready s: median, longest | flushes | sectors unflushed, lost | commits |")  # fmt: skip
+    print(
+        "| synchronous | ground | cuts, of these in the start | scans shown | lost | twice | wrong | needed help"
+        " | ready s: median, longest | flushes | sectors unflushed, lost | commits |"
+    )
     print("|" + "---|" * 12)
     for how, ground in sorted({(record["how"], record["ground"]) for record in records}):
         print(_line(how, ground, [r for r in records if (r["how"], r["ground"]) == (how, ground)]))

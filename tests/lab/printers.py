@@ -18,9 +18,13 @@ class UsbPrinter(usb.Gadget):
     arrives = "*/usbmisc/lp*"
 
     def __init__(
-        self, station: "Station", name: str = "printer", identity: usb.Identity = usb.PANTUM_PRINTER,
-        device_id: str | None = None, port: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        station: "Station",
+        name: str = "printer",
+        identity: usb.Identity = usb.PANTUM_PRINTER,
+        device_id: str | None = None,
+        port: int | None = None,
+    ) -> None:
         own = f"MFG:{identity.manufacturer};MDL:{identity.product};CMD:GDI,PJL;CLS:PRINTER;SN:{identity.serialnumber};"
         self.device_id = device_id or own
         # f_printer (6.1) does not count the id's two length bytes, so the terminal would miss the last two characters

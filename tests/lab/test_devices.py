@@ -174,8 +174,9 @@ def test_a_cups_queue_stands_for_the_network_printer(station: Station, network_p
 def _frames(station: Station, count: int = 3) -> list[str]:
     station.run(
         "v4l2-ctl -d0 --set-fmt-video=width=640,height=360,pixelformat=YUYV --stream-mmap=3"
-        f" --stream-count={count} --stream-to=/tmp/frames", timeout_s=30,
-    )  # fmt: skip
+        f" --stream-count={count} --stream-to=/tmp/frames",
+        timeout_s=30,
+    )
     size = 640 * 360 * 2
     return [station.run(f"dd if=/tmp/frames bs={size} skip={n} count=1 status=none | md5sum") for n in range(count)]
 

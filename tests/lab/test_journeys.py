@@ -90,9 +90,19 @@ def test_camera_busy_in_a_conference_stays_healthy(
 
 
 def test_every_device_is_seen_by_the_service_as_its_own_user(
-    station: Station, gun: KeyboardGun, cdc_gun: CdcGun, ftdi_gun: FtdiGun, pos_gun: PosGun, usb_printer: UsbPrinter,
-    camera: Camera, microphone: Microphone, speaker: Speaker, screen: Screen, agent: Agent, county: County,
-) -> None:  # fmt: skip
+    station: Station,
+    gun: KeyboardGun,
+    cdc_gun: CdcGun,
+    ftdi_gun: FtdiGun,
+    pos_gun: PosGun,
+    usb_printer: UsbPrinter,
+    camera: Camera,
+    microphone: Microphone,
+    speaker: Speaker,
+    screen: Screen,
+    agent: Agent,
+    county: County,
+) -> None:
     guns = (gun, cdc_gun, ftdi_gun, pos_gun)
     named = {each.name: f"{each.identity.vendor_product}:{each.identity.serialnumber}" for each in guns}
     tables = [{"class": "scan_gun", "id": name, "usb": usb} for name, usb in named.items()]

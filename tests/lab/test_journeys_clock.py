@@ -40,8 +40,10 @@ def test_a_shutdown_and_a_stop_of_the_service_are_told_apart_also_in_the_wrong_y
     starts = [waits_for(county, "start", number, 180) for number in (1, 2, 3)]
     print(*starts, sep="\n")
     assert [(s["previous_end"], s.get("previous_stop"), s.get("new_boot", False)) for s in starts] == [
-        ("first", None, False), ("clean", "service", False), ("clean", "machine", True),
-    ]  # fmt: skip
+        ("first", None, False),
+        ("clean", "service", False),
+        ("clean", "machine", True),
+    ]
     assert [s.get("of") for s in recorded(county, "stop")] == ["service", "machine"]
     *_, last = (m for m in county.messages("journal") if m["event"] == "start")
     assert (last["clock"], last["at"][:4]) == ("unsynced", "2036")

@@ -34,9 +34,13 @@ class Witness:
         leaf = f"device/{leaf}"
         if isinstance(device, Gadget):
             turns = self._station.hand(
-                "witness.replugged", within_s=times * 2 * (_WITHIN_S + 10),
-                name=device.name, leaf=leaf, times=times, timeout_s=_WITHIN_S,
-            )  # fmt: skip
+                "witness.replugged",
+                within_s=times * 2 * (_WITHIN_S + 10),
+                name=device.name,
+                leaf=leaf,
+                times=times,
+                timeout_s=_WITHIN_S,
+            )
             return [_turn(absent, said) for absent, said in zip((True, False) * times, turns, strict=True)]
         return [self._turned(device, leaf, absent) for _ in range(times) for absent in (True, False)]
 

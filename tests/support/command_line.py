@@ -28,9 +28,12 @@ def run(*arguments: str | Path, lang: str = "zh_CN.UTF-8", **environment: str) -
     """Without a terminal, in a language."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "YINONG"))}
     done = subprocess.run(
-        [COMMANDS / "yinong-agent", *map(str, arguments)], capture_output=True, timeout=60, check=False,
+        [COMMANDS / "yinong-agent", *map(str, arguments)],
+        capture_output=True,
+        timeout=60,
+        check=False,
         env={**kept, "LANG": lang, "PYTHONIOENCODING": "utf-8", **environment},
-    )  # fmt: skip
+    )
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 

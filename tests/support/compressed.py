@@ -59,9 +59,15 @@ class CompressedStation:
     """One station in `folder`. Use it with `async with`; then let time pass and cause events."""
 
     def __init__(
-        self, folder: Path, broker: Broker, *, archive_days: int = 90, max_mb: int = 512, flash_budget_mb: int = 30,
+        self,
+        folder: Path,
+        broker: Broker,
+        *,
+        archive_days: int = 90,
+        max_mb: int = 512,
+        flash_budget_mb: int = 30,
         quality: ClockQuality = "synced",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.folder, self.broker, self.clock = folder, broker, SimClock(quality)
         self.county = TinyCounty(broker.port)
         self._gun, self._line = pty.openpty()
@@ -71,10 +77,17 @@ class CompressedStation:
         self._uptime = _in_memory(self.root / "proc/uptime", "1000.00 1.0\n")
         self._screen = _in_memory(self.root / SCREEN / "status", "connected\n")
         config = folder / "agent.toml"
-        config.write_text(_CONFIG.format(
-            port=broker.port, outbox=folder / "outbox.db", gun=os.ttyname(self._line), archive_days=archive_days, max_mb=max_mb,
-            flash_budget_mb=flash_budget_mb,
-        ), "utf-8")  # fmt: skip
+        config.write_text(
+            _CONFIG.format(
+                port=broker.port,
+                outbox=folder / "outbox.db",
+                gun=os.ttyname(self._line),
+                archive_days=archive_days,
+                max_mb=max_mb,
+                flash_budget_mb=flash_budget_mb,
+            ),
+            "utf-8",
+        )
         classes = {name: CLASSES[name]._replace(every_s=every_s) for name, every_s in EVERY_S.items()}
         loaded = load(config, classes=classes)
         assert loaded.settings is not None and not loaded.mistakes, loaded.mistakes
@@ -202,12 +215,17 @@ class CompressedStation:
         return Footprint(
             day=(self.clock.mono_ms() - 1_000_000) / 86_400_000,
             rss_kb=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024,
-            blocks=sys.getallocatedblocks(), descriptors=_entries("fd"),
-            threads=_entries("task"), tasks=len(asyncio.all_tasks()),
+            blocks=sys.getallocatedblocks(),
+            descriptors=_entries("fd"),
+            threads=_entries("task"),
+            tasks=len(asyncio.all_tasks()),
             file_kb=sum(file.stat().st_size for file in self.folder.glob("outbox.db*")) // 1024,
-            rows=depth.waiting + depth.archived, spilled_bytes=await self.runtime.storage.writer.run_in_thread(_spilled),
-            flash_mb_day=flash[0] / 1e6 if flash else 0.0, log_lines=log_lines, captures=self.county.scans,
-        )  # fmt: skip
+            rows=depth.waiting + depth.archived,
+            spilled_bytes=await self.runtime.storage.writer.run_in_thread(_spilled),
+            flash_mb_day=flash[0] / 1e6 if flash else 0.0,
+            log_lines=log_lines,
+            captures=self.county.scans,
+        )
 
     def _busy(self) -> bool:
         connection = self.runtime.uplink.link._connection

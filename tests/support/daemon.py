@@ -77,9 +77,17 @@ class Daemon:
     """One terminal: its folder stays, its daemon can be started and stopped."""
 
     def __init__(
-        self, folder: Path, port: int, *, tables: str = TERMINAL, sections: str = "", broker: str = "",
-        environment: Mapping[str, str] | None = None, outbox_folder: Path | None = None, hardware: Path | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        folder: Path,
+        port: int,
+        *,
+        tables: str = TERMINAL,
+        sections: str = "",
+        broker: str = "",
+        environment: Mapping[str, str] | None = None,
+        outbox_folder: Path | None = None,
+        hardware: Path | None = None,
+    ) -> None:
         """`hardware`: a folder that the daemon sees as /sys, in its own mount namespace."""
         self._hardware = hardware
         self.folder = folder / "terminal"

@@ -32,18 +32,41 @@ def journal(seq: int, event: str = "start", outbox: str = OUTBOX, **details: Any
 
 
 def device(seq: int, condition: str = "working", outbox: str = OUTBOX, reason: str = "ok", **params: Any) -> bytes:
-    return json.dumps({
-        **STAMP, "outbox": outbox, "seq": seq, "class": "printer", "id": "main", "condition": condition,
-        "reason": reason, "params": params, "measures": {}, "evidence": [],
-    }).encode()  # fmt: skip
+    return json.dumps(
+        {
+            **STAMP,
+            "outbox": outbox,
+            "seq": seq,
+            "class": "printer",
+            "id": "main",
+            "condition": condition,
+            "reason": reason,
+            "params": params,
+            "measures": {},
+            "evidence": [],
+        }
+    ).encode()
 
 
 def capture(seq: int, text: str = "6901234567892", outbox: str = OUTBOX) -> bytes:
-    return json.dumps({
-        **STAMP, "outbox": outbox, "seq": seq, "gun": "main", "identity": "x", "number": seq, "source": "serial",
-        "text": text, "raw": text.encode().hex(), "charset": "ascii", "charset_because": "plain", "symbology": None,
-        "start_mono_ms": 1, "end_mono_ms": 2,
-    }).encode()  # fmt: skip
+    return json.dumps(
+        {
+            **STAMP,
+            "outbox": outbox,
+            "seq": seq,
+            "gun": "main",
+            "identity": "x",
+            "number": seq,
+            "source": "serial",
+            "text": text,
+            "raw": text.encode().hex(),
+            "charset": "ascii",
+            "charset_because": "plain",
+            "symbology": None,
+            "start_mono_ms": 1,
+            "end_mono_ms": 2,
+        }
+    ).encode()
 
 
 def scan(*captures: bytes, outbox: str = OUTBOX) -> bytes:
@@ -53,17 +76,37 @@ def scan(*captures: bytes, outbox: str = OUTBOX) -> bytes:
 
 def state(word: str = "online", outbox: str = OUTBOX, name: str = NAME, **other: Any) -> bytes:
     number = "桂BRS" + name.split("-")[1][5:]
-    return json.dumps({
-        **STAMP, "state": word, "connection": 1, "run": "r1", "outbox": outbox, "fingerprint": "f", "version": "0",
-        "division": "450225", "number": number, "terminal": "1", **other,
-    }).encode()  # fmt: skip
+    return json.dumps(
+        {
+            **STAMP,
+            "state": word,
+            "connection": 1,
+            "run": "r1",
+            "outbox": outbox,
+            "fingerprint": "f",
+            "version": "0",
+            "division": "450225",
+            "number": number,
+            "terminal": "1",
+            **other,
+        }
+    ).encode()
 
 
 def heartbeat(waiting: int = 0) -> bytes:
-    return json.dumps({
-        **STAMP, "run": "r1", "connection": 1, "uptime_s": 5, "waiting": waiting, "oldest_waiting_s": None,
-        "verdicts": {"met": 7}, "last_seq": 1, "outbox": OUTBOX,
-    }).encode()  # fmt: skip
+    return json.dumps(
+        {
+            **STAMP,
+            "run": "r1",
+            "connection": 1,
+            "uptime_s": 5,
+            "waiting": waiting,
+            "oldest_waiting_s": None,
+            "verdicts": {"met": 7},
+            "last_seq": 1,
+            "outbox": OUTBOX,
+        }
+    ).encode()
 
 
 class Probe:

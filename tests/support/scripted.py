@@ -81,11 +81,12 @@ def items_of(confirmed: ConfirmedReadings) -> tuple[Item, ...]:
     """A small standard: a class is met if one of its devices works."""
     return tuple(
         Item(
-            item=name, verdict="met" if any(r.condition is Condition.WORKING for _, r in readings) else "not_met",
+            item=name,
+            verdict="met" if any(r.condition is Condition.WORKING for _, r in readings) else "not_met",
             because="test",
         )
         for name, readings in sorted(confirmed.items())
-    )  # fmt: skip
+    )
 
 
 class Terminal:

@@ -24,9 +24,20 @@ PLACE = {"outbox": "0" * 12, "seq": 1}
 
 def capture(n: int) -> Draft:
     message = Capture(
-        **STAMP, **PLACE, gun="gun", identity="usb", number=n, source="evdev", text=f"T{n}", raw="", charset="ascii",
-        charset_because="bytes", symbology=None, start_mono_ms=1, end_mono_ms=2,
-    )  # fmt: skip
+        **STAMP,
+        **PLACE,
+        gun="gun",
+        identity="usb",
+        number=n,
+        source="evdev",
+        text=f"T{n}",
+        raw="",
+        charset="ascii",
+        charset_because="bytes",
+        symbology=None,
+        start_mono_ms=1,
+        end_mono_ms=2,
+    )
     return Draft("scan", message, at_s=1)
 
 
@@ -36,9 +47,16 @@ def entry(n: int) -> Draft:
 
 def reading(n: int) -> Draft:
     message = Device(
-        **STAMP, **PLACE, device_class="printer", id="main", condition=Condition.WORKING, reason=f"T{n}", params={},
-        measures={}, evidence=(),
-    )  # fmt: skip
+        **STAMP,
+        **PLACE,
+        device_class="printer",
+        id="main",
+        condition=Condition.WORKING,
+        reason=f"T{n}",
+        params={},
+        measures={},
+        evidence=(),
+    )
     return Draft("device/printer/main", message, retained=True, at_s=1)
 
 

@@ -22,8 +22,13 @@ def test_six_mistakes_are_six(files: Files) -> None:
         assert path in line, f"{n}: {line}"
     form = run("config", "check", "--json", "--config", config).json
     assert [mistake["path"] for mistake in form["mistakes"]] == [
-        "station.division", "station.number", "broker.port", "delivery.acknowledge", "log.levle", "device[1].colour",
-    ]  # fmt: skip
+        "station.division",
+        "station.number",
+        "broker.port",
+        "delivery.acknowledge",
+        "log.levle",
+        "device[1].colour",
+    ]
 
 
 def test_a_mistake_in_a_device_alone_is_1_and_none_is_0(files: Files) -> None:

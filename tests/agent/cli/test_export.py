@@ -212,8 +212,10 @@ def test_sticks_are_found_mounted_ones_first_and_own_disks_never(tmp_path: Path)
         "/dev/sda1 / ext4 rw 0 0\n/dev/sdc1 /media/站\\040长/U\\134 vfat rw 0 0\nproc /proc proc rw 0 0\n", "utf-8"
     )
     assert stick.drives(tmp_path) == [
-        stick.Drive("/dev/sdc1", Path("/media/站 长/U\\")), stick.Drive("/dev/sdb1", None), stick.Drive("/dev/sdd", None)
-    ]  # fmt: skip
+        stick.Drive("/dev/sdc1", Path("/media/站 长/U\\")),
+        stick.Drive("/dev/sdb1", None),
+        stick.Drive("/dev/sdd", None),
+    ]
 
 
 def test_the_help_of_both_exports_distinguishes_them() -> None:

@@ -53,12 +53,15 @@ def place(tmp_path: Path, clock: Any) -> Place:
     box = open_outbox(one.outbox, "f00d00000001", "0123456789ab", "t")
     for n, (text, other) in enumerate(
         [
-            ("6901234567892", {"context": {"step": "receiving", "product": "沃柑"}}), (FORMULA, {"gun": "side"}),
-            ("", {"damage": "line_error", "seen": "69", "flags": ("damaged",)}), ("a\x1db\nc", {}),
-            ("early", {"clock": "unsynced"}), ("void", {}),
+            ("6901234567892", {"context": {"step": "receiving", "product": "沃柑"}}),
+            (FORMULA, {"gun": "side"}),
+            ("", {"damage": "line_error", "seen": "69", "flags": ("damaged",)}),
+            ("a\x1db\nc", {}),
+            ("early", {"clock": "unsynced"}),
+            ("void", {}),
         ],
         1,
-    ):  # fmt: skip
+    ):
         given: dict[str, Any] = {
             **sequenced(clock), "gun": "main", "identity": "usb:1", "number": n, "source": "serial", "text": text, "raw": "00",
             "charset": "ascii", "charset_because": "ascii", "symbology": None, "start_mono_ms": 1, "end_mono_ms": clock.mono_ms(),
@@ -133,9 +136,19 @@ def test_the_sheet_is_printed_without_a_daemon_and_its_key_stays_for_it(place: P
     sheet = out.read_text("utf-8")
     texts = texts_of(sheet)
     assert list(texts) == [
-        "收货", "出库", "检测", "销售", "清除", "作废", "自检", "测速", "清单",
-        "产品：沃柑 <A&B>", "产品：砂糖橘", "批次：2026-03",
-    ]  # fmt: skip
+        "收货",
+        "出库",
+        "检测",
+        "销售",
+        "清除",
+        "作废",
+        "自检",
+        "测速",
+        "清单",
+        "产品：沃柑 <A&B>",
+        "产品：砂糖橘",
+        "批次：2026-03",
+    ]
     key = card_key(place.outbox)
     assert (place.folder / CARD_KEY).stat().st_mode & 0o777 == 0o600
     cards = {

@@ -71,8 +71,12 @@ def test_a_mistake_in_one_devices_table_disables_that_device_alone():
     assert disabled[0] == ("bright", "device[2]：超过 60 瓦须写明 address / above 60 W give an address")
     assert disabled[1][0] == "lamp-3"
     assert list(mistakes) == [
-        "device[2]", "device[3].id", "device[3].watts", "device[3].colours[1]", "device[3].colours[2]",
-    ]  # fmt: skip
+        "device[2]",
+        "device[3].id",
+        "device[3].watts",
+        "device[3].colours[1]",
+        "device[3].colours[2]",
+    ]
 
 
 def test_an_unknown_option_disables_the_device_although_the_rest_is_right():

@@ -37,7 +37,9 @@ def test_the_ascii_form_of_a_number_is_accepted_too(toml):
 
 
 def test_attestations_waivers_and_devices_are_read(toml):
-    loaded = toml(MINIMAL + """
+    loaded = toml(
+        MINIMAL
+        + """
 [[attested]]
 item = "signboard"
 by = "韦某某"
@@ -51,7 +53,8 @@ on = "2026-03-03"
 class = "terminal"
 id = "counter"
 hot_c = 90
-""")  # fmt: skip
+"""
+    )
     assert loaded.mistakes == ()
     assert loaded.settings.attested == (Attestation(item="signboard", by="韦某某", on=date(2026, 3, 2)),)
     assert loaded.settings.waiver[0].on == date(2026, 3, 3)
@@ -119,7 +122,9 @@ def test_a_missing_option_is_reported_with_what_it_should_be(toml):
 
 
 def test_any_other_mistake_leaves_its_option_at_the_default_and_stops_nothing(toml):
-    loaded = toml(MINIMAL + """
+    loaded = toml(
+        MINIMAL
+        + """
 [outbox]
 archive_days = 0
 max_mb = 64
@@ -133,11 +138,17 @@ host = "x"
 [standard]
 min_mbps = "8M"
 profiles = { J = ["plate", "plaet"] }
-""")  # fmt: skip
+"""
+    )
     assert paths(loaded) == [
-        "outbox.archive_days", "log.level", "opening_hours.monday[1]", "opening_hours.monday[3]", "brokr",
-        "standard.min_mbps", "standard.profiles.J[2]",
-    ]  # fmt: skip
+        "outbox.archive_days",
+        "log.level",
+        "opening_hours.monday[1]",
+        "opening_hours.monday[3]",
+        "brokr",
+        "standard.min_mbps",
+        "standard.profiles.J[2]",
+    ]
     assert all(not m.stops_start for m in loaded.mistakes)
     assert loaded.settings.outbox == OutboxSection(max_mb=64)
     assert (loaded.settings.log, loaded.settings.standard) == (Log(), Rules())
@@ -185,7 +196,9 @@ def test_a_bare_waiver_is_a_mistake_and_waives_nothing(toml):
 
 
 def test_what_cannot_be_attested_or_waived_is_a_mistake(toml):
-    loaded = toml(MINIMAL + """
+    loaded = toml(
+        MINIMAL
+        + """
 [[attested]]
 item = "printer"
 by = "x"
@@ -195,7 +208,8 @@ item = "printer"
 capability = "promotion"
 by = "x"
 on = 2026-03-02
-""")  # fmt: skip
+"""
+    )
     assert paths(loaded) == ["attested[1]", "waiver[1]"]
     assert (loaded.settings.attested, loaded.settings.waiver) == ((), ())
 

@@ -36,8 +36,10 @@ async def test_a_driver_that_hangs_is_timed_out_while_the_others_are_polled(term
         assert one.standards == [], "nothing is reported before every device was polled once"
         await until(lambda: one.standards)
     assert {device.device_class: device.reason for device in one.reported} == {
-        "printer": "ok", "scan_gun": "driver_failed", "video": "timed_out",
-    }  # fmt: skip
+        "printer": "ok",
+        "scan_gun": "driver_failed",
+        "video": "timed_out",
+    }
     assert hanging.cancelled == [True]
     assert one.standards == [{"printer": "met", "scan_gun": "not_met", "video": "not_met"}]
 

@@ -100,10 +100,15 @@ def reports_of(writer: Writer, clock: Any, day: Day) -> PeriodicReports:
     async def nobody(_: Any) -> None: ...
 
     link = Link(
-        "x", clock, BrokerAddress("127.0.0.1", 9), lambda _: ConnectOptions("c"), nobody,
-        lambda _: None, Observable(LinkState.at_start(clock)),
+        "x",
+        clock,
+        BrokerAddress("127.0.0.1", 9),
+        lambda _: ConnectOptions("c"),
+        nobody,
+        lambda _: None,
+        Observable(LinkState.at_start(clock)),
         rng=random.Random(1),
-    )  # fmt: skip
+    )
     return PeriodicReports(DeviceStates(), writer, link, clock, "0000aaaa", 1 << 20, day.flash)
 
 
@@ -204,8 +209,20 @@ async def test_scans_are_written_whether_the_budget_is_spent_or_not(
     captures = Captures((), Path("/"), clock, writer)
     async with running(captures.run()):
         for n in range(50):
-            captures.accept(RawCapture(gun="camera", identity="x", source="camera", text=f"69{n}", raw="00", charset="ascii",
-                               charset_because="plain", symbology=None, start_mono_ms=1, end_mono_ms=2))  # fmt: skip
+            captures.accept(
+                RawCapture(
+                    gun="camera",
+                    identity="x",
+                    source="camera",
+                    text=f"69{n}",
+                    raw="00",
+                    charset="ascii",
+                    charset_because="plain",
+                    symbology=None,
+                    start_mono_ms=1,
+                    end_mono_ms=2,
+                )
+            )
         for _ in range(200):
             await clock.advance(0)
             await writer.run_in_thread(lambda _: None)

@@ -32,10 +32,17 @@ async def test_the_start_entry_reports_the_previous_run(writer: Writer, outbox: 
     (start,) = entries(outbox)
     assert start.event == "start"
     assert start.details == {
-        "run": "0000bbbb", "version": "0.1.0", "previous_end": "cut", "outbox": "corrupt", "previous_run": "0000aaaa",
-        "previous_boot": "b0070000", "previous_version": "0.0.9", "new_boot": True, "outbox_details": {"moved_to": "x"},
+        "run": "0000bbbb",
+        "version": "0.1.0",
+        "previous_end": "cut",
+        "outbox": "corrupt",
+        "previous_run": "0000aaaa",
+        "previous_boot": "b0070000",
+        "previous_version": "0.0.9",
+        "new_boot": True,
+        "outbox_details": {"moved_to": "x"},
         "configuration_mistakes": 2,
-    }  # fmt: skip
+    }
     assert (start.boot, start.mono_ms, start.clock) == (clock.boot, clock.mono_ms(), "synced")
 
 

@@ -29,11 +29,21 @@ def scan(clock: Any, text: str, gun: str = "main", **other: Any) -> Draft:
     at = clock.mono_ms()
     capture = Capture(
         **{
-            **sequenced(clock), "gun": gun, "identity": "usb:1", "number": 1, "source": "serial", "text": text, "raw": "",
-            "charset": "ascii", "charset_because": "ascii", "symbology": None, "start_mono_ms": at, "end_mono_ms": at,
+            **sequenced(clock),
+            "gun": gun,
+            "identity": "usb:1",
+            "number": 1,
+            "source": "serial",
+            "text": text,
+            "raw": "",
+            "charset": "ascii",
+            "charset_because": "ascii",
+            "symbology": None,
+            "start_mono_ms": at,
+            "end_mono_ms": at,
             **other,
         }
-    )  # fmt: skip
+    )
     return draft(clock, "scan", capture)
 
 

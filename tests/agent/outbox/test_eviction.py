@@ -21,17 +21,37 @@ from drivers.reading import Condition
 
 
 def capture(clock: Any, n: int, size: int = 1500) -> Draft:
-    return draft(clock, "scan", Capture(
-        **sequenced(clock), gun="gun", identity="usb", number=n, source="evdev", text=f"T{n}" + "x" * size, raw="",
-        charset="ascii", charset_because="bytes", symbology=None, start_mono_ms=1, end_mono_ms=2,
-    ))  # fmt: skip
+    return draft(
+        clock,
+        "scan",
+        Capture(
+            **sequenced(clock),
+            gun="gun",
+            identity="usb",
+            number=n,
+            source="evdev",
+            text=f"T{n}" + "x" * size,
+            raw="",
+            charset="ascii",
+            charset_because="bytes",
+            symbology=None,
+            start_mono_ms=1,
+            end_mono_ms=2,
+        ),
+    )
 
 
 def reading(clock: Any, id: str, n: int) -> Draft:
     message = Device(
-        **sequenced(clock), device_class="printer", id=id, condition=Condition.WORKING, reason="ok",
-        params={"n": n, "pad": "x" * 1500}, measures={}, evidence=(),
-    )  # fmt: skip
+        **sequenced(clock),
+        device_class="printer",
+        id=id,
+        condition=Condition.WORKING,
+        reason="ok",
+        params={"n": n, "pad": "x" * 1500},
+        measures={},
+        evidence=(),
+    )
     return draft(clock, f"device/printer/{id}", message, retained=True)
 
 
@@ -79,8 +99,12 @@ def test_the_order_of_eviction(outbox: Outbox, clock: Any) -> None:
         "telemetry 0 {'device': 2, 'scan': 1, 'void': 2}",  # journal that the county lacks, for captures alone
     ]
     assert [json.loads(row.body).get("details", {}).get("reason") for row in outbox.waiting(0, 10)] == [
-        "no_room", "no_room", None, None, None,
-    ]  # fmt: skip
+        "no_room",
+        "no_room",
+        None,
+        None,
+        None,
+    ]
 
 
 def test_journal_and_readings_evict_no_journal_that_the_county_lacks(outbox: Outbox, clock: Any) -> None:

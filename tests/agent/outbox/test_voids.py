@@ -120,8 +120,12 @@ def test_a_void_does_not_replace_what_a_store_has(outbox: Outbox, clock: Any, co
     assert [list(row.numbers) for row in outbox.waiting(0, 10)] == [[3, 4, 5, 6, 7, 8], [9], [10]]
     assert deliver(outbox, county).upto == 10
     assert sorted(json.loads(body)["event"] for body in county.bodies("entry", "journal")) == [
-        "n0", "n1", "n4", "n8", "n9",
-    ]  # fmt: skip
+        "n0",
+        "n1",
+        "n4",
+        "n8",
+        "n9",
+    ]
 
 
 def test_a_void_that_cannot_be_decoded_covers_its_own_number_only(

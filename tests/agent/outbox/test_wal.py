@@ -89,8 +89,11 @@ def test_every_commit_has_flushed_the_wal_when_it_returns(tmp_path: Path) -> Non
     environment = slow_flash(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", _COMMITS, str(tmp_path / "o.db"), environment["FLASH_LOG"]],
-        env=environment | {"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        env=environment | {"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     flushes = [int(line) for line in done.stdout.split()]
     assert len(flushes) == 20
     assert min(flushes) >= 1, flushes

@@ -34,10 +34,16 @@ class Station:
         self.states, self.clock, self.writer = DeviceStates(), clock, writer
         will = Will(f"yinong/1/{NAME}/state", b"", 0)
         self.link = Link(
-            NAME, clock, BrokerAddress("127.0.0.1", port),
+            NAME,
+            clock,
+            BrokerAddress("127.0.0.1", port),
             lambda _: ConnectOptions("c", connect_timeout_s=5, ack_timeout_s=5, will=will),
-            self._born, lambda _: None, Observable(LinkState.at_start(clock)), rng=random.Random(1), backoff_first_s=0.1,
-        )  # fmt: skip
+            self._born,
+            lambda _: None,
+            Observable(LinkState.at_start(clock)),
+            rng=random.Random(1),
+            backoff_first_s=0.1,
+        )
         self.flash = WriteBudget(clock, 30_000_000, None)
         self.reports = PeriodicReports(self.states, writer, self.link, clock, "0000aaaa", 1 << 20, self.flash)
         self.see(free_mb=1.5, ok=True, name="x", none=None, count=3)
@@ -81,8 +87,10 @@ async def test_a_heartbeat_reports_what_waits_how_old_it_is_and_the_verdicts(
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
     one = Station(writer, clock)
-    one.states.items = tuple(Item(item=name, verdict=v, because="x") for name, v in
-                            (("printer", "met"), ("video", "met"), ("plate", "unproven")))  # fmt: skip
+    one.states.items = tuple(
+        Item(item=name, verdict=v, because="x")
+        for name, v in (("printer", "met"), ("video", "met"), ("plate", "unproven"))
+    )
     first = await one.reports.heartbeat()
     assert (first.waiting, first.oldest_waiting_s, first.last_seq, first.uptime_s) == (0, None, 0, 0)
     await writer.commit([journal(clock, "a")])
@@ -162,8 +170,10 @@ async def test_without_a_link_an_hour_of_telemetry_stays_in_memory_and_is_then_w
 async def test_telemetry_of_the_outage_is_sent_late_oldest_first_behind_what_is_live(
     writer: Writer, outbox: Outbox, clock: Any, broker: Broker, until: Any
 ) -> None:
-    samples = [Telemetry(boot=clock.boot, at="2026-03-02T08:00:00.000+08:00", mono_ms=n, clock="synced",
-                         measures={"n": n}) for n in range(SPOOL_BATCH + 5)]  # fmt: skip
+    samples = [
+        Telemetry(boot=clock.boot, at="2026-03-02T08:00:00.000+08:00", mono_ms=n, clock="synced", measures={"n": n})
+        for n in range(SPOOL_BATCH + 5)
+    ]
     spool.append(outbox, [msgspec.json.encode(sample) for sample in samples], 1 << 20)
     one = Station(writer, clock, broker.port)
     with County(broker.host, broker.port) as county:

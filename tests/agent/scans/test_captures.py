@@ -41,10 +41,20 @@ class ScriptedGun(ScanGun, frozen=True, kw_only=True):
 
 def read(text: str, gun: str = "main", damage: Any = None, raw: str = "00") -> RawCapture:
     return RawCapture(
-        gun=gun, identity="usb:1eab:1", source="serial", text="" if damage else text, raw=raw, charset="ascii",
-        charset_because="ascii", symbology=None, start_mono_ms=1, end_mono_ms=2, seen=text if damage else "",
-        damage=damage, flags=("damaged",) if damage else (),
-    )  # fmt: skip
+        gun=gun,
+        identity="usb:1eab:1",
+        source="serial",
+        text="" if damage else text,
+        raw=raw,
+        charset="ascii",
+        charset_because="ascii",
+        symbology=None,
+        start_mono_ms=1,
+        end_mono_ms=2,
+        seen=text if damage else "",
+        damage=damage,
+        flags=("damaged",) if damage else (),
+    )
 
 
 def gun(*texts: str, id: str = "main") -> ScriptedGun:
@@ -97,21 +107,32 @@ async def test_each_gun_has_its_own_numbers(writer: Writer, outbox: Outbox, cloc
     async with one.running():
         await until(lambda: len(one.kept) == 3)
     assert sorted((c.gun, c.number, c.text, c.flags) for c in one.kept) == [
-        ("left", 1, "a", ()), ("left", 2, "b", ()), ("right", 1, "a", ()),
-    ]  # fmt: skip
+        ("left", 1, "a", ()),
+        ("left", 2, "b", ()),
+        ("right", 1, "a", ()),
+    ]
 
 
 async def test_a_damaged_scan_is_kept_and_journalled_and_nothing_repeats_it(
     writer: Writer, outbox: Outbox, clock: Any, until: Any
 ) -> None:
-    one = Terminal(writer, outbox, clock, ScriptedGun(
-        id="main", reads=[read("cut", damage="events_dropped"), read("cut", damage="events_dropped"), read("cut")], on_stop=[],
-    ))  # fmt: skip
+    one = Terminal(
+        writer,
+        outbox,
+        clock,
+        ScriptedGun(
+            id="main",
+            reads=[read("cut", damage="events_dropped"), read("cut", damage="events_dropped"), read("cut")],
+            on_stop=[],
+        ),
+    )
     async with one.running():
         await until(lambda: len(one.kept) == 3)
     assert [(c.number, c.text, c.seen, c.damage, c.flags) for c in one.kept] == [
-        (1, "", "cut", "events_dropped", ("damaged",)), (2, "", "cut", "events_dropped", ("damaged",)), (3, "cut", "", None, ()),
-    ]  # fmt: skip
+        (1, "", "cut", "events_dropped", ("damaged",)),
+        (2, "", "cut", "events_dropped", ("damaged",)),
+        (3, "cut", "", None, ()),
+    ]
     journal = [msgspec.json.decode(r.body, type=Journal) for r in outbox.waiting(0, 100) if r.leaf == "journal"]
     assert [(entry.event, entry.details["number"]) for entry in journal] == [("scan_damaged", 1), ("scan_damaged", 2)]
 
@@ -120,9 +141,16 @@ async def test_a_scan_waits_for_room_on_a_full_disk_and_is_never_dropped(
     writer: Writer, outbox: Outbox, clock: Any, room: Any, until: Any
 ) -> None:
     room.none()
-    one = Terminal(writer, outbox, clock, ScriptedGun(
-        id="main", reads=[read("first", raw="00" * 100_000), read("second")], on_stop=[],
-    ))  # fmt: skip
+    one = Terminal(
+        writer,
+        outbox,
+        clock,
+        ScriptedGun(
+            id="main",
+            reads=[read("first", raw="00" * 100_000), read("second")],
+            on_stop=[],
+        ),
+    )
     async with one.running():
         await until(lambda: clock._sleepers)
         assert one.seen == []

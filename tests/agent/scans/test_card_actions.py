@@ -42,10 +42,20 @@ class HandGun(ScanGun, frozen=True, kw_only=True):
 
 def read(text: str, gun: str = "main", damage: Any = None) -> RawCapture:
     return RawCapture(
-        gun=gun, identity="usb:1eab:1", source="serial", text="" if damage else text, raw="00", charset="ascii",
-        charset_because="ascii", symbology=None, start_mono_ms=1, end_mono_ms=2, seen=text if damage else "",
-        damage=damage, flags=("damaged",) if damage else (),
-    )  # fmt: skip
+        gun=gun,
+        identity="usb:1eab:1",
+        source="serial",
+        text="" if damage else text,
+        raw="00",
+        charset="ascii",
+        charset_because="ascii",
+        symbology=None,
+        start_mono_ms=1,
+        end_mono_ms=2,
+        seen=text if damage else "",
+        damage=damage,
+        flags=("damaged",) if damage else (),
+    )
 
 
 class Beeps:
@@ -113,9 +123,12 @@ async def test_a_step_is_valid_for_its_gun_until_the_next_one(counter: Counter) 
         await counter.scan("A", card("RECEIVE"), "B", "C", card("SHIP"), "D")
         await counter.scan("X", gun="side")
     assert [(c.gun, c.number, c.text, c.context) for c in counter.goods] == [
-        ("main", 1, "A", {}), ("main", 2, "B", {"step": "receiving"}), ("main", 3, "C", {"step": "receiving"}),
-        ("main", 4, "D", {"step": "shipping"}), ("side", 1, "X", {}),
-    ]  # fmt: skip
+        ("main", 1, "A", {}),
+        ("main", 2, "B", {"step": "receiving"}),
+        ("main", 3, "C", {"step": "receiving"}),
+        ("main", 4, "D", {"step": "shipping"}),
+        ("side", 1, "X", {}),
+    ]
 
 
 async def test_another_product_clears_the_batch(counter: Counter) -> None:
@@ -137,8 +150,9 @@ async def test_the_context_and_the_void_outlive_a_restart(writer: Writer, outbox
     async with third.open():
         await third.scan(card("VOID"), "A")
     assert [(c.number, c.context, c.flags) for c in third.goods] == [
-        (1, {"step": "retail_selling", "product": "沃柑"}, ()), (2, {"step": "retail_selling", "product": "沃柑"}, ()),
-    ]  # fmt: skip
+        (1, {"step": "retail_selling", "product": "沃柑"}, ()),
+        (2, {"step": "retail_selling", "product": "沃柑"}, ()),
+    ]
     assert [e["number"] for e in third.entries("capture_voided")] == [1]
     assert [e["why"] for e in third.entries("card_refused")] == ["already_voided"]
 
@@ -305,8 +319,10 @@ async def test_cards_that_wait_at_a_clean_stop_act_in_order(counter: Counter) ->
         counter.captures._queue.put_nowait(read(text))
     await counter.captures.flush()
     assert [(c.number, c.text, c.context) for c in counter.goods] == [
-        (1, "A", {}), (2, "B", {}), (3, "C", {"step": "shipping"}),
-    ]  # fmt: skip
+        (1, "A", {}),
+        (2, "B", {}),
+        (3, "C", {"step": "shipping"}),
+    ]
     assert [e["number"] for e in counter.entries("capture_voided")] == [2]
 
 
@@ -318,4 +334,4 @@ async def test_a_card_and_the_state_it_makes_are_one_transaction(counter: Counte
     assert msgspec.json.decode(mark, type=GunState) == GunState(context={"step": "shipping"})
     assert counter.entries("card") == [
         {"gun": "main", "identity": "usb:1eab:1", "action": "SHIP", "context": {"step": "shipping"}}
-    ]  # fmt: skip
+    ]

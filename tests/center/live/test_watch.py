@@ -131,9 +131,11 @@ def shown(lang: Lang, *messages: Arrived) -> str:
 )  # fmt: skip
 def test_a_station_is_shown_in_the_catalogues_words(lang: Lang, words: tuple[str, ...]) -> None:
     text = shown(
-        lang, of("state", state(), simulated=True), of("device/printer/main", device(2, "faulty", reason="paper_out")),
+        lang,
+        of("state", state(), simulated=True),
+        of("device/printer/main", device(2, "faulty", reason="paper_out")),
         of("scan", scan(capture(3))),
-    )  # fmt: skip
+    )
     for one in words:
         assert one in text.replace("\n", ""), text
 
@@ -147,9 +149,12 @@ async def test_once_prints_a_snapshot_of_the_brokers_retained_messages(broker: B
         await probe.send("device/printer/main", device(1, "faulty", reason="paper_out"), retain=True)
         await probe.send("journal", journal(2))
         run = await asyncio.to_thread(
-            subprocess.run, command("--lang", "zh", "watch", "--once", "1", "--broker", broker.address),
-            capture_output=True, timeout=30, env={"COLUMNS": "200", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"},
-        )  # fmt: skip
+            subprocess.run,
+            command("--lang", "zh", "watch", "--once", "1", "--broker", broker.address),
+            capture_output=True,
+            timeout=30,
+            env={"COLUMNS": "200", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"},
+        )
     text = run.stdout.decode()
     assert run.returncode == 0, run.stderr
     for word in ("1 站", "桂BRS0001B", "在线", "没有纸", "模拟"):

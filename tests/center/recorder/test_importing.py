@@ -197,8 +197,10 @@ def test_a_folder_stands_for_the_parcels_in_it_and_one_bad_file_does_not_affect_
     (stick / "holiday.jpg").write_bytes(b"...")
     outcomes = list(import_parcels(store, [stick, tmp_path / "none.yinong"], ()))
     assert [(one.path.name, type(one)) for one in outcomes] == [
-        (good.name, ImportedParcel), ("a.yinong", RejectedParcel), ("none.yinong", RejectedParcel)
-    ]  # fmt: skip
+        (good.name, ImportedParcel),
+        ("a.yinong", RejectedParcel),
+        ("none.yinong", RejectedParcel),
+    ]
 
 
 def test_nothing_of_a_rejected_parcel_is_stored(store: Store, box: Outbox, key: str, tmp_path: Path) -> None:

@@ -9,9 +9,7 @@ from common.codes.meaning import meaning
 def test_a_digital_link_is_parsed_like_an_element_string():
     meant = meaning(f"https://id.gs1.org/01/{GTIN}/10/A%2F1?17=260131&linkType=all", "Q1")
     assert (meant.kind, meant.verdict) == ("digital_link", "ok")
-    assert meant.keys == {
-        "host": "id.gs1.org", "gtin14": GTIN, "lot": "A/1", "expiry": "260131", "issuer": "GS1 China"
-    }  # fmt: skip
+    assert meant.keys == {"host": "id.gs1.org", "gtin14": GTIN, "lot": "A/1", "expiry": "260131", "issuer": "GS1 China"}
     assert meaning("HTTPS://EXAMPLE.CN/x/gtin/6901234567892/ser/7").keys["serial"] == "7"
     assert meaning(f"https://example.cn/01/{GTIN[:-1]}3").verdict == "wrong"
     assert meaning("https://id.gs1.org/01/123").verdict == "wrong"

@@ -134,23 +134,32 @@ def test_an_event_states_when_where_and_which_step():
     made = event(KINDS["a GTIN with serial number is an instance"][0], BEFORE, TERMINAL)
     del made["eventID"], made["epcList"]
     assert made == {
-        "type": "ObjectEvent", "eventTime": "2026-03-02T09:00:00.150+08:00", "eventTimeZoneOffset": "+08:00",
-        "action": "OBSERVE", "bizStep": "receiving",
+        "type": "ObjectEvent",
+        "eventTime": "2026-03-02T09:00:00.150+08:00",
+        "eventTimeZoneOffset": "+08:00",
+        "action": "OBSERVE",
+        "bizStep": "receiving",
         "readPoint": {"id": "urn:yinong:gun:450225-GXBRS0001B-1:main"},
         "bizLocation": {"id": "urn:yinong:station:450225:GXBRS0001B"},
         "yinong:capture": "urn:yinong:capture:450225-GXBRS0001B-1:0123456789ab:2",
-        "yinong:product": "urn:yinong:product:%E6%B2%83%E6%9F%91", "yinong:batch": "urn:yinong:batch:2026.03%2F1",
-    }  # fmt: skip
+        "yinong:product": "urn:yinong:product:%E6%B2%83%E6%9F%91",
+        "yinong:batch": "urn:yinong:batch:2026.03%2F1",
+    }
 
 
 def test_damaged_voided_and_untimed_captures_are_left_out_and_counted():
     good = capture("6901234567892")
     damaged = capture("", seq=2, damage="events_dropped", seen="69012", flags=("damaged",))
     result = export(
-        [Scanned(good, BEFORE), Scanned(damaged, BEFORE), Scanned(capture("A", seq=3), BEFORE, voided=True),
-         Scanned(capture("B", seq=4), None)],
-        TERMINAL, BEFORE,
-    )  # fmt: skip
+        [
+            Scanned(good, BEFORE),
+            Scanned(damaged, BEFORE),
+            Scanned(capture("A", seq=3), BEFORE, voided=True),
+            Scanned(capture("B", seq=4), None),
+        ],
+        TERMINAL,
+        BEFORE,
+    )
     assert result[1:] == (1, 1, 1, 1)
     assert [one["yinong:capture"][-2:] for one in events(result.document)] == [":1"]
 
@@ -326,5 +335,12 @@ def keeps_our_rules(document: dict[str, Any]) -> None:
         assert all(CLASS.fullmatch(element["epcClass"]) for element in one.get("quantityList", ()))
         assert one.get("bizStep") in (None, *STEPS)
         assert set(one) - {"epcList", "quantityList", "bizStep", "yinong:product", "yinong:batch"} == {
-            "eventID", "type", "eventTime", "eventTimeZoneOffset", "action", "readPoint", "bizLocation", "yinong:capture",
-        }  # fmt: skip
+            "eventID",
+            "type",
+            "eventTime",
+            "eventTimeZoneOffset",
+            "action",
+            "readPoint",
+            "bizLocation",
+            "yinong:capture",
+        }

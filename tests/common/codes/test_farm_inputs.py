@@ -35,8 +35,11 @@ def test_a_seed_label_has_four_lines(end: str):
     meant = meaning(SEED.replace("\n", end) + end)
     assert (meant.kind, meant.verdict) == ("seed_label", "ok")
     assert meant.keys == {
-        "variety": "登海605", "producer": "某某种业有限公司", "code": "45022500100000000017", "host": "seed.example.cn"
-    }  # fmt: skip
+        "variety": "登海605",
+        "producer": "某某种业有限公司",
+        "code": "45022500100000000017",
+        "host": "seed.example.cn",
+    }
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,7 @@ def test_an_element_string_is_read_field_by_field():
     text = f"01{GTIN}17260131" + "10A1\x1d21XYZ"
     meant = meaning(text, "C1")
     assert (meant.kind, meant.verdict, meant.text) == ("gs1", "ok", text)
-    assert meant.keys == {
-        "gtin14": GTIN, "expiry": "260131", "lot": "A1", "serial": "XYZ", "issuer": "GS1 China"
-    }  # fmt: skip
+    assert meant.keys == {"gtin14": GTIN, "expiry": "260131", "lot": "A1", "serial": "XYZ", "issuer": "GS1 China"}
 
 
 @pytest.mark.parametrize("symbology", ["C1", "e0", "d2", "Q3", "J1", "]C1"])
@@ -36,8 +34,11 @@ def test_leading_and_trailing_separators_and_line_ends_are_ignored_and_stay_in_t
 def test_each_wrong_field_has_its_own_verdict():
     fields = notes("01" + GTIN[:-1] + "3" + "17260230" + "10" + "L" * 21 + "\x1d21OK", "C1")
     assert fields == {
-        "gtin": (False, "check_digit"), "expiry": (False, "date"), "lot": (False, "format"), "serial": (True, "")
-    }  # fmt: skip
+        "gtin": (False, "check_digit"),
+        "expiry": (False, "date"),
+        "lot": (False, "format"),
+        "serial": (True, ""),
+    }
 
 
 def test_the_end_of_the_month_may_be_day_00_but_only_where_the_field_allows_it():

@@ -48,9 +48,20 @@ def test_every_scan_reason_of_the_catalogue_is_used():
 def test_the_measures_of_an_inspected_scan():
     reading = inspect_scan(f"]C101{GTIN}10A1")
     assert reading.measures == {
-        "kind": "gs1", "verdict": "ok", "gtin": GTIN, "code": None, "lot": "A1", "serial": None, "expiry": None,
-        "host": None, "platform": None, "product": None, "issuer": "GS1 China", "symbology": "C1", "characters": 20,
-    }  # fmt: skip
+        "kind": "gs1",
+        "verdict": "ok",
+        "gtin": GTIN,
+        "code": None,
+        "lot": "A1",
+        "serial": None,
+        "expiry": None,
+        "host": None,
+        "platform": None,
+        "product": None,
+        "issuer": "GS1 China",
+        "symbology": "C1",
+        "characters": 20,
+    }
     assert inspect_scan("6901234567893").measures["gtin"] is None
 
 

@@ -10,8 +10,12 @@ from common.standard.verdicts import verdicts
 def test_annex_2_has_12_items_in_the_documents_order():
     assert [line.number for line in ANNEX_2] == list(range(1, 13))
     assert [line.code for line in ANNEX_2 if line.established == "attested"] == [
-        "signboard", "plate", "information_wall", "telephone", "shelves",
-    ]  # fmt: skip
+        "signboard",
+        "plate",
+        "information_wall",
+        "telephone",
+        "shelves",
+    ]
     assert WAIVERS == {"led_screen": "promotion", "video": "video_calls", "scan_gun": "video_calls"}
 
 

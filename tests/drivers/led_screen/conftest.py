@@ -41,11 +41,26 @@ def edid(
 def _timing(px: tuple[int, int], mm: tuple[int, int]) -> bytes:
     blank = (280, 45)
     clock = (px[0] + blank[0]) * (px[1] + blank[1]) * 60 // 10_000
-    return clock.to_bytes(2, "little") + bytes((
-        px[0] & 255, blank[0] & 255, px[0] >> 8 << 4 | blank[0] >> 8,
-        px[1] & 255, blank[1] & 255, px[1] >> 8 << 4 | blank[1] >> 8,
-        88, 44, 0x45, 0, mm[0] & 255, mm[1] & 255, mm[0] >> 8 << 4 | mm[1] >> 8, 0, 0, 0x1E,
-    ))  # fmt: skip
+    return clock.to_bytes(2, "little") + bytes(
+        (
+            px[0] & 255,
+            blank[0] & 255,
+            px[0] >> 8 << 4 | blank[0] >> 8,
+            px[1] & 255,
+            blank[1] & 255,
+            px[1] >> 8 << 4 | blank[1] >> 8,
+            88,
+            44,
+            0x45,
+            0,
+            mm[0] & 255,
+            mm[1] & 255,
+            mm[0] >> 8 << 4 | mm[1] >> 8,
+            0,
+            0,
+            0x1E,
+        )
+    )
 
 
 def _text(tag: int, text: str) -> bytes:

@@ -268,9 +268,17 @@ class UsbTree:
         self.hub.mkdir(parents=True)
         self.links.mkdir(parents=True)
 
-    def plug(self, port: str, interfaces: list[tuple[str, str]], *, serial: str = "CK1A0001", maker: str = "Pantum",
-             product: str = "M6760DW series", device_id: str = "MFG:Pantum;MDL:M6760DW series;CLS:PRINTER;",
-             device_number: int = 4) -> None:  # fmt: skip
+    def plug(
+        self,
+        port: str,
+        interfaces: list[tuple[str, str]],
+        *,
+        serial: str = "CK1A0001",
+        maker: str = "Pantum",
+        product: str = "M6760DW series",
+        device_id: str = "MFG:Pantum;MDL:M6760DW series;CLS:PRINTER;",
+        device_number: int = 4,
+    ) -> None:
         """`interfaces`: (class/subclass/protocol, driver)."""
         device = self._folder(self.hub / port)
         files = {"idVendor": "232b", "idProduct": "3a50", "manufacturer": maker, "product": product,

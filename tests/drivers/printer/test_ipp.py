@@ -35,18 +35,34 @@ def test_a_question_is_the_bytes_of_the_rfc() -> None:
 
 def test_values_come_out_by_their_tags() -> None:
     body = _printer(
-        _field(0x21, b"i", struct.pack(">i", -2)), _field(0x21, b"", struct.pack(">i", 75)),
-        _field(0x22, b"b", b"\1"), _field(0x23, b"e", struct.pack(">i", 5)), _field(0x30, b"o", b"\x00\xff"),
-        _field(0x33, b"r", struct.pack(">ii", 1, 999)), _field(0x32, b"d", struct.pack(">iib", 600, 600, 3)),
-        _field(0x35, b"t", b"\x00\x05zh-cn\x00\x06\xe7\xa9\xba\xe9\x97\xb2"), _field(0x44, b"k", b"idle"),
-        _field(0x13, b"n", b""), _field(0x7F, b"x", b"\x00\x00\x00\x01abc"), _field(0x2A, b"u", b"?"),
-    )  # fmt: skip
+        _field(0x21, b"i", struct.pack(">i", -2)),
+        _field(0x21, b"", struct.pack(">i", 75)),
+        _field(0x22, b"b", b"\1"),
+        _field(0x23, b"e", struct.pack(">i", 5)),
+        _field(0x30, b"o", b"\x00\xff"),
+        _field(0x33, b"r", struct.pack(">ii", 1, 999)),
+        _field(0x32, b"d", struct.pack(">iib", 600, 600, 3)),
+        _field(0x35, b"t", b"\x00\x05zh-cn\x00\x06\xe7\xa9\xba\xe9\x97\xb2"),
+        _field(0x44, b"k", b"idle"),
+        _field(0x13, b"n", b""),
+        _field(0x7F, b"x", b"\x00\x00\x00\x01abc"),
+        _field(0x2A, b"u", b"?"),
+    )
     assert decode(body).printers() == [
         {
-            "i": [-2, 75], "b": [True], "e": [5], "o": [b"\x00\xff"], "r": [Range(1, 999)], "d": [Resolution(600, 600, 3)],
-            "t": ["空闲"], "k": ["idle"], "n": [None], "x": [b"\x00\x00\x00\x01abc"], "u": [b"?"],
+            "i": [-2, 75],
+            "b": [True],
+            "e": [5],
+            "o": [b"\x00\xff"],
+            "r": [Range(1, 999)],
+            "d": [Resolution(600, 600, 3)],
+            "t": ["空闲"],
+            "k": ["idle"],
+            "n": [None],
+            "x": [b"\x00\x00\x00\x01abc"],
+            "u": [b"?"],
         }
-    ]  # fmt: skip
+    ]
 
 
 def test_collections_keep_their_members_and_what_follows_them() -> None:

@@ -35,8 +35,9 @@ def test_a_usb_printer_is_found_with_its_stable_identity(usb: Any) -> None:
     usb.plug("1-4", [PRINTER], serial="")
     found = find(usb.root)
     assert [(item.identity, item.options) for item in found] == [
-        ("usb:232b:3a50:@1-4", {"usb": "232b:3a50:@1-4"}), ("usb:232b:3a50:CK1A0001", {"usb": "232b:3a50:CK1A0001"}),
-    ]  # fmt: skip
+        ("usb:232b:3a50:@1-4", {"usb": "232b:3a50:@1-4"}),
+        ("usb:232b:3a50:CK1A0001", {"usb": "232b:3a50:CK1A0001"}),
+    ]
     assert found[1].label == "Pantum M6760DW series"
     for item in found:
         assert [
@@ -183,5 +184,8 @@ def test_the_child_runs_by_hand_and_reports_what_failed(tmp_path: Path) -> None:
     child = [sys.executable, "-m", "drivers.printer.usb_port", json.dumps(arguments)]
     done = subprocess.run(child, capture_output=True, check=True, cwd=Path(__file__).parents[3])
     assert json.loads(done.stdout) == {
-        "how": "GET_PORT_STATUS", "error": "ENOENT", "path": str(tmp_path / "none"), "device_id_error": "ENOENT",
-    }  # fmt: skip
+        "how": "GET_PORT_STATUS",
+        "error": "ENOENT",
+        "path": str(tmp_path / "none"),
+        "device_id_error": "ENOENT",
+    }

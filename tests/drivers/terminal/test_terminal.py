@@ -176,8 +176,15 @@ async def test_the_write_probe_reaches_the_disk_twice_an_hour_and_leaves_nothing
 async def test_a_folder_that_cannot_be_written_is_reported_with_the_disks_own_error(tmp_path: Path) -> None:
     assert await rare.probe_write(Path("/proc/self/net")) not in {"ok", "not asked"}
     assert await rare.probe_write(tmp_path / "gone") == "ENOENT"
-    for error, expected in [("EROFS", ["write_failed"]), ("EIO", ["write_failed"]), ("timed out", ["write_failed"]),
-                            ("ENOSPC", ["disk_full"]), ("EACCES", []), ("ENOENT", []), ("ok", [])]:  # fmt: skip
+    for error, expected in [
+        ("EROFS", ["write_failed"]),
+        ("EIO", ["write_failed"]),
+        ("timed out", ["write_failed"]),
+        ("ENOSPC", ["disk_full"]),
+        ("EACCES", []),
+        ("ENOENT", []),
+        ("ok", []),
+    ]:
         assert codes(rare.write("/var/lib/yinong-agent", error)) == expected
 
 

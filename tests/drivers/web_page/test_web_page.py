@@ -67,9 +67,14 @@ async def test_a_page_with_the_expected_text_works(serve: Any) -> None:
     assert verdict(reading) == ("working", "page_as_expected")
     raw = reading.evidence[0].raw
     assert raw == {
-        "status": 200, "bytes": len(PAGE.encode()), "whole": True, "type": "text/html; charset=utf-8", "charset": "utf-8",
-        "title": "安太乡 培科村", "sha256": raw["sha256"],
-    }  # fmt: skip
+        "status": 200,
+        "bytes": len(PAGE.encode()),
+        "whole": True,
+        "type": "text/html; charset=utf-8",
+        "charset": "utf-8",
+        "title": "安太乡 培科村",
+        "sha256": raw["sha256"],
+    }
     assert len(raw["sha256"]) == 16
     assert reading.measures["status"] == 200
     assert 0 < float(reading.measures["rtt_ms"] or 0) <= float(reading.measures["total_ms"] or 0)
@@ -200,9 +205,12 @@ async def test_a_hostile_server_gives_a_reading(serve: Any, said: bytes) -> None
 
 
 async def test_headers_and_chunks_are_bounded_by_us_not_by_the_servers_patience(serve: Any) -> None:
-    for name, error in [("headers without end", "headers without end"), ("tiny chunks", "chunks without end"),
-                        ("interim without end", "interim answers without end"),
-                        ("header without end", "a line without end")]:  # fmt: skip
+    for name, error in [
+        ("headers without end", "headers without end"),
+        ("tiny chunks", "chunks without end"),
+        ("interim without end", "interim answers without end"),
+        ("header without end", "a line without end"),
+    ]:
         reading = await look_at(serve, {"/": HOSTILE[name] + b"<hold>"}, timeout_s=5)
         assert reading.reason.params == {"error": error}
 

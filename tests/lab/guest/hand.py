@@ -34,9 +34,13 @@ _PORT = Path("/dev/virtio-ports/lab.hand")
 def run(command: str, timeout_s: float, stdin: str = "") -> dict[str, Any]:
     """Run a shell line; return exit code and both outputs; 124 if it timed out, with the output so far."""
     process = subprocess.Popen(
-        ["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "LANG": "C.UTF-8"}, start_new_session=True,
-    )  # fmt: skip
+        ["/bin/sh", "-c", command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "LANG": "C.UTF-8"},
+        start_new_session=True,
+    )
     code = None
     try:
         out, err = process.communicate(stdin.encode(), timeout_s)

@@ -121,5 +121,9 @@ async def test_the_child_process_reports_a_node_that_is_not_a_camera(tmp_path: P
 
 def test_every_reason_of_the_camera_is_in_the_catalogue():
     assert reason_codes("scan_gun") >= {
-        "camera_none", "camera_taken", "camera_jpeg_only", "camera_no_picture", "camera_failed",
-    }  # fmt: skip
+        "camera_none",
+        "camera_taken",
+        "camera_jpeg_only",
+        "camera_no_picture",
+        "camera_failed",
+    }

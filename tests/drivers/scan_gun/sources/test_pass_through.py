@@ -39,8 +39,13 @@ def test_a_key_whose_way_up_was_lost_is_let_go(typist):
     PassThrough(written.append)(gun.raw())
     typed = [(c, v) for k, c, v in events(b"".join(written)) if k == e.EV_KEY]
     assert typed == [
-        (e.KEY_LEFTSHIFT, 1), (e.KEY_A, 1), (e.KEY_A, 0), (e.KEY_LEFTSHIFT, 0), (e.KEY_B, 1), (e.KEY_B, 0),
-    ]  # fmt: skip
+        (e.KEY_LEFTSHIFT, 1),
+        (e.KEY_A, 1),
+        (e.KEY_A, 0),
+        (e.KEY_LEFTSHIFT, 0),
+        (e.KEY_B, 1),
+        (e.KEY_B, 0),
+    ]
 
 
 async def test_a_blocked_event_loop_does_not_hold_up_the_shops_program(typist):
