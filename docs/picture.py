@@ -19,7 +19,7 @@ from rich.terminal_theme import MONOKAI
 from agent.cli.output import Terms, device_table, standard_table
 from common.messages import Item
 
-WIDTH = 118
+WIDTH = 124
 CODE = """<!doctype html><meta charset="utf-8"><style>body{{margin:0;background:#0c0c0c;padding:18px 22px}}
 pre,code{{font:16px/1.4 "Noto Sans Mono CJK SC";color:#d9d9d9;margin:0}}{stylesheet}</style><pre><code>{code}</code></pre>"""
 
@@ -42,7 +42,7 @@ def main(report_file: str, picture_file: str) -> None:
         page.write_text(console.export_html(theme=MONOKAI, code_format=CODE), "utf-8")
         subprocess.run(
             ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1",
-             "--window-size=1000,1090", f"--screenshot={picture_file}", page.as_uri()],
+             "--window-size=1040,860", f"--screenshot={picture_file}", page.as_uri()],
             check=True, capture_output=True, timeout=120,
         )  # fmt: skip
 
