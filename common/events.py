@@ -152,12 +152,7 @@ class ConfigurationChanged(Event, frozen=True, kw_only=True, omit_defaults=True)
     now: str
 
 
-EVENTS: dict[str, type[Event]] = {
-    event.name: event
-    for event in (
-        Start, Stop, LinkDown, LinkLayer, LinkUp, Resumed, ClockSynced, ClockStepped, ConfigurationChanged,
-    )
-}  # fmt: skip
+EVENTS: dict[str, type[Event]] = {event.name: event for event in Event.__subclasses__()}
 
 
 def read_event(name: str, details: Mapping[str, Any]) -> Event | None:
