@@ -3,8 +3,8 @@
     Context, Hotplug, Observables (link state, clock quality, export key)
     Storage ─> Journal ─> Uplink, Devices ─> Scans ─> Reports ─> Control
 
-The writer and the socket start at once, the others when the journal has its start entry. They stop in reverse order: what is in
-memory goes to the disk before the broker gets `closing`, and the outbox is closed last.
+The writer and the socket start at once, the others when the journal has its start entry. At the stop, what is in memory goes to
+the disk (scans first) before the broker gets `closing`, and the outbox is closed last.
 """
 
 import asyncio
@@ -120,8 +120,9 @@ class Runtime:
         deadline = asyncio.get_running_loop().time() + STOP_S
         for stop in (
             self.control.stop,
-            self.reports.stop,
+            self.storage.writer.flush,
             self.scans.stop,
+            self.reports.stop,
             partial(self.uplink.stop, clean=clean),
             self.journal.stop,
             self.storage.stop,

@@ -1,5 +1,6 @@
 """The event journal as one part: its start and stop entries, and the watch over the clocks."""
 
+import asyncio
 import logging
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ class Journal:
         self._opening, self._last_alive = storage.opening, _last_alive_file(storage.path)
         self._writer = JournalWriter(storage.writer, clock, context.run_id, context.version, context.root)
         self.record, self.record_other = self._writer.record, self._writer.record_other
+        self._started = asyncio.Event()
         self._clock_watch = ClockWatch(
             clock, context.run_id, self._last_alive, link_state, clock_quality, self.record, storage.budget.is_spent
         )
@@ -45,12 +47,15 @@ class Journal:
         """How the last run ended, and which sections of the configuration changed since."""
         before = self._last_alive.previous if self._last_alive else None
         await self._writer.begin(self._opening, len(loaded.mistakes), before and before.alive)
+        self._started.set()
         await self._writer.record_configuration(section_hashes(loaded))
 
     async def run(self) -> None:
         await self._clock_watch.run()
 
     async def end(self) -> None:
+        """Waits for the start entry: a run that is stopped while it starts would else be recorded as one that crashed."""
+        await self._started.wait()
         await self._writer.end()
         await self._clock_watch.final_mark()
 

@@ -22,7 +22,6 @@ class Scans:
 
     def __init__(self, context: Context, loaded: Loaded, storage: Storage, checks: Checks, hotplug: Hotplug) -> None:
         guns = tuple(driver for _, driver in loaded.devices if isinstance(driver, ScanGun))
-        self._writer = storage.writer
         self.card_key = _card_key(storage.path)
         cards = CardActions(
             context.settings.terminal.key, self.card_key, context.clock, storage.writer, device_works(checks)
@@ -35,8 +34,7 @@ class Scans:
         await self.captures.run()
 
     async def stop(self) -> None:
-        """Commit what was read. Raises OutboxFull and sqlite3.Error."""
-        await self._writer.flush()
+        """Commit what was read, after the writer was flushed. Raises OutboxFull and sqlite3.Error."""
         await self.captures.flush()
 
     def _on_hotplug(self, event: HotplugEvent) -> None:
