@@ -21,7 +21,8 @@ from drivers.video.driver import Video
 
 
 class Control:
-    """`serve` answers from the first moment, so that `status` works on a hung disk; `run` comes after the start entry."""
+    """`serve` answers from the first moment: on a slow disk the command line must find a daemon, and leave the devices to it.
+    `run` comes after the start entry."""
 
     def __init__(
         self,

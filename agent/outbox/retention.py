@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable
 
 from agent.outbox.outbox import Outbox
+from agent.outbox.rows import OutboxFull
 from agent.outbox.writer import Writer
 from common.clock import EARLIEST, Clock
 
@@ -36,7 +37,7 @@ class Retention:
             now_s = int(self._clock.now().timestamp())
             try:
                 await self._writer.run_in_thread(lambda box, now_s=now_s: prune_archive(box, now_s, self._keep_days))
-            except sqlite3.Error as error:
+            except (OutboxFull, sqlite3.Error) as error:
                 log.error("the archive cannot be pruned: %s", error)
 
 

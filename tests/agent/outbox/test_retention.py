@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.running import running
 
-from agent.outbox.outbox import Outbox
+from agent.outbox.outbox import Outbox, OutboxFull
 from agent.outbox.retention import DAY_S, PRUNE_S, STATE_KEY, Retention, archive_time, prune_archive
 from agent.outbox.stamps import journal
 from agent.outbox.writer import Writer
@@ -97,3 +98,19 @@ async def test_the_archive_is_pruned_hourly_and_only_by_a_synchronised_clock(
         await clock.advance(PRUNE_S)
         await until(lambda: outbox.depth().archived == 0)
     assert outbox.depth().waiting == 1, "what the county has not receipted is never pruned"
+
+
+async def test_a_full_disk_does_not_end_the_pruning(outbox: Outbox, writer: Writer, clock: Any, room: Any) -> None:
+    room.none()
+    with pytest.raises(OutboxFull):
+        for n in range(100_000):
+            outbox.append([], {f"archive-{n}": b"x" * 50})
+    async with running(Retention(writer, clock, KEEP_DAYS, lambda: False).run()) as pruning:
+        for _ in range(2):
+            await clock.advance(PRUNE_S + 1)
+            await writer.run_in_thread(lambda _: None)
+        assert not pruning.done()
+        room.plenty()
+        await clock.advance(PRUNE_S + 1)
+        await writer.run_in_thread(lambda _: None)
+    assert outbox.state(STATE_KEY) is not None
