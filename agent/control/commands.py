@@ -39,6 +39,7 @@ class _Request(NamedTuple):
     name: str
     command: Command
     correlation: bytes | None
+    expires_mono_ms: int
 
 
 class Commands:
@@ -100,7 +101,8 @@ class Commands:
             return None
         if command.id in self._seen:
             return None
-        request = _Request(name, command, packet.correlation)
+        expires_mono_ms = self._clock.mono_ms() + (packet.expiry_s or 0) * 1000
+        request = _Request(name, command, packet.correlation, expires_mono_ms)
         if self._waiting.full():
             log.warning("command %s refused: %d commands are waiting", name, MAX_WAITING)
             return self._reply(request, error=f"busy: {MAX_WAITING} commands are waiting; send it again later")
@@ -114,7 +116,9 @@ class Commands:
         """Execute the oldest queued command, or wait for one; returns the reply with its correlation data."""
         request = await self._waiting.get()
         handler = self._handlers.get(request.name)
-        if handler is None:
+        if self._clock.mono_ms() > request.expires_mono_ms:  # nobody waits for it any more (MQTT 5, 3.3.2.3.3)
+            reply = self._reply(request, error="expired while other commands were executed; send it again")
+        elif handler is None:
             reply = self._reply(request, error=f"unknown command; known: {', '.join(self._handlers)}")
         else:
             try:

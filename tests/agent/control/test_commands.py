@@ -249,3 +249,11 @@ async def test_commands_are_executed_one_after_another_and_those_beyond_the_queu
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("reply")) == 3 + 1 + MAX_WAITING)
     done = [heard.json["id"] for heard in county.of("reply") if heard.json["ok"]]
     assert done == [f"id-{n:06d}" for n in range(MAX_WAITING + 1)]
+
+
+async def test_a_command_that_expired_while_it_waited_is_answered_and_not_executed(clock: Any) -> None:
+    one = Commands(NAME, HANDLERS, clock, cast(Link, NoLink()), asyncio.Queue(), trusted_link=True)
+    assert one.enqueue(GOOD) is None
+    await clock.advance(61)
+    reply, correlation = await one.execute_next()
+    assert (reply.ok, reply.error[:7], correlation) == (False, "expired", b"correlation")
