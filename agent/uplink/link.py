@@ -173,16 +173,29 @@ class Link:
             self._connection.drop()
 
     async def close(self, closing: bytes) -> None:
-        """Clean stop: publish `closing` (retained) and disconnect, so that the will is not published. Bounded by the caller."""
+        """Clean stop: publish `closing` (retained) and disconnect, so that the will is not published. Bounded by the caller.
+
+        If the time ends before `closing` could be sent (a full window), the connection is dropped and the will is published.
+        """
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        sent = False
+
+        def retain() -> bool:  # called at the moment of sending
+            nonlocal sent
+            sent = True
+            return True
+
         try:
-            await connection.publish(topic(self._name, "state"), closing, qos=1, retain=True)
+            await connection.publish(topic(self._name, "state"), closing, qos=1, retain=retain)
         except (LinkLost, Rejected):
             pass
         finally:
-            connection.close()
+            if sent:
+                connection.close()
+            else:
+                connection.drop()
 
     async def _run_connection(self, connection: Connection) -> tuple[LinkProblem, int]:
         """From CONNACK to the end of the connection; returns the reason and the duration in ms."""

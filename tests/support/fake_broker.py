@@ -45,6 +45,7 @@ class FakeBroker(LoopbackServer):
         self.puback_delay_s, self.puback = puback_delay_s, puback
         self.published: list[Published] = []
         self.max_in_flight = 0
+        self.disconnects = 0  # DISCONNECT packets received
         self.acknowledging = asyncio.Event()  # cleared: PUBACKs wait until it is set again
         self.acknowledging.set()
         self._in_flight = 0
@@ -87,6 +88,7 @@ class FakeBroker(LoopbackServer):
             writer.write(_packet(SUBACK, body[:2] + b"\0" + bytes([self.suback] * topics)))
         elif kind == PINGREQ:
             writer.write(_packet(PINGRESP, b""))
+        self.disconnects += kind == DISCONNECT
         return kind != DISCONNECT
 
     async def _publish_received(self, first: int, body: bytes, writer: asyncio.StreamWriter) -> None:

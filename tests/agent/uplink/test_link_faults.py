@@ -1,6 +1,7 @@
 """The link under faults: brokers that reject, lines that go dead, terminals with one identity. With real sockets."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -102,6 +103,24 @@ async def test_a_receive_maximum_of_one_has_one_packet_in_flight_also_at_the_sto
             await until(lambda: len(broker.of("journal")) >= 5)
         assert broker.of("state")[-1].payload == b'{"state":"closing"}'
         assert broker.max_in_flight == 1
+
+
+@pytest.mark.parametrize("in_time", [False, True])
+async def test_without_a_closing_message_there_is_no_disconnect_so_that_the_will_is_published(
+    outbox: Outbox, in_time: bool
+) -> None:
+    async with FakeBroker(properties=bytes([RECEIVE_MAXIMUM, 0, 1])) as broker, linked(broker, outbox) as one:
+        broker.acknowledging.clear()
+        await one.record("takes the only place in the window")
+        await until(lambda: broker.of("journal"))
+        if in_time:
+            broker.acknowledging.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5 if in_time else 0.1):
+                await one.link.close(b'{"state":"closing"}')
+        broker.acknowledging.set()
+        await until(lambda: broker.connects == 2)  # the running link connects again
+        assert broker.disconnects == in_time
 
 
 async def test_a_keep_alive_of_the_server_replaces_ours() -> None:
