@@ -10,7 +10,7 @@ the disk (scans first) before the broker gets `closing`, and the outbox is close
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,21 +118,22 @@ class Runtime:
     async def _stop(self, *, clean: bool) -> None:
         """Every part gets its turn, all of them together STOP_S."""
         deadline = asyncio.get_running_loop().time() + STOP_S
-        for stop in (
-            self.control.stop,
-            self.storage.writer.flush,
-            self.scans.stop,
-            self.reports.stop,
-            partial(self.uplink.stop, clean=clean),
-            self.journal.stop,
-            self.storage.stop,
-        ):
+        stops: dict[str, Callable[[], Awaitable[None]]] = {
+            "socket": self.control.stop,
+            "writer": self.storage.writer.flush,
+            "scans": self.scans.stop,
+            "reports": self.reports.stop,
+            "uplink": partial(self.uplink.stop, clean=clean),
+            "journal": self.journal.stop,
+            "outbox": self.storage.stop,
+        }
+        for part, stop in stops.items():
             try:
                 async with asyncio.timeout_at(deadline):
                     await stop()
-            except TimeoutError:
-                log.error("at the stop: %s s were not enough", STOP_S)
+            except TimeoutError:  # a broker or a disk that does not answer
+                log.warning("at the stop: %s: %s s were not enough", part, STOP_S)
             except (OutboxFull, sqlite3.Error, OSError) as error:
-                log.error("at the stop: %s", error)
+                log.error("at the stop: %s: %s", part, error)
             except Exception:
-                log.exception("at the stop")
+                log.exception("at the stop: %s", part)

@@ -81,12 +81,15 @@ async def test_at_the_stop_scans_are_written_before_telemetry(started: Started) 
     assert written[-2:] == ["entry", "spill"]
 
 
-async def test_a_part_that_fails_ends_the_daemon_and_the_others_still_stop(started: Started) -> None:
+async def test_a_part_that_fails_ends_the_daemon_and_the_others_still_stop(
+    started: Started, caplog: pytest.LogCaptureFixture
+) -> None:
     """The socket's path is a folder: the socket can neither be made nor removed."""
     started.socket.mkdir()
     started.runtime.scans.captures.accept(SCAN)
     with pytest.raises(ExceptionGroup):
         await started.run()
+    assert "at the stop: socket" in caplog.text
     assert started.rows("scan")
     with pytest.raises(sqlite3.ProgrammingError):
         started.outbox.db.execute("SELECT 1")
