@@ -1,5 +1,5 @@
 # The two commands: `make run` (try it on this machine) and `make test` (check everything that needs no virtual machine).
-# Each does its own set-up on a fresh Debian 12: packages by apt where missing (with sudo where not root), a virtual environment.
+# Each does its own set-up on a fresh Debian 12: packages by apt if missing (with sudo if not root), a virtual environment.
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -27,7 +27,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 # Two stations at once, one for each processor, and a third for tests that mostly wait (tests/lab/turns.py). What is measured at a
-# pace of its own comes last, with nothing beside it.
+# pace of its own comes last, with nothing else running.
 LAB := $(BIN)/python -m pytest -c tests/lab/pytest.ini tests/lab
 lab: $(STAMP) apt-run apt-lab
 	@echo "== 虚拟站点实验室（14 到 30 分钟）/ the lab of virtual stations (14 to 30 minutes)"
@@ -41,7 +41,7 @@ lab: $(STAMP) apt-run apt-lab
 lab-shell: $(STAMP) apt-lab
 	$(BIN)/python tests/lab shell
 
-# Breaks things on this machine and counts what is lost: for a spare terminal.
+# Breaks things on this machine and counts what is lost: for a terminal that is not in use.
 faults: $(STAMP) apt-run
 	$(BIN)/python tests/faults
 
@@ -83,13 +83,13 @@ apt-test:
 apt-lab:
 	@$(call apt,$(APT_LAB))
 
-# A virtual machine is slow and shares its processors: what failed is tried once more, with nothing beside it, and says so.
+# A virtual machine is slow and shares its processors: what failed is tried once more, with nothing else running, and reported.
 define once_more
 $(LAB) $(1) || { echo "== 失败的再试一次 / what failed is tried once more"; \
 $(LAB) --last-failed --last-failed-no-failures none; }
 endef
 
-# Install what is missing, and say so; nothing is asked of apt where everything is there.
+# Install what is missing, and report it; apt is not called if everything is there.
 define apt
 missing=$$(for p in $(1); do dpkg-query -W -f='$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || echo $$p; done); \
 if [ -n "$$missing" ]; then echo "== 用 apt 安装 / installing by apt:" $$missing; \
