@@ -56,9 +56,9 @@ def main(arguments: Sequence[str], clock: Clock | None = None) -> int:
     clock = clock or SystemClock()
     start_logging(loaded.settings.log.level, clock.mono_ms)
     path = Path(loaded.settings.outbox.path)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
         try:
-            held.enter_context(_alone(path))
+            locks.enter_context(_alone(path))
             outbox = open_outbox(
                 path,
                 fingerprint(),

@@ -40,9 +40,9 @@ class BootClocks:
     ) -> None:
         """Learn from a journal entry: from its stamp, and of `clock_synced` from the time in its details."""
         self.learn(boot, mono_ms, at, clock)
-        told = _sync_point(details.get("at"), details.get("mono_ms")) if event == CLOCK_SYNCED else None
-        if told:
-            self._add(boot, told)
+        point = _sync_point(details.get("at"), details.get("mono_ms")) if event == CLOCK_SYNCED else None
+        if point:
+            self._add(boot, point)
 
     def knows(self, boot: str) -> bool:
         return boot in self._boots

@@ -81,10 +81,10 @@ def _own_check(say: Terms, config: Path, device: str | None) -> dict[str, Any]:
         raise YinongError(say(f"没有名为 {device} 的设备", f"there is no device {device}"))
     clock = SystemClock()
 
-    def tell(seen: DeviceState) -> None:
-        print(say("已检查 ", "looked at ") + label(CLASSES.get(seen.device_class), say.lang, seen.key), file=sys.stderr)
+    def report_progress(seen: DeviceState) -> None:
+        print(say("已检查 ", "checked ") + label(CLASSES.get(seen.device_class), say.lang, seen.key), file=sys.stderr)
 
-    seen = asyncio.run(poll_once(wanted, Path("/"), clock, tell))
+    seen = asyncio.run(poll_once(wanted, Path("/"), clock, report_progress))
     for kind, id, reason in wrong:
         reading = Reading(condition=Condition.UNKNOWN, reason=reason)
         seen.append(DeviceState(kind.name, id, reading, rfc3339(clock.now()), clock.quality()))

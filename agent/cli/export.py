@@ -71,7 +71,7 @@ def export(
         _report(say, folder, written, source.key)
         if new_key:
             zh = f"注意：{PRIVATE} 没有一起拷来，已另做一把密钥：县运营中心导入时要用 --trust 加上面的核对码。"
-            en = f"note: its key was not beside it ({PRIVATE}), another was made: the county has to --trust the fingerprint."
+            en = f"note: its key ({PRIVATE}) was not copied with it, a new one was made: the county has to --trust its digits."
             print(say(zh, en))
     return 0
 
@@ -190,7 +190,7 @@ def _report(say: Terms, folder: Path, written: list[WrittenParcel], key: str) ->
         print(
             say(
                 "没有需要送交的记录，县运营中心已全部签收。",
-                "nothing to hand over: the county has receipted everything.",
+                "nothing to export: the county has receipted everything.",
             )
         )
     for one in written:

@@ -100,10 +100,10 @@ def _show(say: Terms, answer: dict[str, Any]) -> None:
         )
     else:
         print(say("未连接县中心", "not connected to the county"))
-    for trouble in link["troubles"]:
-        print(f"  {trouble['says']}")
-        if trouble["remedy"]:
-            print(f"  → {trouble['remedy']}")
+    for problem in link["troubles"]:
+        print(f"  {problem['says']}")
+        if problem["remedy"]:
+            print(f"  → {problem['remedy']}")
     for line in [*_outbox_lines(say, answer["outbox"]), _flash_line(say, answer["flash"])]:
         print(line)
     console().print(device_table(answer["devices"], say))

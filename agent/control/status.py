@@ -66,9 +66,11 @@ class StatusRequests:
     def _link_now(self, lang: Lang) -> dict[str, Any]:
         """The link's state, and every problem of it in a sentence with its remedy."""
         state = self._link.state
-        refused = {hold.problem.code: hold.problem for hold in self._delivery.rejections}
-        troubles = {trouble.code: trouble for trouble in (state.problem, *refused.values(), *state.warnings) if trouble}
-        words = [{"code": one.code, "detail": one.detail, **_texts(one, lang)} for one in troubles.values()]
+        rejected = {rejection.problem.code: rejection.problem for rejection in self._delivery.rejections}
+        problems = {
+            problem.code: problem for problem in (state.problem, *rejected.values(), *state.warnings) if problem
+        }
+        words = [{"code": one.code, "detail": one.detail, **_texts(one, lang)} for one in problems.values()]
         return {**state.json(), "held": len(self._delivery.rejections), "troubles": words}
 
     async def _check(self, request: Line) -> AsyncIterator[Line]:
@@ -81,8 +83,8 @@ class StatusRequests:
         yield {"answer": device_json(await self._checks.measure(), _lang(request))}
 
 
-def _texts(trouble: LinkProblem, lang: Lang) -> dict[str, str | None]:
-    sentence = link_sentence(trouble, lang)
+def _texts(problem: LinkProblem, lang: Lang) -> dict[str, str | None]:
+    sentence = link_sentence(problem, lang)
     return {"says": sentence.says, "remedy": sentence.remedy, "who": sentence.who}
 
 

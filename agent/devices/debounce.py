@@ -16,12 +16,14 @@ from drivers.reading import Condition, Reading
 
 STATE_PREFIX = "judged:"  # state key: judged:<class>/<id>
 READINGS_TO_CONFIRM = 3
-READINGS_TO_RECOVER = 2  # from TROUBLE to HEALTHY
+READINGS_TO_RECOVER = 2  # from UNHEALTHY to HEALTHY
 FLAP_WINDOW_MS = 3_600_000
 MAX_FLAPS = 120  # a device polled every 10 s that alternates makes 180 an hour; a higher number adds no information
 
 HEALTHY = frozenset({Condition.WORKING, Condition.IN_USE})
-TROUBLE = frozenset({Condition.ATTENTION, Condition.FAULTY, Condition.UNREACHABLE, Condition.ABSENT, Condition.UNKNOWN})
+UNHEALTHY = frozenset(
+    {Condition.ATTENTION, Condition.FAULTY, Condition.UNREACHABLE, Condition.ABSENT, Condition.UNKNOWN}
+)
 NEVER_POLLED = frozenset({"not_looked_at", "table_wrong"})  # reasons of a reading that is not the result of a poll
 TABLE_WRONG = "table_wrong"  # from the configuration: it cannot flicker
 
@@ -77,7 +79,7 @@ def debounce(
 
 def readings_needed(confirmed: Condition, read: Condition) -> int:
     """Number of equal readings in a row that confirm a change."""
-    return READINGS_TO_RECOVER if confirmed in TROUBLE and read in HEALTHY else READINGS_TO_CONFIRM
+    return READINGS_TO_RECOVER if confirmed in UNHEALTHY and read in HEALTHY else READINGS_TO_CONFIRM
 
 
 def _agrees(confirmed: Reading, reading: Reading) -> bool:

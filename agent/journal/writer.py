@@ -82,7 +82,7 @@ class JournalWriter:
         await self._write(event)
 
     async def record_other(self, event: str, **details: object) -> None:
-        """An entry that is none of the events of `common.events`."""
+        """An entry whose event is not defined in `common.events`."""
         try:
             await self._writer.commit([journal(self._clock, event, **details)])
         except (OutboxFull, sqlite3.Error) as error:

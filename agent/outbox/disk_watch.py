@@ -75,13 +75,13 @@ class DiskWatch:
     def _measure(self, box: Outbox) -> DiskSpace:
         """Measure, and evict if needed; in the outbox's thread."""
         ballast.allocate(box.path)
-        short, free, inodes, used, most, spare = _measured(box)
+        short, free, inodes, used, most, unused = _measured(box)
         while (
             (short or used > most * NEARLY_FULL_SHARE)
-            and spare < min(FREE_PAGES_BYTES, most // 10)
+            and unused < min(FREE_PAGES_BYTES, most // 10)
             and _evicted_archived(box)
         ):
-            short, free, inodes, used, most, spare = _measured(box)
+            short, free, inodes, used, most, unused = _measured(box)
         was_full, self._full_count = box.full_count != self._full_count, box.full_count
         full = box.is_full or was_full
         level: Level = "full" if full else "nearly_full" if short or used > most * NEARLY_FULL_SHARE else "ok"

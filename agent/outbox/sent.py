@@ -34,9 +34,8 @@ class Sent:
     def __init__(self) -> None:
         self._numbers: dict[str, Contiguous] = {}
         self._begun: set[str] = set()  # a row may be sent before the first receipt arrives
-        self._exceeding: dict[
-            str, tuple[Receipt, int]
-        ] = {}  # receipts that covered more than was sent, and what was sent then
+        # receipts that covered more than was sent, and what was sent then
+        self._exceeding: dict[str, tuple[Receipt, int]] = {}
 
     def knows(self, outbox: str) -> bool:
         return outbox in self._begun

@@ -87,7 +87,7 @@ class Inbox:
             await self._record_other("twin", outbox=receipt.outbox, upto=receipt.upto)
 
     async def _start_epoch(self, receipt: Receipt) -> None:
-        """The county has more rows of this outbox than the file ever had: take a new outbox id, and publish it by a birth."""
+        """The county has more rows of this outbox than the file ever had: start a new outbox id and publish it by a birth."""
         before, self._presence.outbox = self._presence.outbox, os.urandom(6).hex()
         await self._delivery.start_epoch(self._presence.outbox)
         self._link.clone_seen(before, same_identity=True)  # possibly: the copy may be running on another terminal

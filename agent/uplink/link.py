@@ -93,16 +93,16 @@ class Link:
         """Until cancelled."""
         while True:
             lasted_ms: int | None = None
-            refused = False
+            rejected = False
             try:
                 connection = await Connection.connect(
                     self._broker, self._connect_options(self.state.connections + 1), self._on_message
                 )
             except (LinkLost, Rejected) as error:
-                why, refused = error.problem, isinstance(error, Rejected)
+                why, rejected = error.problem, isinstance(error, Rejected)
             else:
                 why, lasted_ms = await self._run_connection(connection)
-            delay_s = self._backoff.next_delay_s(why, lasted_ms=lasted_ms, rejected=refused)
+            delay_s = self._backoff.next_delay_s(why, lasted_ms=lasted_ms, rejected=rejected)
             self._change(session_takeovers=self._backoff.takeovers)
             self._set_state(up=False, problem=why)
             await self._clock.sleep(delay_s)

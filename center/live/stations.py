@@ -14,7 +14,7 @@ from common.messages import Capture, Device, Heartbeat, Scan, Standard, State, t
 from common.station import BadStation, Terminal
 from drivers.reading import Condition
 
-TROUBLE = frozenset({Condition.FAULTY, Condition.ABSENT, Condition.UNREACHABLE, Condition.ATTENTION})
+PROBLEMS = frozenset({Condition.FAULTY, Condition.ABSENT, Condition.UNREACHABLE, Condition.ATTENTION})
 MAX_RUNS = 4  # of a terminal's daemon, at most
 RESTART_S = 5  # messages of an ended run arrive at most this long after the next one's birth
 CLONE_WINDOW_S = 7200  # terminals with one identity try once an hour in the end (`agent.uplink.backoff`)
@@ -74,7 +74,7 @@ class StationView:
 
     @property
     def troubled(self) -> list[Device]:
-        return [device for _, device in sorted(self.devices.items()) if device.condition in TROUBLE]
+        return [device for _, device in sorted(self.devices.items()) if device.condition in PROBLEMS]
 
     def clones(self, now: Instant) -> tuple[str, ...]:
         """Two terminals that use this one's name (a copied disk), as fingerprint/outbox; empty if there is only one.

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from center.broker import stay_connected
-from center.live.stations import TROUBLE, Instant, Stations, StationView
+from center.live.stations import PROBLEMS, Instant, Stations, StationView
 from center.store.intake import Arrived
 from center.store.presence import Presence
 from common.clock import Clock, rfc3339
@@ -145,8 +145,8 @@ class WatchScreen:
         name.append(f"\n{label(TYPE_NAMES[view.terminal.number.type], self._lang)}", "bright_black")
         if view.simulated:
             name.append(label((" 模拟", " simulated"), self._lang), "magenta")
-        if twins := view.clones(now):
-            who = "、".join(twins) if self._lang == "zh" else ", ".join(twins)
+        if clones := view.clones(now):
+            who = "、".join(clones) if self._lang == "zh" else ", ".join(clones)
             name.append(
                 label((f"\n两台电脑用同一编号：{who}", f"\ntwo terminals with one id: {who}"), self._lang), "bold red"
             )
@@ -160,7 +160,7 @@ class WatchScreen:
         lines = [
             self._device(device)
             for _, device in sorted(view.devices.items())
-            if self._show_all or device.condition in TROUBLE or device.condition is Condition.UNKNOWN
+            if self._show_all or device.condition in PROBLEMS or device.condition is Condition.UNKNOWN
         ]
         ok = len(view.devices) - len(lines)
         if ok:

@@ -114,9 +114,9 @@ def _known_keys(store: Store, terminal: Terminal, seal: Seal, trusted: set[str])
     if seal.key in (one.key for one in known):
         return tuple(known)
     digits = key_digits(seal.key)
-    told = ", ".join(key_digits(one.key) for one in known)
-    zh = f"该电脑以前的核对码是 {told}，与此不同" if known else "该电脑从未上报过密钥"
-    en = f"the terminal told {told}, which is another" if known else "the terminal never told a key"
+    reported = ", ".join(key_digits(one.key) for one in known)
+    zh = f"该电脑以前的核对码是 {reported}，与此不同" if known else "该电脑从未上报过密钥"
+    en = f"the terminal reported {reported}, which is another" if known else "the terminal never reported a key"
     raise BadParcel(
         f"{terminal.name} 的密钥尚未核对，核对码 {digits}：{zh}。请打电话让站点念出 yinong-agent export 显示的核对码，"
         f'完全一致再加 --trust "{digits}" / the key of {terminal.name} is not known, its fingerprint is {digits}: {en}. '

@@ -24,7 +24,7 @@ TABLES: dict[str, dict[str, Any]] = {
 }
 
 
-class Desk(NamedTuple):
+class Rig(NamedTuple):
     """A station whose service runs with all of them configured. None is plugged in: polling an open gun is expensive."""
 
     station: Station
@@ -34,9 +34,9 @@ class Desk(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def desk(frozen: Frozen, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with County(tmp_path_factory.mktemp("desk"), {NAME: PASSWORD}) as county:
-        station = clone(frozen, "desk")
+def rig(frozen: Frozen, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with County(tmp_path_factory.mktemp("rig"), {NAME: PASSWORD}) as county:
+        station = clone(frozen, "rig")
         try:
             ftdi_gun = FtdiGun(station)
             devices = {
@@ -48,15 +48,15 @@ def desk(frozen: Frozen, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
             for device in devices.values():
                 device.unplug()
             agent.start()
-            yield Desk(station, agent, county, devices)
+            yield Rig(station, agent, county, devices)
             ftdi_gun.close()
         finally:
             forget(station)
 
 
 @pytest.mark.parametrize("which", TABLES)
-def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(which: str, desk: Desk) -> None:
-    station, agent, county, devices = desk
+def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(which: str, rig: Rig) -> None:
+    station, agent, county, devices = rig
     device, device_class = devices[which], TABLES[which]["class"]
     device.plug()
     county.waits_for("the device", lambda: _condition(county, device_class, which) == "working")
@@ -75,7 +75,7 @@ def test_replugged_twenty_times_every_change_is_in_the_outbox_and_nothing_leaks(
     device.unplug()
 
 
-def test_a_gun_whose_permissions_come_late_is_not_told_as_forbidden(
+def test_a_gun_whose_permissions_come_late_is_not_reported_as_forbidden(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
     """The node exists before udev's rules have set its group: long before, on a busy terminal."""

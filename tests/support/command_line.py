@@ -58,5 +58,5 @@ def one_line(ran: Ran) -> str:
     """An error as every error is shown: one line on stderr, nothing else, exit code 2."""
     assert ran.code == 2, ran
     assert "Traceback" not in ran.err
-    (line,) = [line for line in ran.err.splitlines() if not line.startswith(("已检查", "looked at"))]
+    (line,) = [line for line in ran.err.splitlines() if not line.startswith(("已检查", "checked"))]
     return line

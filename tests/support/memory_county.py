@@ -38,7 +38,7 @@ class InMemoryCounty:
         self.retained: list[Receipt] = []  # every receipt that was ever the retained one, the newest last
         self.backup: Path | None = None
 
-    def take(self, most: int) -> None:
+    def ingest(self, most: int) -> None:
         """The recorder stores the next messages and answers, as `center.recorder.recorder` does."""
         batch, self.queue = self.queue[:most], self.queue[most:]
         if not batch:

@@ -105,7 +105,7 @@ class InMemoryTerminal:
                 shutil.copy(part, to.with_name(to.name + suffix))
         return to
 
-    def held(self) -> set[str]:
+    def stored(self) -> set[str]:
         """The captures in the file, whether the county has them or not."""
         found = self.box.db.execute("SELECT body FROM entry WHERE kind = 'scan'")
         return {text_of(bytes(body)) for (body,) in found}
@@ -150,7 +150,7 @@ class InMemoryTerminal:
         if self._publish(rows, True, fault):
             self.cursor = max(self.cursor, rows[-1].rowid)
 
-    def send_what_was_asked_for(self) -> None:
+    def send_replay(self) -> None:
         if again := archive.next_replay(self.box):
             rows, state = archive.replay_rows(self.box, again, 5)
             if not rows or self._publish(rows, True, ""):

@@ -99,7 +99,7 @@ def test_a_damaged_parcel_of_the_same_name_is_written_again(place: Place) -> Non
 
 def test_if_all_is_receipted_nothing_is_written(place: Place) -> None:
     parcels.receipted(place.box, 3)
-    assert "nothing to hand over" in place.run("--to", str(place.stick))
+    assert "nothing to export" in place.run("--to", str(place.stick))
     assert place.files == []
 
 
@@ -165,7 +165,7 @@ def test_the_file_of_a_broken_terminal_has_its_name(place: Place, tmp_path: Path
     copy.mkdir()
     shutil.copy(place.outbox, copy)
     said = place.run("--to", str(place.stick), "--outbox", str(copy / "outbox.db"))
-    assert "450225-GXBRS0007B-2_0123456789ab_1-3" in said and "its key was not beside it" in said
+    assert "450225-GXBRS0007B-2_0123456789ab_1-3" in said and "was not copied with it" in said
 
 
 def test_a_file_without_a_terminals_name_needs_the_option(place: Place) -> None:

@@ -1,7 +1,7 @@
 """Outbox, delivery and receipts against a plain list, with every fault as a rule.
 
-The outbox and the store are the real ones on real files (`terminal_in_memory`, `county_in_memory`); the broker between them is
-a queue with faults (its wire is tested elsewhere). In the end all faults are over, everything is delivered, and each capture that
+The outbox and the store are the real ones on real files (`terminal_in_memory`, `memory_county`); the broker between them is
+a queue with faults (its wire has tests of its own). In the end all faults are over, everything is delivered, and each capture that
 was ever committed is at the county exactly once.
 """
 
@@ -71,7 +71,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.terminal.up)
     @rule()
     def send_what_was_asked_for(self) -> None:
-        self.terminal.send_what_was_asked_for()
+        self.terminal.send_replay()
 
     @rule()
     def nothing_was_receipted_for_long(self) -> None:
@@ -81,7 +81,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(most=st.integers(1, 6))
     def record(self, most: int) -> None:
-        self.county.take(most)
+        self.county.ingest(most)
 
     @rule()
     def everything_goes_well_for_once(self) -> None:
@@ -144,24 +144,24 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def image_is_put_back(self) -> None:
         """Rows that were on this disk only, written since then, are lost."""
-        before = self.terminal.held()
+        before = self.terminal.stored()
         self.terminal.put_image_back()
-        self.exempt |= before - self.terminal.held()
+        self.exempt |= before - self.terminal.stored()
 
     @rule()
     def prune(self) -> None:
-        before = self.terminal.held()
+        before = self.terminal.stored()
         self.terminal.box.prune(2**40)
-        self.exempt |= before - self.terminal.held()
+        self.exempt |= before - self.terminal.stored()
 
     @rule()
     def evict(self) -> None:
         box = self.terminal.box
         waiting = {text_of(row.body) for row in box.waiting(0, 10_000) if row.leaf == "scan"}
-        before = self.terminal.held()
+        before = self.terminal.stored()
         box.evict(for_captures=True)
-        assert waiting <= self.terminal.held(), "a capture that the county lacks gave way"
-        self.exempt |= before - self.terminal.held()
+        assert waiting <= self.terminal.stored(), "a capture that the county lacks gave way"
+        self.exempt |= before - self.terminal.stored()
 
     @rule(which=st.integers(0, 30))
     def flash_flips_a_bit(self, which: int) -> None:
@@ -179,7 +179,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def every_capture_is_at_the_county_or_in_the_file(self) -> None:
         there = {text_of(body) for body in self.county.bodies("entry", "scan")}
         there |= {text_of(body) for body in self.county.bodies("conflict")}
-        missing = self.terminal.captures - self.exempt - there - self.terminal.held()
+        missing = self.terminal.captures - self.exempt - there - self.terminal.stored()
         assert not missing, missing
 
     def teardown(self) -> None:
@@ -205,8 +205,8 @@ class OutboxMachine(RuleBasedStateMachine):
         terminal, before = self.terminal, None
         while before != (before := (terminal.cursor, terminal.box.depth().waiting, len(self.county.queue))):
             terminal.send_backlog(5)
-            terminal.send_what_was_asked_for()
-            self.county.take(1000)
+            terminal.send_replay()
+            self.county.ingest(1000)
             while self.county.receipts:
                 terminal.receive(self.county.receipts.pop(0), False)
 

@@ -30,7 +30,7 @@ def said(outbox: str, upto: int, store: str = "store") -> Receipt:
 def deliver(box: Outbox, county: InMemoryCounty) -> Receipt:
     """Deliver all waiting rows to the county; return its last receipt."""
     county.queue += [Published(row.leaf, row.body, True) for row in box.waiting(0, 1000)]
-    county.take(1000)
+    county.ingest(1000)
     return county.receipts[-1]
 
 
@@ -113,7 +113,7 @@ def test_a_void_does_not_replace_what_a_store_has(outbox: Outbox, clock: Any, co
     """A recorder from a backup has some rows that the archive no longer has: those stay, and the rest is void."""
     outbox.append([journal(clock, f"n{n}") for n in range(10)])
     county.queue += [Published(row.leaf, row.body, False) for row in outbox.waiting(0, 10) if row.seq in (1, 2, 5)]
-    county.take(10)
+    county.ingest(10)
     outbox.apply_receipt(said(outbox.id, 8, county.store.id))
     outbox.prune(2**40)
     assert outbox.apply_receipt(county.receipts[-1]) == "again"

@@ -34,7 +34,7 @@ class Terminal:
 
     def receipts(self) -> list[str]:
         """The effect of each receipt in flight."""
-        self.county.take(1000)
+        self.county.ingest(1000)
         meant: list[str] = []
         while self.county.receipts:
             receipt = self.county.receipts.pop(0)
@@ -141,13 +141,13 @@ def test_what_was_sent_is_known_after_a_restart(tmp_path: Path, county: InMemory
     terminal = Terminal(tmp_path / "o.db", county)
     rows = terminal.commit(clock, *"abcdef")
     terminal.publish(rows)
-    county.take(2)
+    county.ingest(2)
     first = county.receipts.pop(0)
     terminal.sent.begin(OLD, 0)
     assert terminal.box.apply_receipt(first, False, terminal.sent.upto(first)) == "advanced"
     terminal.box.close()
     again = Terminal(tmp_path / "o.db", county)
-    county.take(10)
+    county.ingest(10)
     assert again.receipts() == ["advanced"]
     assert again.waiting() == []
     again.box.close()

@@ -150,7 +150,7 @@ def test_a_parcel_of_a_terminal_that_never_reported_its_key_is_imported_by_its_f
     files = parcels.packed(box, CLOCK, tmp_path / "stick")
     digits = key_digits(parcels.sign(box.path, None).key)
     why = rejected(store, *files)
-    assert digits in why and "--trust" in why and "never told a key" in why
+    assert digits in why and "--trust" in why and "never reported a key" in why
     assert digits in rejected(store, *files, trust=(key_digits("00" * 32),))
     assert rows(tmp_path) == []
     one = imported(store, *files, trust=(digits.replace(" ", "-"),))
