@@ -1,4 +1,4 @@
-"""What every part of the daemon is given: settings, secrets, clock, and who this run is."""
+"""What every part of the daemon needs: settings, secrets, clock, and who this run is."""
 
 import os
 from pathlib import Path

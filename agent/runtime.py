@@ -1,4 +1,4 @@
-"""The daemon's parts, built from the bottom up: nobody is handed what does not exist yet.
+"""The daemon's parts, built from the bottom up: no part receives what does not exist yet.
 
     Context, Hotplug, Observables (link state, clock quality, export key)
     Storage ─> Journal ─> Uplink, Devices ─> Scans ─> Reports ─> Control

@@ -32,7 +32,7 @@ Who: TypeAlias = Literal["officer", "operator", "county"]
 PASSED_ON = "{remedy}"  # a remedy that is another catalogue's; so is its `who`
 
 _HERE = Path(__file__).parent
-_CAUSES = ("error", "cause", "detail")  # parameters that hold what a kernel or a library said
+_CAUSES = ("error", "cause", "detail")  # parameters that hold the text of a kernel or a library
 
 
 class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,13 +114,13 @@ def filled(text: str, params: Mapping[str, str | int | float], lang: Lang) -> st
     return text
 
 
-def cause(said: str, lang: Lang) -> str:
-    """What was said as a cause: its half in that language; in Chinese an errno by its name, and "" for what is foreign there."""
-    if (spoken := half(said, lang)) != said:
+def cause(raw: str, lang: Lang) -> str:
+    """The text of a cause: its half in that language; in Chinese an errno by its name, and "" for other foreign text."""
+    if (spoken := half(raw, lang)) != raw:
         return spoken
-    if lang == "en" or not said.isascii() or re.fullmatch("[0-9a-f]*", said):  # a count, an id
-        return said
-    return next((words for sign, words in _causes().items() if sign in said), "")
+    if lang == "en" or not raw.isascii() or re.fullmatch("[0-9a-f]*", raw):  # a count, an id
+        return raw
+    return next((words for sign, words in _causes().items() if sign in raw), "")
 
 
 def half(text: str, lang: Lang) -> str:
@@ -136,7 +136,7 @@ def refused_by_system(error: OSError, lang: Lang = "zh") -> str:
 
 @cache
 def _causes() -> dict[str, str]:
-    """By what is looked for in the words: the errno's name, its usual text, or a part of what was said."""
+    """By the text that is searched for: the errno's name, its usual text, or a part of a message."""
     named = tomllib.loads((_HERE / "causes.toml").read_text("utf-8"))
     texts = {os.strerror(getattr(errno, sign)): words for sign, words in named.items() if hasattr(errno, sign)}
     return named | texts

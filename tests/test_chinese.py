@@ -94,12 +94,12 @@ def test_texts_are_found_where_they_stand_in_code() -> None:
 
 
 @pytest.mark.parametrize(("code", "entry"), ENTRIES, ids=[code for code, _ in ENTRIES])
-def test_an_officer_is_told_no_path_no_option_and_no_english(code: str, entry: Entry) -> None:
+def test_an_officer_is_shown_no_path_no_option_and_no_english(code: str, entry: Entry) -> None:
     officers = entry.who in (None, "officer")
-    said = f"{entry.zh.says} {entry.zh.do if officers else ''}"
+    shown = f"{entry.zh.says} {entry.zh.do if officers else ''}"
     if officers:
-        assert not set(re.findall(r"\{(\w+)\}", said)) & NOT_FOR_OFFICERS, code
-    text = re.sub(r"\{\w+\}", "", said)
+        assert not set(re.findall(r"\{(\w+)\}", shown)) & NOT_FOR_OFFICERS, code
+    text = re.sub(r"\{\w+\}", "", shown)
     words = set(re.findall(r"[A-Za-z/\[_][\w/.\[\]-]*", text.replace("/proc", " /proc ")))
     allowed = OFFICER_MAY_READ if officers else OFFICER_MAY_READ | OTHERS_MAY_READ
     assert words <= allowed, (code, words - allowed)

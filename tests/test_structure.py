@@ -99,16 +99,16 @@ def test_no_file_is_longer_than_a_head_holds(package: str) -> None:
     assert {str(path.relative_to(ROOT)): lines for path, lines in files.items() if lines > LONGEST} == {}
 
 
-def test_each_room_says_in_one_line_what_it_is_and_stands_in_the_table_of_the_readme() -> None:
+def test_each_room_has_a_docstring_of_one_line_that_is_in_the_table_of_the_readme() -> None:
     table = (ROOT / "README.md").read_text("utf-8")
     rooms = [ROOT / package for package in ("common", "agent", "drivers", "center")]
     rooms += [file.parent for room in rooms if room.name != "drivers" for file in room.glob("*/__init__.py")]
     for room in rooms:
-        said = (room / "__init__.py").read_text("utf-8")
-        assert said.startswith('"""') and said.count("\n") == 1 and said.endswith('"""\n'), (
+        docstring = (room / "__init__.py").read_text("utf-8")
+        assert docstring.startswith('"""') and docstring.count("\n") == 1 and docstring.endswith('"""\n'), (
             f"{room}: a docstring of one line, and nothing else"
         )
-        assert f"| [`{room.relative_to(ROOT)}/`]({room.relative_to(ROOT)}/) | {said[3:-4]} |" in table
+        assert f"| [`{room.relative_to(ROOT)}/`]({room.relative_to(ROOT)}/) | {docstring[3:-4]} |" in table
 
 
 SQL = re.compile(

@@ -70,7 +70,7 @@ def converted(value: object, kind: Any, path: str, report: Report, *, lenient: b
 
 
 def looks_like_a_secret(key: str) -> bool:
-    """Whether the value of this key would be a secret (the name of a secret's file is none)."""
+    """Whether the value of this key would be a secret (the name of a secret's file is not one)."""
     return bool(_SECRET.search(key)) and not key.endswith("_file")
 
 

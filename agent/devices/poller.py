@@ -43,7 +43,7 @@ MAX_SETTLE_WAITS = 25  # a loose plug makes events without end: poll all the sam
 
 
 class Poller:
-    """`run` belongs into the daemon's task group. `verdicts` turns confirmed readings into items; `budget_spent`: whether
+    """`run` belongs in the daemon's task group. `verdicts` turns confirmed readings into items; `budget_spent`: whether
     the day's flash budget is spent (docs/decisions/0022)."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Key files beside the outbox: written completely or not at all, mode 0600, never over an existing one.
+"""Key files next to the outbox: written completely or not at all, mode 0600, never over an existing one.
 
 `cards.key` signs control cards: 32 random bytes. Daemon and command line make it, whichever needs it first; it never leaves the
 terminal: the command line asks a running daemon to sign.
@@ -65,7 +65,7 @@ def card_key(outbox: Path) -> bytes:
 
 
 def public_key(outbox: Path) -> str | None:
-    """The export key's public half beside this outbox file, in hex; None if there is none yet."""
+    """The export key's public half, stored next to this outbox file, in hex; None if there is none yet."""
     try:
         text = outbox.with_name(PUBLIC).read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):

@@ -42,7 +42,7 @@ class RecordOther(Protocol):
 
 
 class WriteBudget:
-    """The meter and its budget. `watch` belongs into the daemon's task group; `state` is added to commits."""
+    """The meter and its budget. `watch` belongs in the daemon's task group; `state` is added to commits."""
 
     def __init__(
         self,

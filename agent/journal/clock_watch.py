@@ -35,7 +35,7 @@ class Link(Protocol):
 
 
 class ClockWatch:
-    """`run` belongs into the daemon's task group, once the journal has its start entry; call `final_mark` at a clean stop."""
+    """`run` belongs in the daemon's task group, once the journal has its start entry; call `final_mark` at a clean stop."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Ballast files: disk space allocated for the day on which the disk is full, in two small files beside the outbox.
+"""Ballast files: disk space allocated for the day on which the disk is full, in two small files next to the outbox.
 
 Deleting needs space too (SQLite writes what it changes before it frees pages), and opening a file needs two inodes. If other
 programs have used the last block, freeing these files leaves the outbox enough for some thousand captures and for eviction.

@@ -38,7 +38,7 @@ class DiskSpace(NamedTuple):
 
 
 class DiskWatch:
-    """`run` belongs into the daemon's task group; `space` is the last measurement."""
+    """`run` belongs in the daemon's task group; `space` is the last measurement."""
 
     def __init__(self, writer: Writer, clock: Clock) -> None:
         self._writer, self._clock = writer, clock

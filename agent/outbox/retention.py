@@ -22,7 +22,7 @@ DAY_S = 86_400
 
 
 class Retention:
-    """Prunes the archive once an hour. `run` belongs into the daemon's task group."""
+    """Prunes the archive once an hour. `run` belongs in the daemon's task group."""
 
     def __init__(self, writer: Writer, clock: Clock, keep_days: int, budget_spent: Callable[[], bool]) -> None:
         self._writer, self._clock, self._keep_days, self._budget_spent = writer, clock, keep_days, budget_spent

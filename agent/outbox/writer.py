@@ -24,7 +24,7 @@ class _Request(NamedTuple):
 
 
 class Writer:
-    """Async interface of the outbox. `run` belongs into the daemon's task group; `close` after it has ended."""
+    """Async interface of the outbox. `run` belongs in the daemon's task group; `close` after it has ended."""
 
     def __init__(self, outbox: Outbox, extra_state: Callable[[], Mapping[str, bytes | None]] = dict) -> None:
         """`extra_state` goes along with any commit."""

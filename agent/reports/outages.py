@@ -51,7 +51,7 @@ _FROM_NEAR: tuple[Layer, ...] = ("unknown", "lan", "gateway", "access_line", "in
 
 
 class OutageLog:
-    """Follows the link's state; `run` belongs into the daemon's task group.
+    """Follows the link's state; `run` belongs in the daemon's task group.
 
     `line_states` returns the states of the line's devices; None if the broker is on this machine, so that no line is
     involved. `poll_line` polls them once. `budget_spent`: whether the day's flash budget is spent.

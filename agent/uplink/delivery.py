@@ -40,7 +40,7 @@ class Pace(NamedTuple):
 
 
 class Delivery:
-    """`run` belongs into the daemon's task group; `on_commit` is called with committed rows, `on_receipt` with each receipt.
+    """`run` belongs in the daemon's task group; `on_commit` is called with committed rows, `on_receipt` with each receipt.
 
     `on_rejected` is called with the first rejection of a kind (for the journal).
     """

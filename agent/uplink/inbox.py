@@ -45,7 +45,7 @@ class Received:
 
 
 class Inbox:
-    """Processes the receipts; `run` belongs into the daemon's task group."""
+    """Processes the receipts; `run` belongs in the daemon's task group."""
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ class LinkState(NamedTuple):
 
 
 class Link:
-    """`run` belongs into the daemon's task group; `publish` may be called from any loop while the link is up."""
+    """`run` belongs in the daemon's task group; `publish` may be called from any loop while the link is up."""
 
     def __init__(
         self,

@@ -48,9 +48,9 @@ async def copier_by_escl(places: tuple[Address, ...], budget_s: float) -> Copier
     try:
         async with asyncio.timeout(budget_s):
             for place in places:
-                said = await _capabilities(place, budget_s)
-                tried.append(f"{place.host}:{place.port}{place.path} {said}")
-                if said == "scanner":
+                result = await _capabilities(place, budget_s)
+                tried.append(f"{place.host}:{place.port}{place.path} {result}")
+                if result == "scanner":
                     state = await _state(place, budget_s)
                     raw = {"capabilities": "platen or feeder", "state": state}
                     return Copier(True, "escl", (Evidence("escl", f"{place.host}:{place.port}{place.path}", raw),))

@@ -2,7 +2,7 @@
 
 The outbox is filled before the agent starts (--captures); then the agent, with a serial gun on a pseudo-terminal, drains it at
 the shipped pace ([delivery] backlog_kbit_s) to a real mosquitto and the real recorder, while a scan is typed each second and
-a subscriber beside the recorder measures the age of each heartbeat on arrival.
+a second subscriber measures the age of each heartbeat on arrival.
 """
 
 import os
@@ -135,7 +135,7 @@ def main() -> int:
             if ages_s
         ],
     )
-    print("a heartbeat's age is from its stamp to its arrival at a subscriber beside the recorder;")
+    print("a heartbeat's age is from its stamp to its arrival at a second subscriber;")
     print("the live latency is from the last byte typed to the recorder's commit; the pace configured is 320 kbit/s")
     return 0
 

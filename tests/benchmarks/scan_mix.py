@@ -69,16 +69,16 @@ def _with_hanzi(gun: Typist, text: str) -> Scan:
 
 def _held_shift(gun: Typist, text: str, *, both: bool) -> Scan:
     """Shift goes down once for a run of capitals; `both`: the other one is tapped meanwhile."""
-    held = False
+    shift_down = False
     for character in text:
         upper = character.isupper()
-        if upper != held:
+        if upper != shift_down:
             gun.edge(e.KEY_LEFTSHIFT, int(upper))
             if upper and both:
                 gun.edge(e.KEY_RIGHTSHIFT, 1).edge(e.KEY_RIGHTSHIFT, 0)
-            held = upper
+            shift_down = upper
         gun.type(character.lower())
-    if held:
+    if shift_down:
         gun.edge(e.KEY_LEFTSHIFT, 0)
     return Scan(text, gun.type("\n").events)
 

@@ -35,17 +35,17 @@ def test_a_corrected_time_is_off_by_no_more_than_the_drift_to_the_nearest_sync_p
         at = truth(round(mono_ms * (1 + drift_ppm / 1e6))) if good else datetime(1970, 1, 1, tzinfo=UTC)
         moments.learn("b0070001", mono_ms, rfc3339(at), "synced" if good else "unsynced")
     good_ms = sorted(mono_ms for mono_ms, good in stamps if good)
-    said = moments.wall_time("b0070001", event_ms)
+    corrected = moments.wall_time("b0070001", event_ms)
     if not good_ms:
-        assert said is None
+        assert corrected is None
         return
-    assert said is not None
+    assert corrected is not None
     after = [ms for ms in good_ms if ms >= event_ms]
     nearest_ms = (after[0] if after else good_ms[-1]) - event_ms
     # from the sync point's own time, and from the one that was dropped next to it
     drifted_ms = (abs(nearest_ms) + 3 * MIN_GAP_MS) * PPM / 1e6
     expected = truth(round(event_ms * (1 + drift_ppm / 1e6)))
-    assert abs((said - expected) / timedelta(milliseconds=1)) <= drifted_ms + 2
+    assert abs((corrected - expected) / timedelta(milliseconds=1)) <= drifted_ms + 2
 
 
 @given(st.lists(st.integers(0, DAY_MS), max_size=300))

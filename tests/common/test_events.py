@@ -35,5 +35,5 @@ def test_what_another_version_wrote_or_another_event_is_none() -> None:
 
 def test_the_readme_lists_every_event_and_of_all_its_details() -> None:
     rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ([^|]*) \|", README.read_text("utf-8"), re.M)
-    told = {name: set(re.findall(r"`(\w+)`", details)) for name, details in rows}
-    assert told == {name: set(event.__struct_fields__) for name, event in EVENTS.items()}
+    documented = {name: set(re.findall(r"`(\w+)`", details)) for name, details in rows}
+    assert documented == {name: set(event.__struct_fields__) for name, event in EVENTS.items()}

@@ -147,9 +147,9 @@ def _unpacked(data: bytes) -> bytes:
 def test_a_person_reads_it_with_zcat(tmp_path: Path) -> None:
     file = tmp_path / "x.yinong"
     file.write_bytes(made(ROWS))
-    said = subprocess.run(["zcat", str(file)], capture_output=True, check=True)
-    first, *rows, seal = [msgspec.json.decode(line) for line in said.stdout.splitlines()]
-    assert not said.stderr
+    ran = subprocess.run(["zcat", str(file)], capture_output=True, check=True)
+    first, *rows, seal = [msgspec.json.decode(line) for line in ran.stdout.splitlines()]
+    assert not ran.stderr
     assert first["number"] == "桂BRS0001B" and first["spans"] == [{"outbox": OUTBOX, "first": 1, "last": 3}]
     assert rows[1] == {"outbox": OUTBOX, "seq": 2, "leaf": "scan", "body": {"text": "沃柑\x1d1"}}
     assert seal["key"] == PUBLIC

@@ -63,7 +63,7 @@ def test_a_class_may_say_better_what_any_driver_may_give() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "chinese"),
+    ("raw", "chinese"),
     [
         ("EIO", "读写出错"),
         ("Input/output error", "读写出错"),
@@ -78,9 +78,9 @@ def test_a_class_may_say_better_what_any_driver_may_give() -> None:
         ("", ""),
     ],
 )
-def test_a_cause_is_said_in_chinese_or_not_at_all(said: str, chinese: str) -> None:
-    assert cause(said, "zh") == chinese
-    assert cause(said, "en") == ("the certificate has expired" if " / " in said else said)
+def test_a_cause_is_said_in_chinese_or_not_at_all(raw: str, chinese: str) -> None:
+    assert cause(raw, "zh") == chinese
+    assert cause(raw, "en") == ("the certificate has expired" if " / " in raw else raw)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ EVENT = struct.Struct("@LLHHi")
 EV_SND, BELL, TONE = 0x12, 1, 2
 
 
-def heard(fd: int) -> list[tuple[int, int, int]]:
+def events_of(fd: int) -> list[tuple[int, int, int]]:
     return [(kind, code, value) for _, _, kind, code, value in EVENT.iter_unpack(os.read(fd, 4096)) if kind]
 
 
@@ -39,7 +39,7 @@ async def test_a_tune_is_played_to_its_end_and_then_it_is_silent(pipe):
 def readable(fd: int) -> list[tuple[int, int, int]]:
     os.set_blocking(fd, False)
     try:
-        return heard(fd)
+        return events_of(fd)
     except BlockingIOError:
         return []
 

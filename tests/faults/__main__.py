@@ -1,7 +1,7 @@
 """python tests/faults [--scans N] [--list] [NAME ...]: break one part after the other on this machine, and count scans.
 
-For a spare terminal: everything runs on loopback in a temporary folder, beside whatever is installed there and without
-touching it. Exit code 0: nothing acknowledged was lost, twice or wrong; 1: something was; 2: something could not be run.
+For a terminal that is not in use: everything runs on loopback in a temporary folder, and what is installed there is
+not touched. Exit code 0: nothing acknowledged was lost, twice or wrong; 1: something was; 2: something could not be run.
 """
 
 import argparse

@@ -17,7 +17,7 @@ from common.codes.control_cards import Card, card_text
 
 
 def agent(daemon: Daemon, *arguments: str) -> str:
-    """Run a command beside the daemon; its output on stdout and stderr."""
+    """Run a command while the daemon runs; its output on stdout and stderr."""
     where = ["--socket", str(daemon.socket), *([] if "resend" in arguments else ["--config", str(daemon.config)])]
     run = subprocess.run(
         [str(COMMANDS / "yinong-agent"), *arguments, *where], capture_output=True, text=True, timeout=60

@@ -59,7 +59,7 @@ def station(tmp_path: Path, broker: Broker):
 
 
 def recording(folder: Path, broker: Broker) -> Recorder:
-    """A recorder started anew on the store in the folder."""
+    """A recorder restarted on the store in the folder."""
     (folder / "recorder.log").unlink(missing_ok=True)  # `Recorder` waits for `connected` in this log
     return Recorder(folder, broker.port)
 

@@ -92,10 +92,10 @@ def _shell(station: Station) -> int:
             while True:
                 ready, _, _ = select.select([0, console], [], [])
                 if console in ready:
-                    said = console.recv(4096)
-                    if not said:
+                    received = console.recv(4096)
+                    if not received:
                         return 0
-                    os.write(1, said)
+                    os.write(1, received)
                 if 0 in ready:
                     typed = os.read(0, 1024)
                     if not typed or b"\x1d" in typed:

@@ -84,7 +84,7 @@ class Agent:
     def kept(self, kind: str) -> list[Any]:
         """Of each row of that kind in its outbox: [number, text, damage] of a `scan`, [event, boot, details] of a `journal`."""
         found = self.station.hand("counter.kept", running=True) or {"rows": []}
-        return [said for _, _, of_kind, _, said in found["rows"] if of_kind == kind]
+        return [body for _, _, of_kind, _, body in found["rows"] if of_kind == kind]
 
     def log(self) -> str:
         return self.station.run(f"journalctl --no-pager -o cat -u {UNIT}")

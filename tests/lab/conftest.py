@@ -93,7 +93,7 @@ def usb_printer(station: Station) -> UsbPrinter:
 
 @pytest.fixture
 def network_printer(station: Station) -> NetworkPrinter:
-    """The same make on the desk's network."""
+    """The same make on the counter's network."""
     return NetworkPrinter(station)
 
 

@@ -28,11 +28,11 @@ async def look(driver, times, within_s):
                 reading = error.reading
     return reading
 
-with socket.socket(socket.AF_UNIX) as desk:
-    desk.bind("\\0lab-look")
-    desk.listen()
+with socket.socket(socket.AF_UNIX) as server:
+    server.bind("\\0lab-look")
+    server.listen()
     while True:
-        asking, _ = desk.accept()
+        asking, _ = server.accept()
         if not os.fork():
             asked = msgspec.json.decode(asking.makefile("rb").readline())
             driver = msgspec.convert({"id": "lab", **asked["options"]}, drivers[asked["class"]])
@@ -64,7 +64,9 @@ class Seen(NamedTuple):
 def look(station: Station, device_class: str, *, times: int = 1, **options: Any) -> Seen:
     """The reading of the driver of that class, with the service's account and sandbox; the last of `times` polls."""
     asked = {"class": device_class, "options": options, "times": times}
-    said = json.loads(station.hand("driver.look", within_s=120, asked=asked) or "null")
-    assert said, station.run("journalctl --no-pager -n 40 -u lab-look")
-    reason = said["reason"]
-    return Seen(said["condition"], reason["code"], reason.get("params", {}), said["measures"], said["evidence"])
+    reading = json.loads(station.hand("driver.look", within_s=120, asked=asked) or "null")
+    assert reading, station.run("journalctl --no-pager -n 40 -u lab-look")
+    reason = reading["reason"]
+    return Seen(
+        reading["condition"], reason["code"], reason.get("params", {}), reading["measures"], reading["evidence"]
+    )

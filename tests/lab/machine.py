@@ -38,7 +38,7 @@ class Frozen(NamedTuple):
 class Machine:
     """QEMU with the station's hardware. It ends with this process, however that ends.
 
-    Of its two processors one is left switched off where nothing else is said: two stations are what this machine has processors
+    Of its two processors one is left switched off by default: two stations are what this machine has processors
     for. QEMU then needs no guard against the other one (thread=single), a twelfth of its work.
     """
 

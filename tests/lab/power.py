@@ -263,18 +263,18 @@ def _ready(station: Station, *, starts: bool) -> float:
         station.run(f"systemctl is-active {UNIT}")
     names = ("NRestarts", "InactiveExitTimestampMonotonic", "ActiveEnterTimestampMonotonic")
     shown = station.run(f"systemctl show {' '.join(f'-p {name}' for name in names)} {UNIT}")
-    said = dict(line.split("=", 1) for line in shown.splitlines())
-    restarts, began_us, ready_us = (int(said[name]) for name in names)
+    fields = dict(line.split("=", 1) for line in shown.splitlines())
+    restarts, began_us, ready_us = (int(fields[name]) for name in names)
     if restarts:
         raise LabError(f"the service was started {restarts} times again:\n{station.run(f'journalctl -u {UNIT}')}")
     return (ready_us - (began_us if starts else 0)) / 1e6
 
 
 def _says(kind: str, body: bytes) -> Any:
-    said = json.loads(body or b"{}")
+    fields = json.loads(body or b"{}")
     if kind == "scan":
-        return [said["number"], said["text"], said.get("damage")]
-    return [said.get("event"), said.get("boot"), said.get("details")] if kind == "journal" else None
+        return [fields["number"], fields["text"], fields.get("damage")]
+    return [fields.get("event"), fields.get("boot"), fields.get("details")] if kind == "journal" else None
 
 
 def summary(cuts: list[Cut], findings: Findings) -> str:

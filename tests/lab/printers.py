@@ -50,7 +50,7 @@ class UsbPrinter(usb.Gadget):
 
 
 class NetworkPrinter:
-    """An IPP printer on the desk's network, 192.168.1.60: CUPS' own ippeveprinter, which speaks IPP Everywhere."""
+    """An IPP printer on the counter's network, 192.168.1.60: CUPS' own ippeveprinter, which speaks IPP Everywhere."""
 
     address = "192.168.1.60"
     port = 8631

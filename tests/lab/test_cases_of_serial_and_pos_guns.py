@@ -166,7 +166,7 @@ _MODES = [
 ]
 
 
-def test_a_gun_that_changes_its_mode_is_found_again_and_the_operator_is_told_of_the_lossless_ones(
+def test_a_gun_that_changes_its_mode_is_found_again_and_the_lossless_modes_are_named(
     counter: Counter,
 ) -> None:
     station = counter.station

@@ -30,7 +30,7 @@ _LPGETSTATUS = (
 )
 
 
-def _heard(
+def _received(
     station: Station, gun: KeyboardGun, reports: list[bytes], typing: Callable[[], object] | None = None, **pace: float
 ) -> list[int]:
     """The key codes at the terminal's end (modifiers left out) while the reports are typed (by `typing`, if it is given)."""
@@ -51,18 +51,18 @@ def test_a_keyboard_gun_types_at_the_pace_of_real_guns(station: Station, pace_ms
     as_fast_as_debians(station)
     gun = KeyboardGun(station)
     scan = typed("6901234567892\n")
-    assert _heard(station, gun, scan, pace_ms=pace_ms) == _codes(scan)
+    assert _received(station, gun, scan, pace_ms=pace_ms) == _codes(scan)
 
 
 def test_shift_is_pressed_for_each_key_or_held_over_several(station: Station, gun: KeyboardGun) -> None:
     each, held = typed("ABC9\n"), typed("ABC9\n", shift="held")
     assert each != held
-    assert _heard(station, gun, each) == _heard(station, gun, held) == _codes(each)
+    assert _received(station, gun, each) == _received(station, gun, held) == _codes(each)
 
 
 def test_gs_is_typed_as_a_control_combination(station: Station, gun: KeyboardGun) -> None:
     scan = typed("01\x1d10\n")
-    assert _heard(station, gun, scan) == _codes(scan)
+    assert _received(station, gun, scan) == _codes(scan)
 
 
 def test_a_recording_of_boot_reports_is_replayed(station: Station, gun: KeyboardGun, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_recording_of_boot_reports_is_replayed(station: Station, gun: Keyboard
     recording.write_text("# a and Enter\n0000040000000000\n0000000000000000\n0000280000000000\n0000000000000000\n")
     scan = recorded(recording)
     assert scan == [report(0x04), NOTHING, report(0x28), NOTHING]
-    assert _heard(station, gun, scan, lambda: gun.replay(recording)) == _codes(scan)
+    assert _received(station, gun, scan, lambda: gun.replay(recording)) == _codes(scan)
 
 
 def test_two_guns_at_once_have_names_of_their_own(gun: KeyboardGun, second_gun: KeyboardGun, station: Station) -> None:
@@ -159,8 +159,8 @@ def test_a_cups_queue_prints_on_the_usb_printer(station: Station, usb_printer: U
 
 def test_a_network_printer_answers_and_is_switched_off(station: Station, network_printer: NetworkPrinter) -> None:
     network_printer.paper_out()
-    said = station.run(f"ipptool -tv {network_printer.uri} get-printer-attributes.test | grep printer-state-reasons")
-    assert "media-empty" in said
+    output = station.run(f"ipptool -tv {network_printer.uri} get-printer-attributes.test | grep printer-state-reasons")
+    assert "media-empty" in output
     network_printer.switch_off()
     with pytest.raises(LabError):
         station.run(f"ipptool -q {network_printer.uri} get-printer-attributes.test", timeout_s=10)
@@ -200,8 +200,8 @@ def test_the_camera_is_busy_in_a_conference(station: Station, camera: Camera) ->
 @pytest.mark.parametrize("where", ["stream on", "buffers"])
 def test_the_camera_fails(station: Station, camera: Camera, where: str) -> None:
     camera.fails_next(where)  # pyright: ignore[reportArgumentType]
-    said = station.tried("v4l2-ctl -d0 --stream-mmap --stream-count=3", timeout_s=10)
-    assert "returned -1" in said.err
+    output = station.tried("v4l2-ctl -d0 --stream-mmap --stream-count=3", timeout_s=10)
+    assert "returned -1" in output.err
 
 
 def test_the_camera_breaks_in_the_middle(station: Station, camera: Camera) -> None:
@@ -270,8 +270,8 @@ def test_the_line_is_cut_at_each_place_and_mended(station: Station, network: Net
 
 def test_the_line_is_as_slow_as_asked(station: Station, network: Network) -> None:
     network.shape(down_mbps=8, up_mbps=2, rtt_ms=60)
-    said = station.run(f"ping -c3 {network.internet[0]} | grep rtt")
-    assert 60 <= float(said.split("=")[1].split("/")[0]) < 120
+    output = station.run(f"ping -c3 {network.internet[0]} | grep rtt")
+    assert 60 <= float(output.split("=")[1].split("/")[0]) < 120
     network.unshape()
 
 
@@ -289,10 +289,10 @@ def test_a_wrong_clock_is_put_right_by_the_time_server(station: Station) -> None
 
 def test_the_disk_is_full_for_all_but_root(station: Station) -> None:
     with station.full_disk():
-        said = station.tried(
+        output = station.tried(
             "setpriv --reuid yinong --regid yinong --init-groups sh -c 'head -c 200000 /dev/zero > /var/lib/yinong-agent/x'"
         )
-        assert "No space left" in said.err
+        assert "No space left" in output.err
     station.run(
         "setpriv --reuid yinong --regid yinong --init-groups sh -c 'head -c 200000 /dev/zero > /var/lib/yinong-agent/x'"
     )

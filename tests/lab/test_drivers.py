@@ -57,7 +57,7 @@ def test_without_a_table_of_its_own_no_gun_is_opened(station: Station, gun: Keyb
 # printers
 
 
-def test_a_terminal_without_printer_says_so(station: Station) -> None:
+def test_a_terminal_without_printer_reports_it(station: Station) -> None:
     assert look(station, "printer").condition == "absent"
 
 
@@ -165,7 +165,7 @@ def test_a_camera_that_is_pulled_is_absent(station: Station, camera: Camera) -> 
     assert look(station, "video").condition == "absent"
 
 
-def test_a_terminal_without_microphone_says_so(station: Station, camera: Camera) -> None:
+def test_a_terminal_without_microphone_reports_it(station: Station, camera: Camera) -> None:
     without_sound(station)
     assert look(station, "video").reason == "no_microphone"
 
@@ -189,18 +189,18 @@ def test_the_terminal_is_well_but_its_clock_was_never_synchronised(station: Stat
     )
 
 
-def test_the_terminal_says_that_its_disk_is_full(station: Station) -> None:
+def test_the_terminal_reports_that_its_disk_is_full(station: Station) -> None:
     with station.full_disk():
         assert look(station, "terminal").condition == "faulty"
 
 
-def test_a_failed_unit_is_told(station: Station) -> None:
+def test_a_failed_unit_is_reported(station: Station) -> None:
     station.run("systemd-run -q --unit lab-fails false || true")
     station.wait_for("systemctl is-failed lab-fails", "the unit to fail")
     assert look(station, "terminal", disk_nearly_full_mb=100, disk_full_mb=50).reason == "failed_units"
 
 
-def test_the_line_is_cut_and_the_place_is_told(station: Station, network: Network) -> None:
+def test_the_line_is_cut_and_the_place_is_reported(station: Station, network: Network) -> None:
     expected: dict[Place, tuple[str, str]] = {
         "cable": ("unreachable", "no_carrier"), "gateway": ("unreachable", "lan_down"), "line": ("faulty", "access_line_down")
     }  # fmt: skip

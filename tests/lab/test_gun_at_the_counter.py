@@ -70,8 +70,10 @@ def test_a_new_gun_is_learned_by_three_scans_and_its_table_written(
     assert int(gun.lights() or "0", 16) & 2  # CapsLock was lit on the gun's own node
     scan(3, typed(CODES.ean + "\n"))
     station.wait_for("grep -qE 'no mistakes|Error|rror:' /run/lab.learn", "the end", timeout_s=60)
-    said = station.run("cat /run/lab.learn")
-    assert "ends with Enter" in said and "Alt codes, Unicode, read right" in said and "CapsLock: no effect" in said
+    output = station.run("cat /run/lab.learn")
+    assert (
+        "ends with Enter" in output and "Alt codes, Unicode, read right" in output and "CapsLock: no effect" in output
+    )
     written = station.run("cat /etc/yinong-agent/agent.toml")
     assert f'usb = "{gun.identity.vendor_product}' in written and 'suffix = "enter"' in written
     agent.start()

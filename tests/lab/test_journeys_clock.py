@@ -23,7 +23,7 @@ def waits_for(county: County, event: str, number: int, timeout_s: float = 90) ->
 
 
 @pytest.mark.long
-def test_a_shutdown_and_a_stop_of_the_service_are_told_apart_also_in_the_wrong_year(
+def test_a_shutdown_is_distinguished_from_a_stop_of_the_service_also_in_the_wrong_year(
     station: Station, agent: Agent, county: County
 ) -> None:
     station.run("systemctl start yinong-machine")
@@ -54,7 +54,7 @@ def test_a_shutdown_and_a_stop_of_the_service_are_told_apart_also_in_the_wrong_y
     assert abs(datetime.fromisoformat(good["at"]) - datetime.now(UTC)) < timedelta(minutes=3)
 
 
-def test_a_clock_set_by_hand_is_told_and_not_trusted_until_a_time_server_has_set_it(
+def test_a_clock_set_by_hand_is_reported_and_not_trusted_until_a_time_server_has_set_it(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
     agent.configure({"class": "scan_gun", "id": "gun", "usb": gun.identity.vendor_product})
@@ -82,7 +82,7 @@ def test_a_clock_set_by_hand_is_told_and_not_trusted_until_a_time_server_has_set
 
 # QEMU runs a station of one processor in one thread, which busy-waits while it is suspended and does not wake well.
 @pytest.mark.parametrize("station", [2], indirect=True, ids=["two processors"])
-def test_a_terminal_that_slept_says_for_how_long_and_reads_on(
+def test_a_terminal_that_slept_reports_for_how_long_and_reads_on(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
     agent.start_with(gun)
@@ -101,7 +101,7 @@ def test_a_terminal_that_slept_says_for_how_long_and_reads_on(
 
 
 @pytest.mark.long
-def test_where_the_line_broke_is_told_when_it_is_back(
+def test_where_the_line_broke_is_reported_when_it_is_back(
     station: Station, network: Network, agent: Agent, county: County
 ) -> None:
     agent.configure({"class": "broadband", "id": "main"})

@@ -41,7 +41,7 @@ def test_broker_gone_for_an_hour_and_back(station: Station, gun: KeyboardGun, ag
     county.waits_for("the journal", lambda: {"link_down", "link_up"} <= set(county.events()))
 
 
-def test_a_crashed_service_is_back_and_says_so(
+def test_a_crashed_service_is_back_and_reports_the_crash(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
     agent.start_with(gun)
@@ -101,7 +101,7 @@ def test_devices_that_hang_hold_nothing_up(
     assert station.run(f"systemctl show -p Result --value {UNIT}") == "success"
 
 
-def test_a_disk_that_fills_up_is_told_of_and_no_scan_is_lost(
+def test_a_disk_that_fills_up_is_reported_and_no_scan_is_lost(
     station: Station, gun: KeyboardGun, agent: Agent, county: County
 ) -> None:
     """Scans meanwhile are stored in the disk space of the ballast file, or wait in memory until there is space."""

@@ -68,26 +68,26 @@ def test_a_scan_that_is_at_the_county_under_two_numbers_is_there_twice() -> None
         (3, ("start", "boot1", "cut", "kept", "boot1"), "as the one before"),
     ],
 )
-def test_what_is_wrong_on_the_disk_is_told(at: int, instead: tuple[Any, ...], word: str) -> None:
+def test_what_is_wrong_on_the_disk_is_found(at: int, instead: tuple[Any, ...], word: str) -> None:
     facts = Facts()
     kind, *says = instead
     facts.kept[at] = _scan(at + 1, *says) if kind == "scan" else _start(at + 1, *says)
     assert any(word in sentence for sentence in facts.checked().wrong)
 
 
-def test_a_row_that_the_county_has_and_the_station_has_not_is_told() -> None:
+def test_a_row_that_the_county_has_and_the_station_has_not_is_found() -> None:
     assert "which the station has lost" in Facts(more_at_county=[_scan(6, 4, "b2")]).checked().wrong[0]
 
 
-def test_a_receipt_for_more_than_the_county_has_is_told() -> None:
+def test_a_receipt_for_more_than_the_county_has_is_found() -> None:
     assert "a receipt up to 4" in Facts(receipted=4).checked().wrong[0]
 
 
-def test_a_conflict_at_the_county_is_told() -> None:
+def test_a_conflict_at_the_county_is_found() -> None:
     assert "1 conflicts" in Facts(conflicts=1).checked().wrong[0]
 
 
-def test_a_gap_in_the_sequence_is_told() -> None:
+def test_a_gap_in_the_sequence_is_found() -> None:
     facts = Facts()
     facts.kept[-1] = _scan(6, 3, "b1")
     assert "has gaps" in facts.checked().wrong[0]

@@ -40,7 +40,7 @@ def running(agent: Agent) -> Agent:
     return agent
 
 
-def test_the_service_starts_runs_as_its_own_user_and_says_how_it_is(station: Station, running: Agent) -> None:
+def test_the_service_starts_runs_as_its_own_user_and_reports_its_status(station: Station, running: Agent) -> None:
     shown = station.run(f"systemctl status --no-pager {UNIT}")
     print(shown)
     assert "active (running)" in shown
@@ -63,7 +63,7 @@ def test_the_journal_is_quiet_and_has_no_traceback(station: Station, running: Ag
     assert len(log.splitlines()) < 60
 
 
-def test_a_clean_stop_says_goodbye(station: Station, running: Agent, county: County) -> None:
+def test_a_clean_stop_publishes_closing(station: Station, running: Agent, county: County) -> None:
     running.stop()
     assert station.run(f"systemctl show -p Result --value {UNIT}") == "success"
     county.waits_for(
@@ -95,14 +95,14 @@ def test_a_clean_stop_takes_seconds_also_with_a_dead_broker(station: Station, ru
 
 
 def test_systemd_finds_the_sandbox_tight(station: Station) -> None:
-    said = station.run(f"systemd-analyze security --no-pager {UNIT}")
-    print(said)
-    level = re.search(r"Overall exposure level.*: ([0-9.]+)", said)
+    output = station.run(f"systemd-analyze security --no-pager {UNIT}")
+    print(output)
+    level = re.search(r"Overall exposure level.*: ([0-9.]+)", output)
     assert level and float(level[1]) <= 3.5
     assert station.tried(f"systemd-analyze verify {UNIT}").err == ""
 
 
-def test_a_wrong_configuration_is_told_and_not_tried_for_ever(station: Station, agent: Agent) -> None:
+def test_a_wrong_configuration_is_reported_and_not_tried_for_ever(station: Station, agent: Agent) -> None:
     station.run("sed -i 's/450225/45022/' /etc/yinong-agent/agent.toml")
     try:
         assert station.tried(f"systemctl restart {UNIT}").code

@@ -19,10 +19,10 @@ _SHARING = {
     "test_service.py",
 }
 _WAITING = {
-    "test_where_the_line_broke_is_told_when_it_is_back",
+    "test_where_the_line_broke_is_reported_when_it_is_back",
     "test_paper_out_to_the_recorders_store",
     "test_a_service_that_hangs_is_started_again_by_the_watchdog",
-    "test_a_terminal_that_slept_says_for_how_long_and_reads_on",
+    "test_a_terminal_that_slept_reports_for_how_long_and_reads_on",
     "test_devices_that_hang_hold_nothing_up",
     "test_a_new_gun_is_learned_by_three_scans_and_its_table_written",
     "test_the_camera_is_opened_only_while_it_is_asked_to_read",

@@ -88,9 +88,9 @@ class VolatileDisk:
         self._server.communicate()
         self.socket.unlink(missing_ok=True)
 
-    def _asked(self, **wish: str | float) -> dict[str, int]:
+    def _asked(self, **order: str | float) -> dict[str, int]:
         assert self._server.stdin
-        print(json.dumps(wish), file=self._server.stdin, flush=True)
+        print(json.dumps(order), file=self._server.stdin, flush=True)
         return self._said()
 
     def _said(self) -> dict[str, int]:
@@ -262,15 +262,15 @@ def _main() -> None:
             print(json.dumps(_granted(json.loads(line), medium, clients)), flush=True)
 
 
-def _granted(wish: dict[str, Any], medium: _Medium, clients: list[threading.Thread]) -> dict[str, int]:
-    if "stop_in" in wish:
-        medium.stop_in(wish["stop_in"])
+def _granted(order: dict[str, Any], medium: _Medium, clients: list[threading.Thread]) -> dict[str, int]:
+    if "stop_in" in order:
+        medium.stop_in(order["stop_in"])
         return {}
-    if "within_s" in wish:
-        return {"stopped": medium.has_stopped(wish["within_s"])}
+    if "within_s" in order:
+        return {"stopped": medium.has_stopped(order["within_s"])}
     while clients:
         clients.pop().join()
-    return medium.cut(**wish)._asdict()
+    return medium.cut(**order)._asdict()
 
 
 if __name__ == "__main__":

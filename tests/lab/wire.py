@@ -57,13 +57,13 @@ class Qmp:
         self._lines.send({"execute": command, "arguments": arguments})
         deadline = time.monotonic() + within_s
         while True:
-            said = self._lines.receive(deadline)
-            if "event" in said:
-                self.events.append(said)
-            elif "error" in said:
-                raise LabError(f"QEMU refuses {command}: {said['error']['desc']}")
+            answer = self._lines.receive(deadline)
+            if "event" in answer:
+                self.events.append(answer)
+            elif "error" in answer:
+                raise LabError(f"QEMU refuses {command}: {answer['error']['desc']}")
             else:
-                return said["return"]
+                return answer["return"]
 
     def close(self) -> None:
         self._lines.close()
@@ -87,12 +87,12 @@ class Hand:
         """Return the result of the call. Errors: LabError with the station's text, TimeoutError."""
         deadline = time.monotonic() + within_s
         while ticket not in self._answers:
-            said = self._lines.receive(deadline)
-            self._answers[said["id"]] = said
-        said = self._answers.pop(ticket)
-        if "fails" in said:
-            raise LabError(f"in the station: {said['fails']}\n{said.get('trace', '')}")
-        return said.get("gives")
+            answer = self._lines.receive(deadline)
+            self._answers[answer["id"]] = answer
+        answer = self._answers.pop(ticket)
+        if "fails" in answer:
+            raise LabError(f"in the station: {answer['fails']}\n{answer.get('trace', '')}")
+        return answer.get("returns")
 
     def __call__(self, call: str, within_s: float = 60, **arguments: Any) -> Any:
         return self.finish(self.start(call, **arguments), within_s)

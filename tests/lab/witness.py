@@ -41,14 +41,16 @@ class Witness:
                 times=times,
                 timeout_s=_WITHIN_S,
             )
-            return [_turn(absent, said) for absent, said in zip((True, False) * times, turns, strict=True)]
+            return [_turn(absent, measured) for absent, measured in zip((True, False) * times, turns, strict=True)]
         return [self._turned(device, leaf, absent) for _ in range(times) for absent in (True, False)]
 
     def _turned(self, device: FtdiGun, leaf: str, absent: bool) -> Turn:
         since_ms = self._station.hand("witness.now_ms")
         device.unplug() if absent else device.plug()
-        said = self._station.hand("witness.turned", leaf=leaf, absent=absent, since_ms=since_ms, timeout_s=_WITHIN_S)
-        return _turn(absent, said)
+        measured = self._station.hand(
+            "witness.turned", leaf=leaf, absent=absent, since_ms=since_ms, timeout_s=_WITHIN_S
+        )
+        return _turn(absent, measured)
 
 
 def summary(turns: Sequence[Turn]) -> str:
@@ -61,7 +63,7 @@ def summary(turns: Sequence[Turn]) -> str:
     return "; ".join(parts)
 
 
-def _turn(absent: bool, said: dict[str, Any]) -> Turn:
-    told_ms, seen_ms = said["kernel_ms"], said["outbox_ms"]
-    took_ms = seen_ms - told_ms if told_ms is not None and seen_ms is not None else None
-    return Turn(absent, seen_ms is not None, took_ms, tuple((c, r) for c, r in said["rows"]))
+def _turn(absent: bool, measured: dict[str, Any]) -> Turn:
+    kernel_ms, seen_ms = measured["kernel_ms"], measured["outbox_ms"]
+    took_ms = seen_ms - kernel_ms if kernel_ms is not None and seen_ms is not None else None
+    return Turn(absent, seen_ms is not None, took_ms, tuple((c, r) for c, r in measured["rows"]))

@@ -30,13 +30,13 @@ _EVERYWHERE = {
     ),
     "corner brackets": re.compile("[\u300c\u300d]"),
 }
-# Of Chinese text: there a sign beside hanzi, blanks left out, is never ASCII; beside a value a colon or a bracket is none either.
+# Of Chinese text: a sign next to hanzi, blanks left out, is never ASCII; next to a value, a colon or a bracket is not either.
 _IN_CHINESE = {
     "an ASCII sign in Chinese": re.compile(rf"[{_WIDE}][ \t]*[{_ASCII}]|[{_ASCII}][ \t]*[{_WIDE}]"),
     "a comma between a value and nothing": re.compile(rf"{HOLE}[,;](?=\s|$)"),
     "three dots": re.compile(f"[{_HANZI}]\u2026(?!\u2026)"),
 }
-# What is said so all the same: a terminal's number in tables, the standard's own device; and a document's number is no text.
+# Allowed all the same: a terminal's number in tables, the standard's own device; and a document's number is no text.
 _KEPT = re.compile("终端编号|智能终端")
 _DOCUMENT = re.compile("〔[0-9]{4}〕[0-9]+号")
 _IN_BRACKETS = re.compile(rf"(?<=[A-Za-z`{HOLE}]) \([{_HANZI}]+\)")  # by English: (益农信息社)
@@ -67,8 +67,8 @@ def faults(text: str) -> list[str]:
             found += [
                 f"{name}: {_shown(piece, hit)}" for name, sign in _IN_CHINESE.items() for hit in sign.finditer(piece)
             ]
-        said = _KEPT.sub("", piece)
-        found += [f"{word}: better {better}" for word, better in NOT_SAID.items() if word in said]
+        rest = _KEPT.sub("", piece)
+        found += [f"{word}: better {better}" for word, better in NOT_SAID.items() if word in rest]
     return found
 
 

@@ -3,7 +3,7 @@
     SimClock ──> Runtime (poller, captures, outbox, link, delivery, reports, control) ──> a real mosquitto ──> TinyCounty
 
 Only time is made up. Devices are real drivers on a tree of files and a pseudo-terminal, the outbox is a real SQLite file, the
-broker a process, the county a second connection in the same loop that receipts what it hears and keeps nothing of it.
+broker a process, the county a second connection in the same loop that receipts what it receives and keeps nothing of it.
 """
 
 import asyncio

@@ -35,7 +35,7 @@ class LossyLine(LoopbackServer):
         self._answers.clear()
 
     def heal(self) -> None:
-        """Let everything through again; data held in a black hole is delivered too, as when a line recovers."""
+        """Let everything through again; data buffered in a black hole is delivered too, as when a line recovers."""
         self._through.set()
         self._answers.set()
 

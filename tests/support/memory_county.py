@@ -45,12 +45,12 @@ class InMemoryCounty:
             return
         worth = [parse(Arrived(topic(NAME, one.leaf), one.body, late=one.late)) for one in batch]
         kept = self.store.ingest(worth)
-        born = [taken.state for taken in worth if taken.state]
-        heads = (*kept.heads, *(self.store.heads((who, state.outbox) for who, state in born)))
+        births = [taken.state for taken in worth if taken.state]
+        heads = (*kept.heads, *(self.store.heads((who, state.outbox) for who, state in births)))
         for head in heads:
-            said = Receipt(at=AT, store=self.store.id, outbox=head.outbox, upto=head.upto)
-            self.receipts.append(said)
-            self.retained.append(said)
+            receipt = Receipt(at=AT, store=self.store.id, outbox=head.outbox, upto=head.upto)
+            self.receipts.append(receipt)
+            self.retained.append(receipt)
 
     def birth(self, outbox: str) -> None:
         terminal = Terminal.parse(NAME)

@@ -110,7 +110,7 @@ def heartbeat(waiting: int = 0) -> bytes:
 
 
 class Probe:
-    """A client that keeps what it hears, in order; `until` waits for a condition, not for a time."""
+    """A client that keeps what it receives, in order; `until` waits for a condition, not for a time."""
 
     def __init__(self, broker: Broker, username: str | None = None) -> None:
         self._address = BrokerAddress(broker.host, broker.port, username, broker.passwords.get(username or ""))
@@ -120,7 +120,7 @@ class Probe:
 
     @asynccontextmanager
     async def on(self, *topics: str, will: Will | None = None, client_id: str = "") -> AsyncIterator["Probe"]:
-        self.reasons.clear()  # message ids begin anew with each connection
+        self.reasons.clear()  # message ids restart with each connection
         self.wire = MqttConnection(self._address, ConnectOptions(client_id or f"probe-{id(self)}", will=will), self)
         await self.wire.open()
         if topics:

@@ -39,8 +39,8 @@ def note(box: Outbox, clock: Clock, event: str, **details: object) -> None:
 
 
 def receipted(box: Outbox, upto: int, outbox: str = "0123456789ab") -> None:
-    said = Receipt(at="2026-03-02T09:00:00.000+08:00", store="s", outbox=outbox, upto=upto)
-    assert box.apply_receipt(said) == "advanced"
+    receipt = Receipt(at="2026-03-02T09:00:00.000+08:00", store="s", outbox=outbox, upto=upto)
+    assert box.apply_receipt(receipt) == "advanced"
 
 
 def packed(

@@ -12,7 +12,7 @@ _RUN = re.compile(r"M(\d+) (\d+)h(\d+)v1h-\3z")
 
 
 def texts_of(sheet: str) -> dict[str, str]:
-    """What stands over a card -> what its QR code says."""
+    """What stands over a card -> the text of its QR code."""
     return {unescape(title): _decoded(int(side), path) for side, path, title in _CARD.findall(sheet)}
 
 

@@ -168,8 +168,8 @@ class InMemoryTerminal:
         if fault in ("lost", "unacknowledged"):
             self.up = False
             return False
-        if said := self._sent.add(rows):
-            self.receive(said, False)
+        if unanswered := self._sent.add(rows):
+            self.receive(unanswered, False)
         return True
 
     def receive(self, receipt: Receipt, retained: bool) -> None:

@@ -255,7 +255,7 @@ def _caps_note(source: Source, scans: Sequence[Sequence[Entry]], options: Mappin
         return (
             (
                 "大写锁定：亮灯时字母大小写颠倒，已按主机状态还原",
-                "CapsLock: letters turn round while it is on; put right",
+                "CapsLock: letters are inverted while it is on; corrected",
             ),
         )
     if any(entry.get("code") == "LED_CAPSL" and entry.get("value") for entries in scans for entry in entries):

@@ -28,15 +28,17 @@ async def read_codes(root: Path, device: str, seconds: float, deliver: Callable[
     identities = {node.path: node.identity for node in there}
     camera = paths[0]
 
-    def on_message(said: dict[str, Any]) -> None:
+    def on_message(message: dict[str, Any]) -> None:
         nonlocal camera
-        if "error" in said:
-            raise CannotLook(str(said["error"]), name=str(said.get("name", "")), cause=str(said.get("cause", "")))
-        if "camera" in said:
-            camera = str(said["camera"])
+        if "error" in message:
+            raise CannotLook(
+                str(message["error"]), name=str(message.get("name", "")), cause=str(message.get("cause", ""))
+            )
+        if "camera" in message:
+            camera = str(message["camera"])
         else:
             identity = identities.get("/dev/" + Path(camera).name, camera)
-            deliver(capture_of(str(said["hex"]), int(said["start_ms"]), int(said["end_ms"]), identity))
+            deliver(capture_of(str(message["hex"]), int(message["start_ms"]), int(message["end_ms"]), identity))
 
     arguments = {"nodes": [str(root / path.lstrip("/")) for path in paths[:_MAX_NODES]]}
     await stream_child("drivers.scan_gun.sources.camera_child", arguments, on_message, seconds)

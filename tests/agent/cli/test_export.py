@@ -70,11 +70,11 @@ def place(tmp_path: Path, clock: Any) -> Place:
 
 
 def test_the_officer_reads_what_was_written_and_what_to_do_next(place: Place) -> None:
-    said = place.run("--to", str(place.stick), lang="zh")
+    printed = place.run("--to", str(place.stick), lang="zh")
     key = public_key(place.outbox)
     assert key and [file.suffix for file in place.files] == [".yinong"]
     for word in ("3 条记录，其中扫码 3 条", "安全弹出 U 盘", "交给乡镇或县", "记录还留在本机", key_digits(key)):
-        assert word in said, said
+        assert word in printed, printed
     assert stick.content_of(place.files[0])[0] == key
     assert place.box.depth().waiting == 3
 
@@ -120,8 +120,8 @@ def test_a_stick_that_cannot_be_written_is_reported_and_has_no_file_that_looks_c
     tmp_path: Path, clock: Any, mount: str, why: str
 ) -> None:
     place = Place(tmp_path, clock, scans=400)
-    said = place.run("--to", str(place.stick), code=2, mount=mount.format(place.stick))
-    assert why in said and said.startswith("it holds:\n")
+    printed = place.run("--to", str(place.stick), code=2, mount=mount.format(place.stick))
+    assert why in printed and printed.startswith("it holds:\n")
 
 
 def test_a_missing_folder_is_reported(place: Place) -> None:
@@ -164,13 +164,13 @@ def test_the_file_of_a_broken_terminal_has_its_name(place: Place, tmp_path: Path
     copy = tmp_path / "copy"
     copy.mkdir()
     shutil.copy(place.outbox, copy)
-    said = place.run("--to", str(place.stick), "--outbox", str(copy / "outbox.db"))
-    assert "450225-GXBRS0007B-2_0123456789ab_1-3" in said and "was not copied with it" in said
+    printed = place.run("--to", str(place.stick), "--outbox", str(copy / "outbox.db"))
+    assert "450225-GXBRS0007B-2_0123456789ab_1-3" in printed and "was not copied with it" in printed
 
 
 def test_a_file_without_a_terminals_name_needs_the_option(place: Place) -> None:
-    said = place.run("--to", str(place.stick), "--outbox", str(place.outbox), code=2)
-    assert "--terminal" in said
+    printed = place.run("--to", str(place.stick), "--outbox", str(place.outbox), code=2)
+    assert "--terminal" in printed
     named = place.run("--to", str(place.stick), "--outbox", str(place.outbox), "--terminal", "450225-GXBRS0009B-1")
     assert "450225-GXBRS0009B-1_0123456789ab_1-3" in named
 
@@ -220,5 +220,5 @@ def test_sticks_are_found_mounted_ones_first_and_own_disks_never(tmp_path: Path)
 
 def test_the_help_of_both_exports_distinguishes_them() -> None:
     for command, other in (("export", "scans export"), ("scans export", "U 盘")):
-        said = subprocess.run([COMMAND, *command.split(), "--help"], capture_output=True, text=True, timeout=60)
-        assert other in " ".join(said.stdout.split()), said.stdout
+        printed = subprocess.run([COMMAND, *command.split(), "--help"], capture_output=True, text=True, timeout=60)
+        assert other in " ".join(printed.stdout.split()), printed.stdout

@@ -108,16 +108,16 @@ def test_csv_keeps_the_text_and_contains_no_formula(place: Place) -> None:
 
 
 def test_json_has_everything_as_committed(place: Place) -> None:
-    out, said = place.run("scans", "export", "-")
+    out, message = place.run("scans", "export", "-")
     form = json.loads(out)
-    assert form["station"] == "450225-GXBRS0001B-1" and "6 captures" in said
+    assert form["station"] == "450225-GXBRS0001B-1" and "6 captures" in message
     assert form["scans"][3]["text"] == "a\x1db\nc" and form["scans"][4]["scanned_at"] is None
 
 
 def test_epcis_reports_what_it_leaves_out(place: Place) -> None:
     file = place.folder / "epcis.json"
-    _, said = place.run("scans", "export", "--format", "epcis", str(file))
-    assert "3 events; left out: 1 damaged, 1 voided, 1 without time" in said
+    _, message = place.run("scans", "export", "--format", "epcis", str(file))
+    assert "3 events; left out: 1 damaged, 1 voided, 1 without time" in message
     assert len(json.loads(file.read_text("utf-8"))["epcisBody"]["eventList"]) == 3
 
 
@@ -161,5 +161,5 @@ def test_the_sheet_is_printed_without_a_daemon_and_its_key_stays_for_it(place: P
 
 
 def test_a_product_that_fits_no_card_is_reported(place: Place) -> None:
-    said = place.run("cards", "--out", str(place.folder / "c.html"), "--product", "柑" * 21, code=2)[1]
-    assert "60 bytes" in said and not (place.folder / "c.html").exists()
+    message = place.run("cards", "--out", str(place.folder / "c.html"), "--product", "柑" * 21, code=2)[1]
+    assert "60 bytes" in message and not (place.folder / "c.html").exists()

@@ -242,12 +242,14 @@ async def test_commands_are_executed_one_after_another_and_those_beyond_the_queu
             for n in range(1, MAX_WAITING + 4):
                 received.put(packet_of(n, "measure"))
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("reply")) == 3)
-            refused = [(heard.json["id"], heard.json["error"][:5], heard.correlation) for heard in county.of("reply")]
+            refused = [
+                (message.json["id"], message.json["error"][:5], message.correlation) for message in county.of("reply")
+            ]
             assert refused == [(f"id-{MAX_WAITING + n:06d}", "busy:", b"correlation") for n in (1, 2, 3)]
             assert slow.asked == 1
             slow.finish.set()
             await asyncio.to_thread(county.wait_for, lambda c: len(c.of("reply")) == 3 + 1 + MAX_WAITING)
-    done = [heard.json["id"] for heard in county.of("reply") if heard.json["ok"]]
+    done = [message.json["id"] for message in county.of("reply") if message.json["ok"]]
     assert done == [f"id-{n:06d}" for n in range(MAX_WAITING + 1)]
 
 

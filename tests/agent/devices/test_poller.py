@@ -70,7 +70,7 @@ async def test_what_is_confirmed_outlives_the_daemon(writer: Writer, outbox: Out
         writer, outbox, clock, WatchedDevice(kind(), "main", Scripted(readings=[FAULTY], previous=[]), debounced)
     )
     await again.poll()
-    assert again.conditions == ["working", "working"], "reported anew in each run, and one poll changes nothing"
+    assert again.conditions == ["working", "working"], "reported again in each run, and one poll changes nothing"
     await again.poll(2)
     assert again.conditions[-1] == "faulty"
 

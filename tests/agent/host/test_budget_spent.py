@@ -62,20 +62,20 @@ class Flapping(msgspec.Struct, kw_only=True):
         self.seen.append("")
         return WORKING if self.quiet or len(self.seen) % 2 else FAULTY
 
-    def writing_less(self) -> "Spared":
-        return Spared(seen=self.seen, quiet=self.quiet)
+    def writing_less(self) -> "WritingLess":
+        return WritingLess(seen=self.seen, quiet=self.quiet)
 
 
-class Spared(msgspec.Struct, kw_only=True):
+class WritingLess(msgspec.Struct, kw_only=True):
     id: str = "main"
     seen: list[str] = []
     quiet: list[bool] = []
 
     async def look(self, root: Path, previous: Reading | None = None) -> Reading:
-        self.seen.append("spared")
+        self.seen.append("rarely")
         return WORKING if self.quiet or len(self.seen) % 2 else FAULTY
 
-    def writing_less(self) -> "Spared":
+    def writing_less(self) -> "WritingLess":
         return self
 
 
@@ -121,7 +121,7 @@ async def pass_samples(writer: Writer, clock: Any, count: int) -> None:
             await clock.advance(0)
 
 
-def told(outbox: Outbox) -> list[str]:
+def reported(outbox: Outbox) -> list[str]:
     rows = outbox.waiting(0, 100_000)
     return [msgspec.json.decode(row.body, type=Device).condition for row in rows if row.leaf.startswith("device/")]
 
@@ -134,17 +134,17 @@ async def test_a_device_that_flaps_each_second_is_reported_once_an_hour_and_its_
     for _ in range(20):
         await poller.poll(device, event=True)
         await clock.advance(1)
-    assert len(told(outbox)) == 20, "each change counts while there is budget"
+    assert len(reported(outbox)) == 20, "each change counts while there is budget"
     day.spent(1000)
     for _ in range(3 * 3600):
         await poller.poll(device, event=True)
         await clock.advance(1)
-    assert 22 <= len(told(outbox)) <= 24
+    assert 22 <= len(reported(outbox)) <= 24
     driver.quiet.append(True)
     for _ in range(BUDGET_SPENT_INTERVAL_MS // 60_000 + 3):
         await poller.poll(device)
         await clock.advance(60)
-    assert told(outbox)[-1] == "working"
+    assert reported(outbox)[-1] == "working"
 
 
 async def test_daily_repeats_wait_for_a_day_with_budget(writer: Writer, outbox: Outbox, clock: Any, day: Day) -> None:
@@ -158,11 +158,11 @@ async def test_daily_repeats_wait_for_a_day_with_budget(writer: Writer, outbox: 
     assert day.flash.is_spent()
     device.reported_mono_ms = None  # as in a run that has just begun
     await poller.poll(device)
-    assert len(told(outbox)) == 1
+    assert len(reported(outbox)) == 1
     await clock.advance(DAY_MS / 1000)
     day.flash.update()
     await poller.poll(device)
-    assert len(told(outbox)) == 2
+    assert len(reported(outbox)) == 2
 
 
 async def test_a_driver_that_writes_is_replaced_by_one_that_writes_less(writer: Writer, clock: Any, day: Day) -> None:
@@ -171,7 +171,7 @@ async def test_a_driver_that_writes_is_replaced_by_one_that_writes_less(writer: 
     await poller.poll(device)
     day.spent(1000)
     await poller.poll(device)
-    assert driver.seen == ["", "spared"]
+    assert driver.seen == ["", "rarely"]
 
 
 def test_the_terminal_saves_one_write_a_day_and_is_otherwise_the_same() -> None:
@@ -195,9 +195,9 @@ async def test_telemetry_stays_in_memory_thinned_and_bounded_and_goes_to_the_dis
         day.flash.update()
         assert not day.flash.is_spent()
         await pass_samples(writer, clock, 1)
-        held = spool.oldest(outbox, 1000)
-        assert MAX_SAMPLES_IN_MEMORY // 2 < len(held) <= MAX_SAMPLES_IN_MEMORY + 1
-        times = [msgspec.json.decode(body)["mono_ms"] for _, body in held]
+        kept = spool.oldest(outbox, 1000)
+        assert MAX_SAMPLES_IN_MEMORY // 2 < len(kept) <= MAX_SAMPLES_IN_MEMORY + 1
+        times = [msgspec.json.decode(body)["mono_ms"] for _, body in kept]
         assert times == sorted(times)
         assert times[0] < 1_030_000 + 20 * 300_000, "the beginning of the day keeps its shape"
 

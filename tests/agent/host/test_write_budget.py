@@ -160,31 +160,31 @@ async def test_the_day_continues_in_the_next_boot_from_the_stored_state(kernel: 
 async def test_the_spent_budget_is_reported_once_a_day_and_not_again_after_a_restart(
     kernel: Kernel, clock: Any
 ) -> None:
-    told: list[dict[str, object]] = []
+    events: list[dict[str, object]] = []
 
     async def note(event: str, /, **details: object) -> None:
-        told.append({"event": event, **details})
+        events.append({"event": event, **details})
 
     one = meter(kernel, clock, budget=10 * MB)
     task = asyncio.create_task(one.watch(note))
     kernel.write(10 * MB - 1)
     await clock.advance(UPDATE_S)
-    assert (one.is_spent(), told) == (False, [])
+    assert (one.is_spent(), events) == (False, [])
     kernel.write(1)
     await clock.advance(3 * UPDATE_S)
     assert one.is_spent()
-    assert told == [{"event": "flash_budget_met", "day_bytes": 10 * MB, "budget_bytes": 10 * MB}]
+    assert events == [{"event": "flash_budget_met", "day_bytes": 10 * MB, "budget_bytes": 10 * MB}]
     two = meter(Kernel(kernel.root / "two"), clock, budget=10 * MB, kept=stored_in(saved_at_a_stop(one)))
     assert two.is_spent()
     again = asyncio.create_task(two.watch(note))
     await clock.advance(3 * UPDATE_S)
-    assert len(told) == 1
+    assert len(events) == 1
     again.cancel()
     await clock.advance(DAY_MS / 1000)
     assert not one.is_spent()
     kernel.write(11 * MB)
     await clock.advance(UPDATE_S)
-    assert len(told) == 2
+    assert len(events) == 2
     task.cancel()
 
 

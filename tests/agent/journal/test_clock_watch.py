@@ -174,7 +174,7 @@ async def test_the_floor_for_certificates_is_the_newest_synchronised_time(statio
 
 
 async def test_a_wrong_synchronised_time_is_replaced_by_the_next_correct_one(station: Station) -> None:
-    """A time server that said 2043 must not lock the station out for ever."""
+    """A time server that sent 2043 must not lock the station out for ever."""
     station.clock.set(datetime(2043, 1, 1, tzinfo=UTC))
     await station.advance(20)
     true = EARLIEST + timedelta(days=40)

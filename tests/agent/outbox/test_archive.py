@@ -170,7 +170,7 @@ def test_a_void_is_known_as_long_as_the_capture_is_there(outbox: Outbox, clock: 
     assert outbox.states(VOIDED) == {}
 
 
-def test_the_file_is_read_beside_its_owner_and_not_changed(outbox: Outbox, clock: Any) -> None:
+def test_the_file_is_read_while_its_owner_has_it_open_and_not_changed(outbox: Outbox, clock: Any) -> None:
     outbox.append([scan(clock, "A")])
     before = outbox.path.read_bytes()
     with read_only(outbox.path) as box:
@@ -244,7 +244,7 @@ def test_a_batch_holds_captures_of_one_outbox_id_as_they_were_committed(tmp_path
     second.close()
 
 
-def test_the_clock_entry_is_told_from_others_by_name(outbox: Outbox, clock: Any) -> None:
+def test_the_clock_entry_is_distinguished_by_name(outbox: Outbox, clock: Any) -> None:
     clock.known = "unsynced"
     outbox.append(
         [scan(clock, "A"), journal(clock, "clock_synced", at="nonsense", mono_ms=1), journal(clock, "clock_synced")]

@@ -128,7 +128,7 @@ def test_captures_that_the_county_lacks_are_never_evicted(outbox: Outbox, clock:
     assert [row.seq for row in outbox.waiting(0, 100)] == list(range(1, 41))
 
 
-def test_a_void_says_by_whose_stamp_it_was_made(outbox: Outbox, clock: Any) -> None:
+def test_a_void_has_the_stamp_of_its_maker(outbox: Outbox, clock: Any) -> None:
     outbox.append([reading(clock, "a", n) for n in range(20)])
     bound(outbox)
     outbox.append([capture(clock, n) for n in range(8)])
@@ -238,8 +238,8 @@ async def test_a_file_that_gets_full_is_reported_once_and_so_is_its_end(
         await watched.watch.check()
     assert watched.watch.level == "ok"
     assert watched.events()[-1] == "disk_has_room"
-    told = json.loads(outbox.waiting(0, 10)[-1].body)["details"]
-    assert told["file_most_bytes"] == 200 * 4096
+    details = json.loads(outbox.waiting(0, 10)[-1].body)["details"]
+    assert details["file_most_bytes"] == 200 * 4096
 
 
 async def test_the_archive_is_evicted_before_a_commit_has_to_wait_for_it(

@@ -20,7 +20,7 @@ from agent.outbox.stamps import journal, sequenced
 from common.messages import Journal, Receipt
 
 
-def said(store: str, outbox: str, upto: int) -> Receipt:
+def receipt(store: str, outbox: str, upto: int) -> Receipt:
     return Receipt(at="2026-03-02T09:00:00.000+08:00", store=store, outbox=outbox, upto=upto)
 
 
@@ -37,41 +37,41 @@ def test_a_row_has_its_number_in_its_own_bytes(outbox: Outbox, clock) -> None:
 
 def test_a_receipted_row_waits_no_more_and_stays_in_the_archive(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(5)])
-    assert outbox.apply_receipt(said("store", outbox.id, 3)) == "advanced"
+    assert outbox.apply_receipt(receipt("store", outbox.id, 3)) == "advanced"
     assert texts(outbox.waiting(0, 10)) == ["3", "4"]
     assert (outbox.depth().waiting, outbox.depth().archived) == (2, 3)
 
 
 def test_the_same_receipt_again_changes_nothing(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n="a")])
-    outbox.apply_receipt(said("store", outbox.id, 1))
-    assert outbox.apply_receipt(said("store", outbox.id, 1)) == "same"
+    outbox.apply_receipt(receipt("store", outbox.id, 1))
+    assert outbox.apply_receipt(receipt("store", outbox.id, 1)) == "same"
 
 
 def test_a_lower_receipt_of_a_restored_recorder_sends_the_archive_again(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(5)])
-    outbox.apply_receipt(said("store", outbox.id, 5))
-    assert outbox.apply_receipt(said("store", outbox.id, 2)) == "again"
+    outbox.apply_receipt(receipt("store", outbox.id, 5))
+    assert outbox.apply_receipt(receipt("store", outbox.id, 2)) == "again"
     assert texts(outbox.waiting(0, 10)) == ["2", "3", "4"]
 
 
 def test_an_old_receipt_that_a_broker_had_retained_sends_nothing_again(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(5)])
-    outbox.apply_receipt(said("store", outbox.id, 5))
-    assert outbox.apply_receipt(said("store", outbox.id, 2), retained=True) == "same"
+    outbox.apply_receipt(receipt("store", outbox.id, 5))
+    assert outbox.apply_receipt(receipt("store", outbox.id, 2), retained=True) == "same"
     assert outbox.depth().waiting == 0
 
 
 def test_a_new_store_sends_everything_again(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(3)])
-    outbox.apply_receipt(said("old", outbox.id, 3))
-    assert outbox.apply_receipt(said("new", outbox.id, 0)) == "again"
+    outbox.apply_receipt(receipt("old", outbox.id, 3))
+    assert outbox.apply_receipt(receipt("new", outbox.id, 0)) == "again"
     assert outbox.depth().waiting == 3
 
 
 def test_a_receipt_for_another_outbox_is_foreign(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n="a")])
-    assert outbox.apply_receipt(said("store", "ffffffffffff", 1)) == "foreign"
+    assert outbox.apply_receipt(receipt("store", "ffffffffffff", 1)) == "foreign"
     assert outbox.depth().waiting == 1
 
 
@@ -79,14 +79,14 @@ def test_a_receipt_for_numbers_never_assigned_covers_nothing_and_shows_that_the_
     outbox: Outbox, clock
 ) -> None:
     outbox.append([journal(clock, "x", n="a")])
-    assert outbox.apply_receipt(said("store", outbox.id, 99)) == "went_back"
+    assert outbox.apply_receipt(receipt("store", outbox.id, 99)) == "went_back"
     assert outbox.depth().waiting == 1
 
 
 def test_a_number_is_never_assigned_twice_also_if_every_row_is_gone(tmp_path: Path, clock) -> None:
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
     box.append([journal(clock, "x", n="a"), journal(clock, "x", n="b")])
-    box.apply_receipt(said("store", box.id, 2))
+    box.apply_receipt(receipt("store", box.id, 2))
     assert box.prune(2**40) == 2
     box.close()
     box = open_outbox(tmp_path / "o.db", "hw", "ffffffffffff", "t")
@@ -96,7 +96,7 @@ def test_a_number_is_never_assigned_twice_also_if_every_row_is_gone(tmp_path: Pa
 
 def test_unreceipted_rows_are_never_pruned(outbox: Outbox, clock) -> None:
     outbox.append([journal(clock, "x", n=str(n)) for n in range(4)])
-    outbox.apply_receipt(said("store", outbox.id, 1))
+    outbox.apply_receipt(receipt("store", outbox.id, 1))
     assert outbox.prune(2**40) == 1
     assert texts(outbox.waiting(0, 10)) == ["1", "2", "3"]
 
@@ -121,7 +121,7 @@ def test_another_machine_with_the_same_disk_starts_a_new_epoch_and_keeps_the_old
     assert (box.opening.kind, box.id) == ("other_hardware", "bbbbbbbbbbbb")
     box.append([journal(clock, "x", n="new")])
     assert [(row.outbox, row.seq) for row in box.waiting(0, 10)] == [("aaaaaaaaaaaa", 1), ("bbbbbbbbbbbb", 1)]
-    assert box.apply_receipt(said("store", "aaaaaaaaaaaa", 1)) == "advanced"
+    assert box.apply_receipt(receipt("store", "aaaaaaaaaaaa", 1)) == "advanced"
     assert texts(box.waiting(0, 10)) == ["new"]
     box.close()
 
@@ -164,7 +164,7 @@ def test_a_full_disk_evicts_archived_readings_before_anything_else(tmp_path: Pat
     box = open_outbox(tmp_path / "o.db", "hw", "0123456789ab", "t")
     rows = box.append([journal(clock, "x", n="j" * 2000) for _ in range(50)])
     box.db.execute("UPDATE entry SET kind = 'device' WHERE id <= 40")
-    box.apply_receipt(said("store", box.id, rows[-1].seq))
+    box.apply_receipt(receipt("store", box.id, rows[-1].seq))
     box.db.execute(f"PRAGMA max_page_count = {box.db.execute('PRAGMA page_count').fetchone()[0]}")
     box.append([journal(clock, "x", n="s" * 2000) for _ in range(5)])
     kinds = dict(box.db.execute("SELECT kind, count(*) FROM entry WHERE id <= 50 GROUP BY kind"))
@@ -210,9 +210,9 @@ def test_telemetry_that_waits_is_bounded_and_keeps_its_newest(sizes: list[int], 
         for body in bodies:
             append(box, [body], most_bytes)
         assert waiting_bytes(box) <= most_bytes
-        held = [body for _, body in oldest(box, 100)]
-        assert held[-1:] == bodies[-1:]
-        assert all(body in bodies for body in held)
+        kept = [body for _, body in oldest(box, 100)]
+        assert kept[-1:] == bodies[-1:]
+        assert all(body in bodies for body in kept)
         forget(box, 10**9)
         assert waiting_bytes(box) == 0
         box.close()

@@ -1,7 +1,7 @@
 """Outbox, delivery and receipts against a plain list, with every fault as a rule.
 
 The outbox and the store are the real ones on real files (`terminal_in_memory`, `memory_county`); the broker between them is
-a queue with faults (its wire has tests of its own). In the end all faults are over, everything is delivered, and each capture that
+a queue with faults (its wire is tested by itself). In the end all faults are over, everything is delivered, and each capture that
 was ever committed is at the county exactly once.
 """
 
@@ -98,17 +98,17 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.county.receipts)
     @rule(how=st.sampled_from(["arrives", "arrives", "twice", "lost"]))
     def receipt(self, how: str) -> None:
-        said = self.county.receipts.pop(0)
+        arrived = self.county.receipts.pop(0)
         for _ in range({"arrives": 1, "twice": 2, "lost": 0}[how]):
-            self.terminal.receive(said, False)
+            self.terminal.receive(arrived, False)
             if not self.terminal.went_back:
-                self._receipt_covers_no_more_than_the_county_has(said)
+                self._receipt_covers_no_more_than_the_county_has(arrived)
 
-    def _receipt_covers_no_more_than_the_county_has(self, said: Receipt) -> None:
-        standing = next(box for box in self.terminal.box.spans() if box.outbox == said.outbox)
-        if said.store == self.county.store.id and said == self.county.retained[-1]:
+    def _receipt_covers_no_more_than_the_county_has(self, arrived: Receipt) -> None:
+        standing = next(box for box in self.terminal.box.spans() if box.outbox == arrived.outbox)
+        if arrived.store == self.county.store.id and arrived == self.county.retained[-1]:
             upto = standing.receipted - standing.base
-            assert set(range(1, upto + 1)) <= self.county.covered(said.outbox) or upto > said.upto
+            assert set(range(1, upto + 1)) <= self.county.covered(arrived.outbox) or upto > arrived.upto
 
     @rule()
     def back_up_the_recorder(self) -> None:
@@ -192,7 +192,7 @@ class OutboxMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
     def _settle(self) -> None:
-        """All faults are over. A day later at the latest something is committed, and the terminal connects anew."""
+        """All faults are over. A day later at the latest something is committed, and the terminal reconnects."""
         for _ in range(8):
             self.commit(1, entry)
             self.connect(0)
@@ -221,8 +221,8 @@ class OutboxMachine(RuleBasedStateMachine):
         box = self.terminal.box
         for span in box.spans():
             inside = "SELECT 1 FROM entry WHERE id > ? AND id <= ?"
-            held = box.db.execute(inside, (span.base, span.end)).fetchone()
-            if not went_back and held:  # an id whose archive was pruned cannot be probed any more
+            found = box.db.execute(inside, (span.base, span.end)).fetchone()
+            if not went_back and found:  # an id whose archive was pruned cannot be probed any more
                 assert set(range(1, span.end - span.base + 1)) <= self.county.covered(span.outbox)
 
 

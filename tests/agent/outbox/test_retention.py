@@ -76,8 +76,8 @@ def test_an_hour_in_which_nothing_is_due_writes_nothing(outbox: Outbox, clock: A
 
 
 @given(st.lists(st.integers(0, 10 * NOW_S), max_size=50), st.integers(0, 10 * NOW_S))
-def test_whatever_the_clock_says_the_archive_ages_by_a_day_an_hour_at_most(said: list[int], known_s: int) -> None:
-    for now_s in said:
+def test_whatever_the_clock_says_the_archive_ages_by_a_day_an_hour_at_most(wall_times: list[int], known_s: int) -> None:
+    for now_s in wall_times:
         by_s = archive_time(known_s, now_s)
         assert by_s <= now_s and by_s - known_s <= DAY_S
         known_s = by_s

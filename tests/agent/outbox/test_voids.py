@@ -23,7 +23,7 @@ def county(tmp_path: Path) -> Iterator[InMemoryCounty]:
     one.close()
 
 
-def said(outbox: str, upto: int, store: str = "store") -> Receipt:
+def receipt_of(outbox: str, upto: int, store: str = "store") -> Receipt:
     return Receipt(at=AT, store=store, outbox=outbox, upto=upto)
 
 
@@ -100,9 +100,9 @@ def test_what_is_no_longer_in_the_archive_is_void_to_a_new_store_which_then_gets
     outbox: Outbox, clock: Any, county: InMemoryCounty
 ) -> None:
     outbox.append([journal(clock, f"n{n}") for n in range(300)])
-    outbox.apply_receipt(said(outbox.id, 250, "the store before"))
+    outbox.apply_receipt(receipt_of(outbox.id, 250, "the store before"))
     outbox.prune(2**40)
-    assert outbox.apply_receipt(said(outbox.id, 0, county.store.id)) == "again"
+    assert outbox.apply_receipt(receipt_of(outbox.id, 0, county.store.id)) == "again"
     first, *rest = outbox.waiting(0, 1000)
     assert (list(first.numbers), len(rest)) == (list(range(1, 251)), 50)
     receipt = deliver(outbox, county)
@@ -114,7 +114,7 @@ def test_a_void_does_not_replace_what_a_store_has(outbox: Outbox, clock: Any, co
     outbox.append([journal(clock, f"n{n}") for n in range(10)])
     county.queue += [Published(row.leaf, row.body, False) for row in outbox.waiting(0, 10) if row.seq in (1, 2, 5)]
     county.ingest(10)
-    outbox.apply_receipt(said(outbox.id, 8, county.store.id))
+    outbox.apply_receipt(receipt_of(outbox.id, 8, county.store.id))
     outbox.prune(2**40)
     assert outbox.apply_receipt(county.receipts[-1]) == "again"
     assert [list(row.numbers) for row in outbox.waiting(0, 10)] == [[3, 4, 5, 6, 7, 8], [9], [10]]

@@ -161,12 +161,12 @@ def test_a_receipt_that_overtakes_the_acknowledgement_is_not_forgotten(
     county.queue += [Published(row.leaf, row.body, False) for row in rows]
     terminal.receipts()
     assert len(terminal.waiting()) == 2
-    said = terminal.sent.add(rows[:1])
-    assert said is not None
-    assert terminal.box.apply_receipt(said, False, terminal.sent.upto(said)) == "advanced"
-    said = terminal.sent.add(rows[1:])
-    assert said is not None
-    assert terminal.box.apply_receipt(said, False, terminal.sent.upto(said)) == "advanced"
+    unanswered = terminal.sent.add(rows[:1])
+    assert unanswered is not None
+    assert terminal.box.apply_receipt(unanswered, False, terminal.sent.upto(unanswered)) == "advanced"
+    unanswered = terminal.sent.add(rows[1:])
+    assert unanswered is not None
+    assert terminal.box.apply_receipt(unanswered, False, terminal.sent.upto(unanswered)) == "advanced"
     assert terminal.waiting() == []
     terminal.box.close()
 

@@ -57,13 +57,13 @@ async def test_what_arrives_during_a_commit_goes_into_the_next_one_together(
 ) -> None:
     commits: list[list[Row]] = []
     writer.subscribe(commits.append)
-    async with Blocked(writer) as held:
+    async with Blocked(writer) as blocked:
         first = asyncio.create_task(writer.commit([journal(clock, "first")]))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         rest = [asyncio.create_task(writer.commit([journal(clock, f"n{n}")])) for n in range(50)]
         await asyncio.sleep(0)
-        held.unblock()
+        blocked.unblock()
         await asyncio.gather(first, *rest)
     assert [len(rows) for rows in commits] == [1, 50]
     assert [task.result()[0].seq for task in rest] == list(range(2, 52))
@@ -80,12 +80,12 @@ async def test_each_caller_gets_its_own_rows(writer: Writer, clock: Any) -> None
 
 
 async def test_one_bad_row_does_not_fail_the_others(writer: Writer, outbox: Outbox, clock: Any) -> None:
-    async with Blocked(writer) as held:
+    async with Blocked(writer) as blocked:
         await asyncio.sleep(0)
         drafts = [journal(clock, "good"), bad(clock), journal(clock, "good too")]
         tasks = [asyncio.create_task(writer.commit([one])) for one in drafts]
         await asyncio.sleep(0)
-        held.unblock()
+        blocked.unblock()
         good, wrong, other = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(wrong, TypeError)
     assert isinstance(good, list)
@@ -110,7 +110,7 @@ async def test_states_and_rows_are_committed_together_or_not_at_all(writer: Writ
 async def test_a_commit_that_is_running_at_the_stop_is_reported_as_done(outbox: Outbox, clock: Any) -> None:
     writer = Writer(outbox)
     run = asyncio.create_task(writer.run())
-    async with Blocked(writer) as held:
+    async with Blocked(writer) as blocked:
         commit = asyncio.create_task(writer.commit([journal(clock, "running")]))
         for _ in range(5):
             await asyncio.sleep(0)
@@ -118,7 +118,7 @@ async def test_a_commit_that_is_running_at_the_stop_is_reported_as_done(outbox: 
         for _ in range(5):
             await asyncio.sleep(0)
         assert not commit.done()
-        held.unblock()
+        blocked.unblock()
         assert [row.seq for row in await commit] == [1]
         with pytest.raises(asyncio.CancelledError):
             await run
@@ -130,12 +130,12 @@ async def test_a_commit_that_fails_at_the_stop_is_not_reported_as_done(outbox: O
     writer = Writer(outbox)
     run = asyncio.create_task(writer.run())
     room.none()
-    async with Blocked(writer) as held:
+    async with Blocked(writer) as blocked:
         tasks = [asyncio.create_task(writer.commit([draft])) for draft in (big(clock), bad(clock))]
         for _ in range(5):
             await asyncio.sleep(0)
         run.cancel()
-        held.unblock()
+        blocked.unblock()
         with pytest.raises(asyncio.CancelledError):
             await run
     assert not any(task.done() for task in tasks), "the clean stop tries once more"
@@ -160,12 +160,12 @@ async def test_what_is_still_requested_at_a_clean_stop_is_committed(outbox: Outb
 async def test_the_row_of_a_cancelled_caller_is_committed_all_the_same(
     writer: Writer, outbox: Outbox, clock: Any
 ) -> None:
-    async with Blocked(writer) as held:
+    async with Blocked(writer) as blocked:
         gone = asyncio.create_task(writer.commit([journal(clock, "gone")]))
         stays = asyncio.create_task(writer.commit([journal(clock, "stays")]))
         await asyncio.sleep(0)
         gone.cancel()
-        held.unblock()
+        blocked.unblock()
         assert [row.seq for row in await stays] == [2]
     assert events(outbox) == ["gone", "stays"]
 

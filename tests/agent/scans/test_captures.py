@@ -228,12 +228,12 @@ async def test_numbers_are_assigned_once_also_if_a_commit_was_running_at_the_sto
     one = Terminal(writer, outbox, clock, ScriptedGun(id="main", reads=[], on_stop=[read("b")]))
     async with one.running():
         await writer.run_in_thread(lambda _: None)
-        held = asyncio.create_task(writer.run_in_thread(lambda _: let.wait(20)))
+        blocking = asyncio.create_task(writer.run_in_thread(lambda _: let.wait(20)))
         await asyncio.sleep(0.02)
         one.captures._queue.put_nowait(read("a"))
         await asyncio.sleep(0.02)
     let.set()
-    await held
+    await blocking
     await one.captures.flush()
     assert one.seen == [(1, "a"), (2, "b")]
 

@@ -85,14 +85,14 @@ async def test_a_terminals_own_certificate_that_the_broker_rejects_is_shown(
     (tmp_path / "other").mkdir()
     stranger = Authority(tmp_path / "other", "other")
     with listening(tmp_path, authority, authority.server(), by_certificate=True) as broker:
-        for own, said in (
+        for own, shown in (
             (None, "the broker wants a certificate of this terminal"),
             (stranger.terminal(NAME), "the broker does not know the authority of this terminal's certificate"),
             (authority.terminal(NAME, EXPIRED), "this terminal's certificate has expired"),
         ):
             # with TLS 1.3 the answer comes after the handshake, and the end of the connection with it
             for _ in range(10):
-                assert said in await attempt(broker, authority.file, password=None, own=own)
+                assert shown in await attempt(broker, authority.file, password=None, own=own)
 
 
 @pytest.mark.parametrize("after", [None, FLOOR], ids=["clock good", "clock dead"])

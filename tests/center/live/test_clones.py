@@ -52,7 +52,7 @@ def test_two_terminals_with_one_name_are_shown_by_fingerprint_and_outbox() -> No
     assert county.clones(61) == (f"aaaa/{OUTBOX}", f"bbbb/{OTHER_OUTBOX}")
 
 
-def test_terminals_that_cannot_be_told_apart_are_recognised_by_their_runs_and_forgotten_when_one_is_gone() -> None:
+def test_terminals_with_equal_parts_are_recognised_by_their_runs_and_forgotten_when_one_is_gone() -> None:
     county = County()
     for second, run in ((0, "r1"), (40, "r2"), (100, "r1"), (190, "r2")):
         county.receive(second, "state", state(run=run))

@@ -107,7 +107,7 @@ def test_a_part_ends_before_a_sign_of_either_width_as_labels_have_them(sign: str
     }
 
 
-@pytest.mark.parametrize(("like", "said"), [
+@pytest.mark.parametrize(("like", "error"), [
     ("nothing", "at least one part"),
     ("{code:d20", "not written as"),
     ("}{code}", "not written as"),
@@ -127,11 +127,11 @@ def test_a_part_ends_before_a_sign_of_either_width_as_labels_have_them(sign: str
     ("{code}\n", "control characters"),
     ("(a+)+{code:d2}", None),
 ])  # fmt: skip
-def test_an_ambiguous_rule_is_refused_with_what_to_do(like: str, said: str | None):
-    if said is None:  # signs of regular expressions are characters like any other
+def test_an_ambiguous_rule_is_refused_with_what_to_do(like: str, error: str | None):
+    if error is None:  # signs of regular expressions are characters like any other
         assert by(PlatformRule(name="x", like=like), "(a+)+12").keys["code"] == "12"
         return
-    with pytest.raises(ValueError, match=re.escape(said)):
+    with pytest.raises(ValueError, match=re.escape(error)):
         PlatformRule(name="x", like=like)
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"name": "x", "like": like}, PlatformRule)

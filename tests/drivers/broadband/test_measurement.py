@@ -238,7 +238,7 @@ EXCHANGE = st.fixed_dictionaries(
         st.sampled_from(["mini", "ping_ms", "sent_bytes", "nic_settled_bytes", "speedtest_bytes"]), SCALARS
     ),
 )
-def test_any_testimony_is_weighed_or_refused(exchanges: list[dict[str, Any]], rest: dict[str, Any]) -> None:
+def test_any_report_is_judged_or_refused(exchanges: list[dict[str, Any]], rest: dict[str, Any]) -> None:
     try:
         report = parse_report(rest | {"exchanges": exchanges})
     except BadReport:

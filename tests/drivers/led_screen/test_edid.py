@@ -31,21 +31,21 @@ def test_edid_decode_sees_the_same_display(case: Path) -> None:
     assert shutil.which("edid-decode"), "edid-decode is missing: apt-get install edid-decode"
     edid = read_edid((case / "edid.bin").read_bytes())
     command = ["edid-decode", str(case / "edid.bin")]
-    said = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout
+    decoded = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout
     if not edid.manufacturer:
-        assert "Manufacturer:" not in said
+        assert "Manufacturer:" not in decoded
         return
-    assert f"Manufacturer: {edid.manufacturer}" in said
-    assert edid.name is None or f"Display Product Name: '{edid.name}'" in said
+    assert f"Manufacturer: {edid.manufacturer}" in decoded
+    assert edid.name is None or f"Display Product Name: '{edid.name}'" in decoded
     if edid.size_from == "timing_mm":
-        mode = re.search(r"DTD 1:\s+(\d+)x(\d+) .*\((\d+) mm x (\d+) mm\)", said)
+        mode = re.search(r"DTD 1:\s+(\d+)x(\d+) .*\((\d+) mm x (\d+) mm\)", decoded)
         assert mode and tuple(map(int, mode.groups())) == (edid.width_px, edid.height_px, edid.width_mm, edid.height_mm)
     if edid.size_from == "bytes_cm":
-        assert f"Maximum image size: {(edid.width_mm or 0) // 10} cm x {(edid.height_mm or 0) // 10} cm" in said
-    assert (edid.doubt == "size_variable") == ("Image size is variable" in said)
+        assert f"Maximum image size: {(edid.width_mm or 0) // 10} cm x {(edid.height_mm or 0) // 10} cm" in decoded
+    assert (edid.doubt == "size_variable") == ("Image size is variable" in decoded)
     if edid.doubt == "size_is_ratio" and 0 in (edid.claimed_cm or ()):
-        assert "Aspect ratio: 1.78" in said
-    assert bool(edid.bad_blocks) == ("should be 0x" in said)
+        assert "Aspect ratio: 1.78" in decoded
+    assert bool(edid.bad_blocks) == ("should be 0x" in decoded)
 
 
 @given(st.binary(max_size=400))

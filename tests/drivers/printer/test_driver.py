@@ -209,7 +209,7 @@ def test_every_reason_is_in_the_catalogue_in_both_languages_and_none_is_idle() -
     source = "".join(path.read_text() for path in folder.glob("*.py"))
     listed = set(re.findall(r"^\[(\w+)\]$", (folder / "reasons.toml").read_text("utf-8"), re.MULTILINE))
     named = set(re.findall(r'"([a-z_]+)"', source))
-    assert listed - reason_codes("") <= named  # what any driver may give is only said better
+    assert listed - reason_codes("") <= named  # a text of any driver may be replaced by a better one
     given = set(
         re.findall(r'(?:Finding\([^"]*|_rule\([^\n]*|CannotLook\(|ABSENT, |UNREACHABLE, |Reason\()"([a-z_]+)"', source)
     )

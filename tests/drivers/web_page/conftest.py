@@ -32,10 +32,10 @@ async def _serve(
             head = await reader.readuntil(b"\r\n\r\n")
             if seen is not None:
                 seen.append(head)
-            said = script.get(head.split(b" ")[1].decode(), b"HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n\r\n.")
-            writer.write((said or b"").removesuffix(HOLD))
+            raw = script.get(head.split(b" ")[1].decode(), b"HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n\r\n.")
+            writer.write((raw or b"").removesuffix(HOLD))
             await writer.drain()
-            if said is None or said.endswith(HOLD):
+            if raw is None or raw.endswith(HOLD):
                 await closing.wait()
         with contextlib.suppress(OSError):
             writer.close()

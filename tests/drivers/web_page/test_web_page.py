@@ -188,7 +188,7 @@ HOSTILE = {
     "length is no number": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabc",
     "chunk size is no number": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n",
     "negative chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nabc\r\n",
-    "chunk longer than said": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabcdef\r\n0\r\n\r\n",
+    "chunk longer than declared": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabcdef\r\n0\r\n\r\n",
     "tiny chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 20_000,
     "false gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
     "unknown packing": b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 3\r\n\r\nabc",
@@ -199,9 +199,9 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("said", HOSTILE.values(), ids=HOSTILE.keys())
-async def test_a_hostile_server_gives_a_reading(serve: Any, said: bytes) -> None:
-    assert verdict(await look_at(serve, {"/": said})) == ("faulty", "bad_answer")
+@pytest.mark.parametrize("response", HOSTILE.values(), ids=HOSTILE.keys())
+async def test_a_hostile_server_gives_a_reading(serve: Any, response: bytes) -> None:
+    assert verdict(await look_at(serve, {"/": response})) == ("faulty", "bad_answer")
 
 
 async def test_headers_and_chunks_are_bounded_by_us_not_by_the_servers_patience(serve: Any) -> None:
@@ -222,15 +222,15 @@ async def test_a_bomb_of_zeros_is_read_up_to_the_limit_only(serve: Any) -> None:
 
 
 async def test_a_huge_chunk_is_read_up_to_the_limit_only(serve: Any) -> None:
-    said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\n" + b"a" * 400_000
-    assert (await look_at(serve, {"/": said})).measures["size_bytes"] == 256 * 1024
+    response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\n" + b"a" * 400_000
+    assert (await look_at(serve, {"/": response})).measures["size_bytes"] == 256 * 1024
 
 
-@pytest.mark.parametrize("said", [None, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc<hold>"])
-async def test_a_server_that_stays_silent_is_unreachable_after_the_time(serve: Any, said: bytes | None) -> None:
+@pytest.mark.parametrize("response", [None, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc<hold>"])
+async def test_a_server_that_stays_silent_is_unreachable_after_the_time(serve: Any, response: bytes | None) -> None:
     loop = asyncio.get_running_loop()
     before = loop.time()
-    reading = await look_at(serve, {"/": said}, timeout_s=0.3)
+    reading = await look_at(serve, {"/": response}, timeout_s=0.3)
     assert verdict(reading) == ("unreachable", "no_answer")
     assert loop.time() - before < 5
 

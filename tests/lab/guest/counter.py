@@ -87,9 +87,9 @@ def _kernel_says() -> list[str]:
     return subprocess.run(["dmesg", "-t"], capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def _of_interest(kind: str, said: dict[str, Any]) -> Any:
+def _of_interest(kind: str, message: dict[str, Any]) -> Any:
     if kind == "scan":
-        return [said["number"], said["text"], said.get("damage")]
+        return [message["number"], message["text"], message.get("damage")]
     if kind == "journal":
-        return [said["event"], said["boot"], said["details"]]
+        return [message["event"], message["boot"], message["details"]]
     return None

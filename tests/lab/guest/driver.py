@@ -4,12 +4,12 @@ import json
 import socket
 from typing import Any
 
-_DESK = "\0lab-look"
+_SOCKET = "\0lab-look"
 
 
 def look(asked: dict[str, Any]) -> str:
     """The reading as JSON; nothing if the driver has failed."""
-    with socket.socket(socket.AF_UNIX) as desk:
-        desk.connect(_DESK)
-        desk.sendall(json.dumps(asked).encode() + b"\n")
-        return desk.makefile().read()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.connect(_SOCKET)
+        server.sendall(json.dumps(asked).encode() + b"\n")
+        return server.makefile().read()

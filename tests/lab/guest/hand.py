@@ -1,6 +1,6 @@
 """The lab's command server in the station: accepts calls from the host over a virtio-serial port and runs them as root.
 
-One JSON object a line: `{"id": 7, "call": "usb.plug", "with": {...}}` is answered by `{"id": 7, "gives": ...}` or
+One JSON object a line: `{"id": 7, "call": "usb.plug", "with": {...}}` is answered by `{"id": 7, "returns": ...}` or
 `{"id": 7, "fails": "..."}`. Each call has its own thread, so that a scan can be typed while a command waits for it.
 """
 
@@ -48,8 +48,8 @@ def run(command: str, timeout_s: float, stdin: str = "") -> dict[str, Any]:
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
         code = 124
-    said = {"out": out.decode("utf-8", "replace"), "err": err.decode("utf-8", "replace")}
-    return {"code": process.returncode if code is None else code, **said}
+    outcome = {"out": out.decode("utf-8", "replace"), "err": err.decode("utf-8", "replace")}
+    return {"code": process.returncode if code is None else code, **outcome}
 
 
 def put(path: str, data: str, mode: int, append: bool = False) -> None:
@@ -125,10 +125,10 @@ def answer(line: bytes, port: int, talking: threading.Lock) -> None:
     try:
         asked = json.loads(line)
         number = asked["id"]
-        said = {"id": number, "gives": CALLS[asked["call"]](**asked.get("with", {}))}
+        outcome = {"id": number, "returns": CALLS[asked["call"]](**asked.get("with", {}))}
     except Exception as error:
-        said = {"id": number, "fails": f"{type(error).__name__}: {error}", "trace": traceback.format_exc(limit=4)}
-    data = json.dumps(said).encode() + b"\n"
+        outcome = {"id": number, "fails": f"{type(error).__name__}: {error}", "trace": traceback.format_exc(limit=4)}
+    data = json.dumps(outcome).encode() + b"\n"
     with talking:
         while data:
             data = data[os.write(port, data) :]

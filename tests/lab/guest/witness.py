@@ -125,7 +125,7 @@ def _take_rows(last: int) -> int:
         for number, leaf, body in found:
             last = number
             if leaf.startswith("device/"):
-                said = json.loads(body)
-                _rows.append(Row(at, number, leaf, said["condition"], said["reason"], said["mono_ms"]))
+                message = json.loads(body)
+                _rows.append(Row(at, number, leaf, message["condition"], message["reason"], message["mono_ms"]))
         _more.notify_all()
     return last

@@ -68,7 +68,7 @@ def read_with(source, scans, options) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("set", "options", "said"),
+    ("set", "options", "note"),
     [
         ({}, {"suffix": "enter"}, "ends with Enter; speed: a character in about"),
         ({"tail": "\t"}, {"suffix": "tab"}, "ends with Tab"),
@@ -83,34 +83,34 @@ def read_with(source, scans, options) -> list[str]:
         ({"chinese": by_u_then_enter}, {"suffix": "enter"}, "Unicode numbers in hex, read right"),
         ({"chinese": by_u_held, "inverts": True}, {"suffix": "enter", "caps": "host"}, "Unicode numbers in hex, read right"),
         ({"chinese": None}, {"suffix": "enter"}, "Chinese: lost. Switch the gun to CDC"),
-        ({"inverts": True}, {"suffix": "enter", "caps": "host"}, "letters turn round"),
+        ({"inverts": True}, {"suffix": "enter", "caps": "host"}, "letters are inverted"),
         ({"inverts": False}, {"suffix": "enter"}, "CapsLock: no effect"),
         ({"lamp": False}, {"suffix": "enter"}, "CapsLock: not tried"),
         ({"tail": "", "step_s": 0.3}, {"suffix": "none", "silence_ms": 1216}, "speed"),
     ],
 )  # fmt: skip
-def test_a_keyboard_gun_is_learned_as_it_is_set(typist, set, options, said):
+def test_a_keyboard_gun_is_learned_as_it_is_set(typist, set, options, note):
     learned = learn("evdev", Wedge(typist, **set).three())
     assert learned.ok
     assert {k: v for k, v in learned.options.items() if k != "silence_ms"} == {
         k: v for k, v in options.items() if k != "silence_ms"
     }
     assert ("silence_ms" in learned.options) == ("silence_ms" in options)
-    assert said in english(learned.notes)
+    assert note in english(learned.notes)
 
 
 @pytest.mark.parametrize(
-    ("set", "said"),
+    ("set", "note"),
     [
         ({"case": str.upper}, "case conversion"),
         ({"case": str.swapcase}, "turned round"),
         ({"digits": 12}, "check digit"),
     ],
 )
-def test_a_fault_that_no_option_corrects_makes_no_table_but_a_note_what_to_change(typist, set, said):
+def test_a_fault_that_no_option_corrects_makes_no_table_but_a_note_what_to_change(typist, set, note):
     learned = learn("evdev", Wedge(typist, **set).three())
     assert (learned.ok, learned.options) == (False, {})
-    assert said in english(learned.notes)
+    assert note in english(learned.notes)
 
 
 def test_letters_of_its_own_before_each_kind_of_code_are_no_prefix(typist):
@@ -133,7 +133,7 @@ def test_lost_keys_are_no_ground_to_learn_on(typist):
 
 
 @pytest.mark.parametrize(
-    ("chinese", "around", "options", "said"),
+    ("chinese", "around", "options", "note"),
     [
         ("utf-8", {}, {"suffix": "crlf"}, "UTF-8 bytes"),
         ("gbk", {"after": b"\r"}, {"suffix": "cr", "charset": "gb18030"}, "GBK bytes"),
@@ -142,10 +142,10 @@ def test_lost_keys_are_no_ground_to_learn_on(typist):
         ("utf-8", {"before": b"\x02", "after": b"\x03"}, {"suffix": "\x03", "prefix": "\x02"}, "prefix"),
     ],
 )
-def test_a_serial_gun_is_learned_as_it_is_set(chinese, around, options, said):
+def test_a_serial_gun_is_learned_as_it_is_set(chinese, around, options, note):
     learned = learn("serial", sent(CODES.chinese.encode(chinese), **around))
     assert (learned.ok, learned.options) == (True, options)
-    assert said in english(learned.notes)
+    assert note in english(learned.notes)
 
 
 def test_a_gun_that_declares_its_encoding_is_believed():
@@ -153,7 +153,7 @@ def test_a_gun_that_declares_its_encoding_is_believed():
     assert learned.options == {"suffix": "crlf"} and "declared by ECI" in english(learned.notes)
 
 
-def test_a_serial_gun_without_chinese_is_told_which_mode_would_help():
+def test_a_serial_gun_without_chinese_gets_a_note_which_mode_would_help():
     learned = learn("serial", sent(b"Mm????????"))
     assert learned.ok and "Chinese: lost" in english(learned.notes)
 

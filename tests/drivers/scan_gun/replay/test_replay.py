@@ -171,7 +171,7 @@ def test_a_report_longer_than_its_length_is_damaged(replayed):
 EVENT = '{"t": 1, "type": "EV_KEY", "code": "KEY_A", "value": 1}'
 
 
-@pytest.mark.parametrize(("source", "lines", "number", "said"), [
+@pytest.mark.parametrize(("source", "lines", "number", "message"), [
     ("evdev", [EVENT, "hello"], 2, "is no JSON"),
     ("evdev", ["[" * 100_000], 1, "is no JSON"),
     ("evdev", ["\0\0"], 1, "is no JSON"),
@@ -193,11 +193,11 @@ EVENT = '{"t": 1, "type": "EV_KEY", "code": "KEY_A", "value": 1}'
     ("evdev", ['{"config": {"sufix": "tab"}}'], 1, "sufix"),
     ("evdev", ['{"config": 5}'], 1, "expected an object"),
 ])  # fmt: skip
-def test_a_wrong_line_is_reported_with_what_to_do(source, lines, number, said, replayed):
+def test_a_wrong_line_is_reported_with_what_to_do(source, lines, number, message, replayed):
     with pytest.raises(YinongError) as error:
         replayed(lines, source)
     assert f"line {number}: " in str(error.value)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_what_came_before_a_wrong_line_is_printed(replayed):
