@@ -1,4 +1,4 @@
-"""A check of the devices for somebody who waits for it, and its documented form (`check --json`), with and without a daemon."""
+"""A check of the devices for a person who waits for it, and its documented form (`check --json`), with and without a daemon."""
 
 from collections.abc import Sequence
 from typing import Any

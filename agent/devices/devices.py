@@ -1,4 +1,4 @@
-"""The devices as one part: polled, debounced, reported, and checked if somebody asks."""
+"""The devices as one part: polled, debounced, reported, and checked on request."""
 
 import asyncio
 from collections.abc import Sequence

@@ -173,7 +173,7 @@ class EntryTable:
                 leaf,
                 bytes(body),
                 bool(retained),
-                voids.first_of(body) if kind == voids.VOID else 0,
+                voids.first_covered(body) if kind == voids.VOID else 0,
             )
             for rowid, kind, leaf, body, retained, _ in found
             if rowid not in damaged

@@ -38,7 +38,7 @@ def void_body(epoch: EpochBase, first: int, last: int, reason: str, was: str, st
     return msgspec.json.encode(void)
 
 
-def first_of(body: bytes) -> int:
+def first_covered(body: bytes) -> int:
     """The first number that a void covers; 0 if it covers only its own."""
     try:
         first = msgspec.json.decode(body, type=_Void).details.get("from", 0)
@@ -79,7 +79,7 @@ def fill_gaps(db: sqlite3.Connection, epoch: EpochBase, after: int, end: int, re
         "SELECT id, kind, CASE kind WHEN 'void' THEN body END FROM entry WHERE id > ? AND id <= ? ORDER BY id",
         (after, end),
     ):
-        first = epoch.base + first_of(bytes(body)) if kind == VOID and first_of(bytes(body)) else rowid
+        first = epoch.base + first_covered(bytes(body)) if kind == VOID and first_covered(bytes(body)) else rowid
         if first > expected:
             empty.append((expected, first - 1))
         expected = max(expected, rowid + 1)

@@ -73,7 +73,7 @@ class StationView:
         return counts
 
     @property
-    def troubled(self) -> list[Device]:
+    def problems(self) -> list[Device]:
         return [device for _, device in sorted(self.devices.items()) if device.condition in PROBLEMS]
 
     def clones(self, now: Instant) -> tuple[str, ...]:
@@ -161,7 +161,7 @@ class Stations:
         """Those that need attention first."""
         return sorted(
             self.views.values(),
-            key=lambda view: (not view.clones(now), _RANK[view.presence(now)], -len(view.troubled), view.terminal),
+            key=lambda view: (not view.clones(now), _RANK[view.presence(now)], -len(view.problems), view.terminal),
         )
 
 

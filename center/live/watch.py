@@ -129,7 +129,7 @@ class WatchScreen:
                 line.append(f"{label((zh, en), self._lang)} {counts[presence]}  ", colour)
         if cloned := sum(1 for view in views if view.clones(now)):
             line.append(label((f"编号重复 {cloned}  ", f"cloned {cloned}  "), self._lang), "bold red")
-        troubled = sum(1 for view in views if view.troubled)
+        troubled = sum(1 for view in views if view.problems)
         line.append(label((f"设备需处理 {troubled}  ", f"with device trouble {troubled}  "), self._lang))
         if self._link_error:
             line.append(

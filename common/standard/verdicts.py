@@ -9,7 +9,7 @@ How the evidence counts (what an inspector would accept, see the county plan's a
   `unproven` for that reason.
 - A screen is judged by its lit area: at least 1 m². A size in millimetres decides (a 60-inch set, 0.992 m², is too small);
   a size in whole centimetres that lies within 1.5 % of the limit, its rounding, decides nothing: unproven until
-  somebody measures. Without an area nothing is proven.
+  it is measured. Without an area nothing is proven.
 - The line is judged by its line-equivalent rate `line_mbps`, at least 90 % of 8 Mbit/s: a line sold as 8M never carries 8.0
   of payload, and 90 % is the customary allowance (its primary source was not found, so it is an option). `down_mbps`, a
   lower bound of it, proves the line too but never disproves it. That Wi-Fi covers the station is not measured.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lab import usb
-from lab.keys import BOOT_KEYBOARD, NOTHING, recorded, typed
+from lab.keys import BOOT_KEYBOARD, recorded, typed
 
 if TYPE_CHECKING:
     from lab.station import Station
@@ -93,9 +93,6 @@ class KeyboardGun(usb.Gadget):
     def type_half(self, text: str) -> None:
         """The gun stops in mid-scan: no Enter, the last key still down."""
         self.send(typed(text)[:-1])
-
-    def let_go(self) -> None:
-        self.send([NOTHING])
 
     def _around(self, text: str) -> str:
         return f"{self._start}{text}{self._end}"

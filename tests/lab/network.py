@@ -14,7 +14,6 @@ _IN_WORLD = "ip netns exec world"
 class Network:
     """Working and unshaped at first. A cut lasts until `mend`."""
 
-    station_ip = "192.168.1.10"
     gateway = "192.168.1.1"
     internet = ("223.5.5.5", "119.29.29.29", "114.114.114.114")  # public resolvers: they answer ping and DNS
     page = "http://www.example/"

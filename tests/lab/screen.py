@@ -86,9 +86,6 @@ class Screen:
         """The connector is switched off by software: gone, without a kernel event."""
         self.station.run(f"echo off > {_CONNECTOR}/status")
 
-    def unforce(self) -> None:
-        self.station.run(f"echo detect > {_CONNECTOR}/status")
-
     def _resize(self, width: int, height: int) -> None:
         """virtio-gpu uses its VNC window's size as its monitor's, 0 x 0 for a pulled cable (RFB's SetDesktopSize)."""
         with socket.socket(socket.AF_UNIX) as line:

@@ -112,10 +112,6 @@ class Broker:
         self.kill() if kill else self.stop()
         self.start()
 
-    def save(self) -> None:
-        """Make it write its database now (SIGUSR1), like autosave."""
-        os.kill(self.pid, signal.SIGUSR1)
-
     def add_user(self, name: str, password: str) -> None:
         """Add a user; a running broker reads the file again."""
         self.passwords[name] = password

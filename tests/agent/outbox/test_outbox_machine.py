@@ -70,7 +70,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.terminal.up)
     @rule()
-    def send_what_was_asked_for(self) -> None:
+    def send_replay(self) -> None:
         self.terminal.send_replay()
 
     @rule()

@@ -72,7 +72,7 @@ def test_the_highest_number_is_shown_never_the_latest_to_arrive() -> None:
     stations.receive(of("device/printer/main", device(9, "faulty")), BEGIN)
     stations.receive(of("device/printer/main", device(4, "working"), late=True), BEGIN)
     (view,) = stations.views.values()
-    assert [d.seq for d in view.troubled] == [9]
+    assert [d.seq for d in view.problems] == [9]
 
 
 def dead_clock(body: bytes, **other: object) -> bytes:
