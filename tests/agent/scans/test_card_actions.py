@@ -1,13 +1,14 @@
 """Effects of cards: a gun's context, voiding, work; cards without effect and why. Through the captures, as in the daemon."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from support.scripted_gun import ScriptedGun, read
 
 from agent.outbox.opening import read_only
 from agent.outbox.outbox import Outbox
@@ -19,43 +20,12 @@ from common.codes.control_cards import Card, card_text
 from common.messages import Capture, Journal
 from drivers.reading import YinongError
 from drivers.scan_gun.capture import RawCapture
-from drivers.scan_gun.driver import ScanGun
 
 KEY, STATION = bytes(range(32)), "450225/GXBRS0001B"
 
 
 def card(action: str, value: str = "") -> str:
     return card_text(KEY, STATION, Card(action, value))
-
-
-class HandGun(ScanGun, frozen=True, kw_only=True):
-    """A gun that delivers these reads."""
-
-    reads: list[RawCapture] = []  # noqa: RUF012  msgspec copies it
-
-    async def listen(self, root: Path, deliver: Callable[[RawCapture], None], changed: asyncio.Event) -> None:
-        while True:
-            while self.reads:
-                deliver(self.reads.pop(0))
-            await asyncio.sleep(0.005)
-
-
-def read(text: str, gun: str = "main", damage: Any = None) -> RawCapture:
-    return RawCapture(
-        gun=gun,
-        identity="usb:1eab:1",
-        source="serial",
-        text="" if damage else text,
-        raw="00",
-        charset="ascii",
-        charset_because="ascii",
-        symbology=None,
-        start_mono_ms=1,
-        end_mono_ms=2,
-        seen=text if damage else "",
-        damage=damage,
-        flags=("damaged",) if damage else (),
-    )
 
 
 class Beeps:
@@ -75,7 +45,7 @@ class Counter:
     def __init__(self, writer: Writer, outbox: Outbox, clock: Any, key: bytes | None = KEY, **works: Any) -> None:
         self.outbox, self.beeps, self.answers = outbox, Beeps(), []
         self.cards = CardActions(STATION, key, clock, writer, works)
-        self.guns = {id: HandGun(id=id, reads=[]) for id in ("main", "side")}
+        self.guns = {id: ScriptedGun(id=id, reads=[]) for id in ("main", "side")}
         self.captures = Captures(tuple(self.guns.values()), Path("/"), clock, writer, self.cards, self.beeps)
         self.answers: list[CardAnswer]
 
