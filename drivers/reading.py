@@ -1,4 +1,4 @@
-"""What a driver says of its device: a reading, and the errors that become one.
+"""What a driver reports of its device: a reading, and the errors that become one.
 
 The leaf under everything: no other module of the project is imported here. A driver returns readings and knows no
 standard, no schedule and no clock; the daemon stamps a reading with when and on what clock.
@@ -34,7 +34,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that was looked at: the method, where, and the raw value as the device returned it (JSON-able, short)."""
+    """One thing that was looked at: the method, where, and the raw value as the device gave it (JSON-able, short)."""
 
     method: str  # how, in one word or two: "ipp get-printer-attributes", "sysfs", "v4l2 capture"
     source: str = ""  # where: a path, an address
@@ -59,7 +59,7 @@ class YinongError(Exception):
 
 
 class DriverError(YinongError):
-    """A device could not be looked at as meant; says what the reading is instead."""
+    """A device could not be looked at as meant; `reading` is the result instead."""
 
     def __init__(self, condition: Condition, code: str, *evidence: Evidence, **params: str | int | float) -> None:
         super().__init__(f"{condition.value}: {code} {params or ''}".rstrip())

@@ -30,8 +30,8 @@ NEVER = {
 }
 LONGEST = 350
 
-# The daemon as the command runs it; what it has loaded is told when it ends.
-TOLD_AT_THE_END = """
+# The daemon as the command runs it; the modules that it has loaded are written when it ends.
+LISTS_ITS_MODULES = """
 import json, sys
 sys.argv = ["yinong-agent", "run", "--config", {config!r}, "--socket", {socket!r}]
 from agent.cli.main import main
@@ -66,7 +66,7 @@ def test_a_running_daemon_with_every_driver_has_loaded_none_of_it(tmp_path: Path
             f'[outbox]\npath = "{tmp_path}/outbox.db"\n{gun.table}{others}',
             "utf-8",
         )
-        script = TOLD_AT_THE_END.format(config=str(config), socket=str(socket), modules=str(modules))
+        script = LISTS_ITS_MODULES.format(config=str(config), socket=str(socket), modules=str(modules))
         process = Process([sys.executable, "-c", script], tmp_path / "log", {})
         gun.wait_until_opened()
         gun.scan("x")

@@ -18,11 +18,11 @@ class Feedback(Protocol):
     """`gun` is the id of the gun's table. Neither blocks nor raises: it is called in the event loop."""
 
     def ok(self, gun: str) -> None:
-        """Committed: a capture of goods, or a card that did what it says."""
+        """Committed: a capture of goods, or a card that had its effect."""
         ...
 
     def refused(self, gun: str) -> None:
-        """Scan again: the capture is damaged, or the card did nothing."""
+        """Scan again: the capture is damaged, or the card had no effect."""
         ...
 
 

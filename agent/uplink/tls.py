@@ -56,7 +56,7 @@ class TlsFileError(YinongError):
 
 
 class TlsHandshakeError(YinongError, OSError):
-    """The handshake failed, or the broker's certificates are not sufficient; the text gives the reason."""
+    """The handshake failed, or the broker's certificates are not sufficient; the text states the reason."""
 
 
 class CountyContext(ssl.SSLContext):

@@ -35,7 +35,7 @@ from drivers.scan_gun.session import read_until_gone
 from drivers.scan_gun.sources.evdev import EVENT, EvdevDecoder
 
 GUNS = ("left", "right", "seed")
-HELD_S = 2.0
+BLOCKED_S = 2.0
 ONE_READ = 64  # events
 
 
@@ -67,7 +67,7 @@ async def ours(folder: Path, fds: list[int]) -> None:
                 report(one.text, damaged=one.damage is not None)
 
     def hold(_: Outbox) -> None:
-        time.sleep(HELD_S)
+        time.sleep(BLOCKED_S)
 
     loop = asyncio.get_running_loop()
     on_line(lambda: asyncio.run_coroutine_threadsafe(writer.run_in_thread(hold), loop))
@@ -143,7 +143,7 @@ def model(fds: list[int]) -> None:
         line = lines.get()
         if hold.is_set():
             hold.clear()
-            time.sleep(HELD_S)
+            time.sleep(BLOCKED_S)
         if line:
             report(line)
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from support.running import running
+from support.scripted_gun import read
 
 from agent.devices.poller import BUDGET_SPENT_INTERVAL_MS, REPORT_INTERVAL_MS, Poller
 from agent.devices.state import DeviceStates
@@ -24,7 +25,6 @@ from agent.uplink.link import Link, LinkState
 from common.messages import Device, Receipt
 from common.mqtt.session import BrokerAddress, ConnectOptions
 from drivers.reading import Condition, Reading, Reason
-from drivers.scan_gun.capture import RawCapture
 from drivers.table import DeviceClass
 from drivers.terminal.driver import Terminal
 
@@ -209,20 +209,7 @@ async def test_scans_are_written_whether_the_budget_is_spent_or_not(
     captures = Captures((), Path("/"), clock, writer)
     async with running(captures.run()):
         for n in range(50):
-            captures.accept(
-                RawCapture(
-                    gun="camera",
-                    identity="x",
-                    source="camera",
-                    text=f"69{n}",
-                    raw="00",
-                    charset="ascii",
-                    charset_because="plain",
-                    symbology=None,
-                    start_mono_ms=1,
-                    end_mono_ms=2,
-                )
-            )
+            captures.accept(read(f"69{n}", "camera"))
         for _ in range(200):
             await clock.advance(0)
             await writer.run_in_thread(lambda _: None)

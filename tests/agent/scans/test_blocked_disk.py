@@ -22,7 +22,7 @@ from drivers.scan_gun.sources.reader import boottime_ms
 from tests.agent.scans.test_captures import Terminal
 from tests.drivers.scan_gun.conftest import Typist
 
-HELD_S, REPORT_S = 2.0, 0.0015
+BLOCKED_S, REPORT_S = 2.0, 0.0015
 CODES = [f"69012345{n:05}" for n in range(70)]  # 28 reports each: three seconds at gun speed
 
 
@@ -76,7 +76,7 @@ async def test_a_disk_that_blocks_for_two_seconds_loses_nothing_at_gun_speed(
     def block(_: Outbox) -> None:
         """Block the outbox's thread, like an fsync that does not return."""
         blocked.set()
-        time.sleep(HELD_S)
+        time.sleep(BLOCKED_S)
 
     async with terminal.running():
         holding = asyncio.create_task(writer.run_in_thread(block))
