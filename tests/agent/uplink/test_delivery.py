@@ -8,7 +8,7 @@ from itertools import groupby
 import pytest
 from support.broker import Broker
 from support.mqtt_county import County
-from support.one_station import NAME, numbers, station, until
+from support.one_station import NAME, capture, numbers, station, until
 
 from agent.outbox.outbox import Outbox
 from agent.outbox.rows import Draft
@@ -78,28 +78,10 @@ async def test_a_live_row_overtakes_the_backlog(outbox: Outbox, broker: Broker) 
 async def test_captures_of_the_backlog_are_sent_together_with_their_bytes_unchanged(
     outbox: Outbox, broker: Broker
 ) -> None:
-    from common.messages import Capture
-
     broker.stop()
     async with station(outbox, broker) as one:
-        captures = [
-            Capture(
-                **sequenced(one.clock),
-                gun="g",
-                identity="i",
-                number=n,
-                source="serial",
-                text=f"6901234{n:06d}",
-                raw="",
-                charset="ascii",
-                charset_because="ascii",
-                symbology=None,
-                start_mono_ms=1,
-                end_mono_ms=2,
-            )
-            for n in range(1, 121)
-        ]
-        rows = await one.writer.commit([draft(one.clock, "scan", capture) for capture in captures])
+        captures = [capture(one.clock, f"6901234{n:06d}", n) for n in range(1, 121)]
+        rows = await one.writer.commit([draft(one.clock, "scan", message) for message in captures])
         broker.start()
         with County(broker.host, broker.port) as county:
             await asyncio.to_thread(
@@ -107,8 +89,8 @@ async def test_captures_of_the_backlog_are_sent_together_with_their_bytes_unchan
             )
     assert len(county.of("scan")) == 3
     assert b"".join(row.body for row in rows[:1]) in county.of("scan")[0].payload
-    texts = [capture["text"] for message in county.of("scan") for capture in message.json["captures"]]
-    assert texts == [capture.text for capture in captures]
+    texts = [scan["text"] for message in county.of("scan") for scan in message.json["captures"]]
+    assert texts == [message.text for message in captures]
 
 
 async def test_a_puback_alone_removes_nothing_and_a_receipt_does(outbox: Outbox, broker: Broker) -> None:

@@ -18,7 +18,7 @@ ip link add line netns router type veth peer name line netns world
 
 ns router ip link set lo up
 ns router ip addr add 192.168.1.1/24 dev lan
-ns router ip addr add 192.168.1.60/24 dev lan       # the network printer's place on the desk
+ns router ip addr add 192.168.1.60/24 dev lan       # the network printer's place on the counter
 ns router ip link set lan up
 ns router ip addr add 100.64.0.2/24 dev line
 ns router ip link set line up
