@@ -34,7 +34,8 @@ class Started:
         config = folder / "agent.toml"
         config.write_text(
             f'[station]\ndivision = "450225"\nnumber = "桂BRS0001B"\n[broker]\nhost = "127.0.0.1"\nport = 1\ntls = false\n'
-            f'[outbox]\npath = "{self.file}"\n{TERMINAL}',
+            # what this process wrote before, in other tests, is no reason to spare the flash
+            f'[outbox]\npath = "{self.file}"\nflash_budget_mb_day = 100000\n{TERMINAL}',
             "utf-8",
         )
         loaded = load(config)
