@@ -116,8 +116,11 @@ class Broker:
         """Add a user; a running broker reads the file again."""
         self.passwords[name] = password
         file = self.folder / "passwd"
-        subprocess.run(["mosquitto_passwd", "-b", str(file), name, password], check=True, capture_output=True)
-        file.chmod(0o600)
+        new = file.with_suffix(".new")
+        new.write_bytes(file.read_bytes())
+        subprocess.run(["mosquitto_passwd", "-b", str(new), name, password], check=True, capture_output=True)
+        new.chmod(0o600)
+        new.replace(file)  # whole at every moment: the broker may still be reading it for the user before
         if self.running:
             already = self.log.count("Reloading config")
             os.kill(self.pid, signal.SIGHUP)
